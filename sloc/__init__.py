@@ -1,0 +1,85 @@
+"""When, during generation, is a feature decided?
+
+A generative model that undoes a Markov chain of ever less informative observations (diffusion, flow matching,
+masked diffusion, autoregression, or a process of your own) has critical windows: narrow bands of time in which it
+localizes to a sub-population.  sloc computes them: exactly where densities are known, with intervals where they
+are sampled, on CPU, GPU and TPU.
+
+Start with :func:`critical_window`, :func:`measure` and :func:`tv_curve`; bring your own
+:class:`ObservationProcess` or :class:`Population`.
+"""
+
+from sloc import populations, processes
+from sloc.contracts import (
+    ContractError,
+    GaussianChannel,
+    InvalidInput,
+    LinearGaussianChannel,
+    MemorylessChannel,
+    ObservationProcess,
+    Population,
+    Revealed,
+    RevealingChannel,
+    register_marginals,
+)
+from sloc.divergence import (
+    KL,
+    TV,
+    Certificate,
+    Clones,
+    Hellinger,
+    Information,
+    Labels,
+    Misassignment,
+    clone_agreement,
+    information_curve,
+    label_curve,
+    measure,
+    posterior,
+    tv,
+    tv_curve,
+)
+from sloc.results import Curve, Estimate, MixtureTree, TheoremWindow, Window
+from sloc.windows import anytime_windows, critical_window, find_window, mixture_tree, theorem2
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "KL",
+    "TV",
+    "Certificate",
+    "Clones",
+    "ContractError",
+    "Curve",
+    "Estimate",
+    "GaussianChannel",
+    "Hellinger",
+    "Information",
+    "InvalidInput",
+    "Labels",
+    "LinearGaussianChannel",
+    "MemorylessChannel",
+    "Misassignment",
+    "MixtureTree",
+    "ObservationProcess",
+    "Population",
+    "Revealed",
+    "RevealingChannel",
+    "TheoremWindow",
+    "Window",
+    "anytime_windows",
+    "clone_agreement",
+    "critical_window",
+    "find_window",
+    "information_curve",
+    "label_curve",
+    "measure",
+    "mixture_tree",
+    "populations",
+    "posterior",
+    "processes",
+    "register_marginals",
+    "theorem2",
+    "tv",
+    "tv_curve",
+]

@@ -1,0 +1,27 @@
+"""What the library returns: plain dataclasses of arrays that say how each number was got."""
+
+from sloc.results.curve import Curve
+from sloc.results.estimate import Estimate
+from sloc.results.resampled import ResampledCurve, RiseStep, TraceWindows
+from sloc.results.status import STATUSES, Status, status_code, status_name
+from sloc.results.tree import Check, Condition, MixtureTree, TreeNode
+from sloc.results.window import Interval, TheoremWindow, Window
+
+__all__ = [
+    "STATUSES",
+    "Check",
+    "Condition",
+    "Curve",
+    "Estimate",
+    "Interval",
+    "MixtureTree",
+    "ResampledCurve",
+    "RiseStep",
+    "Status",
+    "TheoremWindow",
+    "TraceWindows",
+    "TreeNode",
+    "Window",
+    "status_code",
+    "status_name",
+]

@@ -1,0 +1,103 @@
+"""A quantity against time, with a band that holds for all times at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from sloc.contracts import is_concrete
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Curve:
+    """A curve over times, scalar per time (``[T]``) or one column per label (``[T, C]``).
+
+    Attributes:
+        times: ``[T]``, increasing noise.
+        value: ``[T]`` or ``[T, C]``.
+        stderr: standard errors, same shape; 0 where exact.
+        lower: lower band, same shape.
+        upper: upper band; the truth lies in the band at all times (and labels) at once with
+            probability ``>= 1 - delta``.
+        n: number of draws used; 0 where exact.
+        method: how the numbers were got, in words (static).
+        quantity: what the curve shows (static).
+        unit: unit of the values, empty for a pure number (static).
+        labels: names of the columns where values are ``[T, C]`` (static).
+
+    """
+
+    times: Any
+    value: Any
+    stderr: Any
+    lower: Any
+    upper: Any
+    n: Any
+    method: str = field(default="", metadata={"static": True})
+    quantity: str = field(default="", metadata={"static": True})
+    unit: str = field(default="", metadata={"static": True})
+    labels: tuple[str, ...] = field(default=(), metadata={"static": True})
+
+    def __repr__(self) -> str:
+        """Return a one-line summary."""
+        if not is_concrete(self.times, self.value):
+            return f"Curve(<traced>, {self.quantity or 'value'}, method={self.method!r})"
+        t, v = np.asarray(self.times), np.asarray(self.value)
+        if t.ndim > 1 or np.ndim(self.n) > 0:
+            return f"Curve(<batch of shape {v.shape}>, {self.quantity or 'value'}, method={self.method!r})"
+        span = f"{t[0]:.4g} .. {t[-1]:.4g}" if t.size else "no times"
+        shape = f"{t.size} times ({span})" + (f" x {len(self.labels)} labels" if self.labels else "")
+        ends = f"{v[0]:.4g} -> {v[-1]:.4g}, " if v.ndim == 1 and v.size else ""
+        return f"Curve({self.quantity or 'value'}: {shape}, {ends}n={int(self.n):,}, {self.method})"
+
+    def column(self, label: str) -> Curve:
+        """Return the scalar curve of one label.
+
+        Raises:
+            KeyError: no such label.
+
+        """
+        if label not in self.labels:
+            raise KeyError(f"label = {label!r}: expected one of {self.labels}")
+        i = self.labels.index(label)
+        parts = {k: getattr(self, k)[..., i] for k in ("value", "stderr", "lower", "upper")}
+        return Curve(
+            self.times, **parts, n=self.n, method=self.method, quantity=f"{self.quantity}: {label}", unit=self.unit
+        )
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per time (and label): time, label, value, stderr, lower, upper."""
+        import pandas as pd
+
+        t = np.asarray(self.times)
+        fields = ("value", "stderr", "lower", "upper")
+        if not self.labels:
+            return pd.DataFrame({"time": t, **{k: np.asarray(getattr(self, k), np.float64) for k in fields}})
+        columns = {k: np.asarray(getattr(self, k), np.float64).ravel() for k in fields}
+        return pd.DataFrame({"time": np.repeat(t, len(self.labels)), "label": list(self.labels) * t.size, **columns})
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return a dataset on dimension ``time`` (and ``label``); quantity, unit, n and method are attributes."""
+        import xarray as xr
+
+        dims = ("time", "label") if self.labels else ("time",)
+        data = {k: (dims, np.asarray(getattr(self, k), np.float64)) for k in ("value", "stderr", "lower", "upper")}
+        coords: dict[str, Any] = {"time": np.asarray(self.times)}
+        if self.labels:
+            coords["label"] = list(self.labels)
+        attrs = {"quantity": self.quantity, "unit": self.unit, "n": int(self.n), "method": self.method}
+        return xr.Dataset(data, coords, attrs)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the curve with its band; returns the matplotlib axes."""
+        from sloc.report.plots import plot_curve
+
+        return plot_curve(self, ax=ax)

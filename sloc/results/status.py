@@ -1,0 +1,33 @@
+"""Statuses of an edge: small integers on the device, names on the host, never a sentinel as an answer."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Status = Literal["resolved", "empty", "inverted", "below_grid", "above_grid", "unresolved"]
+"""How an edge was found.
+
+``resolved``
+    The edge lies inside the times that were looked at.
+``empty``
+    No time meets the definition's conditions.
+``inverted``
+    ``T_before < T_after``: both edges exist, the window between them does not.
+``below_grid``, ``above_grid``
+    The edge lies before the first or after the last time that was looked at.
+``unresolved``
+    The draws do not separate the curve from its threshold; more are needed.
+"""
+
+STATUSES: tuple[str, ...] = get_args(Status)
+"""The statuses in the order of their integer codes."""
+
+
+def status_name(code: int) -> Status:
+    """Return the name of an integer status code."""
+    return STATUSES[int(code)]  # pyright: ignore[reportReturnType]
+
+
+def status_code(name: Status) -> int:
+    """Return the integer code of a status name."""
+    return STATUSES.index(name)

@@ -1,0 +1,49 @@
+"""The values of a kernel themselves, for intervals that need more than two moments of them."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sloc.engine.stream import Kernel
+
+Array = jax.Array
+_CHUNK = 16
+"""Blocks per compiled call: other numbers of blocks then never recompile."""
+
+
+@functools.partial(jax.jit, static_argnames=("kernel",))
+def _chunk(kernel: Kernel, args: Any, key: Array, start: Array) -> Any:
+    state = kernel.setup(args)
+    blocks = start + jnp.arange(_CHUNK, dtype=jnp.int32)
+    values = jax.lax.map(lambda b: kernel(state, jax.random.fold_in(key, b)), blocks)
+    return jax.tree.map(lambda v: jnp.moveaxis(v, 0, -2).reshape(*v.shape[1:-1], -1), values)
+
+
+def collect(kernel: Kernel, args: Any, key: Array, blocks: int, first: int = 0) -> Any:
+    """Evaluate key blocks ``first .. first + blocks - 1`` and return their values in order.
+
+    Block ``b`` draws from ``fold_in(key, b)`` as in :func:`sloc.engine.stream`; the result depends on nothing else.
+    Memory grows with ``blocks``, so this is for budgeted tests, not for long runs.
+
+    Args:
+        kernel: a hashable :class:`Kernel`.
+        args: pytree passed to ``kernel.setup``.
+        key: typed PRNG key.
+        blocks: how many blocks.
+        first: the first block.
+
+    Returns:
+        The kernel's pytree as NumPy arrays, the last axis running over the units of all blocks.
+
+    """
+    parts = []
+    for start in range(first, first + blocks, _CHUNK):
+        values = jax.device_get(_chunk(kernel, args, key, jnp.asarray(start, jnp.int32)))
+        keep = min(_CHUNK, first + blocks - start)
+        parts.append(jax.tree.map(lambda v, keep=keep: v[..., : v.shape[-1] // _CHUNK * keep], values))
+    return jax.tree.map(lambda *v: np.concatenate(v, axis=-1), *parts)

@@ -1,0 +1,319 @@
+"""Mixtures of Gaussians, and their exact marginals under a Gaussian channel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sloc.contracts import (
+    GaussianChannel,
+    ObservationProcess,
+    Population,
+    float_dtype,
+    namespace,
+    register_marginals,
+    require,
+)
+from sloc.populations.bridge_laws import resolve_bridge
+from sloc.populations.weights import check_weights
+
+Array = jax.Array
+_HIGHEST = jax.lax.Precision.HIGHEST
+_SMALL = 1 << 20
+"""Numbers that may be held at once where a loop is the alternative."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class GaussianMixture(Population):
+    """``p = sum_k w_k N(mu_k, Sigma_k)`` with each Gaussian its own sub-population.
+
+    Attributes:
+        weights: ``[K]``, positive, summing to one.
+        means: ``[K, d]``.
+        covariances: a scalar variance, ``[d]`` variances or ``[d, d]`` shared by all components, or
+            ``[K, d, d]``, one for each.
+        names: ``K`` names; default ``"0" .. "K-1"`` (static).
+
+    """
+
+    weights: Any = field(metadata={"dtype": float})
+    means: Any = field(metadata={"dtype": float})
+    covariances: Any = field(default=1.0, metadata={"dtype": float})
+    names: tuple[str, ...] = field(default=(), metadata={"static": True})
+
+    @property
+    def log_weights(self) -> Array:
+        """``log w_k``, shape ``[K]``."""
+        xp = namespace(self.weights)
+        return xp.log(xp.asarray(self.weights))
+
+    @property
+    def num_components(self) -> int:
+        """``K``."""
+        return int(np.shape(self.weights)[0])
+
+    @property
+    def shared(self) -> bool:
+        """Whether all components have one covariance."""
+        return np.ndim(self.covariances) < 3
+
+    def path_elements(self) -> int:
+        """``K (1 + d)`` numbers per draw, spread over the times."""
+        return self.num_components
+
+    def validate(self) -> None:
+        """Refuse weights that are not a law, data that are not finite, covariances that are not positive definite."""
+        k = check_weights(self.weights)
+        means = np.asarray(self.means, np.float64)
+        require(means.ndim == 2 and means.shape[0] == k, "means", means.shape, f"shape ({k}, d), one row per weight")
+        require(_finite(means), "means", means, f"finite numbers within {float_dtype()}")
+        cov, d = np.asarray(self.covariances, np.float64), means.shape[1]
+        shapes = {(), (d,), (d, d), (k, d, d)}
+        require(cov.shape in shapes, "covariances", cov.shape, f"a scalar, ({d},), ({d}, {d}) or ({k}, {d}, {d})")
+        require(_finite(cov), "covariances", cov, f"finite numbers within {float_dtype()}")
+        if cov.ndim < 2:
+            require(bool((cov > 0).all()), "covariances", cov, "positive variances")
+        else:
+            symmetric = np.allclose(cov, np.swapaxes(cov, -1, -2), rtol=1e-5, atol=1e-7 * np.abs(cov).max())
+            require(symmetric, "covariances", cov, "symmetric matrices")
+            smallest = np.linalg.eigvalsh(cov).min()
+            require(
+                bool(smallest > 0), "covariances", f"smallest eigenvalue {smallest:.3g}", "positive definite matrices"
+            )
+
+    def sample(self, key: Array, component: Array) -> Array:
+        """Draw ``mu_k + Sigma_k^{1/2} z``, shape ``[d]``."""
+        mean = self.means[component]
+        z = jax.random.normal(key, mean.shape, mean.dtype)
+        return mean + self._root(z, component)
+
+    def _root(self, z: Array, component: Array) -> Array:
+        cov = self.covariances
+        if cov.ndim < 2:
+            return jnp.sqrt(cov) * z
+        factor = jnp.linalg.cholesky(cov)
+        return jnp.matmul(factor if cov.ndim == 2 else factor[component], z, precision=_HIGHEST)
+
+    def posterior_sample(self, key: Array, process: Any, y: Array, t: Array) -> Array:
+        """Draw ``X | Y_t = y`` under a Gaussian channel (exact).
+
+        Draws ``k ~ pi(y)``, then corrects a fresh pair ``(x, y')`` of component ``k`` by
+        ``a Sigma_k (a^2 Sigma_k + sigma^2 I)^{-1} (y - y')``.
+        """
+        key_k, key_x, key_y = jax.random.split(key, 3)
+        joint = self.log_weights + self.log_marginals(process, y, t)
+        k = jax.random.categorical(key_k, joint)
+        x = self.sample(key_x, k)
+        gap = y - process.sample(key_y, x, t)
+        a, sigma = process.coefficients(t)
+        cov = self.covariances if self.covariances.ndim < 3 else self.covariances[k]
+        if cov.ndim < 2:
+            return x + a * cov * gap / (a**2 * cov + sigma**2)
+        total = a**2 * cov + sigma**2 * jnp.eye(cov.shape[-1], dtype=cov.dtype)
+        return x + a * jnp.matmul(cov, jnp.linalg.solve(total, gap), precision=_HIGHEST)
+
+    def bridge_pair(self, process: ObservationProcess, key: Array, i: Array, j: Array, t: Array) -> Any:
+        """Draw ``Y`` proportional to ``sqrt(p_t^i p_t^j)``: Gaussian, under a Gaussian channel.
+
+        Raises:
+            ContractError: the process is not a Gaussian channel.
+
+        """
+        return resolve_bridge(process, self).pair(process, self, key, i, j, t)
+
+    def log_affinities(self, process: ObservationProcess, t: Array) -> Array:
+        """``log int sqrt(p_t^i p_t^j)``, ``[K, K]``, exact; same processes as :meth:`bridge_pair`."""
+        return resolve_bridge(process, self).log_affinities(process, self, t)
+
+
+@register_marginals(GaussianChannel, GaussianMixture)
+def gaussian_marginals(process: GaussianChannel, population: GaussianMixture, y: Array, t: Array) -> Array:
+    """``log N(y; a mu_k, a^2 Sigma_k + sigma^2 I)`` for every ``k``, exact; ``[K]``."""
+    a, sigma = process.coefficients(t)
+    residual = y[None, :] - a * population.means
+    cov, d = population.covariances, residual.shape[1]
+    if cov.ndim < 2:
+        v = jnp.broadcast_to(a**2 * cov + sigma**2, (d,))
+        quad = jnp.sum(jnp.square(residual) / v[None, :], axis=1)
+        log_det = jnp.sum(jnp.log(v))
+        return -0.5 * (quad + log_det + d * math.log(2 * math.pi))
+    total = a**2 * cov + sigma**2 * jnp.broadcast_to(jnp.eye(d, dtype=cov.dtype), cov.shape)
+    factor = jnp.linalg.cholesky(total)
+    if cov.ndim == 2:
+        white = jax.scipy.linalg.solve_triangular(factor, residual.T, lower=True).T
+        log_det = 2 * jnp.sum(jnp.log(jnp.diagonal(factor)))
+    else:
+        white = jax.vmap(lambda f, r: jax.scipy.linalg.solve_triangular(f, r, lower=True))(factor, residual)
+        log_det = 2 * jnp.sum(jnp.log(jnp.diagonal(factor, axis1=1, axis2=2)), axis=1)
+    return -0.5 * (jnp.sum(jnp.square(white), axis=1) + log_det + d * math.log(2 * math.pi))
+
+
+@gaussian_marginals.reduce
+def project_means(process: GaussianChannel, population: GaussianMixture) -> tuple[Any, Any]:
+    """Replace ``Y_t`` by a sufficient statistic for the component (TV and posteriors unchanged).
+
+    Shared spherical covariance: coordinates in the span of the mean differences, ``K - 1`` dimensions whatever
+    ``d``, by QR.  Shared full covariance: its eigenbasis, where every ``a^2 Sigma + sigma^2 I`` is diagonal.  One
+    covariance per component: nothing is dropped, but each is diagonalised once for all draws and times.
+    """
+    cov, means = population.covariances, population.means
+    k, d = means.shape
+    if cov.ndim == 0 and d > k - 1:
+        factor = jnp.linalg.qr((means[1:] - means[:1]).T, mode="r")
+        small = jnp.concatenate([jnp.zeros((1, k - 1), means.dtype), factor.T])
+        small = small - jnp.mean(small, axis=0, keepdims=True)
+        return process, GaussianMixture(population.weights, small, cov, population.names)
+    if cov.ndim == 2:
+        values, vectors = _eigen(cov)
+        rotated = jnp.matmul(_centred(means), vectors, precision=_HIGHEST)
+        return process, GaussianMixture(population.weights, rotated, values, population.names)
+    if cov.ndim == 3:
+        values, vectors = _eigen(cov)
+        return process, _Diagonalised(population.weights, _centred(means), values, vectors, population.names)
+    return process, population
+
+
+def _finite(values: np.ndarray) -> bool:
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(values.astype(float_dtype())).all())
+
+
+def _centred(means: Array) -> Array:
+    return means - jnp.mean(means, axis=0, keepdims=True)
+
+
+def _eigen(cov: Array) -> tuple[Array, Array]:
+    values, vectors = jnp.linalg.eigh(cov)
+    return jnp.maximum(values, jnp.asarray(jnp.finfo(cov.dtype).tiny, cov.dtype)), vectors
+
+
+def _square_distances(means: Array) -> Array:
+    """``|mu_j - mu_k|^2``, ``[K, K]``, at once where that is small (a loop costs every block), else row by row."""
+    k, d = means.shape
+    if k * k * d <= _SMALL:
+        return jnp.sum(jnp.square(means[:, None, :] - means[None, :, :]), axis=2)
+    return jax.lax.map(lambda mean: jnp.sum(jnp.square(means - mean[None, :]), axis=1), means)
+
+
+def _once(values: Array) -> Array:
+    """Return ``values [K, B]`` through a sum with zero, which XLA does not fuse into what uses them.
+
+    Otherwise a CPU evaluates the gathers and the polynomial of the normal quantile again for each of the ``T``
+    times, three times the work; the compiler drops an optimization barrier before it fuses.
+    """
+    return jnp.sum(jnp.pad(values[None], ((0, 1), (0, 0), (0, 0))), axis=0)
+
+
+@gaussian_marginals.paths
+def gaussian_paths(
+    process: GaussianChannel, population: GaussianMixture, key: Array, components: Array, times: Array
+) -> Array:
+    """``[T, K, B]`` up to a constant in ``k``, from inner products formed once per trajectory.
+
+    With ``x = mu_c + s w`` and ``g_k = mu_c - mu_k`` the terms quadratic in the noise are the same for every ``k``,
+    which leaves ``-(a^2 / 2 v)(|g_k|^2 + 2 s <g_k, w>) - (a sigma / v) <g_k, z>``: a time costs two multiplications
+    for each component and draw, whatever ``d``, and the source's own value is exactly zero.
+    """
+    if population.covariances.ndim >= 2:
+        process, population = project_means(process, population)
+    if isinstance(population, _Diagonalised):
+        return diagonalised_paths(process, population, key, components, times)
+    means, cov = _centred(population.means), population.covariances
+    batch, d = components.shape[0], means.shape[1]
+    key_x, key_z = jax.random.split(key)
+    white = jax.random.normal(key_x, (d, batch), means.dtype)
+    z = jax.random.normal(key_z, (d, batch), means.dtype)
+    a, sigma = process.coefficients(times)
+    if cov.ndim == 0:
+        v = a**2 * cov + sigma**2
+        gaps = _square_distances(means)
+        own = jnp.arange(means.shape[0], dtype=components.dtype)[:, None] == components[None, :]
+
+        def along(noise: Array) -> Array:
+            products = jnp.matmul(means, noise, precision=_HIGHEST)
+            # A masked sum is vectorised where a gather is not.
+            return jnp.sum(jnp.where(own, products, jnp.zeros_like(products)), axis=0, keepdims=True) - products
+
+        square = _once(gaps[:, components] + 2 * jnp.sqrt(cov) * along(white))
+        cross = _once(along(z))
+        return -(a**2 / (2 * v))[:, None, None] * square[None] - (a * sigma / v)[:, None, None] * cross[None]
+    v = (a**2)[:, None] * cov[None, :] + (sigma**2)[:, None]  # [T, d]
+    source, noise = means[components].T, 2 * jnp.sqrt(cov)[:, None] * white
+
+    def one(mean: Array) -> Array:
+        g = source - mean[:, None]
+        signal = jnp.matmul((a**2)[:, None] / v, g * (g + noise), precision=_HIGHEST)
+        return -0.5 * (signal + jnp.matmul((2 * a * sigma)[:, None] / v, g * z, precision=_HIGHEST))
+
+    return jnp.swapaxes(jax.lax.map(one, means), 0, 1)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Diagonalised(Population):
+    """A Gaussian mixture with ``Sigma_k = V_k diag(values_k) V_k^T`` given by its eigenvectors."""
+
+    weights: Array
+    means: Array
+    values: Array
+    vectors: Array
+    names: tuple[str, ...] = field(default=(), metadata={"static": True})
+
+    @property
+    def log_weights(self) -> Array:
+        """``log w_k``, shape ``[K]``."""
+        return jnp.log(self.weights)
+
+    def sample(self, key: Array, component: Array) -> Array:
+        """Draw ``mu_k + V_k diag(values_k)^{1/2} z``, shape ``[d]``."""
+        z = jax.random.normal(key, (self.means.shape[1],), self.means.dtype)
+        scaled = jnp.sqrt(self.values[component]) * z
+        return self.means[component] + jnp.matmul(self.vectors[component], scaled, precision=_HIGHEST)
+
+
+@register_marginals(GaussianChannel, _Diagonalised)
+def diagonalised_marginals(process: GaussianChannel, population: _Diagonalised, y: Array, t: Array) -> Array:
+    """``log N(y; a mu_k, a^2 Sigma_k + sigma^2 I)`` for every ``k``, each in its own eigenbasis; ``[K]``."""
+    a, sigma = process.coefficients(t)
+    residual = y[None, :] - a * population.means
+    own = jnp.einsum("kij,ki->kj", population.vectors, residual, precision=_HIGHEST)
+    v = a**2 * population.values + sigma**2
+    return -0.5 * jnp.sum(jnp.square(own) / v + jnp.log(2 * math.pi * v), axis=1)
+
+
+@diagonalised_marginals.paths
+def diagonalised_paths(
+    process: GaussianChannel, population: _Diagonalised, key: Array, components: Array, times: Array
+) -> Array:
+    """``[T, K, B]`` up to a constant in ``k``, component by component so that memory does not grow with ``K d``."""
+    means, batch = population.means, components.shape[0]
+    k, d = means.shape
+    key_x, key_z = jax.random.split(key)
+    white = jax.random.normal(key_x, (d, batch), means.dtype)
+    z = jax.random.normal(key_z, (d, batch), means.dtype)
+    a, sigma = process.coefficients(times)
+    scale = jnp.sqrt(population.values)
+
+    def place(i: Array, x: Array) -> Array:
+        drawn = jnp.matmul(population.vectors[i] * scale[i][None, :], white, precision=_HIGHEST)
+        return jnp.where((components == i)[None, :], means[i][:, None] + drawn, x)
+
+    x = jax.lax.fori_loop(0, k, place, jnp.zeros((d, batch), means.dtype))
+
+    def one(given: tuple[Array, Array, Array]) -> Array:
+        mean, values, basis = given
+        u = jnp.matmul(basis.T, x - mean[:, None], precision=_HIGHEST)
+        own = jnp.matmul(basis.T, z, precision=_HIGHEST)
+        v = (a**2)[:, None] * values[None, :] + (sigma**2)[:, None]
+        total = jnp.matmul((a**2)[:, None] / v, jnp.square(u), precision=_HIGHEST)
+        total = total + jnp.matmul((2 * a * sigma)[:, None] / v, u * own, precision=_HIGHEST)
+        total = total + jnp.matmul((sigma**2)[:, None] / v, jnp.square(own), precision=_HIGHEST)
+        return -0.5 * (total + jnp.sum(jnp.log(v), axis=1)[:, None])
+
+    return jnp.swapaxes(jax.lax.map(one, (means, population.values, population.vectors)), 0, 1)

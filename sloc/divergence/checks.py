@@ -1,0 +1,171 @@
+"""Entry checks shared by the public calls: everything is refused here, before anything is traced."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sloc.contracts import (
+    InvalidInput,
+    ObservationProcess,
+    Population,
+    check_pair,
+    check_registered,
+    component_names,
+    float_dtype,
+    is_concrete,
+    require,
+    shown,
+)
+
+Array = jax.Array
+
+
+def checked_key(key: Any) -> Array:
+    """Return ``key`` if it is one typed PRNG key.
+
+    Raises:
+        InvalidInput: a raw uint32 key, an int seed, or a batch of keys.
+
+    """
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    require(typed, "key", key, "a typed PRNG key from jax.random.key(seed), not a raw uint32 key or a seed")
+    require(key.shape == (), "key", key, f"one key, not a batch of shape {key.shape}")
+    return key
+
+
+def checked_pair(process: Any, population: Any) -> tuple[ObservationProcess, Population]:
+    """Check, cast and validate a process and a population, and that they can meet.
+
+    Raises:
+        ContractError: a class that is not registered, a static field that is not hashable, a missing method.
+        InvalidInput: what their ``validate`` refuses, duplicate names, or a wrong number of names.
+
+    """
+    check_registered(process, "process", ObservationProcess)
+    check_registered(population, "population", Population)
+    if is_concrete(process):
+        process.validate()
+    if is_concrete(population):
+        population.validate()
+    process, population = process.canonical(), population.canonical()
+    names = component_names(population)
+    k = population.num_components
+    require(len(names) == k, "names", names, f"{k} names, one for each sub-population")
+    require(len(set(names)) == k, "names", names, "distinct names")
+    check_pair(process, population)
+    return process, population
+
+
+def as_times(process: ObservationProcess, population: Population, times: Any) -> tuple[Any, Array]:
+    """Check times and cast them to the process's kind of time.
+
+    Returns:
+        The times as given (float64 or int64 on the host when concrete) and as an array for the device.
+
+    Raises:
+        InvalidInput: not one-dimensional, empty, not finite, not strictly increasing, negative, beyond the
+            horizon, not whole where time is discrete, or 0 where densities are singular.
+
+    """
+    dtype = jnp.int32 if process.discrete else float_dtype()
+    if not is_concrete(times):
+        times = jnp.asarray(times)
+        return times, times.astype(dtype)
+    try:
+        host = np.asarray(times, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"times = {shown(times)}: expected a sequence of numbers") from error
+    require(host.ndim == 1 and host.size > 0, "times", times, "a non-empty one-dimensional sequence")
+    require(bool(np.isfinite(host).all()), "times", times, "finite numbers")
+    require(bool((np.diff(host) > 0).all()), "times", times, "strictly increasing times")
+    _check_range(process, population, host, "times", times)
+    if process.discrete:
+        return host.astype(np.int64), jnp.asarray(host.astype(np.int64), dtype)
+    return host, jnp.asarray(host, dtype)
+
+
+def as_time(process: ObservationProcess, population: Population, t: Any) -> Array:
+    """Check one time and cast it; see :func:`as_times`."""
+    dtype = jnp.int32 if process.discrete else float_dtype()
+    if not is_concrete(t):
+        return jnp.asarray(t).astype(dtype)
+    try:
+        host = np.asarray(t, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"t = {shown(t)}: expected one finite number") from error
+    require(host.ndim == 0 and bool(np.isfinite(host)), "t", t, "one finite number")
+    _check_range(process, population, host[None], "t", t)
+    return jnp.asarray(host, dtype)
+
+
+def _check_range(
+    process: ObservationProcess, population: Population, host: np.ndarray, argument: str, given: Any
+) -> None:
+    require(bool((host >= 0).all()), argument, given, "times that are not negative")
+    horizon = float(process.horizon)
+    require(bool((host <= horizon * (1 + 1e-12)).all()), argument, given, f"times up to the horizon, {horizon:g}")
+    if process.discrete:
+        require(bool((host == np.round(host)).all()), argument, given, "whole numbers: the process's time is discrete")
+    if process.has_density and population.atomic:
+        require(
+            bool((host > 0).all()),
+            argument,
+            given,
+            "times above 0: densities of noised data points are singular at t = 0",
+        )
+
+
+def checked_count(n: Any, argument: str = "n") -> int:
+    """Return ``n`` as an int of at least 2.
+
+    Raises:
+        InvalidInput: not a whole number, or below 2.
+
+    """
+    number = isinstance(n, (int, float, np.integer, np.floating)) and not isinstance(n, bool)
+    whole = number and math.isfinite(n) and float(n) == int(n)
+    require(whole and int(n) >= 2, argument, n, "a whole number of draws, at least 2")
+    return int(n)
+
+
+def checked_level(value: Any, argument: str) -> float:
+    """Return a number strictly between 0 and 1.
+
+    Raises:
+        InvalidInput: outside ``(0, 1)`` or not a number.
+
+    """
+    ok = isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool)
+    require(ok and 0.0 < float(value) < 1.0, argument, value, "a number strictly between 0 and 1")
+    return float(value)
+
+
+def checked_method(method: Any) -> str:
+    """Return one of ``auto``, ``closed-form``, ``monte-carlo``.
+
+    Raises:
+        InvalidInput: anything else.
+
+    """
+    choices = ("auto", "closed-form", "monte-carlo")
+    require(method in choices, "method", method, f"one of {', '.join(choices)}")
+    return method
+
+
+def checked_tolerance(value: Any) -> float | None:
+    """Return a positive number or None.
+
+    Raises:
+        InvalidInput: anything else.
+
+    """
+    if value is None:
+        return None
+    ok = isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool)
+    require(ok and 0.0 < float(value) < np.inf, "tolerance", value, "None or a positive number, in units of t")
+    return float(value)

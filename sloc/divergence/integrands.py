@@ -1,0 +1,211 @@
+"""What is averaged: functions of the log-marginals ``L [T, K, S, R]`` of rounds of stratified draws.
+
+``T`` times, ``K`` sub-populations, ``S`` strata (source components), ``R`` rounds.  Each integrand returns the
+weighted sum over strata, one value per round: ``[T, R]`` or ``[T, C, R]``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from sloc.contracts import namespace
+
+Array = jax.Array
+Arrays = dict[str, Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Draws:
+    """One block of rounds.
+
+    Attributes:
+        log_marginals: ``[T, K, S, R]``.
+        log_weights: ``[K]``, normalised.
+        strata: int32 ``[S]``, the source component of each stratum.
+        position: int32 ``[K]``, the stratum of each component (0 where it has none).
+
+    """
+
+    log_marginals: Array
+    log_weights: Array
+    strata: Array
+    position: Array
+
+    def stratum_weights(self, members: Array) -> Array:
+        """Return ``w_s 1[s in members] / w_members`` for each stratum, ``[S]``."""
+        w = jnp.exp(_normalised(jnp.where(members, self.log_weights, -jnp.inf)))
+        return w[self.strata]
+
+    def conditional(self, members: Array) -> Array:
+        """Return ``log p_t^members(Y_t)``, ``[T, S, R]``: a weighted log-sum-exp minus ``log w_members``."""
+        log_w = _normalised(jnp.where(members, self.log_weights, -jnp.inf))
+        return log_sum_exp(self.log_marginals + log_w[None, :, None, None], axis=1)
+
+    def log_posterior(self) -> Array:
+        """Return ``log pi_theta(Y_t)``, ``[T, K, S, R]``."""
+        joint = self.log_marginals + self.log_weights[None, :, None, None]
+        return joint - log_sum_exp(joint, axis=1)[:, None]
+
+
+def _normalised(log_w: Array) -> Array:
+    return log_w - log_sum_exp(log_w, axis=0)
+
+
+def log_sum_exp(x: Array, axis: int) -> Array:
+    """Log-sum-exp over an axis that is ``-inf``, not NaN, where every entry is ``-inf``."""
+    top = jax.lax.stop_gradient(jnp.max(x, axis=axis, keepdims=True))
+    top = jnp.where(jnp.isfinite(top), top, jnp.zeros_like(top))
+    total = jnp.sum(jnp.exp(x - top), axis=axis)
+    return jnp.log(total) + jnp.squeeze(top, axis)
+
+
+def entropy_bits(w: Any) -> Any:
+    """Shannon entropy of a probability vector in bits (zero weights allowed)."""
+    xp = namespace(w)
+    return -xp.sum(w * xp.log2(xp.where(w > 0, w, xp.ones_like(w))))
+
+
+def overlap(delta: Array) -> Array:
+    """``2 sigma(-|delta|) = 1 - tanh(|delta| / 2)``, exact down to the smallest float; 0 where ``delta`` is NaN."""
+    e = jnp.exp(-jnp.abs(delta))
+    e = jnp.where(jnp.isnan(e), jnp.zeros_like(e), e)
+    return 2 * e / (1 + e)
+
+
+def _weighted(values: Array, coefficients: Array) -> Array:
+    """Sum ``[..., S, R]`` over strata with ``[S]`` coefficients; a zero coefficient silences even NaN."""
+    c = coefficients.reshape((1,) * (values.ndim - 2) + (-1, 1))
+    return jnp.sum(jnp.where(c > 0, c * values, jnp.zeros_like(values)), axis=-2)
+
+
+class Integrand:
+    """Base of the integrands: hashable, no state but static structure."""
+
+    columns: bool = False
+
+    def __call__(self, arrays: Arrays, draws: Draws) -> Array:
+        """Return one value per round, ``[T, R]`` (``[T, C, R]`` where ``columns``)."""
+        raise TypeError(f"{type(self).__name__} does not define __call__(arrays, draws)")
+
+
+@dataclass(frozen=True)
+class PairOverlap(Integrand):
+    """``1 - TV`` of two single sub-populations, read from their own two strata only."""
+
+    def __call__(self, arrays: Arrays, draws: Draws) -> Array:
+        """Average the overlap over one draw from each side."""
+        a, b = arrays["a"], arrays["b"]
+        log_p = draws.log_marginals
+
+        def side(component: Array) -> Array:
+            stratum = draws.position[component]
+            return overlap(log_p[:, a, stratum] - log_p[:, b, stratum])
+
+        return 0.5 * (side(a) + side(b))
+
+
+@dataclass(frozen=True)
+class SetOverlap(Integrand):
+    """``1 - TV`` of two sets, draws balanced between them."""
+
+    def __call__(self, arrays: Arrays, draws: Draws) -> Array:
+        """Average the overlap over both sides' strata."""
+        a, b = arrays["a"], arrays["b"]
+        values = overlap(draws.conditional(a) - draws.conditional(b))
+        return _weighted(values, 0.5 * (draws.stratum_weights(a) + draws.stratum_weights(b)))
+
+
+@dataclass(frozen=True)
+class Entropy(Integrand):
+    """Entropy of the posterior in bits, over the whole population."""
+
+    def __call__(self, arrays: Arrays, draws: Draws) -> Array:
+        """Average ``H(pi)``."""
+        log_pi = draws.log_posterior()
+        pi = jnp.exp(log_pi)
+        h = -jnp.sum(jnp.where(pi > 0, pi * log_pi, jnp.zeros_like(pi)), axis=1) / math.log(2.0)
+        return _weighted(h, draws.stratum_weights(jnp.ones_like(draws.log_weights, bool)))
+
+
+@dataclass(frozen=True)
+class LabelLaw(Integrand):
+    """Posterior over labels of trajectories started in a set."""
+
+    columns = True
+
+    def __call__(self, arrays: Arrays, draws: Draws) -> Array:
+        """Average ``pi``; ``[T, K, R]``."""
+        return _weighted(jnp.exp(draws.log_posterior()), draws.stratum_weights(arrays["init"]))
+
+
+@dataclass(frozen=True)
+class CloneAgreement(Integrand):
+    """Sum of squared posteriors."""
+
+    def __call__(self, arrays: Arrays, draws: Draws) -> Array:
+        """Average ``sum pi^2``."""
+        agreement = jnp.sum(jnp.exp(2 * draws.log_posterior()), axis=1)
+        return _weighted(agreement, draws.stratum_weights(arrays["init"]))
+
+
+def _mass_outside(draws: Draws, members: Array) -> Array:
+    """``1 - pi_members(Y)`` as a sum over the others, so without cancellation; ``[T, S, R]``."""
+    pi = jnp.exp(draws.log_posterior())
+    return jnp.sum(jnp.where(members[None, :, None, None], jnp.zeros_like(pi), pi), axis=1)
+
+
+@dataclass(frozen=True)
+class Loss(Integrand):
+    """Posterior mass outside a set, for draws from it."""
+
+    def __call__(self, arrays: Arrays, draws: Draws) -> Array:
+        """Average ``1 - pi_target``."""
+        return _weighted(_mass_outside(draws, arrays["target"]), draws.stratum_weights(arrays["target"]))
+
+
+@dataclass(frozen=True)
+class CertificateBound(Integrand):
+    """TV of the nested pair plus posterior mass outside the target."""
+
+    def __call__(self, arrays: Arrays, draws: Draws) -> Array:
+        """Average ``(w_rest / w_target) TV(init, rest) + (1 - pi_target)``."""
+        w = jnp.exp(draws.log_weights)
+        target, rest = arrays["target"], arrays["rest"]
+        share = jnp.sum(jnp.where(rest, w, jnp.zeros_like(w))) / jnp.sum(jnp.where(target, w, jnp.zeros_like(w)))
+        common = SetOverlap()({"a": arrays["a"], "b": arrays["b"]}, draws)
+        return share * (1 - common) + Loss()({"target": target}, draws)
+
+
+@dataclass(frozen=True)
+class HellingerLoss(Integrand):
+    """``1 - sech(l / 2)``, draws balanced between two sets: its mean is ``1 - int sqrt(p_A p_B)``."""
+
+    def __call__(self, arrays: Arrays, draws: Draws) -> Array:
+        """Average over both sides' strata; without cancellation where the laws are close."""
+        a, b = arrays["a"], arrays["b"]
+        half = 0.5 * jnp.abs(draws.conditional(a) - draws.conditional(b))
+        # Neither side can make the draw: it then has weight 0.
+        half = jnp.where(jnp.isnan(half), jnp.zeros_like(half), half)
+        values = jnp.square(jnp.expm1(-half)) / (1 + jnp.exp(-2 * half))
+        return _weighted(values, 0.5 * (draws.stratum_weights(a) + draws.stratum_weights(b)))
+
+
+INFINITE_NATS = 1e15
+"""Stands for an infinite log-ratio, whose mean and variance must stay numbers in float32."""
+
+
+@dataclass(frozen=True)
+class LogRatio(Integrand):
+    """``log2 p_A / p_B`` at draws from ``p_A``."""
+
+    def __call__(self, arrays: Arrays, draws: Draws) -> Array:
+        """Average over the strata of ``a``."""
+        a, b = arrays["a"], arrays["b"]
+        nats = jnp.clip(draws.conditional(a) - draws.conditional(b), -INFINITE_NATS, INFINITE_NATS)
+        return _weighted(nats / math.log(2.0), draws.stratum_weights(a))

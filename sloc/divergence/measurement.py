@@ -1,0 +1,283 @@
+"""One pass over trajectories for any number of statistics: the room that all curves and windows stand on."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sloc.contracts import ObservationProcess, Population, is_concrete, require
+from sloc.divergence.checks import (
+    as_times,
+    checked_count,
+    checked_key,
+    checked_level,
+    checked_method,
+    checked_pair,
+)
+from sloc.divergence.closed_forms import closed_tv, host_weights
+from sloc.divergence.integrands import Draws, Integrand, log_sum_exp
+from sloc.divergence.intervals import maurer_pontil, tighten
+from sloc.divergence.paths import batched_paths, reduced
+from sloc.divergence.statistics import Statistic, Term
+from sloc.engine import BLOCK_DRAWS, Devices, Moments, Progress, stream
+from sloc.results import Curve
+
+Array = jax.Array
+
+_TILE_ELEMENTS = {"cpu": 1 << 21, "gpu": 1 << 26, "tpu": 1 << 25}
+"""Numbers in flight per step, by platform: enough to fill the machine, not its memory."""
+_LARGEST_TILE = 16
+"""More blocks a step bring no more speed and waste draws when n is small."""
+
+
+class MeasureOptions(TypedDict, total=False):
+    """Keyword arguments that every wrapper of :func:`measure` passes on."""
+
+    delta: float
+    method: str
+    devices: Devices
+    tile: int | None
+    progress: Progress | None
+
+
+def _evaluate(kind: Integrand, stack: dict[str, Array], draws: Draws) -> Array:
+    """Apply an integrand to its stack of terms, ``[P, T, (C,) R]``."""
+    if not stack:
+        return kind({}, draws)[None]
+    if all(leaf.shape[0] == 1 for leaf in stack.values()):
+        # Under vmap indices become gathers, which a CPU does not vectorise; a lone term needs only slices.
+        return kind({name: leaf[0] for name, leaf in stack.items()}, draws)[None]
+    return jax.vmap(lambda a: kind(a, draws))(stack)
+
+
+@dataclass(frozen=True)
+class MeasureKernel:
+    """The streaming kernel of :func:`measure`: one block of rounds, all statistics of it.
+
+    Attributes:
+        kinds: the integrands, each applied to its stack of terms.
+        rounds: rounds per block.
+
+    """
+
+    kinds: tuple[Integrand, ...]
+    rounds: int
+
+    def setup(self, args: Any) -> Any:
+        """Reduce to a sufficient statistic once."""
+        process, population, *rest = args
+        return (*reduced(process, population), *rest)
+
+    def __call__(self, state: Any, key: Array) -> tuple[Array, ...]:
+        """Return, for each kind, ``[P, T, (C,) R]``: one value per term, time and round."""
+        process, population, times, strata, position, arrays = state
+        components = jnp.repeat(strata, self.rounds)
+        paths = batched_paths(process, population, key, components, times)
+        shape = (*paths.shape[:2], strata.shape[0], self.rounds)
+        log_w = population.log_weights - log_sum_exp(population.log_weights, axis=0)
+        draws = Draws(paths.reshape(shape), log_w.astype(paths.dtype), strata, position)
+        return tuple(_evaluate(kind, stack, draws) for kind, stack in zip(self.kinds, arrays, strict=True))
+
+
+def measure(
+    key: Array,
+    process: ObservationProcess,
+    population: Population,
+    times: Any,
+    statistics: Mapping[Any, Statistic] | Sequence[Statistic] | Statistic,
+    *,
+    n: int,
+    delta: float = 0.05,
+    method: str = "auto",
+    devices: Devices = None,
+    tile: int | None = None,
+    progress: Progress | None = None,
+) -> dict[Any, Curve]:
+    """Measure any number of statistics of an exact model in one pass over common trajectories.
+
+    Draws ``n`` trajectories, stratified by source component, with common random numbers in ``t``; every statistic
+    is a mean of a function of their path log-marginals ``log p_t^theta(Y_t)``.  Curves are unbiased; each band
+    (Maurer-Pontil, Bonferroni over the curve's own cells, tightened where the curve is monotone) holds for all
+    times of that curve at once with probability ``>= 1 - delta``.  Traceable in the parameters of process and
+    population, in ``times`` and in ``key``.
+
+    Args:
+        key: typed PRNG key; the same key gives the same curves on any number of devices (to 1e-6).
+        process: the observation process.
+        population: the population.
+        times: ``[T]``, strictly increasing, in the process's time.
+        statistics: one, a sequence, or a mapping from names: :class:`TV`, :class:`Information`, :class:`Labels`,
+            :class:`Clones`, :class:`Certificate`, :class:`Misassignment`, :class:`Hellinger`, :class:`KL`.
+        n: trajectories in all, rounded up to whole blocks of 1,024 (reported in the curves).
+        delta: error level of each curve's band.
+        method: ``auto`` uses closed forms of TV where the types have one, ``monte-carlo`` never, ``closed-form``
+            only (refused where there is none).
+        devices: local devices, how many, or None for all.
+        tile: blocks evaluated side by side (speed only); None chooses.
+        progress: called with ``(done, total)`` blocks.
+
+    Returns:
+        A curve per statistic, under its name where a mapping was given, else under the statistic itself.
+
+    Raises:
+        InvalidInput: see the arguments; sets that are empty or unknown.
+        ContractError: classes that break the contract, a pair that cannot be evaluated.
+
+    Source: Li, Karan & Chen 2025, Sect. 3; identities by Bayes' rule.
+
+    """
+    key, given = checked_key(key), (process, population)
+    process, population = checked_pair(process, population)
+    shown_times, device_times = as_times(process, population, times)
+    n, delta, method = checked_count(n), checked_level(delta, "delta"), checked_method(method)
+    if isinstance(statistics, Statistic):
+        statistics = [statistics]
+    named: dict[Any, Statistic] = dict(statistics) if isinstance(statistics, Mapping) else {s: s for s in statistics}
+    require(len(named) > 0, "statistics", statistics, "at least one statistic")
+    for s in named.values():
+        require(isinstance(s, Statistic), "statistics", s, "a statistic such as sloc.TV or sloc.Information")
+    terms = {name: s.bind(population) for name, s in named.items()}
+    weights = _weights(population)
+
+    curves: dict[Any, Curve] = {}
+    if method != "monte-carlo" and is_concrete(process, population, times):
+        for name, term in terms.items():
+            # On the parameters as given: their cast to float32 would show in a closed form's digits.
+            exact = _closed_curve(*given, shown_times, term)
+            if exact is not None:
+                curves[name] = exact
+    sampled = {name: term for name, term in terms.items() if name not in curves}
+    if method == "closed-form":
+        require(
+            not sampled,
+            "method",
+            method,
+            "statistics with a closed form; there is none for " + "; ".join(t.quantity for t in sampled.values()),
+        )
+    if sampled:
+        curves |= _sample(
+            key, process, population, shown_times, device_times, sampled, weights, n, delta, devices, tile, progress
+        )
+    return {name: curves[name] for name in named}
+
+
+def _weights(population: Population) -> Any:
+    log_w = population.log_weights
+    return host_weights(population) if is_concrete(log_w) else jax.nn.softmax(log_w)
+
+
+def _closed_curve(process: ObservationProcess, population: Population, times: np.ndarray, term: Term) -> Curve | None:
+    if term.pair is None:
+        return None
+    values = [closed_tv(process, population, *term.pair, t) for t in times]
+    if any(v is None for v in values):
+        return None
+    value = np.asarray(values, np.float64)
+    return Curve(times, value, np.zeros_like(value), value, value, 0, "exact", term.quantity, term.unit)
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Bound statistics as one kernel: what :func:`sloc.engine.stream` needs.
+
+    Attributes:
+        kernel: the streaming kernel.
+        args: its arguments.
+        groups: for each kind of the kernel, the names of its terms in the order of its stack.
+        round_draws: draws per round (the number of strata).
+
+    """
+
+    kernel: MeasureKernel
+    args: Any
+    groups: tuple[tuple[Any, ...], ...]
+    round_draws: int
+
+    @property
+    def block_draws(self) -> int:
+        """Draws per key block."""
+        return self.kernel.rounds * self.round_draws
+
+    def blocks(self, n: int) -> int:
+        """Blocks that hold at least ``n`` draws and two rounds (a variance needs two)."""
+        return max(-(-n // self.block_draws), 2 if self.kernel.rounds == 1 else 1)
+
+
+def assemble(process: ObservationProcess, population: Population, times: Array, terms: Mapping[Any, Term]) -> Assembly:
+    """Turn bound statistics into one kernel over the strata they use; see :func:`measure`."""
+    used = np.logical_or.reduce([t.strata for t in terms.values()])
+    strata = np.flatnonzero(used).astype(np.int32)
+    position = (np.cumsum(used) - 1).clip(0).astype(np.int32)
+    groups: dict[Integrand, list[Any]] = defaultdict(list)
+    for name, term in terms.items():
+        groups[term.kind].append(name)
+    stacks = tuple(
+        {
+            field: jnp.asarray(np.stack([terms[name].arrays[field] for name in names]))
+            for field in terms[names[0]].arrays
+        }
+        for names in groups.values()
+    )
+    args = (process, population, times, jnp.asarray(strata), jnp.asarray(position), stacks)
+    kernel = MeasureKernel(tuple(groups), max(1, BLOCK_DRAWS // len(strata)))
+    return Assembly(kernel, args, tuple(tuple(names) for names in groups.values()), len(strata))
+
+
+def _sample(
+    key: Array,
+    process: ObservationProcess,
+    population: Population,
+    shown_times: Any,
+    times: Array,
+    terms: dict[Any, Term],
+    weights: Any,
+    n: int,
+    delta: float,
+    devices: Any,
+    tile: int | None,
+    progress: Progress | None,
+) -> dict[Any, Curve]:
+    whole = assemble(process, population, times, terms)
+    blocks = whole.blocks(n)
+    limit = 2**31 // whole.kernel.rounds * whole.block_draws
+    require(blocks * whole.kernel.rounds < 2**31, "n", n, f"fewer than {limit:,} draws: rounds are counted in int32")
+    tile = tile or _default_tile(population, times.shape[0])
+    results = stream(whole.kernel, whole.args, key, blocks, devices=devices, tile=tile, progress=progress)
+    curves = {}
+    for names, moments in zip(whole.groups, results, strict=True):
+        for i, name in enumerate(names):
+            part = jax.tree.map(lambda leaf, i=i: leaf if leaf.ndim == 0 else leaf[i], moments)
+            draws = blocks * whole.block_draws
+            curves[name] = _summarise(part, terms[name], shown_times, weights, draws, delta)
+    return curves
+
+
+def _default_tile(population: Population, times: int) -> int:
+    # Of shapes alone, never of n or of the devices: another n must not recompile.
+    budget = _TILE_ELEMENTS.get(jax.default_backend(), 1 << 22)
+    per_block = BLOCK_DRAWS * times * max(population.path_elements(), 1)
+    return int(max(1, min(budget // per_block, _LARGEST_TILE)))
+
+
+def _summarise(moments: Moments, term: Term, times: Any, weights: Any, draws: int, delta: float) -> Curve:
+    concrete = is_concrete(moments, weights)
+    count, mean, variance = moments.on_host() if concrete else moments.on_device()
+    offset, slope, low, high = term.affine(weights)
+    level = delta / math.prod(mean.shape)
+    half = maurer_pontil(mean, variance, count, level, high - low)
+    xp = np if concrete else jnp
+    ends = offset + slope * xp.clip(mean - half, low, high), offset + slope * xp.clip(mean + half, low, high)
+    lower, upper = xp.minimum(*ends), xp.maximum(*ends)
+    if term.monotone is not None:
+        lower, upper = tighten(lower, upper, term.monotone == "decreasing")
+    value = offset + slope * mean
+    stderr = abs(slope) * xp.sqrt(variance / xp.asarray(count, mean.dtype))
+    method = "monte carlo, exact marginals"
+    return Curve(times, value, stderr, lower, upper, draws, method, term.quantity, term.unit, term.labels)

@@ -1,0 +1,112 @@
+"""Windows read off a curve that somebody already has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sloc.contracts import require
+from sloc.divergence.checks import checked_level
+from sloc.results import Curve, Window
+from sloc.windows.edges import Edge, edge_on_grid
+from sloc.windows.rises import rise_window
+
+
+def find_window(
+    curve: Curve,
+    *,
+    epsilon: float | None = None,
+    rise: float | None = None,
+    separation: Curve | None = None,
+    max_drop: float | None = None,
+    horizon: float = np.inf,
+    discrete: bool = False,
+) -> Window:
+    """Find the window of any curve over times, by a TV threshold or by a rise.
+
+    With ``epsilon``: ``curve`` is ``TV(after, before)`` and ``separation`` is ``TV(after, rest)`` (default: the same
+    curve); ``T_before`` is where the first falls to ``epsilon``, ``T_after`` where the second falls below
+    ``1 - epsilon^2``, both by linear interpolation, with intervals from the curves' bands.  With ``rise``: walking
+    from the noisiest time towards ``t = 0``, the window is the largest step up, if it exceeds ``rise`` (the rule of
+    Li, Karan & Chen 2025, Sect. 6.2, there 0.5 between kept fractions); no interval is claimed for it.
+
+    Args:
+        curve: a scalar curve, ``[T]``.
+        epsilon: threshold in ``(0, 1)``; give this or ``rise``.
+        rise: least step, in ``[0, 1)``.
+        separation: a second curve on times of its own, for ``T_after``.
+        max_drop: with ``rise``, refuse curves with a drop larger than this anywhere (their code: 0.3).
+        horizon: with ``epsilon``, the largest possible time, where an open interval ends.
+        discrete: with ``epsilon``, whether only the curve's times exist, so that edges are not interpolated.
+
+    Returns:
+        The window, with statuses; ``draws`` is the curve's ``n``.
+
+    Raises:
+        InvalidInput: a curve with columns, with fewer than two times, times not increasing, values not finite; both
+            or neither of ``epsilon`` and ``rise``.
+
+    Source: Li, Karan & Chen 2025, Def. 4 and Sect. 6.2.
+
+    """
+    require((epsilon is None) != (rise is None), "epsilon, rise", (epsilon, rise), "exactly one of the two")
+    times, value, lower, upper = _checked(curve, "curve")
+    if rise is not None:
+        ok = isinstance(rise, (int, float)) and 0.0 <= float(rise) < 1.0
+        require(ok, "rise", rise, "a number in [0, 1)")
+        return _by_rise(curve, times, value, float(rise), max_drop)
+    level = checked_level(epsilon, "epsilon")
+    require(max_drop is None, "max_drop", max_drop, "None with epsilon: it belongs to rise")
+    second = separation if separation is not None else curve
+    before = edge_on_grid(times, value, lower, upper, level, "first", horizon=horizon, discrete=discrete)
+    after = edge_on_grid(*_checked(second, "separation"), 1 - level**2, "last", horizon=horizon, discrete=discrete)
+    statuses = after.status, before.status
+    if after.value is not None and before.value is not None and before.value < after.value:
+        # By the points: intervals between a given curve's times are too wide to ask.
+        statuses = "inverted", "inverted"
+    method = " and ".join(dict.fromkeys(c.method for c in (curve, second) if c.method))
+    draws = max(int(curve.n), int(second.n))
+    return Window(
+        after.value,
+        before.value,
+        after.interval,
+        before.interval,
+        *statuses,
+        level,
+        0.0,
+        draws,
+        f"crossings of a given curve ({method})" if method else "crossings of a given curve",
+        curve.quantity,
+    )
+
+
+def _by_rise(curve: Curve, times: np.ndarray, value: np.ndarray, rise: float, max_drop: float | None) -> Window:
+    pair = rise_window(times, value, rise, max_drop)
+    method = f"largest rise > {rise:g} between neighbouring times"
+    if pair is None:
+        missing = Edge(None, None, "empty")
+        return Window(
+            None, None, None, None, missing.status, missing.status, rise, 0.0, int(curve.n), method, curve.quantity
+        )
+    low, high = sorted(float(times[i]) for i in pair)
+    return Window(low, high, None, None, "resolved", "resolved", rise, 0.0, int(curve.n), method, curve.quantity)
+
+
+def _checked(curve: Any, argument: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    require(isinstance(curve, Curve), argument, curve, "a sloc.Curve")
+    times = np.asarray(curve.times, np.float64)
+    require(times.ndim == 1 and times.size >= 2, f"{argument}.times", curve.times, "at least two times")
+    require(bool((np.diff(times) > 0).all()), f"{argument}.times", curve.times, "strictly increasing times")
+    arrays = []
+    for field in ("value", "lower", "upper"):
+        array = np.asarray(getattr(curve, field), np.float64)
+        require(
+            array.shape == times.shape,
+            f"{argument}.{field}",
+            array.shape,
+            f"shape {times.shape}; take one label with Curve.column",
+        )
+        require(bool(np.isfinite(array).all()), f"{argument}.{field}", array, "finite numbers")
+        arrays.append(array)
+    return times, arrays[0], arrays[1], arrays[2]

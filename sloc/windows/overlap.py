@@ -1,0 +1,103 @@
+"""Draws of an overlap at chosen times: the raw material of certified edges.
+
+``TV(a, b) = share (1 - scale E v)`` with ``v`` in [0, 1]: balanced draws have ``scale = 1``, bridges ``scale = Z(t)``.
+A statement ``TV(t) > c`` is thus a statement about a bounded mean, ``E v < (1 - c / share) / scale``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from sloc.contracts import ObservationProcess, Population, component_mask
+from sloc.divergence import TV
+from sloc.divergence.bridge_setup import bridge_problem, has_bridge
+from sloc.divergence.bridges import BridgeKernel, raise_violation
+from sloc.divergence.checks import as_times
+from sloc.divergence.closed_forms import host_weights
+from sloc.divergence.measurement import assemble
+from sloc.divergence.statistics import disjoint_pair
+from sloc.engine import BLOCK_DRAWS, collect
+
+Array = jax.Array
+Estimator = Literal["balanced", "bridge"]
+
+
+@dataclass(frozen=True)
+class OverlapDraws:
+    """Values of an overlap at some times.
+
+    Attributes:
+        times: ``[T]`` in float64.
+        values: ``[T, N]`` in [0, 1]; columns are independent, rows share their randomness.
+        scale: ``[T]``.
+        draws: trajectories (or bridges) spent.
+        blocks: key blocks they fill.
+
+    """
+
+    times: np.ndarray
+    values: np.ndarray
+    scale: np.ndarray
+    draws: int
+    blocks: int
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The overlap of two sets under an estimator.
+
+    Attributes:
+        process: the observation process, canonical.
+        population: the population, canonical.
+        tv: the pair of sets.
+        share: ``TV(a, b) <= share``; 1 unless the sets are nested.
+        estimator: ``balanced`` or ``bridge``.
+
+    """
+
+    process: ObservationProcess
+    population: Population
+    tv: TV
+    share: float
+    estimator: Estimator
+
+    def target(self, threshold: float, scale: Any) -> Any:
+        """Mean of ``v`` at which ``TV`` equals ``threshold``."""
+        return (1.0 - threshold / self.share) / scale
+
+    def tv_of(self, mean: Any, scale: Any) -> Any:
+        """TV for a mean of ``v``."""
+        return self.share * (1.0 - scale * mean)
+
+    def draw(self, key: Array, times: Any, n: int, first: int = 0) -> OverlapDraws:
+        """Draw about ``n`` trajectories (whole blocks, from block ``first``) and evaluate all times on each."""
+        shown, device = as_times(self.process, self.population, times)
+        if self.estimator == "bridge":
+            a, b = (component_mask(self.population, np_set, "set") for np_set in (self.tv.a, self.tv.b))
+            problem, log_z, _ = bridge_problem(self.process, self.population, shown, device, a, b)
+            assert problem is not None  # equal sets have share 0 and no bridge
+            blocks = max(1, -(-n // BLOCK_DRAWS))
+            values, refused = collect(BridgeKernel(), problem, key, blocks, first)
+            if np.any(refused > 0):
+                raise_violation(problem, key, first + blocks)
+            return OverlapDraws(np.asarray(shown, np.float64), values, np.exp(log_z), blocks * BLOCK_DRAWS, blocks)
+        whole = assemble(self.process, self.population, device, {"tv": self.tv.bind(self.population)})
+        blocks = whole.blocks(n)
+        values = collect(whole.kernel, whole.args, key, blocks, first)[0][0]
+        return OverlapDraws(
+            np.asarray(shown, np.float64), values, np.ones(len(values)), blocks * whole.block_draws, blocks
+        )
+
+
+def overlaps(process: ObservationProcess, population: Population, tv: TV) -> list[Overlap]:
+    """Return the overlap under every estimator that applies: balanced always, bridge where there is one."""
+    a, b = (component_mask(population, s, "set") for s in (tv.a, tv.b))
+    _, _, part, whole = disjoint_pair(a, b)
+    w = host_weights(population)
+    share = float(w[part].sum() / w[whole].sum())
+    kinds: list[Estimator] = ["balanced", "bridge"] if has_bridge(process, population) and share > 0 else ["balanced"]
+    return [Overlap(process, population, tv, share, kind) for kind in kinds]

@@ -1,0 +1,206 @@
+"""Merge times of all pairs of classes, exact or sampled, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sloc.results.status import STATUSES
+from sloc.windows.linkage import linkage_on_host
+from sloc.windows.pair_table import PairForms
+from sloc.windows.tree_statistics import PairTable, members_of
+
+_RESOLVED, _BELOW, _ABOVE, _OPEN = (STATUSES.index(s) for s in ("resolved", "below_grid", "above_grid", "unresolved"))
+_SAME = 1e-6
+"""TV up to which sampled classes count as one law at all times."""
+_ROUNDS = 3
+"""Times that pairs are added because the tree changed."""
+
+
+@dataclass(frozen=True)
+class PairTimes:
+    """``T_end(i, j)`` of all pairs.
+
+    Attributes:
+        merge: ``[K, K]``, the point; 0 below the grid, the last grid time above it.
+        low: ``[K, K]``, lower end of an interval.
+        high: ``[K, K]``, upper end.
+        status: int ``[K, K]``, codes of :data:`sloc.results.STATUSES`.
+        upper_at: ``(t, members) -> [m, m]``, an upper bound on TV between members at a time.
+        same: boolean ``[K, K]``, pairs of one law.
+        draws: draws used.
+        method: how they were got.
+
+    """
+
+    merge: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    status: np.ndarray
+    upper_at: Callable[[float, np.ndarray], np.ndarray] = field(repr=False)
+    same: np.ndarray
+    draws: int
+    method: str
+
+    def duplicates(self) -> list[list[int]]:
+        """Return the groups of classes of one law."""
+        groups, seen = [], set()
+        for i in range(len(self.same)):
+            group = [int(j) for j in np.flatnonzero(self.same[i] | (np.arange(len(self.same)) == i))]
+            if i not in seen and len(group) > 1:
+                groups.append(group)
+                seen.update(group)
+        return groups
+
+
+def exact_pairs(forms: PairForms, grid: np.ndarray, epsilon: float) -> PairTimes:
+    """Return exact merge times; pairs that never merge stand at the last grid time.
+
+    Args:
+        forms: closed forms of all pairs.
+        grid: ``[T]``, the grid.
+        epsilon: the threshold.
+
+    """
+    never = ~np.isfinite(forms.merge)
+    merge = np.where(never, max(float(grid[-1]), float(forms.merge[~never].max(initial=0.0))), forms.merge)
+    status = np.where(never, _ABOVE, _RESOLVED)
+    early = forms.tv(float(grid[0]))
+    same = (early == 0) & (merge == 0) & ~np.eye(len(merge), dtype=bool)
+
+    def upper_at(t: float, members: np.ndarray) -> np.ndarray:
+        # At the height of a complete linkage no pair is above epsilon; the table would only repeat it.
+        most = np.full((len(members), len(members)), epsilon)
+        return np.where(forms.merge[np.ix_(members, members)] <= t, most, 1.0)
+
+    return PairTimes(merge, merge, np.where(never, np.inf, merge), status, upper_at, same, 0, "pairs exact")
+
+
+def sampled_pairs(
+    run: Callable[..., Any],
+    grid: np.ndarray,
+    affinity: Callable[[float], np.ndarray] | None,
+    epsilon: float,
+    k: int,
+    horizon: float,
+    discrete: bool,
+) -> PairTimes:
+    """Sample the curves of all pairs, or of those that can decide a height where affinities are known.
+
+    Args:
+        run: ``(times, statistic, share, number) -> Curve``; ``share`` is the part of the error level to use.
+        grid: ``[T]``.
+        affinity: ``t -> [K, K]``, or None.
+        epsilon: the threshold.
+        k: number of classes.
+        horizon: largest time.
+        discrete: whether time is whole.
+
+    Returns:
+        Merge times with intervals that hold jointly at the runner's error level.
+
+    """
+    rows, columns = np.triu_indices(k, 1)
+    count, times = len(rows), np.asarray(grid, np.float64)
+    lower, upper = np.zeros((len(times), count)), np.ones((len(times), count))
+    if affinity is not None:
+        bc = np.stack([affinity(float(t))[rows, columns] for t in times])
+        lower, upper = 1.0 - np.minimum(bc, 1.0), np.sqrt(np.maximum(1.0 - np.square(bc), 0.0))
+    value = (lower + upper) / 2
+    sampled, draws = np.zeros(count, bool), 0
+    rounds = 1 if affinity is None else _ROUNDS
+    for number in range(rounds):
+        last = number == rounds - 1
+        wanted = np.ones(count, bool) if affinity is None else _contenders(times, value, lower, upper, epsilon, k)
+        if last and affinity is not None:
+            wanted |= sampled
+        new = np.flatnonzero(wanted & ~sampled)
+        if not len(new):
+            break
+        curve = run(
+            times.astype(np.int64) if discrete else times,
+            PairTable(tuple((int(rows[p]), int(columns[p])) for p in new)),
+            1.0 / rounds,
+            number,
+        )
+        found = [np.asarray(x, np.float64) for x in (curve.value, curve.lower, curve.upper)]
+        lower[:, new] = np.maximum(lower[:, new], found[1])
+        upper[:, new] = np.maximum(np.minimum(upper[:, new], found[2]), lower[:, new])
+        value[:, new] = np.clip(found[0], lower[:, new], upper[:, new])
+        sampled[new] = True
+        draws += int(curve.n)
+    point, low, high, status = _edges(times, value, lower, upper, epsilon, horizon, discrete)
+    one_law = (value.max(axis=0) <= _SAME) if sampled.any() else np.zeros(count, bool)
+    point, status = np.where(one_law, 0.0, point), np.where(one_law, _RESOLVED, status)
+
+    def square(flat: np.ndarray) -> np.ndarray:
+        table = np.zeros((k, k), flat.dtype)
+        table[rows, columns] = table[columns, rows] = flat
+        return table
+
+    def upper_at(t: float, members: np.ndarray) -> np.ndarray:
+        before = int(np.searchsorted(times, t * (1 + 1e-9), side="right")) - 1
+        flat = upper[before] if before >= 0 else np.ones(count)
+        return square(flat)[np.ix_(members, members)]
+
+    pruned = "" if sampled.all() else f" ({int(sampled.sum()):,} of {count:,}, the others by affinities)"
+    way = f"pairs monte carlo with exact marginals{pruned}"
+    return PairTimes(square(point), square(low), square(high), square(status), upper_at, square(one_law), draws, way)
+
+
+def _contenders(
+    times: np.ndarray, value: np.ndarray, lower: np.ndarray, upper: np.ndarray, epsilon: float, k: int
+) -> np.ndarray:
+    """Pairs that may decide the height of the merge at which they meet, in the tree of the present values."""
+    rows, columns = np.triu_indices(k, 1)
+    # Between grid times by interpolation: this decides what to sample, not what is claimed.
+    point, low, high = (_edges(times, v, v, v, epsilon, np.inf, False)[0] for v in (value, lower, upper))
+    table = np.zeros((k, k))
+    table[rows, columns] = table[columns, rows] = point
+    linkage = linkage_on_host(table)
+    members = members_of(linkage[:, :2], k)
+    wanted = np.zeros(len(rows), bool)
+    for a, b in linkage[:, :2].astype(np.int64):
+        here = (members[a][rows] & members[b][columns]) | (members[b][rows] & members[a][columns])
+        wanted |= here & (high >= low[here].max())
+    return wanted
+
+
+def _edges(
+    times: np.ndarray,
+    value: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    epsilon: float,
+    horizon: float,
+    discrete: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """``inf {t : TV <= epsilon}`` of every column: point, lower and upper end, status code."""
+    size = len(times)
+
+    def last(above: np.ndarray) -> np.ndarray:
+        return np.where(above.any(axis=0), size - 1 - np.argmax(above[::-1], axis=0), -1)
+
+    at, a = last(value > epsilon), last(lower > epsilon)
+    down = upper <= epsilon
+    b = np.where(down.any(axis=0), np.argmax(down, axis=0), size)
+    low = np.where(a >= 0, times[np.maximum(a, 0)] + (1.0 if discrete else 0.0), 0.0)
+    high = np.where(b < size, times[np.minimum(b, size - 1)], horizon)
+    left, right = np.clip(at, 0, size - 1), np.clip(at + 1, 0, size - 1)
+    columns = np.arange(value.shape[1])
+    top, bottom = value[left, columns], value[right, columns]
+    fall = np.where(top > bottom, top - bottom, 1.0)
+    share = np.clip(np.where(top > bottom, (top - epsilon) / fall, 1.0), 0.0, 1.0)
+    point = times[right] if discrete else times[left] + share * (times[right] - times[left])
+    point = np.where(at == -1, 0.0, np.where(at == size - 1, times[-1], point))
+    starts = times[0] == 0
+    settled = (b < size) & ((a >= 0) | starts)
+    status = np.where(
+        at == size - 1,
+        np.where(a == size - 1, _ABOVE, _OPEN),
+        np.where((at == -1) & (not starts), np.where(b == 0, _BELOW, _OPEN), np.where(settled, _RESOLVED, _OPEN)),
+    )
+    return np.where(at == -1, 0.0, np.clip(point, low, np.maximum(high, low))), low, high, status

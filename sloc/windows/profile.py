@@ -1,0 +1,146 @@
+"""The information profile: how many bits of a feature are decided when, a window without an epsilon.
+
+``I(theta; Y_t)`` never increases in ``t``, so ``-dI/dt`` is a density of bits over time: between two noise levels a
+sampler decides exactly the difference.  All three functions take the curve of :func:`sloc.information_curve`; for a
+sequence under truncation a step of the curve is the information of one token.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sloc.contracts import require
+from sloc.divergence.checks import checked_level
+from sloc.results import Curve, Estimate, Window
+from sloc.windows.edges import edge_on_grid
+
+
+def information_density(curve: Curve) -> Curve:
+    """``-dI/dt`` between neighbouring times, in bits per unit of ``t``.
+
+    Exact differences of the curve (for discrete time with unit steps: bits per token); the band follows from the
+    curve's simultaneous band, ``(l_i - u_{i+1}) / dt .. (u_i - l_{i+1}) / dt`` cut at 0, so it holds for all
+    intervals at once.  With common random numbers the values are far smoother than the band is wide.
+
+    Args:
+        curve: ``I(theta; Y_t)`` over times, ``[T]``.
+
+    Returns:
+        A curve on the ``T - 1`` midpoints; its integral over the grid is ``I(t_0) - I(t_{T-1})``.
+
+    Raises:
+        InvalidInput: a curve with columns or with fewer than two times.
+
+    """
+    times, value, lower, upper = _scalar(curve)
+    dt = np.diff(times)
+    density = (value[:-1] - value[1:]) / dt
+    low = np.maximum((lower[:-1] - upper[1:]) / dt, 0.0)
+    high = np.maximum((upper[:-1] - lower[1:]) / dt, 0.0)
+    stderr = np.hypot(np.asarray(curve.stderr)[:-1], np.asarray(curve.stderr)[1:]) / dt
+    return Curve(
+        (times[:-1] + times[1:]) / 2,
+        density,
+        stderr,
+        low,
+        high,
+        curve.n,
+        curve.method,
+        "information density",
+        f"{curve.unit or 'bits'} per unit of t",
+    )
+
+
+def decided_between(curve: Curve, low: float, high: float) -> Estimate:
+    """Bits decided while generation runs from ``t = high`` down to ``t = low``: ``I(low) - I(high)``.
+
+    Linear interpolation between the curve's times; the interval follows from the simultaneous band and monotonicity
+    (each end is bounded by the neighbouring grid times), so it holds for any two levels, chosen afterwards too.
+
+    Args:
+        curve: ``I(theta; Y_t)`` over times.
+        low: the less noisy level, inside the curve's times.
+        high: the noisier level, above ``low``.
+
+    Returns:
+        The estimate in the curve's unit.
+
+    Raises:
+        InvalidInput: levels outside the curve's times or not in order.
+
+    """
+    times, value, lower, upper = _scalar(curve)
+    require(
+        times[0] <= low < high <= times[-1],
+        "low, high",
+        (low, high),
+        f"levels in order inside the curve's times, {times[0]:g} .. {times[-1]:g}",
+    )
+
+    def at(t: float) -> tuple[float, float, float, float]:
+        before = int(np.searchsorted(times, t, side="right")) - 1
+        after = int(np.searchsorted(times, t, side="left"))
+        # Between grid times a falling curve lies below its band before and above its band after.
+        stderr = float(np.interp(t, times, np.asarray(curve.stderr, np.float64)))
+        return float(np.interp(t, times, value)), float(lower[after]), float(upper[before]), stderr
+
+    first, last = at(low), at(high)
+    return Estimate(
+        first[0] - last[0],
+        float(np.hypot(first[3], last[3])),
+        max(first[1] - last[2], 0.0),
+        max(first[2] - last[1], 0.0),
+        curve.n,
+        curve.method,
+    )
+
+
+def information_window(curve: Curve, share: float = 0.8, *, total: float | None = None) -> Window:
+    """Noise levels between which the middle ``share`` of a feature's information is decided.
+
+    ``T_before`` is where ``I`` falls to ``(1 - share) / 2`` of the total, ``T_after`` where it falls to
+    ``(1 + share) / 2`` of it; both by interpolation, with intervals from the band (valid at the band's level for all
+    shares at once).
+
+    Args:
+        curve: ``I(theta; Y_t)`` over times.
+        share: in ``(0, 1)``.
+        total: the feature's entropy in the curve's unit; default the value at the first time.
+
+    Returns:
+        A window whose ``epsilon`` is ``(1 - share) / 2``.
+
+    Raises:
+        InvalidInput: a share outside ``(0, 1)``, a total that is not positive.
+
+    """
+    times, value, lower, upper = _scalar(curve)
+    share = checked_level(share, "share")
+    whole = float(value[0]) if total is None else float(total)
+    require(np.isfinite(whole) and whole > 0, "total", whole, "a positive number of bits")
+    tail = (1 - share) / 2
+    after = edge_on_grid(times, value, lower, upper, whole * (1 - tail), "last")
+    before = edge_on_grid(times, value, lower, upper, whole * tail, "first")
+    return Window(
+        after.value,
+        before.value,
+        after.interval,
+        before.interval,
+        after.status,
+        before.status,
+        tail,
+        0.0,
+        int(curve.n),
+        f"middle {share:.0%} of the information ({curve.method})",
+        curve.quantity,
+    )
+
+
+def _scalar(curve: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    require(isinstance(curve, Curve) and not curve.labels, "curve", curve, "a scalar sloc.Curve")
+    times = np.asarray(curve.times, np.float64)
+    require(times.size >= 2, "curve.times", curve.times, "at least two times")
+    value, lower, upper = (np.asarray(getattr(curve, k), np.float64) for k in ("value", "lower", "upper"))
+    return times, value, lower, upper

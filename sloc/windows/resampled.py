@@ -1,0 +1,213 @@
+"""Windows of recorded answers: when did a language model, or anything that can be resampled, decide?
+
+A generation is kept up to a fraction (or position), finished again several times, and the answers
+are recorded.  The curve of "same answer as the full generation" against what was kept says when the
+answer was decided.  Time keeps the library's sense, it grows as information is lost:
+``t = 1 - kept fraction``, or ``t = full length - kept position``.
+
+Two definitions of a window stand side by side:
+
+* **the rule**: the observed curve rises by more than ``rise`` between consecutive kept fractions
+  (Li, Karan & Chen 2025, Sect. 6.2; their code also asks for no drop above 0.3 anywhere);
+* **the calibrated test**: an exact test rejects "the true rise of this step is at most ``rise``",
+  corrected for the number of steps, and on request for the number of questions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sloc.contracts import require
+from sloc.results import ResampledCurve, RiseStep, Status, TraceWindows, Window
+from sloc.results.resampled import Axis
+from sloc.windows.binomial_rise import STATISTICS, Statistic, rise_p_values
+from sloc.windows.multiplicity import ACROSS, WITHIN, Across, Within, adjust_steps
+from sloc.windows.proportions import clopper_pearson, hoeffding_rise_p_value, weighted_interval
+from sloc.windows.rises import TOLERANCE, find_rises
+from sloc.windows.traces_table import QuestionTraces, TraceTable
+
+
+def trace_windows(
+    table: TraceTable,
+    *,
+    rise: float = 0.5,
+    max_drop: float | None = None,
+    alpha: float = 0.05,
+    correction: Within = "bonferroni",
+    across: Across = "none",
+    statistic: Statistic = "difference",
+) -> TraceWindows:
+    """Curves, bands and windows of every question.
+
+    Each step between consecutive kept fractions is tested for "true rise at most ``rise``" and for
+    "no rise" by :func:`sloc.windows.binomial_rise.rise_p_value` (exact), or, where weights within a
+    point differ, by Hoeffding's inequality (valid, conservative); p-values are corrected by
+    :func:`sloc.windows.multiplicity.adjust_steps`.
+
+    Args:
+        table: from :func:`sloc.windows.traces_table.read_trace_table`.
+        rise: the threshold, in [0, 1).
+        max_drop: if given, the rule calls nothing a window where the curve drops by more than this.
+            The test is about single steps and does not use it.
+        alpha: error level of the bands and of the tests, in (0, 1).
+        correction: over a question's steps, ``"bonferroni"`` or ``"holm"``.
+        across: over questions, ``"none"``, ``"holm"`` or ``"bh"``.
+        statistic: ordering of outcomes in the exact test, ``"difference"`` or ``"score"``.
+
+    Returns:
+        The curves and windows.
+
+    Raises:
+        InvalidInput: a setting out of range.
+
+    """
+    require(0.0 <= rise < 1.0, "rise", rise, "a threshold in [0, 1)")
+    require(max_drop is None or 0.0 <= max_drop <= 1.0, "max_drop", max_drop, "None or a number in [0, 1]")
+    require(0.0 < alpha < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    require(correction in WITHIN, "correction", correction, f"one of {WITHIN}")
+    require(across in ACROSS, "across", across, f"one of {ACROSS}")
+    require(statistic in STATISTICS, "statistic", statistic, f"one of {STATISTICS}")
+    curves = tuple(_curve(q, table.axis, alpha) for q in table.questions)
+    owner = np.repeat(np.arange(len(curves)), [c.kept.size - 1 for c in curves])
+    p_rise = [_p_values(q, rise, statistic) for q in table.questions]
+    p_any = p_rise if rise == 0 else [_p_values(q, 0.0, statistic) for q in table.questions]
+    adjusted = adjust_steps(_join(p_rise), owner, correction, across)
+    adjusted_any = adjust_steps(_join(p_any), owner, correction, across)
+    steps: list[RiseStep] = []
+    rule, calibrated = [], []
+    for i, (question, curve) in enumerate(zip(table.questions, curves, strict=True)):
+        passing = find_rises(curve.times, curve.same, rise, max_drop)
+        mine = range(*np.searchsorted(owner, [i, i + 1]))
+        own = [
+            RiseStep(
+                question=curve.question,
+                kept_before=float(curve.kept[j]),
+                kept_after=float(curve.kept[j + 1]),
+                rise=float(curve.same[j + 1] - curve.same[j]),
+                by_rule=(j, j + 1) in passing,
+                p_value=float(p_rise[i][j]),
+                p_adjusted=float(adjusted[s]),
+                certified=bool(adjusted[s] <= alpha),
+                p_any=float(p_any[i][j]),
+                p_any_adjusted=float(adjusted_any[s]),
+                test=_test_name(question, j, statistic),
+            )
+            for j, s in enumerate(mine)
+        ]
+        steps.extend(own)
+        rule.append(_rule_window(curve, passing, rise, max_drop))
+        calibrated.append(_calibrated_window(curve, own, rise, alpha))
+    return TraceWindows(
+        curves,
+        tuple(rule),
+        tuple(calibrated),
+        tuple(steps),
+        rise,
+        max_drop,
+        alpha,
+        correction,
+        across,
+        statistic,
+        table.notes,
+        table.axis,
+    )
+
+
+def _join(parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _curve(question: QuestionTraces, axis: Axis, alpha: float) -> ResampledCurve:
+    points = question.kept.size
+    (low, high), (low_all, high_all) = (_bands(question, level) for level in (alpha, alpha / points))
+    kinds = "Clopper-Pearson" if question.equal.all() else "Chernoff or Hoeffding for weighted draws"
+    if question.equal.any() and not question.equal.all():
+        kinds = "Clopper-Pearson where weights are equal, else Chernoff or Hoeffding"
+    return ResampledCurve(
+        question.question,
+        question.reference,
+        question.answers,
+        axis,
+        question.kept,
+        question.full - question.kept,
+        question.full,
+        question.draws,
+        question.hoeffding,
+        question.frequency,
+        low,
+        high,
+        low_all,
+        high_all,
+        alpha,
+        f"resampled answers, {kinds}, Bonferroni over {points} points",
+    )
+
+
+def _bands(question: QuestionTraces, level: float) -> tuple[np.ndarray, np.ndarray]:
+    low, high = clopper_pearson(question.counts, question.draws[:, None], level)
+    if not question.equal.all():
+        shape = question.frequency.shape
+        chernoff, hoeffding = (np.broadcast_to(s[:, None], shape) for s in (question.chernoff, question.hoeffding))
+        weighted_low, weighted_high = weighted_interval(question.frequency, chernoff, hoeffding, level)
+        equal = question.equal[:, None]
+        low, high = np.where(equal, low, weighted_low), np.where(equal, high, weighted_high)
+    return low, high
+
+
+def _p_values(question: QuestionTraces, tau: float, statistic: Statistic) -> np.ndarray:
+    same, n, value = question.counts[:, 0], question.draws, question.frequency[:, 0]
+    exact = question.equal[:-1] & question.equal[1:]
+    p = hoeffding_rise_p_value(value[1:] - value[:-1], question.hoeffding[:-1], question.hoeffding[1:], tau)
+    if exact.any():
+        p[exact] = rise_p_values(same[:-1][exact], n[:-1][exact], same[1:][exact], n[1:][exact], tau, statistic)
+    return p
+
+
+def _test_name(question: QuestionTraces, step: int, statistic: Statistic) -> str:
+    exact = bool(question.equal[step] and question.equal[step + 1])
+    return f"exact unconditional ({statistic})" if exact else "Hoeffding (weighted)"
+
+
+def _rule_window(curve: ResampledCurve, passing: list[tuple[int, int]], rise: float, max_drop: float | None) -> Window:
+    clause = "" if max_drop is None else f", no drop > {max_drop:g}"
+    method = f"observed rise > {rise:g} between consecutive {curve.axis}s{clause}"
+    if passing:
+        return _window(curve, passing[0], "resolved", rise, 0.0, method)
+    return _window(curve, None, _without_step(curve, rise), rise, 0.0, method)
+
+
+def _calibrated_window(curve: ResampledCurve, steps: list[RiseStep], rise: float, alpha: float) -> Window:
+    method = f"test of rise <= {rise:g}: {steps[0].test}" if steps else f"test of rise <= {rise:g}"
+    certified = [(s.p_adjusted, -s.rise, j) for j, s in enumerate(steps) if s.certified]
+    if certified:
+        j = min(certified)[2]
+        return _window(curve, (j, j + 1), "resolved", rise, alpha, method)
+    seen = any(s.rise > rise + TOLERANCE for s in steps)
+    return _window(curve, None, "unresolved" if seen else _without_step(curve, rise, True), rise, alpha, method)
+
+
+def _without_step(curve: ResampledCurve, rise: float, certain: bool = False) -> Status:
+    """Why no step is a window: none to look at, the rise lies after the last point, or there is none."""
+    last = float(curve.upper[-1, 0] if certain else curve.same[-1])
+    if 1.0 - last > rise + TOLERANCE:
+        return "below_grid"
+    return "unresolved" if curve.kept.size < 2 else "empty"
+
+
+def _window(
+    curve: ResampledCurve, pair: tuple[int, int] | None, status: Status, rise: float, delta: float, method: str
+) -> Window:
+    before, after = (None, None) if pair is None else (float(curve.times[pair[0]]), float(curve.times[pair[1]]))
+    return Window(
+        t_after=after,
+        t_before=before,
+        after_interval=None,
+        before_interval=None,
+        status_after=status,
+        status_before=status,
+        epsilon=rise,
+        delta=delta,
+        draws=int(curve.draws.sum()),
+        method=method,
+        name=curve.question,
+    )

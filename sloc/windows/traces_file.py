@@ -1,0 +1,108 @@
+"""Reading recorded answers from CSV, Parquet and JSONL into a plain table of columns."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sloc.contracts import InvalidInput, require
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".parquet", ".pq")
+
+
+def read_frame(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a table; every cell of a CSV stays text, so that answers such as ``NA`` or ``007`` survive.
+
+    Args:
+        path: a file whose name ends in one of :data:`SUFFIXES`.
+
+    Returns:
+        The table, column names stripped and in lower case.
+
+    Raises:
+        InvalidInput: no such file, an unknown ending, an empty file, or one that cannot be read
+            (cut in the middle, say); the message says where.
+
+    """
+    file, shown = Path(path), str(path)
+    require(file.exists(), "file", shown, "a file that exists")
+    require(file.is_file(), "file", shown, "a file; this is a folder")
+    kind = next((s for s in sorted(SUFFIXES, key=len, reverse=True) if file.name.lower().endswith(s)), None)
+    require(kind is not None, "file", shown, f"a name that ends in one of {', '.join(SUFFIXES)}")
+    try:
+        require(file.stat().st_size > 0, "file", shown, "a file that is not empty")
+        frame = _reader(str(kind))(file, shown)
+    except OSError as error:
+        raise InvalidInput(f"file = {shown!r}: expected a file that can be read ({error})") from error
+    frame.columns = [str(c).strip().lower() for c in frame.columns]
+    require(frame.columns.is_unique, "file", shown, f"column names that differ; found {', '.join(frame.columns)}")
+    require(len(frame) > 0, "file", shown, "at least one row below the header")
+    return frame.reset_index(drop=True)
+
+
+def _reader(kind: str) -> Callable[[Path, str], pd.DataFrame]:
+    return {"c": _csv, "j": _jsonl, "n": _jsonl, "p": _parquet}[kind[1]]
+
+
+def _csv(file: Path, shown: str) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                file,
+                dtype=str,
+                keep_default_na=False,
+                na_filter=False,
+                index_col=False,
+                encoding="utf-8-sig",
+                compression="gzip" if file.suffix.lower() == ".gz" else None,
+            )
+    except pd.errors.EmptyDataError as error:
+        raise InvalidInput(f"file = {shown!r}: expected a header and rows; there is no column in it") from error
+    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError, EOFError, ValueError) as error:
+        raise InvalidInput(_unreadable(shown, "CSV", error)) from error
+
+
+def _jsonl(file: Path, shown: str) -> pd.DataFrame:
+    import pandas as pd
+
+    records, number = [], 0
+    try:
+        opener = gzip.open if file.suffix.lower() == ".gz" else open
+        with opener(file, "rt", encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    record = json.loads(line)
+                    require(isinstance(record, dict), f"{shown}, line {number}", record, "a JSON object")
+                    records.append(record)
+    except (json.JSONDecodeError, UnicodeDecodeError, EOFError) as error:
+        raise InvalidInput(_unreadable(f"{shown}, line {max(number, 1)}", "JSONL", error)) from error
+    require(bool(records), "file", shown, "at least one line with a JSON object")
+    return pd.DataFrame.from_records(records).astype(object)
+
+
+def _parquet(file: Path, shown: str) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(file)
+    except ImportError as error:
+        raise InvalidInput(f"file = {shown!r}: expected pyarrow to be installed for Parquet") from error
+    except Exception as error:  # pyarrow raises several unrelated classes for a damaged file
+        raise InvalidInput(_unreadable(shown, "Parquet", error)) from error
+
+
+def _unreadable(shown: str, kind: str, error: BaseException) -> str:
+    reason = " ".join(str(error).split())
+    reason = reason if len(reason) <= 160 else reason[:157] + "..."
+    return f"file = {shown!r}: expected complete {kind} (is the file cut in the middle?): {reason}"

@@ -1,0 +1,220 @@
+"""Mixture trees: how a population's classes merge as information is lost, with the conditions checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from sloc.contracts import InvalidInput, ObservationProcess, Population, component_names, require
+from sloc.divergence import measure
+from sloc.divergence.checks import checked_count, checked_key, checked_level, checked_method, checked_pair
+from sloc.divergence.closed_forms import host_weights
+from sloc.results.tree import MixtureTree
+from sloc.windows.critical import default_times
+from sloc.windows.linkage import linkage_on_host
+from sloc.windows.pair_table import PairForms, affinity_form, pair_forms
+from sloc.windows.pair_times import PairTimes, exact_pairs, sampled_pairs
+from sloc.windows.tree_evidence import Bands, cluster_bounds
+from sloc.windows.tree_nodes import Layout, build_nodes
+from sloc.windows.tree_statistics import NodeTable, members_of, parents_of
+
+Array = jax.Array
+SAMPLED_CLASSES = 128
+"""Classes up to which nodes are sampled even where pairs have closed forms."""
+_OWN_TIMES = 96
+"""Merges up to which each gets a time of its own in the check of the conditions."""
+
+
+def mixture_tree(
+    key: Array,
+    process: ObservationProcess,
+    population: Population,
+    *,
+    epsilon: float,
+    times: Any = None,
+    n: int = 65_536,
+    delta: float = 0.05,
+    method: str = "auto",
+    **options: Any,
+) -> MixtureTree:
+    """Build the epsilon-mixture tree of a population and check its three conditions.
+
+    Every node ``v`` has a set of classes ``Subset(v)`` and a noise level ``NoiseAmount(v)``.  Checked are
+
+    1. *nested*: the root is the whole population, leaves are single classes (at noise 0), children partition their
+       parent, and noise amounts strictly fall from parent to child;
+    2. *merged*: at ``t = NoiseAmount(v)``, ``TV(p_t^i, p_t^Subset(v)) <= epsilon`` for every class ``i`` in it (hence,
+       by convexity, for every child of ``v`` too);
+    3. *apart*: at that ``t``, ``TV(p_t^Subset(v), p_t^rest) >= 1 - epsilon^2`` (no rest counts as 1).
+
+    These are the hypotheses of Theorem 2 with ``init`` a class and ``target = Subset(v)``; where all hold, noising any
+    class to ``NoiseAmount(v)`` and denoising yields ``Subset(v)`` up to :attr:`TreeNode.bound`, for all nodes on its
+    path (Cor. 1).
+
+    Construction: complete linkage on ``T_end(i, j) = inf {t : TV(p_t^i, p_t^j) <= epsilon}``, so condition 2 holds for
+    exact times.  Where all pairs have closed forms these times are exact, else sampled (pairs whose times cannot
+    decide a height, by the bound ``1 - BC <= TV <= sqrt(1 - BC^2)``, are not).  Nodes are then measured in one pass
+    of fresh draws, and their bands intersected with rigorous bounds from pairs.  Such a tree need not meet condition
+    3, and for no epsilon need there be one that does: the result says which condition fails where.
+
+    Args:
+        key: typed PRNG key.
+        process: the observation process.
+        population: the population, of 2 to 5,000 classes.
+        epsilon: threshold in ``(0, 1)``.
+        times: the grid; default ``process.grid(64)``.
+        n: trajectories per pass, rounded up to whole blocks.
+        delta: joint error level of all intervals and checks.
+        method: ``auto``; ``closed-form``: no draws at all, nodes are checked by bounds from pairs (refused where
+            pairs have no closed form); ``monte-carlo``: no closed forms and no bounds.  ``auto`` samples nodes unless
+            pairs have closed forms and there are more than 128 classes.
+        **options: ``devices``, ``tile``, ``progress`` of :func:`sloc.measure`.
+
+    Returns:
+        The tree; a class pair that does not merge within ``times`` leaves its node without a noise amount, with
+        status ``above_grid``; classes of one law merge at 0 and are named in ``duplicates``.
+
+    Raises:
+        InvalidInput: fewer than two classes or more than 5,000, ``epsilon`` or ``delta`` outside ``(0, 1)``, bad
+            times, ``n < 2``, ``closed-form`` where there is none.
+        ContractError: see :func:`sloc.measure`.
+
+    Source: Li, Karan & Chen 2025, Def. 8, with conditions 2 and 3 in the form that Theorem 2 needs for Cor. 1;
+    Li & Chen 2024, Lemma 15, for ``TV(p^i, p^S) <= max_{j in S} TV(p^i, p^j)``.
+
+    """
+    key, given = checked_key(key), (process, population)
+    process, population = checked_pair(process, population)
+    epsilon, delta, n = checked_level(epsilon, "epsilon"), checked_level(delta, "delta"), checked_count(n)
+    method = checked_method(method)
+    k = population.num_components
+    require(2 <= k <= 5_000, "population", f"{k} classes", "from 2 to 5,000 classes")
+    grid = np.asarray(default_times(process, population, times), np.float64)
+    names, weights = component_names(population), host_weights(given[1])
+    key_pairs, key_nodes = jax.random.split(key)
+
+    forms = None if method == "monte-carlo" else pair_forms(*given, epsilon)
+    if method == "closed-form" and forms is None:
+        raise InvalidInput(
+            f"method = {method!r}: expected pairs with closed forms of TV; "
+            f"{type(population).__name__} under {type(process).__name__} has none"
+        )
+    affinity = _affinity(given, forms, method)
+    sample_nodes = method == "monte-carlo" or (method == "auto" and (forms is None or k <= SAMPLED_CLASSES))
+    if forms is not None:
+        pairs = exact_pairs(forms, grid, epsilon)
+    else:
+        run = _runner(key_pairs, process, population, n, delta / 2, options)
+        pairs = sampled_pairs(run, grid, affinity, epsilon, k, float(process.horizon), process.discrete)
+    linkage = linkage_on_host(pairs.merge)
+    layout = Layout.of(linkage)
+
+    looked = _times_for_nodes(grid, linkage[:, 2], pairs, process, population)
+    merges, members = linkage[:, :2].astype(np.int64), members_of(linkage[:, :2], k)
+    parents = parents_of(merges, np.asarray(layout.kept), k)
+    beside = np.zeros_like(members)
+    beside[:-1] = members[parents[:-1]] & ~members[:-1]
+    bands, draws = _bands(
+        _runner(key_nodes, process, population, n, delta if forms is not None else delta / 2, options)
+        if sample_nodes
+        else None,
+        looked,
+        layout,
+        (merges, members, beside, weights),
+        None if forms is None else forms.tv,
+        affinity,
+        process,
+    )
+    nodes = build_nodes(process, layout, members, weights, pairs, bands, names, epsilon, delta, draws)
+    way = pairs.method + (
+        ", nodes monte carlo with exact marginals" if sample_nodes else ", nodes by bounds from pairs"
+    )
+    sampled = sample_nodes or forms is None
+    return MixtureTree(
+        linkage,
+        names,
+        weights,
+        nodes,
+        tuple(tuple(names[i] for i in group) for group in pairs.duplicates()),
+        epsilon,
+        delta if sampled else 0.0,
+        pairs.draws + draws,
+        way,
+        float(process.horizon),
+    )
+
+
+def _affinity(
+    given: tuple[ObservationProcess, Population], forms: PairForms | None, method: str
+) -> Callable[[float], np.ndarray] | None:
+    if method == "monte-carlo":
+        return None
+    return forms.affinity if forms is not None else affinity_form(*given)
+
+
+def _runner(
+    key: Array, process: ObservationProcess, population: Population, n: int, delta: float, options: dict[str, Any]
+) -> Callable[..., Any]:
+    def run(times: np.ndarray, statistic: Any, share: float = 1.0, number: int = 0) -> Any:
+        used = key if number == 0 else jax.random.fold_in(key, number)
+        found = measure(
+            used,
+            process,
+            population,
+            times,
+            {"it": statistic},
+            n=n,
+            delta=delta * share,
+            method="monte-carlo",
+            **options,
+        )
+        return found["it"]
+
+    return run
+
+
+def _times_for_nodes(
+    grid: np.ndarray, heights: np.ndarray, pairs: PairTimes, process: ObservationProcess, population: Population
+) -> np.ndarray:
+    """Add the noise levels of the merges to the grid, where they are few and allowed."""
+    heights = np.unique(heights)
+    if len(heights) > _OWN_TIMES:
+        return grid
+    lowest = grid[0] if process.has_density and population.atomic else 0.0
+    # Times closer than float32 tells apart would be one time on the device.
+    extra = [h for h in heights if h >= lowest and np.abs(grid - h).min() > 1e-6 * max(h, 1e-12)]
+    return np.unique(np.concatenate([grid, extra]))
+
+
+def _bands(
+    run: Callable[..., Any] | None,
+    times: np.ndarray,
+    layout: Layout,
+    shape: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    tv: Callable[[float], np.ndarray] | None,
+    affinity: Callable[[float], np.ndarray] | None,
+    process: ObservationProcess,
+) -> tuple[tuple[Bands, Bands], int]:
+    """TV of every node against the rest and against its parent: draws where asked for, met with bounds from pairs."""
+    merges, members, beside, weights = shape
+    nodes = np.asarray(layout.kept[:-1])
+    count, draws = len(nodes), 0
+    table = (len(times), count)
+    apart = within = Bands(times, np.full(table, np.nan), np.zeros(table), np.ones(table))
+    mass, near = members[nodes] @ weights, beside[nodes] @ weights
+    share = near / (mass + near)
+    if run is not None:
+        statistic = NodeTable(tuple((int(a), int(b)) for a, b in merges), layout.kept, tuple(float(x) for x in weights))
+        asked = times.astype(np.int64) if process.discrete else times
+        curve = run(asked, statistic)
+        value, lower, upper = (np.asarray(x, np.float64) for x in (curve.value, curve.lower, curve.upper))
+        apart = Bands(times, value[:, :count], lower[:, :count], upper[:, :count])
+        within = Bands(times, value[:, count:], lower[:, count:], upper[:, count:])
+        draws = int(curve.n)
+    low, high, near_low, near_high = (
+        b[:, nodes] for b in cluster_bounds(merges, members, beside, weights, times, tv, affinity)
+    )
+    return (apart.meet(low, high), within.meet(share * near_low, share * near_high)), draws

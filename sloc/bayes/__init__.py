@@ -1,0 +1,26 @@
+"""NumPyro: posteriors over sub-populations and over windows."""
+
+from sloc.bayes.fitting import fit
+from sloc.bayes.gates import ChainDiagnostics, ChainsDisagree, LabelSwitching, check_chains, diagnose
+from sloc.bayes.mixtures import GaussianMixtureModel
+from sloc.bayes.population import NumPyroPopulation
+from sloc.bayes.posterior_draws import MixturePosterior
+from sloc.bayes.window_draws import merge_posterior, window_posterior
+from sloc.bayes.window_results import EdgePosterior, MergePosterior, WindowPosterior
+
+__all__ = [
+    "ChainDiagnostics",
+    "ChainsDisagree",
+    "EdgePosterior",
+    "GaussianMixtureModel",
+    "LabelSwitching",
+    "MergePosterior",
+    "MixturePosterior",
+    "NumPyroPopulation",
+    "WindowPosterior",
+    "check_chains",
+    "diagnose",
+    "fit",
+    "merge_posterior",
+    "window_posterior",
+]

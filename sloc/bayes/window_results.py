@@ -1,0 +1,229 @@
+"""What is found when posterior draws are pushed through windows: posteriors of edges and of merge heights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sloc.bayes.gates import rank_r_hat
+from sloc.results.status import STATUSES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+@dataclass(frozen=True, repr=False)
+class EdgePosterior:
+    """Posterior of one edge of a window.
+
+    Attributes:
+        name: what it is the edge of.
+        draws: ``[S]``, the edge of each posterior draw; censored at the ends of the grid, see ``codes``.
+        codes: int32 ``[S]``, positions in :data:`sloc.results.status.STATUSES`.
+        level: of the credible interval.
+        data_variance: variance over posterior draws of the edge itself (from draws where it is resolved).
+        numeric_variance: variance that sampling adds to each entry of ``draws``; 0 where curves are exact.
+        chains: chains that the draws come from, in equal parts, one after the other (1 where not known).
+
+    """
+
+    name: str
+    draws: np.ndarray
+    codes: np.ndarray
+    level: float
+    data_variance: float
+    numeric_variance: float
+    chains: int = 1
+
+    @property
+    def exists(self) -> np.ndarray:
+        """Draws in which the edge exists, ``[S]``: resolved, in either order, or censored by the grid."""
+        return self.codes != STATUSES.index("empty")
+
+    @property
+    def status_probs(self) -> dict[str, float]:
+        """Posterior probability of each status that occurs."""
+        return {s: float((self.codes == i).mean()) for i, s in enumerate(STATUSES) if (self.codes == i).any()}
+
+    def quantile(self, q: float) -> float | None:
+        """Posterior quantile of the edge given that it exists; None where it is censored, or never exists."""
+        values, codes = self.draws[self.exists], self.codes[self.exists]
+        if not len(values):
+            return None
+        low = np.where(codes == STATUSES.index("below_grid"), -np.inf, values)
+        full = np.sort(np.where(codes == STATUSES.index("above_grid"), np.inf, low))
+        picked = float(np.quantile(full, q, method="inverted_cdf"))
+        return picked if np.isfinite(picked) else None
+
+    @property
+    def median(self) -> float | None:
+        """Posterior median given that the edge exists."""
+        return self.quantile(0.5)
+
+    @property
+    def interval(self) -> tuple[float | None, float | None]:
+        """Central credible interval given that the edge exists; None for an end that the grid censors."""
+        tail = (1 - self.level) / 2
+        return self.quantile(tail), self.quantile(1 - tail)
+
+    @property
+    def data_share(self) -> float | None:
+        """Share of the spread's variance that is the data's: the rest is this computation's sampling noise."""
+        total = self.data_variance + self.numeric_variance
+        return None if not np.isfinite(total) or total <= 0 else self.data_variance / total
+
+    @property
+    def r_hat(self) -> float | None:
+        """Rank-normalised split R-hat of the edge over the chains; None with one chain or unresolved draws."""
+        size = len(self.draws) // self.chains
+        if self.chains < 2 or size < 8 or not self.exists.all():
+            return None
+        return rank_r_hat(self.draws[: size * self.chains].reshape(self.chains, size))
+
+    def __repr__(self) -> str:
+        """Return the median, the interval and the statuses."""
+        show = lambda v: "-" if v is None else f"{v:.4g}"  # noqa: E731
+        low, high = self.interval
+        share = self.data_share
+        return (
+            f"{self.name}: {show(self.median)} [{show(low)}, {show(high)}] ({self.level:.0%}; "
+            + ", ".join(f"{s} {p:.1%}" for s, p in self.status_probs.items())
+            + ("" if share is None else f"; the data's share of the variance {share:.1%}")
+            + ")"
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class WindowPosterior:
+    """Posterior of a critical window ``[T_after, T_before]`` given data.
+
+    Attributes:
+        after: posterior of ``T_after``.
+        before: posterior of ``T_before``.
+        times: the grid ``[T]``.
+        epsilon: the threshold.
+        method: how the curves were got.
+        n: trajectories for each posterior draw, both halves together (0 where exact).
+        name: what the window is of.
+
+    """
+
+    after: EdgePosterior
+    before: EdgePosterior
+    times: np.ndarray
+    epsilon: float
+    method: str
+    n: int
+    name: str
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row for each edge: median, interval, data's share, status probabilities."""
+        return _table([self.after, self.before])
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return the draws and codes of both edges, ``[draw]``."""
+        import xarray as xr
+
+        data = {}
+        for label, edge in (("t_after", self.after), ("t_before", self.before)):
+            data[label] = ("draw", edge.draws)
+            data[f"{label}_code"] = ("draw", edge.codes)
+        return xr.Dataset(data, attrs={"epsilon": self.epsilon, "method": self.method, "statuses": list(STATUSES)})
+
+    def to_arviz(self) -> Any:
+        """Return an ``arviz.InferenceData`` with the edges in its posterior group, by chain and draw."""
+        edges = {"t_after": self.after, "t_before": self.before}
+        return _inference_data(edges)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw both posteriors as histograms over time; returns the matplotlib axes."""
+        import matplotlib.pyplot as plt
+
+        ax = plt.gca() if ax is None else ax
+        for label, edge in (("T_after", self.after), ("T_before", self.before)):
+            if edge.exists.any():
+                ax.hist(edge.draws[edge.exists], bins=40, histtype="stepfilled", alpha=0.5, label=label)
+        ax.set(xlabel="t", ylabel="posterior draws", title=self.name)
+        ax.legend()
+        return ax
+
+    def __repr__(self) -> str:
+        """Return both edges."""
+        return f"WindowPosterior({self.name}, epsilon={self.epsilon:g}, {self.method}\n  {self.after}\n  {self.before})"
+
+
+@dataclass(frozen=True, repr=False)
+class MergePosterior:
+    """Posterior of the heights at which sub-populations merge, by pairs and along the single-linkage tree.
+
+    Attributes:
+        pairs: ``inf {t : TV(p_t^i, p_t^j) <= epsilon}`` for each pair ``(i, j)``, ``i < j``.
+        heights: of the ``K - 1`` merges, lowest first: ``i`` and ``j`` are in one cluster at ``t`` when a chain of
+            pairs, each merged by ``t``, joins them.
+        linkage: ``[S, K, K]``, the height at which ``i`` and ``j`` come together in the tree of each draw.
+        epsilon: the threshold.
+        method: how the curves were got.
+
+    """
+
+    pairs: Mapping[tuple[str, str], EdgePosterior]
+    heights: tuple[EdgePosterior, ...]
+    linkage: np.ndarray
+    epsilon: float
+    method: str
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row for each pair and for each merge."""
+        return _table([*self.pairs.values(), *self.heights])
+
+    def to_arviz(self) -> Any:
+        """Return an ``arviz.InferenceData`` with pair and merge heights in its posterior group."""
+        edges = {f"{i} with {j}": e for (i, j), e in self.pairs.items()}
+        return _inference_data({**edges, **{f"merge {m + 1}": e for m, e in enumerate(self.heights)}})
+
+    def __repr__(self) -> str:
+        """Return the merges."""
+        return "\n  ".join([f"MergePosterior(epsilon={self.epsilon:g}, {self.method}", *map(repr, self.heights)]) + ")"
+
+
+def _table(edges: list[EdgePosterior]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for edge in edges:
+        low, high = edge.interval
+        statuses = {f"P({s})": p for s, p in edge.status_probs.items()}
+        rows.append(
+            {
+                "edge": edge.name,
+                "median": edge.median,
+                "low": low,
+                "high": high,
+                "level": edge.level,
+                "data_share": edge.data_share,
+                "r_hat": edge.r_hat,
+                **statuses,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _inference_data(edges: Mapping[str, EdgePosterior]) -> Any:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import arviz as az
+
+        def shaped(edge: EdgePosterior, values: np.ndarray) -> np.ndarray:
+            size = len(values) // edge.chains
+            return values[: size * edge.chains].reshape(edge.chains, size)
+
+        return az.from_dict(
+            posterior={n: shaped(e, e.draws) for n, e in edges.items()},
+            sample_stats={f"{n} code": shaped(e, e.codes) for n, e in edges.items()},
+        )

@@ -1,0 +1,335 @@
+"""The command line: ``sloc window``, ``sloc traces``, ``sloc info``.
+
+Options are read here; the work is done in :mod:`sloc.report`.  Bad input ends with exit code 2 and one message on
+standard error, Ctrl-C with 130; neither leaves a file behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_module
+import math
+import os
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+from sloc.report.sources import FILE_HELP
+from sloc.report.traces_command import COLUMN_HELP
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
+_UsageError: Any = typer.BadParameter.__bases__[0]
+_OPTIONS = {
+    **{name: f"--{name}" for name in ("weights", "means", "covariances", "labels", "epsilon", "delta", "devices")},
+    **{name: f"--{name}" for name in ("rise", "alpha", "correction", "across", "statistic")},
+    "max_drop": "--max-drop",
+    "data": "--x",
+    "file": "TABLE",
+    "output folder": "--out",
+}
+"""Arguments of the library that a refusal may name, as they are called here."""
+
+
+class OneLine(typer.core.TyperGroup):
+    """A group whose usage errors are one line on standard error, like every other refusal."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the group's own options."""
+        with _one_line():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the options of a command and run it."""
+        with _one_line():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # no error: it prints the help
+            raise
+        option = next((o for o in getattr(getattr(error, "param", None), "opts", ()) if o.startswith("--")), None)
+        if option is not None and isinstance(error, typer.BadParameter) and str(error.message):
+            reason = str(error.message).removeprefix("Value error, ")
+            text = option + (reason if reason.startswith(" = ") else f": {reason}")
+        else:
+            text = error.format_message()
+        typer.echo(f"sloc: {' '.join(text.split())}", err=True)
+        raise typer.Exit(2) from None
+
+
+def whole_number(value: Any) -> int:
+    """Read a whole number; ``1e5`` is one.
+
+    Raises:
+        typer.BadParameter: anything else.
+
+    """
+    try:
+        number = Decimal(str(value).strip())
+        if number.is_finite() and abs(number) < Decimal(10) ** 18 and number == int(number):
+            return int(number)
+    except ArithmeticError:  # no number, or one beyond what Decimal holds
+        pass
+    raise typer.BadParameter(f" = {value}: expected a whole number, such as 4096 or 1e5")
+
+
+def real_number(value: Any) -> float:
+    """Read a finite number.
+
+    Raises:
+        typer.BadParameter: anything else.
+
+    """
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise typer.BadParameter(f" = {value}: expected a number, such as 0.1")
+    return number
+
+
+app = typer.Typer(
+    cls=OneLine,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="When, during generation, is a feature decided?",
+)
+
+
+class Correction(StrEnum):
+    """Corrections over the steps of a question."""
+
+    bonferroni = "bonferroni"
+    holm = "holm"
+
+
+class AcrossQuestions(StrEnum):
+    """Corrections over questions."""
+
+    none = "none"
+    holm = "holm"
+    bh = "bh"
+
+
+class Ordering(StrEnum):
+    """How the exact test orders outcomes."""
+
+    difference = "difference"
+    score = "score"
+
+
+def _paragraphs(text: str) -> str:
+    """Make every sentence that ends a line a paragraph of its own, so that help texts are wrapped as they are meant."""
+    joined = ""
+    for line in text.splitlines():
+        joined += ("\n\n" if joined.rstrip().endswith((".", ":")) or not joined or not line.strip() else " ") + line
+    return "\n\n".join(part.strip() for part in joined.split("\n\n") if part.strip())
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Turn refusals into one line on standard error and exit code 2, Ctrl-C into exit code 130."""
+    from sloc.contracts import ContractError, InvalidInput
+    from sloc.report.option_text import option_text
+
+    try:
+        yield
+    except (InvalidInput, ContractError) as error:
+        typer.echo(f"sloc: {option_text(str(error), _OPTIONS)}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("sloc: stopped; nothing was written", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _split(values: list[str] | None) -> tuple[str, ...]:
+    return tuple(part.strip() for value in values or [] for part in value.split(",") if part.strip())
+
+
+@app.command(
+    help=_paragraphs(
+        "Find when each class is decided.\n\nSOURCE is the word digits (1,797 handwritten digits, bundled), the word "
+        "gaussians (with --means), or a data file:\n\n" + FILE_HELP
+    )
+)
+def window(
+    ctx: typer.Context,
+    source: Annotated[str | None, typer.Argument(help="digits, gaussians, or a .npz, .csv or .parquet file.")] = None,
+    process: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--process",
+            "-p",
+            help="ou, ve, flow or masking; repeat it or separate by commas. "
+            "Default: ou,masking for digits, ou for others.",
+        ),
+    ] = None,
+    epsilon: Annotated[
+        float, typer.Option(parser=real_number, metavar="NUMBER", help="Threshold of the windows, between 0 and 1.")
+    ] = 0.1,
+    classes: Annotated[list[str] | None, typer.Option(help="Report these classes only, by name.")] = None,
+    n: Annotated[
+        int, typer.Option("--n", parser=whole_number, metavar="WHOLE", help="Trajectories of each pass.")
+    ] = 65_536,
+    times: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Noise levels.")] = 64,
+    seed: Annotated[
+        int, typer.Option(parser=whole_number, metavar="WHOLE", help="Seed; the same seed gives the same numbers.")
+    ] = 0,
+    delta: Annotated[
+        float, typer.Option(parser=real_number, metavar="NUMBER", help="Error level of bands and intervals.")
+    ] = 0.05,
+    devices: Annotated[
+        int | None, typer.Option(parser=whole_number, metavar="WHOLE", help="Local devices to use; default all.")
+    ] = None,
+    x: Annotated[str | None, typer.Option("--x", help="Array or columns of the samples.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Array or column of the labels.")] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="standard (each coordinate to mean 0, deviation 1), none, or a,b (smallest and largest value of all). "
+            "Default: standard; -1,1 with --image."
+        ),
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="Height x width of a sample, such as 8x8.")] = None,
+    means: Annotated[str | None, typer.Option(help='Means of gaussians, such as "4,0;-4,0".')] = None,
+    weights: Annotated[str | None, typer.Option(help='Weights of gaussians, such as "0.5,0.5"; default equal.')] = None,
+    covariances: Annotated[
+        str | None,
+        typer.Option(
+            help='A variance "1", one per coordinate "1,2", a matrix "1,0;0,2", or a matrix for each separated by |.'
+        ),
+    ] = None,
+    out: Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+    repeat: Annotated[str | None, typer.Option("--from", help="Repeat the run of this run.json exactly.")] = None,
+) -> None:
+    """Find when each class is decided."""
+    with refusals():
+        from sloc.contracts import InvalidInput, require
+        from sloc.report.window_command import WindowRequest, read_request, run_window
+        from sloc.report.window_run import Settings
+
+        if repeat is not None:
+            allowed = {"out", "overwrite", "json", "repeat"}
+            given = [name for name in ctx.params if _was_given(ctx, name) and name not in allowed]
+            require(
+                not given,
+                "--from",
+                repeat,
+                "no other options beside it than --out, --overwrite and --json; got " + ", ".join(given),
+            )
+            request = read_request(repeat)
+        elif source is None:
+            raise InvalidInput("SOURCE: expected digits, gaussians, a data file, or --from run.json")
+        else:
+            settings = Settings(epsilon, n, times, seed, _split(classes), delta, devices)
+            request = WindowRequest(
+                source, _split(process), settings, x, labels, scale, image, means, weights, covariances
+            )
+        run_window(request, out, overwrite=overwrite, json=json)
+
+
+def _was_given(ctx: typer.Context, name: str) -> bool:
+    found: Any = ctx.get_parameter_source(name)
+    return found is not None and found.name not in ("DEFAULT", "DEFAULT_MAP")
+
+
+@app.command(
+    help=_paragraphs(
+        "Find when recorded answers are decided, from resamples of a generation kept up to a point.\n\n" + COLUMN_HELP
+    )
+)
+def traces(
+    table: Annotated[str, typer.Argument(help="A .csv, .jsonl (either also .gz) or .parquet table.")],
+    rise: Annotated[
+        float, typer.Option(parser=real_number, metavar="NUMBER", help="A window is a step up by more than this.")
+    ] = 0.5,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            parser=real_number, metavar="NUMBER", help="No window by the rule after a drop of more than this."
+        ),
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option(parser=real_number, metavar="NUMBER", help="Error level of bands and tests.")
+    ] = 0.05,
+    correction: Annotated[Correction, typer.Option(help="Over the steps of a question.")] = Correction.bonferroni,
+    across: Annotated[AcrossQuestions, typer.Option(help="Over questions.")] = AcrossQuestions.none,
+    statistic: Annotated[Ordering, typer.Option(help="How the exact test orders outcomes.")] = Ordering.difference,
+    out: Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+) -> None:
+    """Find when recorded answers are decided."""
+    with refusals():
+        from sloc.report.traces_command import run_traces
+
+        run_traces(
+            table,
+            out,
+            rise=rise,
+            max_drop=max_drop,
+            alpha=alpha,
+            correction=correction.value,
+            across=across.value,
+            statistic=statistic.value,
+            overwrite=overwrite,
+            json=json,
+        )
+
+
+@app.command()
+def info(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Print versions, devices and precision."""
+    import jax
+
+    import sloc
+    from sloc.contracts import float_dtype
+    from sloc.report.output import versions
+
+    found: dict[str, Any] = {
+        **versions(),
+        "sloc": sloc.__version__,
+        "devices": [str(d) for d in jax.local_devices()],
+        "backend": jax.default_backend(),
+        "precision": str(float_dtype()),
+        "x64": str(float_dtype()) == "float64",
+    }
+    if json:
+        typer.echo(json_module.dumps(found))
+        return
+    for name, value in found.items():
+        typer.echo(f"{name:10} {', '.join(value) if isinstance(value, list) else value}")
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            # A chunk may still be running on JAX's threads; taking Python down around it can crash.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
+        raise
+
+
+if __name__ == "__main__":
+    main()

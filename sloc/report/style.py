@@ -1,0 +1,65 @@
+"""One style for every picture: quiet axes, and colours that people with any colour vision tell apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sloc.report.extras import need
+
+INK, SOFT, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+"""The palette of Okabe & Ito (2008)."""
+
+RC: dict[str, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 10.0,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+def styled() -> Any:
+    """Return a context in which matplotlib draws in this style.
+
+    Raises:
+        InvalidInput: matplotlib is not installed.
+
+    """
+    return need("matplotlib", "a picture").rc_context(RC)
+
+
+def new_figure(width: float, height: float) -> Any:
+    """Return a figure of that size in inches, drawn without a display; use inside :func:`styled`.
+
+    Raises:
+        InvalidInput: matplotlib is not installed.
+
+    """
+    figure = need("matplotlib.figure", "a picture").Figure(figsize=(width, height), layout="constrained")
+    need("matplotlib.backends.backend_agg", "a picture").FigureCanvasAgg(figure)
+    return figure
+
+
+def new_axes(width: float = 5.2, height: float = 3.4) -> Any:
+    """Return the axes of a new figure of that size in inches."""
+    return new_figure(width, height).subplots()
+
+
+def ordered_colours(count: int) -> list[Any]:
+    """Return ``count`` colours in an order that the eye reads as one (dark to light, readable on white)."""
+    colormap = need("matplotlib", "a picture").colormaps["viridis"]
+    return [colormap(0.0 if count == 1 else 0.88 * i / (count - 1)) for i in range(count)]

@@ -1,0 +1,338 @@
+"""Everything behind ``sloc window``: check, calibrate, measure, print, and write a folder that is whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json as json_module
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from sloc.contracts import InvalidInput, component_names, float_dtype, require
+from sloc.engine import Progress
+from sloc.report.output import RUN_FILE, check_run_folder, jsonable, run_folder, write_run_json
+from sloc.report.sources import Source, load_digits_source, load_file_source, load_gaussians_source, parse_image
+from sloc.report.tables import curves_dataset, windows_frame, windows_rows, windows_table
+from sloc.report.window_picture import plot_windows
+from sloc.report.window_run import PROCESSES, Pilot, ProcessWindows, Settings, decision_order, run_pilot, run_process
+from sloc.report.window_words import summary_paragraph
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PICTURE = "windows.png"
+"""Name of the picture in the output folder."""
+
+
+@dataclass(frozen=True)
+class WindowRequest:
+    """Everything that ``run.json`` must hold to repeat a run exactly.
+
+    Attributes:
+        source: ``digits``, ``gaussians`` or a data file.
+        processes: names among :data:`sloc.report.window_run.PROCESSES`; empty for the source's default.
+        settings: numbers of the run.
+        x: array or columns of a file.
+        labels: array or column of a file's labels.
+        scale: scaling of a file's samples.
+        image: ``"8x8"`` where a file's samples are images.
+        means: of Gaussians, as text.
+        weights: of Gaussians, as text.
+        covariances: of Gaussians, as text.
+        sha256: digest that the file must have; None for any.
+        grids: noise levels by process; those missing are chosen by a pilot run.
+        refined: noise levels of the second look at the edges, by process; those missing are chosen after the first.
+
+    """
+
+    source: str
+    processes: tuple[str, ...] = ()
+    settings: Settings = field(default_factory=Settings)
+    x: str | None = None
+    labels: str | None = None
+    scale: str | None = None
+    image: str | None = None
+    means: str | None = None
+    weights: str | None = None
+    covariances: str | None = None
+    sha256: str | None = None
+    grids: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    refined: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    def to_arguments(self) -> dict[str, Any]:
+        """Return the request in JSON's types; :meth:`from_arguments` reads it back."""
+        return jsonable(
+            {f.name: getattr(self, f.name) for f in fields(self) if f.name != "settings"}
+            | {"settings": asdict(self.settings)}
+        )
+
+    @classmethod
+    def from_arguments(cls, arguments: Mapping[str, Any]) -> WindowRequest:
+        """Read what :meth:`to_arguments` returned.
+
+        Raises:
+            InvalidInput: it did not return that.
+
+        """
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(arguments) - known)
+        if unknown or not {"source", "settings"} <= set(arguments):
+            reason = f"{unknown[0]} is no argument of one" if unknown else "source or settings are missing"
+            raise InvalidInput(f"--from: expected the {RUN_FILE} of a window run; {reason}")
+        try:
+            settings = dict(arguments["settings"])
+            settings["classes"] = tuple(settings.get("classes", ()))
+            rest = {k: v for k, v in arguments.items() if k != "settings"}
+            rest["processes"] = tuple(rest.get("processes", ()))
+            return cls(settings=Settings(**settings), **rest)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidInput(
+                f"--from: expected the {RUN_FILE} of a window run; an argument cannot be read"
+            ) from error
+
+    def load(self) -> Source:
+        """Load and check the data.
+
+        Raises:
+            InvalidInput: options that do not belong to the source, or what the loaders refuse.
+
+        """
+        files = {"--x": self.x, "--labels": self.labels, "--scale": self.scale, "--image": self.image}
+        mixture = {"--means": self.means, "--weights": self.weights, "--covariances": self.covariances}
+        foreign = mixture if self.source not in ("digits", "gaussians") else files
+        if self.source == "digits":
+            foreign = files | mixture
+        for name, value in foreign.items():
+            if value is not None:
+                owner = "data files" if name in files else "the source gaussians"
+                given = f"the source {self.source}" if self.source in ("digits", "gaussians") else "a data file"
+                raise InvalidInput(f"{name} = {value}: expected no such option with {given}; it goes with {owner}")
+        if self.source == "digits":
+            return load_digits_source()
+        if self.source == "gaussians":
+            return load_gaussians_source(self.means, self.weights, self.covariances)
+        source = load_file_source(self.source, self.x, self.labels, self.scale, self.image)
+        require(
+            self.sha256 in (None, source.sha256),
+            "SOURCE",
+            self.source,
+            "the file as it was in the first run; its contents have changed since",
+        )
+        return source
+
+
+def read_request(path: str | os.PathLike[str]) -> WindowRequest:
+    """Read the request of a former run from its ``run.json`` (or the folder that holds it).
+
+    Raises:
+        InvalidInput: no such file, or not the record of a window run.
+
+    """
+    file = Path(path).expanduser()
+    file = file / RUN_FILE if file.is_dir() else file
+    try:
+        record = json_module.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"--from = {str(path)!r}: expected the {RUN_FILE} of a run ({error})") from error
+    ok = isinstance(record, dict) and record.get("command") == "window" and isinstance(record.get("arguments"), dict)
+    require(ok, "--from", str(path), f"the {RUN_FILE} of a window run")
+    return WindowRequest.from_arguments(record["arguments"])
+
+
+def run_window(
+    request: WindowRequest,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    overwrite: bool = False,
+    json: bool = False,
+    console: Console | None = None,
+    log: Console | None = None,
+) -> dict[str, Any]:
+    """Find when each class is decided, print it, and write the output folder.
+
+    The folder holds ``windows.csv`` (a row per window), ``curves.nc`` (all curves, for xarray), ``windows.png``
+    (where matplotlib is installed) and ``run.json``, from which the run can be repeated exactly.  It appears when all
+    is written; after bad input, a failure or Ctrl-C nothing is there.
+
+    Args:
+        request: what to run.
+        out: the folder to write; nothing is written when None.
+        overwrite: whether a run in ``out`` may be replaced.
+        json: print one JSON object to ``console`` and nothing else there.
+        console: where results go; standard output when None.
+        log: where progress goes; standard error when None.
+
+    Returns:
+        ``{"command", "arguments", "results", "output"}`` in JSON's types.
+
+    Raises:
+        InvalidInput: bad input or a folder that cannot be written.
+        ContractError: a process under which the population cannot be evaluated.
+
+    """
+    from rich.console import Console
+
+    console = Console() if console is None else console
+    log = Console(stderr=True) if log is None else log
+    if out is not None:
+        check_run_folder(out, overwrite)
+    names = request.processes or (("ou", "masking") if request.source == "digits" else ("ou",))
+    for name in names:
+        require(name in PROCESSES, "--process", name, f"one of {', '.join(PROCESSES)}")
+    require(len(set(names)) == len(names), "--process", names, "each process once")
+    if request.image is not None:
+        parse_image(request.image)
+    source = request.load()
+    request.settings.validate(source.population)
+    results = _measure(request, names, source, log)
+    record = _record(request, names, source, results)
+    if out is not None:
+        with run_folder(out, overwrite) as folder:
+            _write(folder, results, source, request, record, log)
+        record["output"] = str(Path(out))
+    if json:
+        console.out(json_module.dumps(record, ensure_ascii=False, allow_nan=False), highlight=False)
+    else:
+        _show(results, source, record, console)
+    return record
+
+
+def _measure(request: WindowRequest, names: Sequence[str], source: Source, log: Console) -> list[ProcessWindows]:
+    """Calibrate every process first, so that the estimate covers the whole run, then measure."""
+    settings, population = request.settings, source.population
+    pilots: dict[str, Pilot] = {}
+    missing = [name for name in names if name not in request.grids]
+    if missing:
+        with log.status(f"compiling and looking where the curves move ({', '.join(missing)}) ..."):
+            for name in missing:
+                pilots[name] = run_pilot(name, population, settings)
+        seconds = sum(p.seconds for p in pilots.values())
+        about = f"about {seconds:.0f} s" if seconds >= 1 else "less than a second"
+        log.print(
+            f"{settings.n:,} trajectories × {settings.times} noise levels × {len(names)} "
+            f"process{'es' if len(names) > 1 else ''}: {about}, compilation aside",
+            highlight=False,
+        )
+    grids = {n: np.asarray(request.grids[n], np.float64) if n in request.grids else pilots[n].times for n in names}
+    results = []
+    with _progress_bars(log) as bar:
+        for name in names:
+            refined = request.refined.get(name)
+            found = run_process(
+                name,
+                population,
+                settings,
+                grids[name],
+                bar(name),
+                refined=refined,
+                progress_refined=bar(f"{name}, edges"),
+            )
+            results.append(found)
+    return results
+
+
+@contextlib.contextmanager
+def _progress_bars(log: Console) -> Iterator[Any]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description:>14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("blocks"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Bars(*columns, console=log) as bars:
+
+        def start(name: str) -> Progress:
+            tasks: list[Any] = []
+
+            def update(done: int, total: int) -> None:
+                if not tasks:  # a look that is not needed has no bar
+                    tasks.append(bars.add_task(name, total=total))
+                bars.update(tasks[0], completed=done, total=total)
+
+            return update
+
+        yield start
+
+
+def _record(
+    request: WindowRequest,
+    names: Sequence[str],
+    source: Source,
+    results: Sequence[ProcessWindows],
+) -> dict[str, Any]:
+    arguments = request.to_arguments()
+    arguments |= {
+        "source": source.file or request.source,
+        "processes": list(names),
+        "sha256": source.sha256,
+        "grids": {r.name: r.times for r in results},
+        "refined": {r.name: r.refined for r in results if r.refined.size},
+    }
+    found = {}
+    for result in results:
+        half = result.half
+        found[result.name] = {
+            "summary": summary_paragraph(result, source),
+            "trajectories": result.draws,
+            "seconds": round(result.seconds, 3),
+            "entropy_bits": result.entropy,
+            "half_information": {"t": half.value, "interval": half.interval, "status": half.status},
+            "order": decision_order(result.classes),
+            "windows": [row for row in windows_rows([result]) if row["kind"] == "class"],
+            "pairs": [row for row in windows_rows([result]) if row["kind"] == "pair"],
+        }
+    summary = {
+        "source": source.title,
+        "classes": list(component_names(source.population)),
+        "processes": found,
+        "devices": [str(d) for d in jax.local_devices()],
+        "x64": float_dtype() == np.float64,
+        "notes": [],
+    }
+    return jsonable({"command": "window", "arguments": arguments, "results": summary, "output": None})
+
+
+def _write(
+    folder: Path,
+    results: Sequence[ProcessWindows],
+    source: Source,
+    request: WindowRequest,
+    record: dict[str, Any],
+    log: Console,
+) -> None:
+    with log.status("writing files and picture ..."):
+        windows_frame(results).to_csv(folder / "windows.csv", index=False)
+        curves_dataset(results).to_netcdf(folder / "curves.nc", engine="h5netcdf")
+        if importlib.util.find_spec("matplotlib") is None:
+            record["results"]["notes"].append("no picture: matplotlib is not installed (pip install 'sloc[viz]')")
+        else:
+            plot_windows(results, source, folder / PICTURE, seed=request.settings.seed)
+        write_run_json(folder, record["command"], record["arguments"], record["results"])
+
+
+def _show(results: Sequence[ProcessWindows], source: Source, record: dict[str, Any], console: Console) -> None:
+    for result in results:
+        console.print(windows_table(result, source))
+        console.print(record["results"]["processes"][result.name]["summary"], markup=False, highlight=False)
+        console.print()
+    for note in record["results"]["notes"]:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    out = record["output"]
+    if out is not None:
+        console.print(f"files: {out}", markup=False, highlight=False, soft_wrap=True)
+        picture = Path(out) / PICTURE
+        if picture.exists():
+            console.print(f"picture: {picture}", markup=False, highlight=False, soft_wrap=True)
+    else:
+        console.print("nothing was written; --out FOLDER keeps tables, curves and a picture", style="dim")

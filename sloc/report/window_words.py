@@ -1,0 +1,199 @@
+"""What a window run found, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sloc.report.sources import Source
+from sloc.report.window_run import ProcessWindows, decision_order
+from sloc.results import Window
+
+TITLES = {
+    "ou": "diffusion (Ornstein-Uhlenbeck)",
+    "ve": "diffusion (variance exploding)",
+    "flow": "flow matching",
+    "masking": "masking",
+}
+"""Processes in words."""
+
+
+_NEVER = ("below_grid", "empty")
+"""Statuses of ``t_after`` of a class that is settled at none of the levels looked at."""
+_MOST_NAMES = 6
+
+
+def process_title(name: str, source: Source) -> str:
+    """Return the process in words, such as ``pixel masking``."""
+    return f"{source.part} masking" if name == "masking" else TITLES[name]
+
+
+def level_words(name: str, t: float) -> str:
+    """Return a noise level as a person says it: ``t = 1.02``, or ``82 %`` of coordinates hidden under masking."""
+    if name != "masking":
+        return f"t = {t:.3g}"
+    hidden = 100 * t
+    return f"{hidden:.1f} %" if hidden < 99.5 else f"{hidden:.2f} %"
+
+
+def axis_label(name: str, source: Source) -> str:
+    """Return the label of the noise axis."""
+    return f"fraction t of {source.part}s masked" if name == "masking" else "noise level t"
+
+
+def listed(items: Sequence[Any]) -> str:
+    """Return ``a, b and c``."""
+    words = [str(i) for i in items]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def tied(windows: Mapping[Any, Window], names: Sequence[Any], side: str = "after") -> list[Any]:
+    """Return the first of ``names`` and those after it, up to three in all, whose intervals overlap with its own."""
+    first = getattr(windows[names[0]], f"{side}_interval")
+    group = [names[0]]
+    for name in names[1:3]:
+        other = getattr(windows[name], f"{side}_interval")
+        if first is not None and other is not None and first[0] <= other[1] and other[0] <= first[1]:
+            group.append(name)
+    return group
+
+
+def summary_paragraph(result: ProcessWindows, source: Source) -> str:
+    """Say in one paragraph which classes are decided first and last, which pairs last, and where half is decided.
+
+    Generation runs from high noise to low noise: what is decided first is decided at the highest noise level.  What
+    the run does not show is said to be so, and enters no order.
+
+    Args:
+        result: one process of a run.
+        source: the data.
+
+    """
+    hidden = f" (percentages: {source.part}s still hidden)" if result.name == "masking" else ""
+    parts = [f"Under {process_title(result.name, source)}, generation runs from high noise to low{hidden}."]
+    parts.append(_half_words(result, source.noun))
+    if len(result.classes) >= 2:
+        parts += _class_words(result, source.noun)
+    if len(result.pairs) > 1:
+        pairs = result.pairs
+        ranked = [p for p in decision_order(pairs) if pairs[p].t_after is not None]
+        if len(ranked) >= 2:
+
+            def level(pair: tuple[str, str]) -> str:
+                return level_words(result.name, float(pairs[pair].t_after or 0.0))
+
+            last_pairs = [f"{a} and {b} ({level((a, b))})" for a, b in ranked[:0:-1][:3]]
+            a, b = ranked[0]
+            parts.append(
+                f"Of the {len(pairs)} pairs, {a} and {b} are told apart first ({level((a, b))}), "
+                f"and last {listed(last_pairs)}."
+            )
+    return " ".join(parts)
+
+
+def _half_words(result: ProcessWindows, noun: str) -> str:
+    half, name = result.half, result.name
+    what = f"half of the {noun} information ({result.entropy / 2:.2f} of {result.entropy:.2f} bits)"
+    start = what[0].upper() + what[1:]
+    ends = None if half.interval is None else " and ".join(level_words(name, v) for v in half.interval)
+    if half.value is not None:
+        return f"{start} is there at {level_words(name, half.value)}" + (f" (between {ends})." if ends else ".")
+    if half.status == "below_grid":
+        return f"{start} is there at none of the levels looked at."
+    if half.status == "above_grid":
+        return f"{start} is there at every level looked at."
+    return f"The draws do not tell at which level {what} is there" + (
+        f"; it is between {ends}." if ends and np.isfinite(half.interval or (np.inf,)).all() else "."
+    )
+
+
+def _opens(name: str, window: Window, verb: str = "opens") -> str:
+    """Say where a window opens, as a phrase of which the class is the subject."""
+    if window.t_before is not None:
+        return f"{verb} at {level_words(name, window.t_before)}"
+    return {
+        "above_grid": "open at every level looked at",
+        "below_grid": "not open at the levels looked at",
+        "empty": "open at no level",
+    }.get(window.status_before, f"{verb} where the draws do not tell")
+
+
+def _settles(name: str, window: Window) -> str:
+    """Say where a window is settled, as a phrase of which the class is the subject."""
+    if window.t_after is not None:
+        return f"settled at {level_words(name, window.t_after)}"
+    return {
+        "above_grid": "settled at every level looked at",
+        "below_grid": "not settled at the levels looked at",
+        "empty": "settled at no level",
+    }.get(window.status_after, "settled where the draws do not tell")
+
+
+def _numbers(window: Window) -> tuple[float, float]:
+    """Both edges, NaN where there is none (an edge at 0 is an edge)."""
+    edges = (window.t_after, window.t_before)
+    return tuple(np.nan if t is None else float(t) for t in edges)  # pyright: ignore[reportReturnType]
+
+
+def _some(names: Sequence[str]) -> str:
+    """List names, the first few only where there are many."""
+    rest = len(names) - _MOST_NAMES
+    return listed([*names[:_MOST_NAMES], f"{rest} more"] if rest > 1 else names)
+
+
+def _class_words(result: ProcessWindows, noun: str) -> list[str]:
+    """Say which classes are decided first and last, and for which ones the run does not tell."""
+    name, windows = result.name, result.classes
+    found = decision_order(windows)
+    edges = np.asarray([_numbers(windows[a]) for a in found])
+    statuses = {(windows[a].status_after, windows[a].status_before) for a in found}
+    first = windows[found[0]]
+    if len(statuses) == 1 and np.allclose(edges, edges[:1], rtol=1e-6, equal_nan=True):
+        told = f"{_opens(name, first, 'open')}, {_settles(name, first)}"
+        if first.status_after == "unresolved":
+            return [f"{_some(found)} have one window ({told}): the run shows no order of theirs."]
+        if first.status_after in _NEVER:
+            return [f"{_some(found)} are not decided at the levels looked at ({told})."]
+        return [f"{_some(found)} are decided together ({told})."]
+
+    def told_of(a: str) -> str:
+        return f"{a} ({_opens(name, windows[a])}, {_settles(name, windows[a])})"
+
+    ranked = [a for a in found if windows[a].t_after is not None or windows[a].status_after == "above_grid"]
+    never = [a for a in found if windows[a].status_after in _NEVER]
+    unknown = [a for a in found if a not in ranked and a not in never]
+    after = np.asarray([_numbers(windows[a])[0] for a in ranked])
+    parts = []
+    if len(ranked) >= 2 and np.allclose(after, after[:1], rtol=1e-6, equal_nan=True):
+        opens = [f"{a} {_opens(name, windows[a])}" for a in ranked[:_MOST_NAMES]]
+        parts.append(f"{_some(ranked)} are {_settles(name, windows[ranked[0]])} together ({', '.join(opens)}).")
+    elif len(ranked) >= 2:
+        early = [a for a in tied(windows, ranked)[1:] if a != ranked[-1]]
+        late = [a for a in tied(windows, ranked[::-1])[1:] if a != ranked[0] and a not in early]
+        text = f"Decided first: {noun} {told_of(ranked[0])}" + (f", {listed(early)} close behind" if early else "")
+        text += f"; decided last: {told_of(ranked[-1])}" + (f", just after {listed(late)}" if late else "")
+        parts.append(text + ".")
+        if early or late:
+            parts.append("Intervals of neighbours in this order overlap; more trajectories (--n) narrow them.")
+    elif ranked:
+        surely = all(_later(windows[a], windows[ranked[0]]) for a in unknown)
+        parts.append(f"Decided{' first' if surely else ''}: {noun} {told_of(ranked[0])}.")
+    if never:
+        parts.append(
+            f"Not settled at the levels looked at: {_some([f'{a} ({_opens(name, windows[a])})' for a in never])}."
+        )
+    if unknown:
+        parts.append(f"The draws do not tell at which level {_some(unknown)} {_is(unknown)} settled.")
+    return parts
+
+
+def _later(window: Window, other: Window) -> bool:
+    """Whether intervals show that ``window`` is settled at a lower level, later in generation, than ``other``."""
+    mine, its = window.after_interval, other.after_interval
+    return mine is not None and its is not None and mine[1] <= its[0]
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"

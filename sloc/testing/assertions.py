@@ -1,0 +1,153 @@
+"""Statistical assertions with an explicit probability of failing by chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sloc.contracts import require
+from sloc.testing.conformance import ConformanceError
+from sloc.testing.features import probability_functions
+from sloc.testing.pvalues import calibration_p_values, mean_p_value, same_law_p_value
+
+
+def _level(false_alarm: float) -> float:
+    require(0.0 < false_alarm <= 1e-2, "false_alarm", false_alarm, "a probability in (0, 0.01]")
+    return float(false_alarm)
+
+
+def assert_means_equal(
+    first: Any,
+    second: Any,
+    *,
+    bounds: tuple[float, float] | None = None,
+    false_alarm: float = 1e-9,
+    what: str = "the means",
+) -> None:
+    """Assert that independent draws have the expected mean, or that two samples have one mean.
+
+    Args:
+        first: ``[N]`` draws.
+        second: the exact mean (a number), or ``[M]`` draws independent of the first; with two samples
+            of equal size the differences are tested, otherwise each gets half of the level.
+        bounds: an interval that holds every draw.  With it the test is exact at any sample size
+            (Hoeffding; Maurer and Pontil 2009); without it rests on the normal approximation, so
+            give it whenever the draws are bounded.
+        false_alarm: probability of failing although the means agree.
+        what: what is compared, for the message.
+
+    Raises:
+        ConformanceError: the means differ.
+
+    """
+    level, first, second = _level(false_alarm), np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if bounds is not None:
+        for name, part in (("first", first), ("second", second)):
+            inside = bool(np.all((part >= bounds[0]) & (part <= bounds[1])))
+            require(inside, name, (part.min(), part.max()), f"numbers inside bounds = {bounds}")
+    if second.ndim == 0:
+        p = mean_p_value(first, float(second), bounds)
+    elif second.shape == first.shape:
+        width = None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0])
+        p = mean_p_value(first - second, 0.0, width)
+    else:
+        p = _unequal_means(first, second, bounds)
+    if not p >= level:
+        raise ConformanceError(
+            f"{what}: {first.mean():.6g} against {second.mean():.6g} (n = {first.size:,}), p = {p:.2g} < {level:g}"
+        )
+
+
+def _unequal_means(first: np.ndarray, second: np.ndarray, bounds: tuple[float, float] | None) -> float:
+    if bounds is None:
+        from scipy.special import erfc
+
+        spread = np.sqrt(first.var(ddof=1) / first.size + second.var(ddof=1) / second.size)
+        gap = abs(first.mean() - second.mean())
+        return float(erfc(gap / spread / np.sqrt(2.0))) if spread > 0 else float(gap == 0.0)
+    # A common mean m is refused if either sample refuses it at half of the level.  From one observed mean to the other
+    # the first p-value falls and the second rises: where they cross is the m that is hardest to refuse.
+    near, far = float(first.mean()), float(second.mean())
+    for _ in range(60):
+        middle = 0.5 * (near + far)
+        if mean_p_value(first, middle, bounds) >= mean_p_value(second, middle, bounds):
+            near = middle
+        else:
+            far = middle
+    return min(1.0, 2.0 * mean_p_value(first, near, bounds))
+
+
+def assert_same_law(
+    first: Any,
+    second: Any,
+    *,
+    resolution: float = 0.0,
+    false_alarm: float = 1e-9,
+    what: str = "the laws",
+) -> None:
+    """Assert that two independent samples come from one law.
+
+    Exact hypergeometric tests on events fixed by the pooled sample (see
+    :func:`sloc.testing.pvalues.same_law_p_value`), valid for continuous, discrete and mixed laws at
+    any sample size, corrected for their number and for the number of columns (Bonferroni).
+
+    Args:
+        first: ``[N]`` or ``[N, F]`` draws; columns are tested one by one.
+        second: ``[M]`` or ``[M, F]`` draws.
+        resolution: differences up to this are rounding.
+        false_alarm: probability of failing although the laws agree.
+        what: what is compared, for the message.
+
+    Raises:
+        ConformanceError: the laws differ, or a draw is NaN.
+
+    """
+    level = _level(false_alarm)
+    first, second = (np.asarray(v, np.float64).reshape(len(v), -1) for v in (first, second))
+    require(first.shape[1] == second.shape[1], "second", second.shape, f"{first.shape[1]} columns, like first")
+    if np.isnan(first).any() or np.isnan(second).any():
+        raise ConformanceError(f"{what}: a draw is NaN")
+    columns = range(first.shape[1])
+    p = np.asarray([same_law_p_value(first[:, i], second[:, i], resolution) for i in columns]) * len(columns)
+    if not np.all(p >= level):
+        raise ConformanceError(f"{what} differ (column {int(np.argmin(p))}): p = {p.min():.2g} < {level:g}")
+
+
+def assert_probability_calibrated(
+    labels: Any,
+    probabilities: Any,
+    *,
+    functions: Any = None,
+    false_alarm: float = 1e-9,
+    what: str = "the probabilities",
+) -> None:
+    """Assert that ``P(label_i = 1 | everything known) = probabilities_i`` for independent draws.
+
+    Tests ``E (label - pi) g = 0`` for bounded ``g`` by Chernoff's bound, exact at any sample size,
+    corrected for the number of functions (Bonferroni).
+
+    Args:
+        labels: ``[N]`` zeros and ones.
+        probabilities: ``[N]``, the claims.
+        functions: ``[N, F]`` further bounded test functions of what was known when the claim was made
+            (never of the label); functions of the probability itself are always tested.
+        false_alarm: probability of failing although the claims are right.
+        what: what is tested, for the message.
+
+    Raises:
+        ConformanceError: the claims are miscalibrated, or not probabilities.
+
+    """
+    level, pi = _level(false_alarm), np.asarray(probabilities, np.float64)
+    if not np.all((pi >= 0) & (pi <= 1)):
+        raise ConformanceError(f"{what}: not probabilities")
+    with np.errstate(divide="ignore"):
+        log_odds = np.log(pi) - np.log1p(-pi)
+    tests = probability_functions(log_odds)
+    if functions is not None:
+        tests = np.concatenate([tests, np.asarray(functions, np.float64).reshape(len(pi), -1)], axis=1)
+    p = calibration_p_values(np.asarray(labels), log_odds, tests) * tests.shape[1]
+    if not np.all(p >= level):
+        worst = int(np.argmin(p))
+        raise ConformanceError(f"{what} are not calibrated (function {worst}): p = {p[worst]:.2g} < {level:g}")

@@ -1,0 +1,62 @@
+"""What the conformance suite raises and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+class ConformanceError(AssertionError):
+    """A process or population does not do what its contract says; the message says what is wrong."""
+
+
+@dataclass
+class ConformanceReport:
+    """What was checked.
+
+    Attributes:
+        subject: the class that was checked.
+        checked: what was checked, in words.
+        skipped: what was not, with the reason.
+        p_values: smallest p-value of each statistical check, after correction for the number of
+            tests in it; values that are far from rejection are reported as 1.
+        draws: draws per statistical test.
+        false_alarm: the probability that a correct implementation fails the whole suite is at most this.
+
+    """
+
+    subject: str
+    draws: int
+    false_alarm: float
+    checked: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    p_values: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Return the report as lines of text."""
+        lines = [f"{self.subject}: conforms ({self.draws:,} draws a test, false alarm {self.false_alarm:g})"]
+        lines += [f"  checked  {name}" for name in self.checked]
+        lines += [f"  p = {p:.2g}  {name}" for name, p in self.p_values.items()]
+        lines += [f"  skipped  {name}" for name in self.skipped]
+        return "\n".join(lines)
+
+
+def expect(condition: bool | np.bool_, message: str) -> None:
+    """Raise :class:`ConformanceError` with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise ConformanceError(message)
+
+
+@contextmanager
+def failing_as(what: str) -> Iterator[None]:
+    """Turn any exception of the code under test into a :class:`ConformanceError` that starts with ``what``."""
+    try:
+        yield
+    except ConformanceError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise ConformanceError(f"{what}: {type(error).__name__}: {text[:600]}") from error

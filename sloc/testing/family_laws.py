@@ -1,0 +1,141 @@
+"""Checks that the numbers a member gives to its family agree with what it samples.
+
+Closed forms and shortcuts read those numbers and never call ``sample``, so an error in one of them
+would show nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sloc.contracts import (
+    Array,
+    GaussianChannel,
+    MemorylessChannel,
+    ObservationProcess,
+    RevealingChannel,
+    float_dtype,
+    overrides,
+)
+from sloc.testing.conformance import ConformanceReport, expect, failing_as
+from sloc.testing.pvalues import calibration_p_values
+
+Claim = tuple[str, np.ndarray, np.ndarray]
+"""What is claimed, events ``[N]`` (zeros and ones), their claimed probabilities ``[N]``."""
+_MOST_TIMES = 5
+
+
+def check_family(
+    process: ObservationProcess,
+    key: Array,
+    xs: Any,
+    times: np.ndarray,
+    draws: int,
+    level: float,
+    report: ConformanceReport,
+) -> None:
+    """Check the hooks of the process's family against ``sample``; nothing to do outside the families.
+
+    ``coefficients`` and ``time_of_log_snr`` of a Gaussian channel, ``thresholds``, ``hidden_probability`` and
+    ``count_law`` of a revealing channel, ``transition`` of a memoryless channel.
+
+    Raises:
+        ConformanceError: a hook contradicts ``sample``.
+
+    """
+    name = type(process).__name__
+    claims: Callable[..., Iterator[Claim]]
+    if isinstance(process, GaussianChannel):
+        hooks, claims = "coefficients, time_of_log_snr", _gaussian_claims
+        _check_inverse(process, times)
+    elif isinstance(process, RevealingChannel):
+        hooks, claims = "thresholds, hidden_probability, count_law", _revealing_claims
+    elif isinstance(process, MemorylessChannel) and overrides(process, MemorylessChannel, "transition"):
+        hooks, claims = "transition", _memoryless_claims
+    else:
+        return
+    x = jax.tree.map(lambda leaf: leaf[0], xs)
+    few = times[np.unique(np.linspace(0, times.size - 1, _MOST_TIMES).astype(int))]
+    draw, smallest = jax.jit(jax.vmap(process.sample, in_axes=(0, None, None))), 1.0
+    for i, t in enumerate(few):
+        with failing_as(f"{name}: {hooks} at t = {t:g}"):
+            y = draw(jax.random.split(jax.random.fold_in(key, i), draws), x, jnp.asarray(t))
+            found = list(claims(process, x, y, t))
+        for what, events, probabilities in found:
+            expect(
+                np.all((probabilities >= -1e-6) & (probabilities <= 1 + 1e-6)),
+                f"{name}.{what} at t = {t:g} is not a probability: {probabilities[:4]}",
+            )
+            with np.errstate(divide="ignore"):
+                pi = np.clip(probabilities, 0.0, 1.0)
+                log_odds = np.log(pi) - np.log1p(-pi)
+            p = float(calibration_p_values(events, log_odds, np.ones((len(events), 1)))[0]) * len(found) * few.size
+            smallest = min(smallest, p)
+            expect(
+                p >= level,
+                f"{name}.{what} is not consistent with sample at t = {t:g}: claimed "
+                f"{probabilities.mean():.4g}, seen {events.mean():.4g}: p = {p:.2g}",
+            )
+    report.checked.append(f"family: {hooks} agree with sample")
+    report.p_values["family hooks against sample"] = min(1.0, smallest)
+
+
+def _check_inverse(process: GaussianChannel, times: np.ndarray) -> None:
+    name = type(process).__name__
+    wanted = np.linspace(*process.log_snr_range, 7)
+    with failing_as(f"{name}.coefficients(time_of_log_snr(.)) on the host"):
+        a, sigma = process.coefficients(np.asarray(process.time_of_log_snr(wanted), np.float64))
+        found = 2.0 * (np.log(np.asarray(a, np.float64)) - np.log(np.asarray(sigma, np.float64)))
+    expect(
+        np.allclose(found, wanted, rtol=1e-4, atol=1e-4),
+        f"{name}.time_of_log_snr does not invert coefficients: {wanted} gives back {found}",
+    )
+    a, sigma = process.coefficients(jnp.asarray(times, float_dtype()))
+    with np.errstate(divide="ignore"):
+        snr = np.log(np.asarray(a * jnp.ones_like(sigma), np.float64)) - np.log(np.asarray(sigma, np.float64))
+    expect(np.all(np.diff(snr) < 0), f"{name}: a / sigma does not decrease in t")
+
+
+def _gaussian_claims(process: GaussianChannel, x: Any, y: Any, t: Any) -> Iterator[Claim]:
+    from scipy.special import ndtr
+
+    a, sigma = (np.asarray(v, np.float64) for v in process.coefficients(float(t)))
+    z = ((np.asarray(y, np.float64) - a * np.asarray(x, np.float64)) / sigma).ravel()
+    for cut in (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0):
+        yield f"coefficients: (Y - a X) / sigma <= {cut:g}", z <= cut, np.full(z.size, ndtr(cut))
+
+
+def _revealing_claims(process: RevealingChannel, x: Any, y: Any, t: Any) -> Iterator[Claim]:
+    known = np.asarray(y.known, bool).reshape(len(y.known), -1)
+    n, size = known.shape
+    for marked in (np.arange(size) == 0, np.arange(size) == size - 1, np.arange(size) < (size + 1) // 2):
+        p = process.hidden_probability(marked.reshape(np.shape(x)), float(t))
+        if p is not None:
+            yield "hidden_probability", np.asarray(~known[:, marked].any(1)), np.full(n, p)
+    law = process.count_law(size, float(t))
+    if law is not None:
+        counts, probabilities = law
+        seen = known.sum(1)
+        yield "count_law (total)", np.isin(seen, counts), np.full(n, min(1.0, float(np.sum(probabilities))))
+        for count, p in list(zip(counts, probabilities, strict=True))[:64]:
+            yield f"count_law (count {count})", np.asarray(seen == count), np.full(n, p)
+
+
+def _memoryless_claims(process: MemorylessChannel, x: Any, y: Any, t: Any) -> Iterator[Claim]:
+    matrix = np.asarray(process.transition(float(t)), np.float64)
+    expect(
+        matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1],
+        f"{type(process).__name__}.transition has shape {matrix.shape}: expected (q, q)",
+    )
+    expect(np.allclose(matrix.sum(1), 1.0, atol=1e-5), f"{type(process).__name__}.transition: rows do not sum to 1")
+    letters = np.asarray(x).ravel()
+    received = np.asarray(y).reshape(len(y), -1)
+    for letter in np.unique(letters):
+        at = received[:, letters == letter].ravel()
+        for j in range(matrix.shape[1]):
+            yield f"transition[{letter}, {j}]", at == j, np.full(at.size, matrix[letter, j])

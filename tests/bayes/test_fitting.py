@@ -1,0 +1,219 @@
+"""Fits: truth recovered, gates, label switching, ArviZ."""
+
+from __future__ import annotations
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from scipy import stats
+
+import sloc
+from sloc.bayes import (
+    ChainsDisagree,
+    GaussianMixtureModel,
+    LabelSwitching,
+    check_chains,
+    diagnose,
+    fit,
+    window_posterior,
+)
+from sloc.bayes.gates import rank_r_hat
+from sloc.bayes.labels import permute, relabelling, switching
+
+MODEL = GaussianMixtureModel(2, "spherical")
+GATES = dict(max_r_hat=1.05, min_ess=100.0, max_shift=0.5, max_divergences=0.05)
+RUN = dict(warmup=200, draws=200)
+
+
+def simulated(points=80):
+    rng = np.random.default_rng(0)
+    theta = rng.integers(0, 2, points)
+    return np.where(theta[:, None] == 0, [[3.0, 0.0]], [[-3.0, 1.0]]) + rng.normal(size=(points, 2)), theta
+
+
+@pytest.fixture(scope="module")
+def posterior():
+    return fit(jax.random.key(0), MODEL, simulated()[0], **RUN)
+
+
+def test_recovers_the_truth(posterior):
+    means = posterior.samples["means"].reshape(-1, 2, 2)
+    order = np.argsort(-means.mean(axis=0)[:, 0])
+    centre, sd = means.mean(axis=0)[order], means.std(axis=0)[order]
+    # Six posterior standard deviations, four numbers: false alarm below 1e-8.
+    assert (np.abs(centre - [[3.0, 0.0], [-3.0, 1.0]]) < 6 * sd).all()
+    theta = simulated()[1]
+    assigned = posterior.theta_probs()[:, order].argmax(axis=1)
+    assert (assigned == theta).mean() > 0.95
+
+
+def test_memberships_are_exact_bayes(posterior):
+    draw = {n: v[1, 7] for n, v in posterior.samples.items()}
+    dens = np.stack(
+        [
+            w * stats.multivariate_normal(m, draw["sd"] ** 2 * np.eye(2)).pdf(posterior.data)
+            for w, m in zip(draw["weights"], draw["means"], strict=True)
+        ],
+        axis=1,
+    )
+    found = np.exp(posterior.theta_log_probs[1, 7])
+    np.testing.assert_allclose(found, dens / dens.sum(axis=1, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(posterior.log_likelihood[1, 7], np.log(dens.sum(axis=1)), rtol=1e-4)
+
+
+def test_predictive_population_averages_draws(posterior):
+    population, process = posterior.population(50), sloc.processes.OrnsteinUhlenbeck()
+    assert population.exactness == "exact given 50 posterior draws"
+    t, y = 0.4, np.array([0.5, 0.3])
+    a, s2 = np.exp(-t), -np.expm1(-2 * t)
+    joint = np.zeros(2)
+    draws = posterior.thinned(50)
+    for w, m, sd in zip(draws["weights"], draws["means"], draws["sd"], strict=True):
+        for k in range(2):
+            joint[k] += w[k] * stats.multivariate_normal(a * m[k], (a**2 * sd**2 + s2) * np.eye(2)).pdf(y)
+    found = np.exp(sloc.posterior(process, population, jnp.asarray(y), t))
+    np.testing.assert_allclose(found, joint / joint.sum(), atol=1e-5)
+
+
+def test_goes_to_arviz(posterior):
+    data = posterior.to_arviz()
+    assert data.posterior["means"].dims == ("chain", "draw", "component", "means_dim_1")
+    assert data.log_likelihood["x"].shape == (4, 200, 80)
+    assert bool(data.sample_stats["diverging"].any()) is False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import arviz as az
+
+        table = az.summary(data, var_names=["weights", "means", "sd"])
+    # Two programs for one number: ours is the rank-normalised split R-hat, and so is theirs.
+    ours = max(posterior.diagnostics.r_hat[n] for n in ("weights", "means", "sd"))
+    assert abs(table["r_hat"].max() - ours) < 0.011
+    window = window_posterior(
+        jax.random.key(0), sloc.processes.OrnsteinUhlenbeck(), posterior, 0, [0, 1], epsilon=0.2, draws=None
+    )
+    assert window.to_arviz().posterior["t_after"].shape == (4, 200)
+    assert window.before.r_hat < 1.05
+
+
+def test_chains_start_in_different_orders_and_are_relabelled(posterior):
+    # k-means starts name the clusters at random: with this seed chains differ, which the assertion keeps honest.
+    assert posterior.diagnostics.switched_between > 0
+    assert posterior.diagnostics.relabelled
+    assert posterior.diagnostics.r_hat["means"] < 1.05
+
+
+def test_switching_is_refused_without_relabelling():
+    with pytest.raises(LabelSwitching, match=r"labels switch in .*means") as caught:
+        fit(jax.random.key(0), MODEL, simulated()[0], relabel=False, **RUN)
+    assert caught.value.diagnostics.switched_between > 0
+    assert caught.value.diagnostics.r_hat["means"] > 1.5
+
+
+def test_fit_refuses_what_breaks_a_gate():
+    with pytest.raises(ChainsDisagree, match="effective size") as caught:
+        fit(jax.random.key(0), MODEL, simulated()[0], min_ess=1e9, **RUN)
+    assert caught.value.samples["means"].shape == (4, 200, 2, 2)
+
+
+def chains(shifts, seed=0):
+    rng = np.random.default_rng(seed)
+    return {"mu": rng.normal(size=(len(shifts), 300, 2)) + np.asarray(shifts)[:, None, None]}
+
+
+def test_chains_that_disagree_are_refused_with_diagnostics():
+    agreeing = chains([0.0] * 4)
+    check_chains(agreeing, diagnose(agreeing), **GATES)
+    apart = chains([0.0, 0.0, 0.0, 4.0])
+    with pytest.raises(ChainsDisagree, match="R-hat of mu") as caught:
+        check_chains(apart, diagnose(apart), **GATES)
+    assert caught.value.diagnostics.r_hat["mu"] > 1.3
+    assert caught.value.diagnostics.shift["mu"] > 2.0
+    # Equal means, unequal spreads: only the folded R-hat sees it.
+    wide = chains([0.0] * 4)
+    wide["mu"][3] *= 10
+    assert diagnose(wide).r_hat["mu"] > 1.1
+    bad = np.zeros((4, 300), bool)
+    bad[2, :60] = True
+    with pytest.raises(ChainsDisagree, match="diverged"):
+        check_chains(agreeing, diagnose(agreeing, bad), **GATES)
+
+
+def test_r_hat_of_constants_and_of_stuck_chains():
+    assert rank_r_hat(np.ones((4, 50))) == 1.0
+    assert rank_r_hat(np.repeat([[0.0], [1.0]], 50, axis=1)) == np.inf
+    assert rank_r_hat(np.full((2, 50), np.nan)) == np.inf
+
+
+def test_relabelling_undoes_random_orders():
+    rng = np.random.default_rng(0)
+    logs = np.log(rng.dirichlet([0.2] * 3, size=40))
+    perms = np.stack([rng.permutation(3) for _ in range(60)])
+    shuffled = np.stack([logs[:, np.argsort(p)] for p in perms])
+    found = relabelling(shuffled, rng.normal(size=60))
+    restored = np.take_along_axis(shuffled, found[:, None, :], axis=2)
+    assert (restored == restored[:1]).all()
+    between, within = switching(found, chains=4)
+    assert between > 0 or within > 0
+    moved = permute({"mu": np.argsort(perms, axis=1).astype(float), "sd": np.zeros(60)}, ("mu",), found)
+    assert (moved["mu"] == moved["mu"][:1]).all()
+    assert switching(np.tile(np.arange(3), (60, 1)), 4) == (0, 0.0)
+
+
+@pytest.mark.slow
+def test_user_model_with_distinct_priors_keeps_its_labels():
+    def model():
+        mu = numpyro.sample("mu", dist.Normal(jnp.array([-3.0, 3.0]), 1.0).to_event(1))
+        theta = numpyro.sample("theta", dist.Bernoulli(0.4))
+        numpyro.sample("x", dist.Normal(mu[theta], 1.0))
+
+    data = simulated()[0][:, 0]
+    posterior = fit(jax.random.key(0), model, data, **RUN)
+    assert not posterior.diagnostics.relabelled
+    means = posterior.samples["mu"].mean(axis=(0, 1))
+    assert means[0] < 0 < means[1]
+    assert posterior.populations(10).covariances.shape == (10,)
+
+
+@pytest.mark.slow
+def test_variational_fit_agrees_with_sampling(posterior):
+    other = fit(jax.random.key(0), MODEL, simulated()[0], method="svi", draws=500, steps=2000)
+    assert "variational" in other.method
+    for name in ("means", "sd"):
+        first, second = (np.sort(p.samples[name].mean(axis=(0, 1)).ravel()) for p in (posterior, other))
+        np.testing.assert_allclose(first, second, atol=0.1)
+
+
+@pytest.mark.slow
+def test_known_labels_need_no_order():
+    data, theta = simulated()
+    posterior = fit(jax.random.key(0), MODEL, data, labels=theta, **RUN)
+    assert posterior.diagnostics.switched_between == 0
+    assert posterior.samples["means"].mean(axis=(0, 1))[0, 0] > 0
+
+
+def test_refuses_bad_input():
+    data = simulated()[0]
+    key = jax.random.key(0)
+
+    def local():
+        theta = numpyro.sample("theta", dist.Bernoulli(0.5))
+        z = numpyro.sample("z", dist.Normal(3.0 * theta, 1.0))
+        numpyro.sample("x", dist.Normal(z, 1.0))
+
+    with pytest.raises(sloc.InvalidInput, match="z depends on 'theta'"):
+        fit(key, local, data[:, 0])
+    with pytest.raises(sloc.InvalidInput, match="finite"):
+        fit(key, MODEL, np.full((5, 2), np.nan))
+    with pytest.raises(sloc.InvalidInput, match="labels"):
+        fit(key, MODEL, data, labels=np.full(len(data), 2))
+    with pytest.raises(sloc.InvalidInput, match="method"):
+        fit(key, MODEL, data, method="gibbs")
+    with pytest.raises(sloc.InvalidInput, match="chains"):
+        fit(key, MODEL, data, chains=1)
+    with pytest.raises(sloc.InvalidInput, match="num_components"):
+        GaussianMixtureModel(1)

@@ -1,0 +1,248 @@
+"""NumPyro models as populations: exact Bayes, conformance, refusals."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from scipy import integrate, stats
+
+import sloc
+import sloc.testing
+from sloc.bayes import NumPyroPopulation
+
+OU = sloc.processes.OrnsteinUhlenbeck()
+MEANS, COV, WEIGHTS = np.array([[0.0, 0.0], [2.0, 1.0]]), np.array([[1.0, 0.3], [0.3, 0.5]]), np.array([0.3, 0.7])
+
+
+def gaussians():
+    theta = numpyro.sample("theta", dist.Categorical(jnp.asarray(WEIGHTS)))
+    numpyro.sample("x", dist.MultivariateNormal(jnp.asarray(MEANS)[theta], jnp.asarray(COV)))
+
+
+def branches():
+    theta = numpyro.sample("theta", dist.Bernoulli(0.3))
+    if theta == 0:
+        numpyro.sample("x", dist.Normal(0.0, 1.0))
+    else:
+        numpyro.sample("x", dist.Laplace(2.0, 1.0))
+
+
+def gamma_pair():
+    theta = numpyro.sample("theta", dist.Bernoulli(0.3))
+    numpyro.sample("x", dist.Gamma(jnp.array([2.0, 5.0])[theta], 1.0).expand([2]).to_event(1))
+
+
+def hierarchical():
+    mu = numpyro.sample("mu", dist.Normal(jnp.zeros(2), 3.0).to_event(1))
+    w = numpyro.sample("w", dist.Dirichlet(jnp.ones(2)))
+    theta = numpyro.sample("theta", dist.Categorical(w))
+    numpyro.sample("x", dist.Normal(mu[theta], 1.0))
+
+
+PROBS = np.array([[0.1, 0.5, 0.2], [0.9, 0.4, 0.2]])
+
+
+def bits():
+    theta = numpyro.sample("theta", dist.Categorical(jnp.asarray(WEIGHTS)))
+    numpyro.sample("x", dist.Bernoulli(jnp.asarray(PROBS)[theta]).to_event(1))
+
+
+def many():
+    theta = numpyro.sample("theta", dist.Bernoulli(0.5))
+    numpyro.sample("x", dist.StudentT(5.0, 3.0 * theta, 1.0).expand([3]).to_event(1))
+
+
+def exact_posterior(log_p, weights=WEIGHTS):
+    joint = np.log(weights) + np.asarray(log_p)
+    return np.exp(joint - joint.max()) / np.exp(joint - joint.max()).sum()
+
+
+@pytest.mark.parametrize("t", [0.0, 0.1, 0.7, 2.0])
+def test_gaussian_posterior_is_exact_bayes(t):
+    population = NumPyroPopulation(gaussians)
+    assert population.exactness == "exact"
+    a, s = np.exp(-t), -np.expm1(-2 * t)
+    for y in np.random.default_rng(0).normal(size=(5, 2)) * 2:
+        truth = exact_posterior([stats.multivariate_normal(a * m, a**2 * COV + s * np.eye(2)).logpdf(y) for m in MEANS])
+        found = np.exp(sloc.posterior(OU, population, jnp.asarray(y), t))
+        np.testing.assert_allclose(found, truth, atol=1e-5)
+
+
+@pytest.mark.parametrize("t", [0.005, 0.1, 0.7, 3.0])
+def test_quadrature_posterior_is_exact_bayes(t):
+    population = NumPyroPopulation(branches)
+    assert population.exactness == "quadrature"
+    a, s = np.exp(-t), np.sqrt(-np.expm1(-2 * t))
+    for y in (-3.0, 0.2, 1.9 * a, 5.0):
+
+        def marginal(law, y=y):
+            # The peak of the likelihood and the kink of the density are told to the integrator.
+            points = sorted({y / a, 2.0, *(y / a + k * s / a for k in (-6, -2, 2, 6))})
+            ends = [-60.0, *[p for p in points if -60 < p < 60], 60.0]
+            return sum(
+                integrate.quad(lambda x: law.pdf(x) * stats.norm(a * x, s).pdf(y), lo, hi)[0]
+                for lo, hi in itertools.pairwise(ends)
+            )
+
+        truth = exact_posterior(np.log([marginal(stats.norm()), marginal(stats.laplace(2.0))]), np.array([0.7, 0.3]))
+        found = np.exp(sloc.posterior(OU, population, jnp.asarray(y), t))
+        np.testing.assert_allclose(found, truth, atol=1e-5)
+
+
+def test_quadrature_in_two_dimensions():
+    population = NumPyroPopulation(gamma_pair)
+    t, y = 0.4, np.array([1.5, 3.0])
+    a, s = np.exp(-t), np.sqrt(-np.expm1(-2 * t))
+    truth = []
+    for shape in (2.0, 5.0):
+        each = [
+            integrate.quad(lambda x, v=v, c=shape: stats.gamma(c).pdf(x) * stats.norm(a * x, s).pdf(v), 0, 40)[0]
+            for v in y
+        ]
+        truth.append(np.log(each).sum())
+    found = population.log_marginals(OU, jnp.asarray(y), jnp.asarray(t))
+    np.testing.assert_allclose(found, truth, rtol=2e-5, atol=2e-5)
+
+
+def test_discrete_posterior_is_exact_bayes():
+    population = NumPyroPopulation(bits)
+    channel, y, t = sloc.processes.BinarySymmetric(), np.array([1, 0, 1]), 0.2
+    seen = PROBS * (1 - t) + (1 - PROBS) * t
+    truth = exact_posterior(np.log(np.where(y, seen, 1 - seen)).sum(axis=1))
+    np.testing.assert_allclose(np.exp(sloc.posterior(channel, population, jnp.asarray(y), t)), truth, atol=1e-5)
+    revealed = sloc.Revealed(jnp.asarray([1, 0, 0]), jnp.asarray([True, True, False]))
+    truth = exact_posterior(np.log(np.where(y, PROBS, 1 - PROBS))[:, :2].sum(axis=1))
+    found = np.exp(sloc.posterior(sloc.processes.Masking(), population, revealed, 0.5))
+    np.testing.assert_allclose(found, truth, atol=1e-5)
+
+
+def test_draws_of_parameters_are_averaged_exactly():
+    samples = {
+        "mu": np.array([[0.0, 2.0], [1.0, 4.0], [-1.0, 2.5]]),
+        "w": np.array([[0.5, 0.5], [0.2, 0.8], [0.9, 0.1]]),
+    }
+    population = NumPyroPopulation(hierarchical, posterior_samples=samples)
+    assert population.exactness == "exact given 3 posterior draws"
+    t, y = 0.3, 0.8
+    a, s2 = np.exp(-t), -np.expm1(-2 * t)
+    dens = stats.norm(a * samples["mu"], np.sqrt(a**2 + s2)).pdf(y)
+    joint = (samples["w"] * dens).mean(axis=0)
+    np.testing.assert_allclose(np.exp(population.log_weights), samples["w"].mean(axis=0), atol=1e-6)
+    found = np.exp(sloc.posterior(OU, population, jnp.asarray(y), t))
+    np.testing.assert_allclose(found, joint / joint.sum(), atol=1e-5)
+    fixed = NumPyroPopulation(hierarchical, params={"mu": samples["mu"][0], "w": samples["w"][0]})
+    assert fixed.exactness == "exact"
+    mixture = fixed.to_gaussian_mixture()
+    assert mixture.covariances.shape == ()
+    np.testing.assert_allclose(mixture.means[:, 0], samples["mu"][0])
+
+
+def test_says_when_it_is_monte_carlo():
+    population = NumPyroPopulation(many, draws=20_000)
+    assert population.exactness == "monte-carlo n=20000"
+    assert NumPyroPopulation(hierarchical, prior_draws=8).exactness.startswith("monte-carlo n=8 (prior draws of mu, w")
+    # The mean of 20,000 fixed draws against a product of one-dimensional integrals, at 1 in log (sd about 0.05).
+    t, y = 1.0, np.array([0.5, 1.0, -0.2])
+    a, s = np.exp(-t), np.sqrt(-np.expm1(-2 * t))
+    for k, found in enumerate(population.log_marginals(OU, jnp.asarray(y), jnp.asarray(t))):
+        law = stats.t(5, loc=3.0 * k)
+        truth = sum(
+            np.log(integrate.quad(lambda x, v=v, law=law: law.pdf(x) * stats.norm(a * x, s).pdf(v), -60, 60)[0])
+            for v in y
+        )
+        assert abs(float(found) - truth) < 0.3
+
+
+# Each run has a false-alarm rate of 1e-9 in all (check_population).
+@pytest.mark.parametrize(
+    ("population", "process"),
+    [
+        (lambda: NumPyroPopulation(gaussians), OU),
+        (lambda: NumPyroPopulation(bits), sloc.processes.Masking()),
+    ],
+)
+def test_conforms(population, process):
+    sloc.testing.check_population(population(), process, draws=512, times=process.grid(4)[1:3])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("population", "process"),
+    [
+        (lambda: NumPyroPopulation(branches), OU),
+        (lambda: NumPyroPopulation(branches), sloc.processes.FlowMatching()),
+        (lambda: NumPyroPopulation(hierarchical, prior_draws=8), OU),
+        (lambda: NumPyroPopulation(gaussians), sloc.processes.VarianceExploding()),
+        (lambda: NumPyroPopulation(bits), sloc.processes.BinarySymmetric()),
+        (lambda: NumPyroPopulation(bits), sloc.processes.Truncation(3)),
+    ],
+)
+def test_conforms_further(population, process):
+    sloc.testing.check_population(population(), process, draws=1024, times=process.grid(4)[:3])
+
+
+def test_windows_of_a_model():
+    # A TV curve runs through the engine's shard_map; for one covariance it has a closed form to compare with.
+    curve = sloc.tv_curve(
+        jax.random.key(0), OU, NumPyroPopulation(gaussians), [0.2, 1.0], 0, 1, n=8192, method="monte-carlo"
+    )
+    exact = sloc.populations.GaussianMixture(WEIGHTS, MEANS, COV)
+    truth = sloc.tv_curve(jax.random.key(0), OU, exact, [0.2, 1.0], 0, 1, n=2, method="closed-form")
+    # Six standard errors at two times: false alarm below 1e-8.
+    assert (abs(curve.value - truth.value) < 6 * curve.stderr).all()
+
+
+def test_refuses_models_without_a_discrete_site():
+    def continuous():
+        z = numpyro.sample("z", dist.Normal(0.0, 1.0))
+        numpyro.sample("x", dist.Normal(z, 1.0))
+
+    with pytest.raises(sloc.InvalidInput, match="expected a discrete latent site"):
+        NumPyroPopulation(continuous)
+
+
+def test_refuses_two_discrete_sites_unless_told_which():
+    def two():
+        first = numpyro.sample("first", dist.Bernoulli(0.5))
+        second = numpyro.sample("second", dist.Categorical(jnp.ones(3) / 3))
+        numpyro.sample("x", dist.Normal(first + 3.0 * second, 1.0))
+
+    with pytest.raises(sloc.InvalidInput, match=r"first, second; say which .* site='first'"):
+        NumPyroPopulation(two)
+    assert NumPyroPopulation(two, site="second").num_components == 3
+    with pytest.raises(sloc.InvalidInput, match="site = 'x'"):
+        NumPyroPopulation(two, site="x")
+
+
+def test_refuses_plates_infinite_sites_and_unknown_parameters():
+    def plate():
+        with numpyro.plate("data", 5):
+            theta = numpyro.sample("theta", dist.Bernoulli(0.5))
+            numpyro.sample("x", dist.Normal(theta, 1.0))
+
+    def poisson():
+        theta = numpyro.sample("theta", dist.Poisson(3.0))
+        numpyro.sample("x", dist.Normal(theta, 1.0))
+
+    with pytest.raises(sloc.InvalidInput, match="one X, without a plate"):
+        NumPyroPopulation(plate)
+    with pytest.raises(sloc.InvalidInput, match="finitely many values"):
+        NumPyroPopulation(poisson)
+    with pytest.raises(sloc.InvalidInput, match="names of latent sites"):
+        NumPyroPopulation(hierarchical, params={"nu": 1.0})
+    with pytest.raises(sloc.InvalidInput, match="one number of draws"):
+        NumPyroPopulation(hierarchical, posterior_samples={"mu": np.zeros((3, 2)), "w": np.full((4, 2), 0.5)})
+
+
+def test_import_sloc_leaves_numpyro_alone():
+    import subprocess
+    import sys
+
+    code = "import sys, sloc; sys.exit('numpyro' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

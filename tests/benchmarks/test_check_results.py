@@ -1,0 +1,81 @@
+"""The schema check of benchmark results refuses what readers could not rely on."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import check_results
+
+GOOD: dict[str, Any] = {
+    "suite": "windows",
+    "device": "cpu, 2 cores",
+    "versions": {"jax": "0.10.2"},
+    "date": "2025-01-31T12:00:00+00:00",
+    "rows": [{"name": "speed-up", "value": 312.5, "unit": "", "target": 300}],
+}
+
+
+def changed(path: tuple[Any, ...], value: object) -> dict[str, Any]:
+    """Return the good result with one entry replaced, or removed where the value is ``...``."""
+    result = copy.deepcopy(GOOD)
+    place: Any = result
+    for key in path[:-1]:
+        place = place[key]
+    if value is ...:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return result
+
+
+def test_a_good_result_passes() -> None:
+    assert check_results.problems(GOOD) == []
+
+
+@pytest.mark.parametrize("key", ["suite", "device", "versions", "date", "rows"])
+def test_each_key_is_needed(key: str) -> None:
+    found = check_results.problems(changed((key,), ...))
+    assert len(found) == 1
+    assert found[0].startswith(key)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("suite",), " "),
+        (("device",), 3),
+        (("versions",), {}),
+        (("versions",), {"jax": 0.1}),
+        (("date",), "yesterday"),
+        (("date",), 20250131),
+        (("rows",), []),
+        (("rows", 0), 5),
+        (("rows", 0, "name"), ...),
+        (("rows", 0, "value"), "312"),
+        (("rows", 0, "value"), True),
+        (("rows", 0, "value"), float("nan")),
+        (("rows", 0, "unit"), ...),
+    ],
+)
+def test_a_wrong_entry_is_named(path: tuple[Any, ...], value: object) -> None:
+    found = check_results.problems(changed(path, value))
+    assert len(found) == 1
+    assert found[0].startswith(str(path[0]))
+
+
+def test_status_of_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_results.main([str(tmp_path)]) == 1
+    assert "no results found" in capsys.readouterr().err
+
+    (tmp_path / "good.json").write_text(json.dumps(GOOD))
+    assert check_results.main([str(tmp_path)]) == 0
+
+    (tmp_path / "torn.json").write_text(json.dumps(GOOD)[:-5])
+    assert check_results.main([str(tmp_path)]) == 1
+    assert "torn.json" in capsys.readouterr().err
+    assert check_results.main([str(tmp_path / "absent.json")]) == 1

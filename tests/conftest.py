@@ -1,0 +1,52 @@
+"""Settings that every test runs under: strict promotion, warnings as errors, reproducible examples."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import jax
+import pytest
+
+# Mixed dtypes and ranks are where silent float64s and silent broadcasting come from.
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Code that leans on other libraries is not asked to keep rules which those do not keep themselves.
+RELAXED = ("bayes", "nn", "lm")
+
+# A first call compiles, so a deadline or a "too slow" would measure the compiler.
+hypothesis.settings.register_profile(
+    "sloc",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("sloc")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _promotion(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Relax the promotion rules in the folders named by ``RELAXED``."""
+    parts = request.path.relative_to(Path(__file__).parent).parts
+    with contextlib.ExitStack() as stack:
+        if parts[0] in RELAXED:
+            stack.enter_context(jax.numpy_dtype_promotion("standard"))
+            stack.enter_context(jax.numpy_rank_promotion("allow"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Return the folder of outside data named by ``SLOC_TEST_DATA``; skip where it is not set."""
+    named = os.environ.get("SLOC_TEST_DATA")
+    if not named:
+        pytest.skip("SLOC_TEST_DATA is not set: this test needs outside data")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.fail(f"SLOC_TEST_DATA = {named!r}: expected a folder")
+    return folder

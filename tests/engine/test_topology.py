@@ -1,0 +1,61 @@
+"""One answer on any number of devices, in either precision, in memory that does not grow: in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+MEASURE = """
+import json, resource, sys
+import jax, numpy as np
+import sloc
+from sloc.populations import GaussianMixture
+from sloc.processes import OrnsteinUhlenbeck
+population = GaussianMixture([.2, .5, .3], [[0., 1.], [1., 0.], [-1., -1.]], .5)
+def values(n, devices):
+    curves = sloc.measure(jax.random.key(3), OrnsteinUhlenbeck(), population, [.1, .5, 1.],
+                          {"tv": sloc.TV(0, [1, 2]), "information": sloc.Information()}, n=n,
+                          devices=devices, method="monte-carlo")
+    return [np.asarray(getattr(c, f), np.float64).tolist() for c in curves.values() for f in ("value", "stderr")]
+"""
+
+
+def run(code, **environment):
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", **environment}
+    done = subprocess.run([sys.executable, "-c", MEASURE + code], capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_devices_agree_with_strata_that_divide_nothing():
+    # K = 3: 341 rounds a block; 11 blocks on 1, 2 and 8 devices.
+    found = run(
+        "print(json.dumps([values(11000, d) for d in (1, 2, 8)]))", XLA_FLAGS="--xla_force_host_platform_device_count=8"
+    )
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_single_precision_agrees_with_double():
+    single = run("print(json.dumps(values(1 << 18, 1)))")
+    double = run("print(json.dumps(values(1 << 18, 1)))", JAX_ENABLE_X64="1")
+    # Other bits, other draws: the values agree within noise (6.5 sigma, 6 numbers: 5e-10).
+    for i in (0, 2):
+        spread = np.hypot(single[i + 1], double[i + 1])
+        assert np.all(np.abs(np.subtract(single[i], double[i])) < 6.5 * spread)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_n():
+    code = "values(N, 1); print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))"
+    few, many = (run(code.replace("N", str(n))) for n in (1 << 14, 1 << 20))
+    assert abs(many - few) < 0.05 * few

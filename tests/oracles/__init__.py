@@ -1,0 +1,1 @@
+"""Float64 NumPy and SciPy oracles; nothing in this folder uses the library."""

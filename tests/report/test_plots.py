@@ -1,0 +1,141 @@
+"""What ``.plot()`` draws: that it shows the numbers of the result, for every status, and touches no global state."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from sloc.contracts import InvalidInput
+from sloc.report.plots import plot_curve, plot_estimate, plot_theorem_window, plot_window
+from sloc.report.style import new_axes, ordered_colours
+from sloc.results import Curve, Estimate, TheoremWindow, Window
+
+TIMES = np.linspace(0.1, 3.0, 12)
+VALUE = np.exp(-TIMES)
+CURVE = Curve(TIMES, VALUE, 0 * VALUE, VALUE - 0.05, VALUE + 0.05, 1024, "monte carlo", "information", "bits")
+WINDOW = Window(0.5, 2.0, (0.4, 0.6), (1.9, 2.2), "resolved", "resolved", 0.1, 0.05, 1024, "monte carlo", "cat")
+
+
+def texts(ax) -> str:
+    return " ".join(t.get_text() for t in ax.texts)
+
+
+def drawn(ax) -> None:
+    ax.figure.canvas.draw()
+
+
+def test_curve_shows_values_band_and_unit() -> None:
+    ax = CURVE.plot()
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), VALUE)
+    band = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.min() == pytest.approx((VALUE - 0.05).min())
+    assert band.max() == pytest.approx((VALUE + 0.05).max())
+    assert ax.get_ylabel() == "information [bits]"
+    drawn(ax)
+
+
+def test_curve_with_labels_has_a_line_each() -> None:
+    two = [np.stack([v, v / 2], axis=1) for v in (VALUE, 0 * VALUE, VALUE, VALUE)]
+    ax = plot_curve(Curve(TIMES, *two, 0, "exact", "label", "", ("a", "b")))
+    assert [line.get_label() for line in ax.lines] == ["a", "b"]
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), VALUE / 2)
+    drawn(ax)
+
+
+def test_wide_times_are_logarithmic() -> None:
+    assert plot_curve(CURVE).get_xscale() == "linear"
+    assert plot_curve(replace(CURVE, times=np.geomspace(1e-4, 7, 12))).get_xscale() == "log"
+
+
+def test_given_axes_are_used() -> None:
+    ax = new_axes()
+    assert plot_curve(CURVE, ax) is ax
+    assert plot_estimate(Estimate(0.5, 0.1, 0.4, 0.6, 100, "mc"), ax) is ax
+
+
+def test_estimate_shows_interval() -> None:
+    ax = Estimate(0.5, 0.1, 0.4, 0.65, 100, "monte carlo").plot()
+    assert list(ax.lines[0].get_xdata()) == [0.4, 0.65]
+    assert list(ax.lines[1].get_xdata()) == [0.5]
+    assert "0.5" in texts(ax)
+    assert "n = 100" in ax.get_xlabel()
+    drawn(ax)
+
+
+def test_window_is_a_bar_between_its_edges() -> None:
+    ax = WINDOW.plot()
+    bar = ax.patches[0]
+    assert bar.get_x() == pytest.approx(0.5)
+    assert bar.get_width() == pytest.approx(1.5)
+    assert "cat" in ax.get_title(loc="left")
+    assert "t_after = 0.5" in texts(ax)
+    drawn(ax)
+
+
+@pytest.mark.parametrize(
+    ("changes", "bars", "word"),
+    [
+        ({"t_before": None, "before_interval": (2.9, np.inf), "status_before": "above_grid"}, 1, "above_grid"),
+        ({"t_after": None, "after_interval": None, "status_after": "empty"}, 1, "empty"),
+        ({"t_after": 2.0, "t_before": 0.5, "status_after": "inverted", "status_before": "inverted"}, 1, "t_after = 2"),
+        (
+            {
+                "t_after": None,
+                "t_before": None,
+                "after_interval": None,
+                "before_interval": None,
+                "status_after": "unresolved",
+                "status_before": "unresolved",
+            },
+            0,
+            "unresolved",
+        ),
+    ],
+    ids=["above grid", "empty", "inverted", "unresolved"],
+)
+def test_window_without_an_edge_says_why(changes: dict, bars: int, word: str) -> None:
+    ax = plot_window(replace(WINDOW, **changes))
+    assert len(ax.patches) == bars
+    assert word in texts(ax)
+    drawn(ax)
+
+
+def test_inverted_window_is_hollow() -> None:
+    turned = replace(WINDOW, t_after=2.0, t_before=0.5, status_after="inverted", status_before="inverted")
+    assert plot_window(turned).patches[0].get_facecolor()[3] == 0.0
+    assert plot_window(WINDOW).patches[0].get_facecolor()[3] > 0.0
+
+
+def test_theorem_window_marks_bound_and_window() -> None:
+    result = TheoremWindow(0.5, 2.0, None, None, "resolved", "resolved", 0.1, 0.17, CURVE, 0.11, CURVE, CURVE)
+    ax = result.plot()
+    labels = ax.get_legend_handles_labels()[1]
+    assert labels == ["certificate", "misassignment", "Hellinger bound", "printed bound", "window"]
+    drawn(ax)
+    assert "window" not in plot_theorem_window(replace(result, t_end=None)).get_legend_handles_labels()[1]
+
+
+def test_global_style_is_left_alone(tmp_path: Path) -> None:
+    before = dict(mpl.rcParams)
+    plot_curve(CURVE).figure.savefig(tmp_path / "curve.png")
+    assert dict(mpl.rcParams) == before
+    assert "matplotlib.pyplot" not in sys.modules or mpl.pyplot.get_fignums() == []
+
+
+def test_missing_matplotlib_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(InvalidInput, match=r"matplotlib.*sloc\[viz\]"):
+        plot_curve(CURVE)
+
+
+def test_colours_keep_their_order_without_colour_vision() -> None:
+    # Luminance must grow along the order, so that it can be read in grey.
+    colours = np.asarray(ordered_colours(10))[:, :3]
+    luminance = colours @ np.asarray([0.2126, 0.7152, 0.0722])
+    assert (np.diff(luminance) > 0).all()
+    assert luminance[-1] < 0.85

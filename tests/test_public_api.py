@@ -1,0 +1,100 @@
+"""Every public symbol is documented, and the check that says so can fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "_ext"))
+import public_api
+
+NAME = "fabricated_package"
+
+
+def described() -> None:
+    """Do something."""
+
+
+def silent() -> None:
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Silent:
+    """Overwritten below: stands for a dataclass whose author wrote nothing."""
+
+    x: int = 0
+
+
+Silent.__doc__ = "Silent(x: int = 0)"
+
+
+@pytest.fixture
+def fabricate(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Return a function that makes an importable package with the given public names."""
+
+    def make(**symbols: Any) -> str:
+        module = types.ModuleType(NAME)
+        module.__dict__.update(symbols, __all__=sorted(symbols))
+        monkeypatch.setitem(sys.modules, NAME, module)
+        return NAME
+
+    return make
+
+
+def test_an_undocumented_function_is_found(fabricate: Callable[..., str]) -> None:
+    package = fabricate(described=described, silent=silent)
+    assert public_api.undocumented([package]) == [f"{NAME}.silent"]
+
+
+def test_the_docstring_made_up_by_dataclass_does_not_count(fabricate: Callable[..., str]) -> None:
+    assert public_api.undocumented([fabricate(Silent=Silent)]) == [f"{NAME}.Silent"]
+
+
+def test_a_value_is_documented_by_the_string_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = '__all__ = ["A", "B", "C"]\nA = (1, 2)\n"""Said."""\nB: tuple = (3, 4)\nC = (5, 6)  # said to no reader\n'
+    (tmp_path / "fabricated_values.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        assert public_api.undocumented(["fabricated_values"]) == ["fabricated_values.B", "fabricated_values.C"]
+    finally:
+        sys.modules.pop("fabricated_values", None)
+
+
+def test_an_unlisted_symbol_is_found(fabricate: Callable[..., str]) -> None:
+    package = fabricate(described=described, LIMITS=(0, 1))
+    assert public_api.unlisted([f"{NAME}.LIMITS"], [package]) == [f"{NAME}.described"]
+    assert public_api.unlisted([f"{NAME}.described"], [package]) == [f"{NAME}.LIMITS"]
+
+
+def test_a_symbol_may_be_listed_under_another_of_its_names(fabricate: Callable[..., str]) -> None:
+    package = fabricate(described=described, alias=described)
+    assert public_api.unlisted([f"{NAME}.alias"], [package]) == []
+    assert public_api.unlisted([f"{described.__module__}.described"], [package]) == []
+
+
+def test_each_fault_has_its_message(fabricate: Callable[..., str]) -> None:
+    package = fabricate(silent=silent)
+    assert public_api.check([], [package]) == [f"{NAME}.silent: no docstring", f"{NAME}.silent: on no API page"]
+    assert public_api.check([f"{NAME}.silent"], [package]) == [f"{NAME}.silent: no docstring"]
+
+
+def test_the_build_fails_on_a_fault(fabricate: Callable[..., str]) -> None:
+    errors = pytest.importorskip("sphinx.errors", reason="the documentation tools are not installed")
+    package = fabricate(silent=silent)
+    env = types.SimpleNamespace(domains={"py": types.SimpleNamespace(objects={f"{NAME}.silent": None})})
+    app = types.SimpleNamespace(config=types.SimpleNamespace(public_api_packages=[package]))
+    with pytest.raises(errors.ExtensionError, match=r"fabricated_package\.silent: no docstring"):
+        public_api._check_consistency(app, env)
+
+
+@pytest.mark.parametrize("package", public_api.PACKAGES)
+def test_every_public_symbol_has_a_docstring(package: str) -> None:
+    assert list(public_api.public_symbols(package)), f"{package}.__all__ is empty"
+    assert public_api.undocumented([package]) == []

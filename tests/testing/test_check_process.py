@@ -1,0 +1,119 @@
+"""``check_process`` finds each deliberate error and names it; the same processes unbroken pass.
+
+A broken process passes, and a test here fails by chance, with probability far below 1e-9: the errors
+are many times what the draws resolve.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sloc.contracts import InvalidInput, ObservationProcess
+from sloc.processes import BinarySymmetric
+from sloc.testing import ConformanceError, ConformanceReport, check_process
+from tests.testing import broken
+
+BITS = np.asarray([[0, 1, 1, 0], [1, 1, 0, 0]], np.int32)
+REAL = np.asarray([[0.0, 1.0, -1.0, 0.5], [0.2, 0.9, 1.0, -0.5]], np.float32)
+
+LAWS = [
+    (broken.LogProbTooSure(), BITS, r"LogProbTooSure.log_prob is not consistent with sample at t = .*: p = "),
+    (broken.LogProbConstant(), BITS, r"log_prob is not consistent with sample"),
+    (broken.LogProbIgnoresHalf(), REAL, r"log_prob is not consistent with sample"),
+    (broken.LogProbInfinite(), BITS, r"log_prob (at t = .* is \[-inf\] for a draw|is not consistent with sample)"),
+    (broken.DegradeTooStrong(), BITS, r"degrade\(0.\d+ -> 0.\d+\) is not consistent with sample\(0.\d+\): p = "),
+    (broken.SharedFlip(), BITS, r"degrade\(.*\) is not consistent with sample"),
+    (broken.BridgeForgetsY(), BITS, r"bridge\(.*\) is not consistent with sample\(.*\) followed by degrade: p = "),
+    (broken.BridgeAlone(), REAL, r"bridge\(.*\) is not consistent with sample\(.*\): p = "),
+    (broken.WrongCoefficients(), REAL, r"coefficients: .* is not consistent with sample"),
+    (broken.WrongInverse(), REAL, r"time_of_log_snr does not invert coefficients"),
+    (broken.WrongCountLaw(), REAL, r"count_law .* is not consistent with sample"),
+    (broken.WrongTransition(), BITS, r"transition\[.*\] is not consistent with sample"),
+]
+FORMS = [
+    (broken.LogProbVector(), r"log_prob returns .*expected a scalar"),
+    (broken.DegradeLosesDtype(), r"degrade returns .*float32.*: sample returns .*int32"),
+    (broken.GridBackwards(), r"grid\(9\) is not increasing"),
+    (broken.GridBeyond(), r"grid\(9\) leaves \(0, 0.5\]"),
+    (broken.ShapeChanges(), r"shapes or dtypes change with t"),
+    (broken.NotTraceable(), r"log_prob fails under jax.jit: TracerBoolConversionError"),
+    (broken.JitDiffers(), r"log_prob: jit and no jit differ"),
+    (broken.Unregistered(), r"register_dataclass"),
+    (broken.UnhashableStatic(), r"a static field must be hashable"),
+    (broken.ValidatesTooEarly(), r"flatten and unflatten"),
+    (broken.TextLeaf(), r"leaf of type str"),
+    (object(), r"subclass of sloc.ObservationProcess"),
+]
+
+
+@pytest.mark.parametrize(("process", "xs", "message"), LAWS, ids=lambda v: type(v).__name__)
+def test_wrong_law_is_found(process, xs, message):
+    with pytest.raises(ConformanceError, match=message):
+        check_process(process, xs, draws=8192, times=None if xs is REAL else [0.05, 0.15, 0.3])
+
+
+@pytest.mark.parametrize(("process", "message"), FORMS, ids=lambda v: type(v).__name__)
+def test_wrong_form_is_found(process, message):
+    with pytest.raises(ConformanceError, match=message):
+        check_process(process, BITS, draws=64)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class SampleOnly(ObservationProcess):
+    """The least that is a process, on a pytree ``x``."""
+
+    horizon = 1.0
+
+    def sample(self, key, x, t):
+        return {"sum": x["a"] + x["b"] + t * jax.random.normal(key)}
+
+
+def test_what_is_not_defined_is_skipped_and_reported():
+    report = check_process(SampleOnly(), {"a": jnp.arange(3.0), "b": jnp.ones(3)}, draws=64)
+    assert isinstance(report, ConformanceReport)
+    assert report.skipped == ["log_prob: not defined", "degrade: not defined", "bridge: not defined"]
+    assert report.p_values == {}
+    assert "skipped  bridge" in str(report)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class NoGrid(SampleOnly):
+    """No end and no grid."""
+
+    horizon = np.inf
+
+
+def test_times_may_stand_in_for_a_grid():
+    xs = [{"a": jnp.float32(0.0), "b": jnp.float32(1.0)}, {"a": jnp.float32(2.0), "b": jnp.float32(1.0)}]
+    assert "grid: not defined (infinite horizon)" in check_process(NoGrid(), xs, draws=64, times=[0.5, 2.0]).skipped
+    with pytest.raises(ConformanceError, match="grid"):
+        check_process(NoGrid(), xs, draws=64)
+
+
+def test_false_alarm_is_kept():
+    # Two calls, each failing with probability at most 1e-3; the keys are fixed, so the answer is too.
+    for seed in range(2):
+        check_process(BinarySymmetric(), BITS, draws=512, key=jax.random.key(seed), false_alarm=1e-3, times=[0.1, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"xs": BITS[:1]}, "xs"),
+        ({"xs": [BITS[0]]}, "xs"),
+        ({"times": [0.3, 0.1]}, "times"),
+        ({"times": [0.3, 0.7]}, "times"),
+        ({"draws": 3}, "draws"),
+        ({"false_alarm": 0.5}, "false_alarm"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(InvalidInput, match=message):
+        check_process(BinarySymmetric(), **{"xs": BITS, "draws": 64, **arguments})

@@ -1,0 +1,206 @@
+"""Certified edges: they contain the exact edges, spend what they say, and know when they cannot tell."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import jax
+import numpy as np
+import pytest
+from scipy.special import ndtri
+from scipy.stats import binom
+
+import sloc
+from sloc.windows import anytime_windows
+from sloc.windows.certify import _ladder, _walk
+
+OU = sloc.processes.OrnsteinUhlenbeck()
+GAUSSIANS = sloc.populations.GaussianMixture([0.5, 0.5], np.array([[4.0, 0.0], [-4.0, 0.0]]))
+
+
+def exact_edges(epsilon: float, norm: float = 4.0) -> tuple[float, float]:
+    """``Phi(-r) = epsilon^2 / 2`` and ``Phi(r) = 1/2 + epsilon``, ``r = norm e^-t``."""
+    return math.log(norm / -ndtri(epsilon**2 / 2)), math.log(norm / ndtri(0.5 + epsilon))
+
+
+@pytest.mark.parametrize("epsilon", [0.3, 0.1, 0.03])
+def test_contains_the_exact_edges(epsilon: float) -> None:
+    # False alarm 1e-9: delta is the joint level of both intervals.
+    window = sloc.critical_window(
+        jax.random.key(1),
+        OU,
+        GAUSSIANS,
+        0,
+        [0, 1],
+        epsilon=epsilon,
+        method="monte-carlo",
+        certify=True,
+        budget=60_000,
+        delta=1e-9,
+    )
+    after, before = exact_edges(epsilon)
+    assert window.resolved, window
+    assert window.after_interval[0] <= after <= window.after_interval[1]
+    assert window.before_interval[0] <= before <= window.before_interval[1]
+    assert window.before_interval[1] - window.before_interval[0] < 0.3
+    assert 0 < window.draws <= 75_000
+
+
+def test_tiny_overlap_needs_few_draws() -> None:
+    # alpha <= 1e-6 at T_after: direct draws would need more than 3e7.
+    far = sloc.populations.GaussianMixture([0.5, 0.5], np.array([[8.0], [-8.0]]))
+    window = sloc.critical_window(
+        jax.random.key(2),
+        OU,
+        far,
+        0,
+        [0, 1],
+        epsilon=1e-3,
+        method="monte-carlo",
+        certify=True,
+        budget=40_000,
+        delta=1e-9,
+        times=np.linspace(0.05, 12.0, 64),
+    )
+    after, _ = exact_edges(1e-3, 8.0)
+    assert window.status_after == "resolved"
+    assert window.after_interval[0] <= after <= window.after_interval[1]
+    assert window.after_interval[1] - window.after_interval[0] < 0.02
+    assert "bridge" in window.method
+
+
+def test_tolerance_saves_draws() -> None:
+    asked = {"epsilon": 0.1, "method": "monte-carlo", "certify": True, "budget": 400_000}
+    rough = sloc.critical_window(jax.random.key(3), OU, GAUSSIANS, 0, [0, 1], **asked, tolerance=0.1)
+    assert rough.resolved
+    assert rough.draws < 200_000
+    for low, high in (rough.after_interval, rough.before_interval):
+        assert high - low <= 4 * 0.1
+
+
+def test_too_small_a_budget_is_a_status() -> None:
+    window = sloc.critical_window(
+        jax.random.key(4), OU, GAUSSIANS, 0, [0, 1], epsilon=0.05, method="monte-carlo", certify=True, budget=10
+    )
+    assert window.t_before is None
+    assert window.status_before == "unresolved"
+
+
+def test_edges_that_do_not_exist() -> None:
+    near = sloc.populations.GaussianMixture([0.5, 0.5], np.array([[0.5], [-0.5]]))
+    window = sloc.critical_window(
+        jax.random.key(5), OU, near, 0, [0, 1], epsilon=0.1, method="monte-carlo", certify=True, budget=40_000
+    )
+    # TV never reaches 0.99: T_after lies before every time.
+    assert window.t_after is None
+    assert window.status_after == "below_grid"
+    lopsided = sloc.populations.GaussianMixture([0.95, 0.05], np.array([[0.5], [-0.5]]))
+    window = sloc.critical_window(
+        jax.random.key(6), OU, lopsided, 0, [0, 1], epsilon=0.1, method="monte-carlo", certify=True, budget=40_000
+    )
+    assert window.t_before == 0.0  # TV(after, before) <= 0.05 at every time
+
+
+def test_discrete_time() -> None:
+    coins = sloc.populations.ProductCategorical.coins([0.6, 0.4], length=120)
+    process = sloc.processes.Truncation(120)
+    exact = sloc.critical_window(jax.random.key(0), process, coins, 0, [0, 1], epsilon=0.2)
+    window = sloc.critical_window(
+        jax.random.key(7),
+        process,
+        coins,
+        0,
+        [0, 1],
+        epsilon=0.2,
+        method="monte-carlo",
+        certify=True,
+        budget=60_000,
+        delta=1e-9,
+    )
+    assert window.resolved, window
+    assert window.after_interval[0] <= exact.t_after <= window.after_interval[1]
+    assert window.before_interval[0] <= exact.t_before <= window.before_interval[1]
+
+
+def test_theorem2_certified() -> None:
+    trio = sloc.populations.GaussianMixture([0.4, 0.4, 0.2], np.array([[20.0, 0.5], [20.0, -0.5], [-20.0, 0.0]]))
+    result = sloc.theorem2(
+        jax.random.key(8), OU, trio, 0, [0, 1], epsilon=0.1, certify=True, budget=60_000, n=4096, delta=1e-6
+    )
+    assert result.resolved
+    # TV(0, {0, 1}) = (1/2) (2 Phi(e^-t / 2) - 1) reaches 0.1 at e^-t = 2 Phi^-1(0.6).
+    end = -math.log(2 * ndtri(0.6))
+    assert result.end_interval[0] <= end <= result.end_interval[1]
+
+
+def test_anytime_intervals_shrink_and_hold() -> None:
+    after, before = exact_edges(0.1)
+    looks = list(
+        itertools.islice(
+            anytime_windows(jax.random.key(9), OU, GAUSSIANS, 0, [0, 1], epsilon=0.1, budget=16_384, delta=1e-9), 4
+        )
+    )
+    for window in looks:
+        assert window.after_interval[0] <= after <= window.after_interval[1]
+        assert window.before_interval[0] <= before <= window.before_interval[1]
+    widths = [w.before_interval[1] - w.before_interval[0] for w in looks]
+    assert widths[-1] < math.inf
+    assert all(b <= a + 1e-12 for a, b in itertools.pairwise(widths))
+    assert looks[-1].draws > looks[0].draws
+
+
+def test_same_key_same_window() -> None:
+    asked = {"epsilon": 0.1, "method": "monte-carlo", "certify": True, "budget": 20_000}
+    first, again = (sloc.critical_window(jax.random.key(3), OU, GAUSSIANS, 0, [0, 1], **asked) for _ in range(2))
+    assert first == again
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("budget", 1),
+        ("budget", 2.5),
+        ("tolerance", 0.0),
+        ("tolerance", -1.0),
+        ("delta", 0.0),
+        ("delta", 1.0),
+        ("epsilon", 0.0),
+    ],
+)
+def test_bad_input(name: str, value: float) -> None:
+    asked = {"epsilon": 0.1, "certify": True, "method": "monte-carlo"} | {name: value}
+    with pytest.raises(sloc.InvalidInput, match=name):
+        sloc.critical_window(jax.random.key(0), OU, GAUSSIANS, 0, [0, 1], **asked)
+
+
+def test_the_walk_stops_at_the_first_failure() -> None:
+    assert _walk(np.array([1.0, 2.0, 3.0]), [True, False, True]) == 1.0
+    assert _walk(np.array([1.0, 2.0]), [False, True]) is None
+    low, high = _ladder(1.0, 0.1, (8.0, 4.0, 2.0, 1.0), False, math.inf)
+    np.testing.assert_allclose(low, [0.2, 0.6, 0.8, 0.9], rtol=1e-6)
+    np.testing.assert_allclose(high, [1.8, 1.4, 1.2, 1.1], rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epsilon", [0.3, 0.05])
+def test_coverage(epsilon: float) -> None:
+    """200 repetitions at delta = 0.05: more than 40 misses happen with probability below 1e-13 if the claim holds."""
+    after, before = exact_edges(epsilon)
+    misses = 0
+    for seed in range(200):
+        w = sloc.critical_window(
+            jax.random.key(seed),
+            OU,
+            GAUSSIANS,
+            0,
+            [0, 1],
+            epsilon=epsilon,
+            method="monte-carlo",
+            certify=True,
+            budget=12_000,
+        )
+        inside = w.after_interval[0] <= after <= w.after_interval[1]
+        misses += not (inside and w.before_interval[0] <= before <= w.before_interval[1])
+    allowed = int(binom.isf(1e-9, 200, 0.05))
+    assert misses <= allowed

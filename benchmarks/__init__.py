@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m benchmarks SUITE [--smoke] [--json FILE]``; results are ratios measured within one run."""

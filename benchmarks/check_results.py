@@ -1,0 +1,110 @@
+"""Check that benchmark results have the shape that readers rely on.
+
+Run ``python -m benchmarks.check_results`` for every JSON file in ``benchmarks/results``, or name files and folders.
+A result is an object with the keys
+
+* ``suite``: name of the suite;
+* ``device``: what it ran on;
+* ``versions``: package name to version;
+* ``date``: ISO 8601;
+* ``rows``: a list of objects with ``name``, a finite number ``value``, and ``unit`` (empty for a ratio); more keys may
+  stand beside these.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is a string that says something."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def is_date(value: object) -> bool:
+    """Whether a value is a date or a date with a time, in ISO 8601."""
+    try:
+        datetime.fromisoformat(value)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def is_versions(value: object) -> bool:
+    """Whether a value maps at least one package to its version."""
+    return isinstance(value, dict) and bool(value) and all(is_text(k) and is_text(v) for k, v in value.items())
+
+
+def is_finite(value: object) -> bool:
+    """Whether a value is a finite number (a boolean is none)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def row_problems(row: Any, where: str) -> list[str]:
+    """Return what is wrong with one row, as messages that begin with ``where``."""
+    if not isinstance(row, dict):
+        return [f"{where} = {row!r}: expected an object"]
+    found = []
+    if not is_text(row.get("name")):
+        found.append(f"{where}.name = {row.get('name')!r}: expected a name")
+    if not is_finite(row.get("value")):
+        found.append(f"{where}.value = {row.get('value')!r}: expected a finite number")
+    if not isinstance(row.get("unit"), str):
+        found.append(f"{where}.unit = {row.get('unit')!r}: expected a unit, or '' for a ratio")
+    return found
+
+
+def problems(result: Any) -> list[str]:
+    """Return what is wrong with one result, one message a fault; empty if nothing is."""
+    if not isinstance(result, dict):
+        return ["expected an object at the top"]
+    checks = {
+        "suite": (is_text, "the name of the suite"),
+        "device": (is_text, "the device, in words"),
+        "versions": (is_versions, "an object from package to version"),
+        "date": (is_date, "a date in ISO 8601"),
+    }
+    found = [
+        f"{key} = {result.get(key)!r}: expected {expected}"
+        for key, (good, expected) in checks.items()
+        if not good(result.get(key))
+    ]
+    rows = result.get("rows")
+    if not isinstance(rows, list) or not rows:
+        return [*found, f"rows = {rows!r}: expected a list with at least one row"]
+    return found + [message for i, row in enumerate(rows) for message in row_problems(row, f"rows[{i}]")]
+
+
+def check_file(path: Path) -> list[str]:
+    """Return what is wrong with one file, as messages that name it."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return [f"{path}: cannot be read as JSON: {error}"]
+    return [f"{path}: {message}" for message in problems(result)]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Check the named files and folders (default: the committed results); return the exit status."""
+    named = [Path(a) for a in arguments] or [RESULTS]
+    files = [f for path in named for f in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
+    found = [message for path in files for message in check_file(path)]
+    if not files:
+        found = [f"{', '.join(map(str, named))}: no results found"]
+    for message in found:
+        print(message, file=sys.stderr)
+    if not found:
+        print(f"{len(files)} benchmark result{'s' if len(files) > 1 else ''} in order")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,93 @@
+"""Directives for the API pages.
+
+* ``api-table``: a package's public names with their summaries, linked to where they are described;
+* ``api-members``: the descriptions themselves, of every public name that has its home in the package.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from public_api import PACKAGES, assignments, home, is_class_or_function, public_symbols
+from sphinx.util.docutils import SphinxDirective
+
+
+def summary(package: str, name: str, value: Any) -> str:
+    """Return the first paragraph of what is written about a symbol, on one line."""
+    module = home(package, name, value)
+    if is_class_or_function(value):
+        text = inspect.getdoc(value) or ""
+    else:
+        text = assignments(sys.modules[module])[name] if module else ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def owner(package: str, name: str, value: Any) -> str:
+    """Return the package, or the module outside all packages, on whose page a symbol of ``package`` is described."""
+    module = home(package, name, value) or package
+    for other in PACKAGES:
+        if other != "sloc" and (module == other or module.startswith(f"{other}.")):
+            return other
+    return module
+
+
+def described_as(package: str, name: str, value: Any) -> str:
+    """Return the dotted name under which a symbol is described; other values keep the name of their own module."""
+    place = owner(package, name, value) if is_class_or_function(value) else home(package, name, value)
+    return f"{place or package}.{name}"
+
+
+class _Generated(SphinxDirective):
+    required_arguments = 1
+
+    def lines(self, package: str) -> Iterator[str]:
+        """Yield reStructuredText about a package."""
+        raise AssertionError("abstract")
+
+    def run(self) -> list[nodes.Node]:
+        """Return the parsed text."""
+        package = self.arguments[0]
+        holder = nodes.container()
+        self.state.nested_parse(StringList(list(self.lines(package)), package), self.content_offset, holder)
+        return list(holder.children)
+
+
+class ApiTable(_Generated):
+    """``.. api-table:: package``."""
+
+    def lines(self, package: str) -> Iterator[str]:
+        """Yield a table with one row a name."""
+        yield from (".. list-table::", "   :widths: 30 70", "")
+        for name, value in sorted(public_symbols(package), key=lambda item: item[0].lower()):
+            yield f"   * - :py:obj:`{package}.{name} <{described_as(package, name, value)}>`"
+            yield f"     - {summary(package, name, value)}"
+
+
+class ApiMembers(_Generated):
+    """``.. api-members:: package``."""
+
+    def lines(self, package: str) -> Iterator[str]:
+        """Yield one description a name, then the names that are described elsewhere."""
+        yield from (f".. automodule:: {package}", "   :no-members:", "")
+        elsewhere = []
+        for name, value in public_symbols(package):
+            target = described_as(package, name, value)
+            if owner(package, name, value) != package:
+                elsewhere.append(f":py:obj:`{name} <{target}>`")
+                continue
+            kind = "class" if inspect.isclass(value) else "function" if is_class_or_function(value) else "data"
+            yield from (f".. auto{kind}:: {target}", "")
+        if elsewhere:
+            yield f"Also here: {', '.join(elsewhere)}."
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Register the directives with Sphinx."""
+    app.add_directive("api-table", ApiTable)
+    app.add_directive("api-members", ApiMembers)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,50 @@
+"""Sphinx settings."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
+sys.path.insert(0, str(HERE.parent))
+
+import sloc  # noqa: E402
+
+project = "sloc"
+author = "The sloc authors"
+project_copyright = "the sloc authors"
+version = release = sloc.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "myst_nb",
+    "public_api",
+    "api_pages",
+]
+exclude_patterns = ["_build", "_ext", "**.ipynb_checkpoints"]
+
+html_theme = "furo"
+html_title = f"sloc {release}"
+
+myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+
+# Every cell of every page runs at each build, and a page that fails fails the build.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+
+autodoc_member_order = "groupwise"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+# Fields of a dataclass are told in its docstring, so they are not described once more as members.
+napoleon_use_ivar = True

@@ -1,0 +1,128 @@
+# Everything a person types. Each target sets up what it needs in $(VENV), once.
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= demo
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# Tools keep their caches here, so that a read-only home is no trouble.
+VAR := $(abspath $(VENV))/var
+export MPLCONFIGDIR ?= $(VAR)/matplotlib
+export IPYTHONDIR ?= $(VAR)/ipython
+export JUPYTER_CONFIG_DIR ?= $(VAR)/jupyter/config
+export JUPYTER_DATA_DIR ?= $(VAR)/jupyter/data
+export JUPYTER_RUNTIME_DIR ?= $(VAR)/jupyter/runtime
+export MPLBACKEND ?= Agg
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test slow lint types imports format docs examples bench nightly check-results clean
+
+help:
+	@echo 'make demo       windows of the handwritten digits, as a table and a picture, in $(DEMO)/'
+	@echo 'make test       the tests (under $(VENV), set up on the first call)'
+	@echo 'make slow       the slow tests'
+	@echo 'make lint       style (ruff), types (pyright), imports (import-linter)'
+	@echo 'make format     rewrite the sources in the house style'
+	@echo 'make docs       the documentation, in docs/_build/html'
+	@echo 'make examples   run the examples and their tests'
+	@echo 'make bench      a small run of the benchmarks'
+	@echo 'make nightly    the full benchmarks; writes benchmarks/results/'
+	@echo 'make clean      remove what these made, $(VENV) included'
+
+# --- environment: one stamp per set of extras ---------------------------------------------------------
+
+VENV_STAMP := $(VENV)/.stamp-venv
+DEMO_STAMP := $(VENV)/.stamp-viz
+DEV_STAMP := $(VENV)/.stamp-dev
+DOCS_STAMP := $(VENV)/.stamp-docs
+
+$(VENV_STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'sloc needs Python 3.11 or newer; name one, as in: make PYTHON=python3.12' >&2; exit 1; }
+	@echo 'Setting up $(VENV) ...'
+	@$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(VAR)
+	@touch $@
+
+$(DEMO_STAMP): $(VENV_STAMP) pyproject.toml constraints.txt
+	@echo 'Installing sloc with what the demo needs (a minute or two, once) ...'
+	@$(PIP_INSTALL) -e '.[viz]'
+	@touch $@
+
+# The rest waits for the demo's set, so that two installers never run at once under `make -j`.
+$(DEV_STAMP): $(DEMO_STAMP)
+	@echo 'Installing the development tools (once) ...'
+	@$(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+$(DOCS_STAMP): $(DEV_STAMP)
+	@echo 'Installing the documentation tools (once) ...'
+	@$(PIP_INSTALL) -e '.[docs]'
+	@touch $@
+
+setup: $(DOCS_STAMP)
+
+# --- what people do -------------------------------------------------------------------------------
+
+demo: $(DEMO_STAMP)
+	@$(BIN)/sloc window digits --process ou,masking --out $(DEMO) --overwrite
+
+# One process per core, a file each: most of the time goes to compiling, which uses one core.
+WORKERS ?= auto
+PYTEST := $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile
+
+test: $(DEV_STAMP)
+	$(PYTEST)
+
+# Exit code 5 says that no test bears the marker, which is no failure.
+slow: $(DEV_STAMP)
+	$(PYTEST) -m slow || [ $$? -eq 5 ]
+
+lint: $(DOCS_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory types imports
+
+# The extensions of the docs are checked too, against the libraries they import.
+types: $(DOCS_STAMP)
+	$(BIN)/pyright --pythonpath $(PY)
+
+imports: $(DEV_STAMP)
+	$(BIN)/lint-imports --no-cache
+
+format: $(DEV_STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(DOCS_STAMP)
+	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
+
+# Scripts are run as a reader would run them; tests beside them are run by pytest.
+examples: $(DEV_STAMP)
+	@set -e; for script in $(sort $(wildcard examples/*.py)); do \
+	  echo "$$script"; $(PY) "$$script"; \
+	done
+	$(PY) -m pytest examples || [ $$? -eq 5 ]
+
+bench: $(DEV_STAMP)
+	@mkdir -p build
+	$(PY) -m benchmarks windows --smoke --json build/windows-smoke.json
+	$(PY) -m benchmarks.check_results build/windows-smoke.json
+
+# The device's name stands in the file's: results of other machines lie beside it.
+DEVICE = $(shell $(PY) -c 'from benchmarks import machine; print(machine.short_name())')
+
+nightly: $(DEV_STAMP)
+	@mkdir -p benchmarks/results
+	$(PY) -m benchmarks windows --json benchmarks/results/windows-$(DEVICE).json
+	$(PY) -m benchmarks.check_results
+
+check-results: $(DEV_STAMP)
+	$(PY) -m benchmarks.check_results
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist docs/_build .pytest_cache .ruff_cache .hypothesis
+	find sloc tests benchmarks examples docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -42,6 +42,16 @@ def test_measure_inside_jit_is_measure_outside():
             np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=2e-6, err_msg=name)
 
 
+def test_measure_without_jit_is_measure_with_it():
+    times = jnp.asarray([0.1, 0.5], jnp.float32)
+    compiled = fields(sloc.measure(KEY, OU, GaussianMixture(W, MEANS), times, EVERY, n=1024, method="monte-carlo"))
+    with jax.disable_jit():
+        plain = fields(sloc.measure(KEY, OU, GaussianMixture(W, MEANS), times, EVERY, n=1024, method="monte-carlo"))
+    for name in EVERY:
+        for a, b in zip(plain[name], compiled[name], strict=True):
+            np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=2e-6, err_msg=name)
+
+
 def test_a_traced_key_or_time_alone_will_do():
     by_key = jax.jit(lambda k: sloc.tv(k, OU, GaussianMixture(W, MEANS), 0.5, 0, 1, n=N, method="monte-carlo").value)
     by_time = jax.jit(lambda t: sloc.tv(KEY, OU, GaussianMixture(W, MEANS), t, 0, 1, n=N).value)

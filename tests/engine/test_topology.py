@@ -17,9 +17,18 @@ MEASURE = """
 import json, resource, sys
 import jax, numpy as np
 import sloc
-from sloc.populations import GaussianMixture
-from sloc.processes import OrnsteinUhlenbeck
+from sloc.populations import Empirical, GaussianMixture
+from sloc.processes import Masking, OrnsteinUhlenbeck
 population = GaussianMixture([.2, .5, .3], [[0., 1.], [1., 0.], [-1., -1.]], .5)
+letters = np.random.default_rng(0).integers(0, 3, (50, 7))
+atoms = Empirical(letters, np.repeat([0, 1, 2], [11, 16, 23]))
+floating = Empirical(letters.astype(np.float32), np.repeat([0, 1, 2], [11, 16, 23]))
+def answers(process, population, n, devices):
+    curves = sloc.measure(jax.random.key(3), process, population, [.1, .5, .9],
+                          {"tv": sloc.TV(0, [1, 2]), "labels": sloc.Labels(1), "clones": sloc.Clones()}, n=n,
+                          devices=devices, method="monte-carlo")
+    found = [np.asarray(getattr(c, f), np.float64) for c in curves.values() for f in ("value", "stderr")]
+    return [f.ravel().tolist() for f in found]
 def values(n, devices):
     curves = sloc.measure(jax.random.key(3), OrnsteinUhlenbeck(), population, [.1, .5, 1.],
                           {"tv": sloc.TV(0, [1, 2]), "information": sloc.Information()}, n=n,
@@ -42,6 +51,18 @@ def test_devices_agree_with_strata_that_divide_nothing():
     )
     for other in found[1:]:
         np.testing.assert_allclose(other, found[0], rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_devices_agree_on_atoms_and_masks():
+    found = run(
+        "pairs = ((OrnsteinUhlenbeck(), floating), (Masking(), atoms))\n"
+        "print(json.dumps([sum((answers(*pair, 5000, d) for pair in pairs), []) for d in (1, 2, 8)]))",
+        XLA_FLAGS="--xla_force_host_platform_device_count=8",
+    )
+    for other in found[1:]:
+        for a, b in zip(other, found[0], strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow

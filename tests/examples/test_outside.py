@@ -1,6 +1,6 @@
 """The examples outside the package keep the contract, alone and inside ``Empirical``.
 
-Each check fails by chance with probability at most 1e-9: 6e-9 for the file.
+Each check fails by chance with probability at most 1e-9, and there are fewer than 20: 2e-8 for the file.
 """
 
 from __future__ import annotations
@@ -8,23 +8,53 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
+from scipy.fft import dct
+from scipy.integrate import quad
+from scipy.stats import norm
 
+import sloc
+from examples.outside.band_limited import BandLimited
 from examples.outside.integer_time import ResampledLetters
+from examples.outside.interval_population import Intervals
+from examples.outside.leaving_network import LeavingNetwork
 from examples.outside.pytree_observation import NoisyAndKept
+from examples.outside.quantised_pixels import QuantisedPixels
 from examples.outside.scan_process import CorrelatedNoise
+from examples.skeletons.my_population import MyPopulation
+from examples.skeletons.my_process import MyProcess
 from sloc.populations import Empirical
+from sloc.processes import OrnsteinUhlenbeck
 from sloc.testing import check_population, check_process
 
 RNG = np.random.default_rng(1)
 REAL = RNG.normal(size=(6, 4)).astype(np.float32)
 LETTERS = RNG.integers(0, 4, (6, 4)).astype(np.int32)
-CASES = {"scan": (CorrelatedNoise(), REAL), "integer": (ResampledLetters(), LETTERS), "pytree": (NoisyAndKept(), REAL)}
+BYTES = RNG.integers(0, 256, (6, 4)).astype(np.int32)
+HALF = np.triu(RNG.integers(0, 2, (6, 5, 5)), 1)
+GRAPHS = (HALF + HALF.transpose(0, 2, 1)).astype(np.int32)
+SOUNDS = RNG.normal(size=(6, 8)).astype(np.float32)
+CASES = {
+    "scan": (CorrelatedNoise(), REAL),
+    "integer": (ResampledLetters(), LETTERS),
+    "pytree": (NoisyAndKept(), REAL),
+    "pixels": (QuantisedPixels(), BYTES),
+    "network": (LeavingNetwork(), GRAPHS),
+    "sound": (BandLimited(), SOUNDS),
+}
+POPULATIONS = {
+    "intervals": Intervals([0.3, 0.7], [0.0, 0.5], [1.0, 2.0]),
+    "skeleton": MyPopulation([0.3, 0.7], [-2.0, 2.0]),
+}
 OUTSIDE = Path(__file__).parents[2] / "examples" / "outside"
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = [c if c not in ("network", "sound") else pytest.param(c, marks=pytest.mark.slow) for c in CASES]
+
+
+@pytest.mark.parametrize("case", SLOW)
 def test_process_conforms(case):
     process, data = CASES[case]
     assert check_process(process, data[:2], draws=4096).skipped == []
@@ -37,12 +67,60 @@ def test_works_with_empirical(case):
     check_population(Empirical(data, np.arange(6) % 2), process, times=process.grid(5), draws=2048)
 
 
+@pytest.mark.slow
+def test_the_skeleton_of_a_process_conforms():
+    assert check_process(MyProcess(), REAL[:2], draws=4096).skipped == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", POPULATIONS)
+def test_population_conforms(name):
+    check_population(POPULATIONS[name], OrnsteinUhlenbeck(), times=[0.1, 0.7, 2.0], draws=2048)
+
+
+def sampled(process, data, times):
+    curve = sloc.tv_curve(jax.random.key(0), process, Empirical(data), times, 0, 1, n=20_000, delta=1e-9)
+    return curve.lower - 1e-5, curve.upper + 1e-5
+
+
+def test_windows_of_the_three_are_right():
+    # Two bytes that differ in their lowest bits only are one once those are gone.
+    pixels = np.array([[8, 200], [11, 200]], np.int32)
+    low, high = sampled(QuantisedPixels(), pixels, [0, 1, 2, 5])
+    exact = np.array([1, 1, 0, 0])
+    assert ((low <= exact) & (exact <= high)).all()
+    # Two networks that differ in one friendship are told apart while both friends are there.
+    graphs = np.zeros((2, 4, 4), np.int32)
+    graphs[1, 0, 3] = graphs[1, 3, 0] = 1
+    times = np.array([0.1, 0.4, 0.8])
+    low, high = sampled(LeavingNetwork(), graphs, times)
+    assert ((low <= (1 - times) ** 2) & ((1 - times) ** 2 <= high)).all()
+    # Two sounds: Gaussians as far apart as the bands that are left.
+    steps = np.array([0, 3, 6])
+    low, high = sampled(BandLimited(), SOUNDS[:2], steps)
+    apart = dct(SOUNDS[0] - SOUNDS[1], norm="ortho")
+    exact = 2 * norm.cdf([np.linalg.norm(apart[: 8 - t]) for t in steps]) - 1
+    assert ((low <= exact) & (exact <= high)).all()
+
+
+@pytest.mark.parametrize("t", [0.05, 0.7, 3.0])
+def test_intervals_against_quadrature(t):
+    population, (a, sigma) = POPULATIONS["intervals"], OrnsteinUhlenbeck().coefficients(t)
+    for y in (-6.0, 0.3, 1.4, 6.0):
+        found = population.canonical().log_marginals(OrnsteinUhlenbeck(), np.float32([y]), np.float32(t))
+        for k, (low, high) in enumerate([(0.0, 1.0), (0.5, 2.0)]):
+            # In log space, because far from the interval the density underflows the quadrature's tolerance.
+            top = norm.logpdf(y, a * np.clip(y / a, low, high), sigma)
+            exact = quad(lambda x: np.exp(norm.logpdf(y, a * x, sigma) - top), low, high, points=[low, high])[0]  # noqa: B023
+            np.testing.assert_allclose(found[k], top + np.log(exact / (high - low)), rtol=2e-4, atol=2e-4)
+
+
 @pytest.mark.parametrize("path", sorted(OUTSIDE.glob("*.py")), ids=lambda p: p.name)
 def test_uses_the_public_interface_only(path):
     tree = ast.parse(path.read_text())
     imported = [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
     imported += [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
-    assert {name for name in imported if name.split(".")[0] == "sloc"} == {"sloc"}
+    assert {name for name in imported if name.split(".")[0] == "sloc"} <= {"sloc", "sloc.contracts"}
     (definition,) = [n for n in tree.body if isinstance(n, ast.ClassDef)]
     assert definition.end_lineno is not None
     lines = path.read_text().splitlines()[definition.lineno - 1 : definition.end_lineno]

@@ -188,8 +188,8 @@ def check_registered(obj: object, argument: str, base: type) -> None:
 
 
 def overrides(obj: object, base: type, method: str) -> bool:
-    """Whether the class of ``obj`` replaces ``base``'s definition of ``method``."""
-    return getattr(type(obj), method) is not getattr(base, method)
+    """Whether the class of ``obj`` replaces ``base``'s definition of ``method``, and ``obj`` can follow it."""
+    return getattr(type(obj), method) is not getattr(base, method) and method not in getattr(obj, "absent", ())
 
 
 # --------------------------------------------------------------------------------------------
@@ -208,12 +208,15 @@ class ObservationProcess(Contract):
         horizon: the time at which ``Y_t`` says nothing about ``X`` (``inf`` allowed).
         discrete: whether time is an int32 count of steps.
         has_density: whether ``log_prob`` is a density, so that ``t = 0`` is singular on atoms.
+        absent: methods that the class defines and this object cannot follow, as where a combinator wraps a
+            process that lacks them; they count as not defined.
 
     """
 
     horizon: ClassVar[float] = math.inf
     discrete: ClassVar[bool] = False
     has_density: ClassVar[bool] = False
+    absent: ClassVar[frozenset[str]] = frozenset()
 
     def sample(self, key: Array, x: Any, t: Array) -> Observation:
         """Draw ``Y_t | X = x``.  With one key, draws at different ``t`` share their randomness."""
@@ -328,13 +331,85 @@ def _real(x: Any) -> Array:
 
 
 class LinearGaussianChannel(ObservationProcess):
-    """Family ``Y_t = A_t X + Sigma_t^{1/2} Z`` with matrices, for anisotropic noise and projections."""
+    """Family ``Y_t = A_t X + L_t Z`` with matrices, for anisotropic noise and projections; ``Sigma_t = L_t L_t^T``.
+
+    A member gives :meth:`matrices` for ``sample`` and ``log_prob``, :meth:`kernel` for ``degrade`` and ``bridge``,
+    :meth:`time_of_log_snr` for ``grid`` (all exact).  ``x`` has ``d`` coordinates in any shape, ``y`` is ``[m]``.
+
+    Attributes:
+        scalar_kernel: whether ``R`` of :meth:`kernel` is a multiple of the identity, so that projections of ``Y_t``
+            are Markov chains too.
+
+    """
 
     has_density: ClassVar[bool] = True
+    log_snr_range: ClassVar[tuple[float, float]] = (12.0, -14.0)
+    scalar_kernel: ClassVar[bool] = False
+
+    @property
+    def absent(self) -> frozenset[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """``degrade`` and ``bridge`` as defined here, where the member gives no :meth:`kernel`."""
+        if type(self).kernel is not LinearGaussianChannel.kernel:
+            return frozenset()
+        own = (m for m in ("degrade", "bridge") if getattr(type(self), m) is getattr(LinearGaussianChannel, m))
+        return frozenset(own)
 
     def matrices(self, t: Any) -> tuple[Any, Any]:
         """Return ``(A_t [m, d], Sigma_t [m, m])``."""
         raise _missing(self, "matrices(t)", "use it as a linear Gaussian channel")
+
+    def noise_root(self, t: Any) -> Any:
+        """Return the lower triangular ``L_t [m, m]`` with ``L_t L_t^T = Sigma_t``; by default Cholesky's."""
+        return jnp.linalg.cholesky(jnp.asarray(self.matrices(t)[1]))
+
+    def kernel(self, s: Any, t: Any) -> tuple[Any, Any]:
+        """Return ``(R [m, m], root [m, m])`` with ``Y_t | Y_s ~ N(R Y_s, root root^T)``, so ``A_t = R A_s``."""
+        raise _missing(self, "kernel(s, t)", "continue the forward process")
+
+    def time_of_log_snr(self, log_snr: Any) -> Any:
+        """Return the time of a log-SNR, ``log(tr(Sigma_t^-1 A_t A_t^T) / m)`` unless a member says otherwise."""
+        raise _missing(self, "time_of_log_snr(log_snr)", "build a grid even in log-SNR")
+
+    def sample(self, key: Array, x: Array, t: Array) -> Array:
+        """Draw ``A_t x + L_t z``, ``[m]``."""
+        mean = self._mean(x, t)
+        return mean + _times(self.noise_root(t), jax.random.normal(key, mean.shape, mean.dtype))
+
+    def log_prob(self, y: Array, x: Array, t: Array) -> Array:
+        """Log density of ``N(A_t x, Sigma_t)`` at ``y``."""
+        root = self.noise_root(t)
+        r = jax.scipy.linalg.solve_triangular(root, y - self._mean(x, t), lower=True)
+        return -0.5 * jnp.sum(r * r) - jnp.sum(jnp.log(jnp.diagonal(root))) - 0.5 * r.size * math.log(2 * math.pi)
+
+    def degrade(self, key: Array, y: Array, s: Array, t: Array) -> Array:
+        """Draw ``N(R y, root root^T)``, the kernel from ``s`` to ``t``."""
+        step, root = self.kernel(s, t)
+        return _times(step, y) + _times(root, jax.random.normal(key, y.shape, y.dtype))
+
+    def bridge(self, key: Array, y: Array, x: Array, s: Array, t: Array) -> Array:
+        """Draw ``Y_s | Y_t = y, X = x``: a fresh pair, corrected by ``Sigma_s R^T Sigma_t^-1 (y - Y'_t)``."""
+        key_s, key_t = jax.random.split(key)
+        step, root = self.kernel(s, t)
+        early_root, late_root = self.noise_root(s), self.noise_root(t)
+        early = self._mean(x, s) + _times(early_root, jax.random.normal(key_s, y.shape, y.dtype))
+        late = _times(step, early) + _times(root, jax.random.normal(key_t, y.shape, y.dtype))
+        gap = _times(step.T, jax.scipy.linalg.cho_solve((late_root, True), y - late))
+        return early + _times(early_root, _times(early_root.T, gap))
+
+    def grid(self, n: int, log_snr: tuple[float, float] | None = None) -> np.ndarray:
+        """Return ``n`` times even in log-SNR, by default from ``log_snr_range[0]`` down to ``[1]``."""
+        require(n >= 1, "n", n, "at least one time")
+        high, low = log_snr or self.log_snr_range
+        return np.asarray(self.time_of_log_snr(np.linspace(high, low, n)), np.float64)
+
+    def _mean(self, x: Any, t: Array) -> Array:
+        signal, x = jnp.asarray(self.matrices(t)[0]), _real(x).reshape(-1)
+        require(signal.shape[1] == x.size, "x", x.shape, f"{signal.shape[1]} coordinates, one per column of A_t")
+        return _times(signal, x)
+
+
+def _times(matrix: Array, vector: Array) -> Array:
+    return jnp.matmul(matrix, vector, precision=jax.lax.Precision.HIGHEST)
 
 
 class RevealingChannel(ObservationProcess):

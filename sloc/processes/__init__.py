@@ -1,4 +1,4 @@
-"""How ``X`` is degraded: observation processes ``Y_t | X`` and the families they belong to."""
+"""How ``X`` is degraded: observation processes ``Y_t | X``, the families they belong to, and how to combine them."""
 
 from sloc.contracts import (
     GaussianChannel,
@@ -8,22 +8,54 @@ from sloc.contracts import (
     Revealed,
     RevealingChannel,
 )
-from sloc.processes.gaussian import FlowMatching, OrnsteinUhlenbeck, VarianceExploding
-from sloc.processes.revealing import Masking, OrderedMasking, Truncation
+from sloc.processes.axes import log_snr, raw_time
+from sloc.processes.clocks import Clock, Function, Power, Steps, Table
+from sloc.processes.composed import Composed, Projected
+from sloc.processes.counts import Poisson
+from sloc.processes.ctmc import RateMatrix, UniformCTMC, with_symbol, without_symbol
+from sloc.processes.gaussian import FlowMatching, IsotropicGaussian, OrnsteinUhlenbeck, VarianceExploding
+from sloc.processes.halfspace import HalfSpace
+from sloc.processes.linear import AnisotropicGaussian, LinearGaussian
+from sloc.processes.permuted import Permuted
+from sloc.processes.product import Product
+from sloc.processes.retimed import Retimed
+from sloc.processes.revealing import Erasure, Masking, OrderedMasking, Truncation
 from sloc.processes.symmetric import BinarySymmetric
 
 __all__ = [
+    "AnisotropicGaussian",
     "BinarySymmetric",
+    "Clock",
+    "Composed",
+    "Erasure",
     "FlowMatching",
+    "Function",
     "GaussianChannel",
+    "HalfSpace",
+    "IsotropicGaussian",
+    "LinearGaussian",
     "LinearGaussianChannel",
     "Masking",
     "MemorylessChannel",
     "ObservationProcess",
     "OrderedMasking",
     "OrnsteinUhlenbeck",
+    "Permuted",
+    "Poisson",
+    "Power",
+    "Product",
+    "Projected",
+    "RateMatrix",
+    "Retimed",
     "Revealed",
     "RevealingChannel",
+    "Steps",
+    "Table",
     "Truncation",
+    "UniformCTMC",
     "VarianceExploding",
+    "log_snr",
+    "raw_time",
+    "with_symbol",
+    "without_symbol",
 ]

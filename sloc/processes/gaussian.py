@@ -73,6 +73,31 @@ class VarianceExploding(GaussianChannel):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
+class IsotropicGaussian(GaussianChannel):
+    """``Y_t = X + B_t``, ``B`` a Brownian motion: the isotropic Gaussian process, ``t`` a variance, ``0 <= t < inf``.
+
+    Stochastic localization observes ``sX + B_s`` with precision ``s`` growing; at ``s = 1 / t`` it is ``Y_t / t``, as
+    processes and not only at each time, since ``t B_{1/t}`` is a Brownian motion too.  Source: Montanari 2023
+    (isotropic Gaussian); Eldan 2013.
+    """
+
+    def coefficients(self, t: Any) -> tuple[Any, Any]:
+        """Return ``(1, sqrt(t))``, elementwise; exact, float64 off the device."""
+        xp, t = _on_host_or_device(t)
+        return xp.ones_like(t), xp.sqrt(t)
+
+    def time_of_log_snr(self, log_snr: Any) -> Any:
+        """Return ``t = e^-log_snr``, elementwise."""
+        xp, log_snr = _on_host_or_device(log_snr)
+        return xp.exp(-log_snr)
+
+    def _transition(self, s: Any, t: Any) -> tuple[Any, Any, Any, Any]:
+        a_s, sigma_s = self.coefficients(s)
+        return a_s, t - s, a_s, sigma_s
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class FlowMatching(GaussianChannel):
     """``Y_t = (1 - t) X + t Z``: linear interpolation to noise, ``0 <= t <= 1``.
 

@@ -66,6 +66,97 @@ class Masking(RevealingChannel):
         return _reveal(x, known)
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Erasure(RevealingChannel):
+    """Coordinate ``l`` is erased by itself with probability ``t^c_l``, ``0 <= t <= 1``: some are lost before others.
+
+    With all ``c_l = 1`` it is :class:`Masking`.  ``x`` is an array of any shape, of any finite alphabet (integers) or
+    continuous; with one key the sets seen at different ``t`` are nested.  :func:`with_symbol` writes an erased letter
+    as a symbol of its own.  Source: Montanari 2023 (erasure process, there ``c = 1``); Shannon 1948.
+
+    Attributes:
+        exponents: ``c > 0``, a scalar or the shape of ``x``; above 1 a coordinate lasts longer, below 1 it goes sooner.
+
+    """
+
+    horizon: ClassVar[float] = 1.0
+
+    exponents: Any = field(default=1.0, metadata={"dtype": float})
+
+    def validate(self) -> None:
+        """Refuse exponents that are not positive and finite."""
+        if is_concrete(self.exponents):
+            values = np.asarray(self.exponents, np.float64)
+            valid = values.size > 0 and bool((np.isfinite(values) & (values > 0)).all())
+            require(valid, "exponents", self.exponents, "positive, finite numbers")
+
+    def thresholds(self, key: Array, x: Array) -> Array:
+        """Draw, per coordinate of ``x``, the time from which it is erased: ``U^(1/c)`` on ``(0, 1]``, same shape.
+
+        Raises:
+            InvalidInput: ``x`` has another shape than the exponents.
+
+        """
+        self._check_shape(x)
+        uniform = 1.0 - jax.random.uniform(key, jnp.shape(x), float_dtype())
+        return jnp.exp(jnp.log(uniform) / self._exponents(jnp.shape(x)))
+
+    def log_mask_prob(self, known: Array, t: Array) -> Array:
+        """Return ``sum_hidden c log t + sum_seen log(1 - t^c)``, a scalar; ``0 log 0 = 0``.  Exact."""
+        t, exponents = jnp.asarray(t, float_dtype()), self._exponents(known.shape)
+        # At a time of 0 or 1 the branch that is not taken must be finite, for the sake of gradients.
+        hidden = exponents * jnp.log(jnp.where(known, jnp.ones_like(t), t))
+        seen = jnp.log1p(-jnp.power(jnp.where(known, t, jnp.full_like(t, 0.5)), exponents))
+        return jnp.sum(jnp.where(known, seen, hidden))
+
+    def hidden_probability(self, coordinates: np.ndarray, t: float) -> float | None:
+        """Return ``t^(sum of c)`` over the marked coordinates (float64, exact); None while the exponents are traced."""
+        if not is_concrete(self.exponents):
+            return None
+        marked = np.asarray(coordinates, bool)
+        return float(np.float64(t) ** float(np.sum(self._host(marked.shape)[marked])))
+
+    def count_law(self, length: int, t: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the law of the number of seen coordinates: Poisson-binomial, by convolution (float64, exact)."""
+        require(int(length) >= 0, "length", length, "a number of coordinates, at least 0")
+        if not is_concrete(self.exponents):
+            return None
+        law = np.ones(1)
+        for hidden in np.float64(t) ** self._host((int(length),)).ravel():
+            law = np.append(law * hidden, 0.0) + np.append(0.0, law * (1.0 - hidden))
+        return np.arange(int(length) + 1), law
+
+    def degrade(self, key: Array, y: Revealed, s: Array, t: Array) -> Revealed:
+        """Draw ``Y_t | Y_s = y``: a seen coordinate is erased with probability ``(t^c - s^c) / (1 - s^c)``."""
+        early, late = self._seen_share(s, y.known.shape), self._seen_share(t, y.known.shape)
+        stay = jnp.where(early > 0, late / jnp.where(early > 0, early, 1.0), 1.0)
+        known = y.known & (jax.random.uniform(key, y.known.shape, float_dtype()) < stay)
+        return _reveal(y.values, known)
+
+    def bridge(self, key: Array, y: Revealed, x: Array, s: Array, t: Array) -> Revealed:
+        """Draw ``Y_s | Y_t = y, X = x``: what is erased at ``t`` was erased at ``s`` with probability ``(s / t)^c``."""
+        ratio = jnp.asarray(s / jnp.where(jnp.asarray(t) > 0, t, 1.0), float_dtype())
+        erased = jnp.power(ratio, self._exponents(y.known.shape))
+        return _reveal(x, y.known | (jax.random.uniform(key, y.known.shape, float_dtype()) >= erased))
+
+    def _seen_share(self, t: Array, shape: tuple[int, ...]) -> Array:
+        return -jnp.expm1(jnp.log(jnp.asarray(t, float_dtype())) * self._exponents(shape))
+
+    def _exponents(self, shape: tuple[int, ...]) -> Array:
+        given = jnp.asarray(self.exponents, float_dtype())
+        return jnp.broadcast_to(given, shape) if given.ndim == 0 else given.reshape(shape)
+
+    def _host(self, shape: tuple[int, ...]) -> np.ndarray:
+        given = np.asarray(self.exponents, np.float64)
+        return np.broadcast_to(given, shape) if given.ndim == 0 else given.reshape(shape)
+
+    def _check_shape(self, x: Array) -> None:
+        given = np.shape(self.exponents)
+        same = given == () or int(np.prod(given)) == int(np.prod(np.shape(x), dtype=int))
+        require(same, "x", np.shape(x), f"shape {given}, that of the exponents")
+
+
 class _FixedOrder(RevealingChannel):
     """Base of the channels that hide one coordinate per step in an order that is not random."""
 

@@ -1,0 +1,232 @@
+"""Time changes: strictly increasing maps from a new time to the time of a process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sloc.contracts import Contract, float_dtype, is_concrete, require
+from sloc.processes.places import placed
+
+
+class Clock(Contract):
+    """A strictly increasing map from the new time ``t`` to the time ``u`` of the process that is retimed.
+
+    Attributes:
+        discrete: whether the new time is a count of steps.
+
+    """
+
+    discrete: ClassVar[bool] = False
+
+    def __call__(self, t: Any) -> Any:
+        """Return ``u(t)``, elementwise; float64 off the device."""
+        raise NotImplementedError
+
+    def inverse(self, u: Any) -> Any:
+        """Return ``t(u)``, elementwise; ``inf`` for a ``u`` that is never reached."""
+        raise NotImplementedError
+
+    def end(self, horizon: float) -> float:
+        """Return the new horizon, where the old one is ``horizon``."""
+        return float(self.inverse(horizon))
+
+    def span(self) -> tuple[float, float]:
+        """Return the least and the largest ``u`` that are reached."""
+        return 0.0, np.inf
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Power(Clock):
+    """``u = scale t^exponent``.
+
+    Attributes:
+        exponent: a positive number.
+        scale: a positive number.
+
+    """
+
+    exponent: Any = field(default=1.0, metadata={"dtype": float})
+    scale: Any = field(default=1.0, metadata={"dtype": float})
+
+    def validate(self) -> None:
+        """Refuse an exponent or a scale that is not positive: time would not grow."""
+        for name in ("exponent", "scale"):
+            value = getattr(self, name)
+            require(np.shape(value) == (), name, np.shape(value), "one number")
+            if is_concrete(value):
+                good = bool(np.isfinite(float(value))) and float(value) > 0
+                require(good, name, value, "a positive number, so that the time change is strictly increasing")
+
+    def __call__(self, t: Any) -> Any:
+        """Return ``scale t^exponent``."""
+        xp, t, exponent, scale = placed(t, self.exponent, self.scale)
+        return scale * xp.power(t, exponent)
+
+    def inverse(self, u: Any) -> Any:
+        """Return ``(u / scale)^(1 / exponent)``."""
+        xp, u, exponent, scale = placed(u, self.exponent, self.scale)
+        return xp.power(u / scale, 1.0 / exponent)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Table(Clock):
+    """``u`` interpolated linearly between knots: ``u(new[i]) = old[i]``, for ``0 <= t <= new[-1]``.
+
+    Attributes:
+        new: ``[n]``, strictly increasing from 0.
+        old: ``[n]``, strictly increasing times of the process.
+
+    """
+
+    new: Any = field(metadata={"dtype": float})
+    old: Any = field(metadata={"dtype": float})
+
+    def validate(self) -> None:
+        """Refuse knots that are not strictly increasing, that do not start at 0, or of different lengths."""
+        _check_knots("new", self.new)
+        _check_knots("old", self.old)
+        require(
+            np.shape(self.new) == np.shape(self.old), "new, old", (np.shape(self.new), np.shape(self.old)), "one shape"
+        )
+        if is_concrete(self.new):
+            require(
+                float(np.asarray(self.new)[0]) == 0.0, "new[0]", float(np.asarray(self.new)[0]), "0, the new origin"
+            )
+
+    def __call__(self, t: Any) -> Any:
+        """Return ``u``; the last knot's beyond it."""
+        xp, t, new, old = placed(t, self.new, self.old)
+        return xp.interp(t, new, old)
+
+    def inverse(self, u: Any) -> Any:
+        """Return ``t``; 0 below the first knot, ``inf`` above the last."""
+        xp, u, new, old = placed(u, self.new, self.old)
+        return xp.interp(u, old, new, right=xp.inf)
+
+    def end(self, horizon: float) -> float:
+        """Return ``new[-1]``."""
+        return float(np.asarray(self.new, np.float64)[-1])
+
+    def span(self) -> tuple[float, float]:
+        """Return the first and the last knot."""
+        old = np.asarray(self.old, np.float64)
+        return float(old[0]), float(old[-1])
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Steps(Clock):
+    """Only some steps of a process in discrete time: step ``k`` is step ``old[k]`` of the process.
+
+    Attributes:
+        old: ``[n]`` whole numbers, strictly increasing from 0.
+
+    """
+
+    discrete: ClassVar[bool] = True
+
+    old: Any
+
+    def validate(self) -> None:
+        """Refuse steps that are not whole numbers strictly increasing from 0."""
+        _check_knots("old", self.old)
+        if is_concrete(self.old):
+            values = np.asarray(self.old)
+            require(values.dtype.kind in "iu", "old", self.old, "whole numbers")
+            require(int(values[0]) == 0, "old[0]", int(values[0]), "0, where X itself is seen")
+
+    def __call__(self, t: Any) -> Any:
+        """Return ``old[t]`` (int32; an int off the device)."""
+        if not isinstance(t, jax.Array) and is_concrete(t, self.old):
+            return np.asarray(self.old)[np.asarray(t).astype(int)]
+        return jnp.asarray(self.old, jnp.int32)[jnp.asarray(t).astype(jnp.int32)]
+
+    def inverse(self, u: Any) -> Any:
+        """Return the first step that is not before step ``u`` of the process; ``n`` if there is none."""
+        if not isinstance(u, jax.Array) and is_concrete(u, self.old):
+            return np.searchsorted(np.asarray(self.old), u, side="left").astype(np.int32)
+        return jnp.searchsorted(jnp.asarray(self.old, jnp.int32), u, side="left").astype(jnp.int32)
+
+    def end(self, horizon: float) -> float:
+        """Return ``n - 1``."""
+        return int(np.shape(self.old)[0]) - 1
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Function(Clock):
+    """A time change given by a function and its inverse, checked on the times of the process's grid.
+
+    Attributes:
+        forward: ``t -> u``, elementwise on NumPy and JAX arrays, strictly increasing (static).
+        backward: ``u -> t``, its inverse (static).
+
+    """
+
+    forward: Callable[[Any], Any] = field(metadata={"static": True})
+    backward: Callable[[Any], Any] = field(metadata={"static": True})
+
+    def validate(self) -> None:
+        """Refuse what cannot be called."""
+        for name in ("forward", "backward"):
+            value = getattr(self, name)
+            require(callable(value), name, value, "a function of time")
+
+    def __call__(self, t: Any) -> Any:
+        """Return ``forward(t)``."""
+        xp, t = placed(t)
+        return xp.asarray(self.forward(t), np.float64 if xp is np else float_dtype())[()]
+
+    def inverse(self, u: Any) -> Any:
+        """Return ``backward(u)``."""
+        xp, u = placed(u)
+        return xp.asarray(self.backward(u), np.float64 if xp is np else float_dtype())[()]
+
+    def end(self, horizon: float) -> float:
+        """Return ``backward(horizon)``; ``inf`` where that is no number."""
+        with np.errstate(all="ignore"):
+            t = float(self.inverse(np.float64(horizon)))
+        return np.inf if np.isnan(t) else t
+
+    def check_on(self, times: np.ndarray) -> None:
+        """Refuse a time change that is not strictly increasing, or whose inverse is another function.
+
+        Args:
+            times: increasing times ``u`` of the process, inside its range.
+
+        Raises:
+            InvalidInput: see above; times that are negative or not finite.
+
+        """
+        new = np.asarray(self.inverse(times), np.float64)
+        require(new.shape == times.shape, "clock.backward", new.shape, f"shape {times.shape}: one time for each")
+        require(bool(np.isfinite(new).all() and (new >= 0).all()), "clock.backward", new, "finite times, not negative")
+        step = np.diff(new)
+        falls = bool((step < 0).all()) and step.size > 0
+        expected = "a strictly increasing function (time grows as information is lost)"
+        require(not falls, "clock.backward", "a decreasing function", expected)
+        if not (step > 0).all():
+            i = int(np.argmin(step))
+            found = f"{new[i]:g} at {times[i]:g}, {new[i + 1]:g} at {times[i + 1]:g}"
+            require(False, "clock.backward", found, expected)
+        again = np.asarray(self(new), np.float64)
+        good = again.shape == times.shape and np.allclose(again, times, rtol=1e-4, atol=1e-6 * float(times[-1]))
+        require(bool(good), "clock.forward", f"forward(backward({times})) = {again}", "the inverse of clock.backward")
+
+
+def _check_knots(argument: str, knots: Any) -> None:
+    shape = np.shape(knots)
+    require(len(shape) == 1 and shape[0] >= 2, argument, shape, "at least two knots")
+    if is_concrete(knots):
+        values = np.asarray(knots, np.float64)
+        finite = bool(np.isfinite(values).all() and (values >= 0).all())
+        require(finite, argument, knots, "finite times, not negative")
+        require(bool((np.diff(values) > 0).all()), argument, knots, "strictly increasing times")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sloc.contracts import GaussianChannel, ObservationProcess, Population, RevealingChannel
+from sloc.contracts import GaussianChannel, LinearGaussianChannel, ObservationProcess, Population, RevealingChannel
 from sloc.divergence.paths import shortcut, tells_of_thresholds
 from sloc.divergence.statistics import disjoint_pair
 from sloc.populations import Empirical, GaussianMixture, ProductCategorical
@@ -26,7 +26,7 @@ def closed_tv(
 
     Covers, for single sub-populations and for sets that nest down to them
     (``TV(p_A, p_B) = (1 - w_A / w_B) TV(p_A, p_{B minus A})``): Gaussians of shared covariance and single atoms
-    under a Gaussian channel, ``2 Phi(r) - 1``; single atoms under a revealing channel,
+    under a Gaussian or linear Gaussian channel, ``2 Phi(r) - 1``; single atoms under a revealing channel,
     ``1 - P(all differing coordinates hidden)``; identical coins under a revealing channel, a sum of binomial masses.
 
     Args:
@@ -68,6 +68,8 @@ def _pair_form(process: ObservationProcess, population: Population) -> PairTV | 
     gaussian, revealing = isinstance(process, GaussianChannel), isinstance(process, RevealingChannel)
     if gaussian and type(population) is GaussianMixture and population.shared:
         return _gaussians
+    if isinstance(process, LinearGaussianChannel) and type(population) is GaussianMixture and population.shared:
+        return _projected_gaussians
     if gaussian and type(population) is Empirical and population.single_atoms:
         return _noised_atoms
     if revealing and type(population) is Empirical and population.single_atoms:
@@ -90,6 +92,22 @@ def _gaussians(process: Any, population: GaussianMixture, i: int, j: int, t: flo
     else:
         squared = gap @ np.linalg.solve(a**2 * cov + sigma**2 * np.eye(len(gap)), gap)
     return float(erf(np.sqrt(squared) / 2 / np.sqrt(2)))
+
+
+def _projected_gaussians(process: Any, population: GaussianMixture, i: int, j: int, t: float) -> float | None:
+    """``2 Phi(r) - 1`` with ``2 r`` the Mahalanobis distance of ``A mu`` under ``A Sigma A^T + S``."""
+    from scipy.special import erf
+
+    matrix, noise = (np.asarray(m, np.float64) for m in process.matrices(t))
+    means, cov = np.asarray(population.means, np.float64), np.asarray(population.covariances, np.float64)
+    full = np.diag(np.broadcast_to(cov, means.shape[1:])) if cov.ndim < 2 else cov
+    total, gap = matrix @ full @ matrix.T + noise, matrix @ (means[i] - means[j])
+    try:
+        squared = gap @ np.linalg.solve(total, gap)
+    except np.linalg.LinAlgError:
+        # Measurements that repeat each other, before any noise.
+        return None
+    return float(erf(np.sqrt(max(squared, 0.0)) / 2 / np.sqrt(2)))
 
 
 def _noised_atoms(process: Any, population: Empirical, i: int, j: int, t: float) -> float:

@@ -72,10 +72,11 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     return out, run(*GAUSSIANS, "--out", out, "--json")
 
 
-def test_folder_holds_the_four_files(first_run: tuple[Path, Any]) -> None:
+def test_folder_holds_its_files(first_run: tuple[Path, Any]) -> None:
     out, result = first_run
     assert result.exit_code == 0, result.output
-    assert sorted(p.name for p in out.iterdir()) == ["curves.nc", "run.json", "windows.csv", "windows.png"]
+    files = ["curves.nc", "run.json", "tree.csv", "tree.nwk", "windows.csv", "windows.png"]
+    assert sorted(p.name for p in out.iterdir()) == files
     assert (out / "windows.png").read_bytes().startswith(b"\x89PNG")
     assert [p for p in out.parent.iterdir() if p != out] == []
 

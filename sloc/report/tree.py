@@ -1,86 +1,164 @@
-"""Dendrograms of mixture trees.
-
-Colours are those of Okabe & Ito, which people with any colour vision tell apart; verdicts also differ in marker.
-"""
+"""Dendrograms of mixture trees: noise level as height, certified bars, and what the checks said of each merge."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from sloc.results.tree import MixtureTree, TreeNode
+from sloc.report.style import BLUE, GREEN, INK, ORANGE, RED, SOFT, new_axes, styled
+from sloc.results import MixtureTree, TreeNode
 
-LINE, INTERVAL, WINDOW, INK = "#333333", "#0072B2", "#E69F00", "#333333"
-_MARKS = {"holds": ("o", "#009E73"), "fails": ("X", "#D55E00"), "open": ("D", "#999999")}
-_WORDS = {"holds": "conditions certified", "fails": "a condition fails", "open": "not settled"}
+# Verdicts differ in marker, not only in colour.
+_MARKS = {"holds": ("o", GREEN), "apart": ("X", RED), "merged": ("s", RED), "open": ("D", SOFT)}
+_WORDS = {
+    "holds": "merged, apart from the rest",
+    "apart": "merged, not apart",
+    "merged": "not merged",
+    "open": "not settled",
+}
+_INTERVAL, _WINDOW = "interval", "critical window"
+_NO_LEVEL = ", no noise level"
+_LEGEND = (_INTERVAL, _WINDOW, *_WORDS.values())
 _NAMED = 60
 """Classes up to which leaves are labelled."""
+_CUT = 0.4
+"""Where all merges lie above this share of the axis, the axis does not begin at 0."""
+_ROOM = 0.22
+"""Share of the height of a picture with thumbnails that they take."""
 
 
-def plot_tree(tree: MixtureTree, ax: Any = None) -> Any:
+def plot_tree(
+    tree: MixtureTree,
+    ax: Any = None,
+    *,
+    words: Callable[[float], str] | None = None,
+    thumbnail: Callable[[Any, int], None] | None = None,
+) -> Any:
     """Draw a dendrogram: noise level as height, certified bars, and the critical window on each edge.
 
+    A merge stands where its classes have merged; the bar around it is the interval of that noise level, its marker
+    says what was certified there.  Leaves stand at noise 0; where all merges lie far above, the axis begins below the
+    first of them and is marked as broken.
+
     Args:
-        tree: from :func:`sloc.windows.tree.mixture_tree`.
+        tree: from :func:`sloc.mixture_tree`.
         ax: matplotlib axes to draw into; new ones when None.
+        words: how to write a noise level on the axis; plain numbers when None.
+        thumbnail: called with axes and the index of a class, to draw a picture of it under its leaf.
 
     Returns:
         The matplotlib axes.
 
+    Raises:
+        InvalidInput: matplotlib is not installed.
+
     """
     count = len(tree.names)
-    if ax is None:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+    with styled():
+        ax = new_axes(float(np.clip(0.55 * count + 2.5, 5.5, 14)), 4.6) if ax is None else ax
+        place, height = _places(tree), tree.heights()
+        low, top, broken = _limits(tree)
+        floor = low - (_ROOM / (1 - _ROOM) * (top - low) if thumbnail else 0.0)
+        ax.set_ylim(floor, top)
+        ax.set_xlim(-0.6, count - 0.4)
+        shown = _lines(ax, tree, place, height, low, top)
+        _levels(ax, low, top, floor, broken, words)
+        _leaves(ax, tree, place, thumbnail)
+        ax.set_title(
+            f"ε = {tree.epsilon:g}" + (f", {count} classes" if count > _NAMED else ""),
+            fontsize=9,
+            color=INK,
+            loc="left",
+        )
+        if shown:
+            order = sorted(shown, key=lambda name: _LEGEND.index(name.removesuffix(_NO_LEVEL)))
+            ax.legend(
+                [shown[name] for name in order],
+                order,
+                fontsize=8,
+                loc="lower right",
+                bbox_to_anchor=(1.0, 1.0),
+                borderaxespad=0.2,
+                ncols=4 if count >= 8 else 2,
+                columnspacing=1.0,
+                handlelength=1.0,
+                handletextpad=0.5,
+            )
+    return ax
 
-        size = (float(np.clip(0.55 * count + 2.5, 5.5, 14)), 4.6)
-        figure = Figure(figsize=size, layout="constrained", facecolor="white")
-        FigureCanvasAgg(figure)
-        ax = figure.subplots()
-    place, height = _places(tree), tree.heights()
-    ends = [node.interval[1] for node in tree.nodes if node.interval is not None and np.isfinite(node.interval[1])]
-    top = max(float(height[-1]), *ends) * 1.06 or 1.0
-    many = count > _NAMED
-    shown: dict[str, Any] = {}
+
+def _lines(ax: Any, tree: MixtureTree, place: np.ndarray, height: np.ndarray, low: float, top: float) -> dict[str, Any]:
+    """Draw branches, bars, windows and marks; return what the legend names."""
+    many, shown = len(tree.names) > _NAMED, {}
+    width = 0.7 if many else 1.2
     for node in tree.nodes:
-        x, y = place[node.index], height[node.index]
+        x, y = place[node.index], max(height[node.index], low)
         if node.parent is not None:
-            ax.plot([x, x], [y, height[node.parent]], color=LINE, linewidth=0.7 if many else 1.2, zorder=1)
-            shown |= _window(ax, node, x, top, many)
+            ax.plot([x, x], [y, height[node.parent]], color=INK, linewidth=width, zorder=1)
+            shown |= _window(ax, node, x, (y, height[node.parent]), many)
         if not node.children:
             continue
         across = [place[c] for c in node.children]
-        ax.plot([min(across), max(across)], [y, y], color=LINE, linewidth=0.7 if many else 1.2, zorder=1)
-        shown |= _interval(ax, node, x, y, top, many)
+        ax.plot([min(across), max(across)], [y, y], color=INK, linewidth=width, zorder=1)
+        shown |= _interval(ax, node, x, low, top, many)
         shown |= _mark(ax, node, x, y, many)
-    ax.set_ylim(-0.02 * top, top)
-    ax.set_xlim(-0.8, count - 0.2)
-    order = np.argsort(place[:count])
-    ax.set_xticks(np.arange(count) if not many else [])
-    if not many:
-        long = max(len(name) for name in tree.names) > 3
-        ax.set_xticklabels([tree.names[i] for i in order], rotation=90 if long else 0, fontsize=8, color=INK)
+    return shown
+
+
+def _limits(tree: MixtureTree) -> tuple[float, float, bool]:
+    """Lowest and highest noise level drawn, and whether 0 is left out."""
+    merges = [n for n in tree.nodes if n.children]
+    heights = tree.heights()
+    ends = [n.interval[1] for n in merges if n.interval is not None and np.isfinite(n.interval[1])]
+    highest = max([float(heights[-1]), *ends])
+    starts = [heights[n.index] if n.interval is None else min(n.interval[0], heights[n.index]) for n in merges]
+    lowest = float(min(starts))
+    if lowest > _CUT * highest:
+        margin = 0.16 * (highest - lowest) or 0.05 * highest
+        return lowest - margin, highest + 0.3 * margin, True
+    top = 1.06 * highest or 1.0
+    return -0.02 * top, top, False
+
+
+def _levels(ax: Any, low: float, top: float, floor: float, broken: bool, words: Callable[[float], str] | None) -> None:
+    """Set the noise axis: ticks where it holds, a break where it leaves out 0."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    ticks = [t for t in MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, top) if max(low, 0.0) <= t <= top]
+    ax.set_yticks(ticks)
+    if words is not None:
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda t, _: words(t)))
     ax.set_ylabel("noise level", color=INK)
-    title = f"ε = {tree.epsilon:g}" + (f", {count} classes" if many else "")
-    ax.set_title(title, fontsize=9, color=INK, loc="left")
-    for side in ("top", "right", "bottom"):
+    for side in ("top", "right", "bottom", "left"):
         ax.spines[side].set_visible(False)
+    foot = (low - floor) / (top - floor)
+    line = {"color": SOFT, "linewidth": 0.8, "transform": ax.transAxes, "clip_on": False}
+    ax.plot([0, 0], [foot, 1], **line)
+    if broken:
+        for y in (foot, foot + 0.02):
+            ax.plot([-0.008, 0.008], [y - 0.012, y + 0.012], **line)
+
+
+def _leaves(ax: Any, tree: MixtureTree, place: np.ndarray, thumbnail: Callable[[Any, int], None] | None) -> None:
+    """Name the leaves, where they are few, and draw their pictures."""
+    count = len(tree.names)
     ax.tick_params(axis="x", length=0)
-    ax.tick_params(axis="y", colors=INK, labelsize=8)
-    if shown:
-        ax.legend(
-            list(shown.values()),
-            list(shown),
-            fontsize=7,
-            frameon=False,
-            loc="lower right",
-            bbox_to_anchor=(1.0, 1.0),
-            ncols=3,
-            columnspacing=1.0,
-            handlelength=1.2,
-        )
-    return ax
+    order = np.argsort(place[:count])
+    if count > _NAMED:
+        ax.set_xticks([])
+        return
+    upright = max(len(name) for name in tree.names) > 3
+    names = [n if len(n) <= 24 else n[:23] + "…" for n in (tree.names[i] for i in order)]
+    ax.set_xticks(np.arange(count), names, rotation=90 if upright else 0, fontsize=9, color=INK)
+    if thumbnail is None:
+        return
+    for leaf, x in zip(order, np.arange(count), strict=True):
+        centre = (x + 0.6) / (count + 0.2)
+        box = ax.inset_axes((centre - 0.036, 0.005, 0.072, _ROOM - 0.015))
+        box.set_anchor("S")
+        thumbnail(box, int(leaf))
 
 
 def _places(tree: MixtureTree) -> np.ndarray:
@@ -101,34 +179,32 @@ def _places(tree: MixtureTree) -> np.ndarray:
     return place
 
 
-def _interval(ax: Any, node: TreeNode, x: float, y: float, top: float, many: bool) -> dict[str, Any]:
+def _interval(ax: Any, node: TreeNode, x: float, low: float, top: float, many: bool) -> dict[str, Any]:
     if node.interval is None or node.interval[1] <= node.interval[0]:
         return {}
-    low, high = max(node.interval[0], 0.0), min(node.interval[1], top)
-    (line,) = ax.plot(
-        [x, x], [low, high], color=INTERVAL, alpha=0.45, linewidth=3 if many else 6, solid_capstyle="butt", zorder=2
-    )
-    return {"interval of the merge": line}
+    ends = max(node.interval[0], low), min(node.interval[1], top)
+    (line,) = ax.plot([x, x], ends, color=BLUE, alpha=0.4, linewidth=3 if many else 6, solid_capstyle="butt", zorder=2)
+    return {_INTERVAL: line}
 
 
-def _window(ax: Any, node: TreeNode, x: float, top: float, many: bool) -> dict[str, Any]:
+def _window(ax: Any, node: TreeNode, x: float, branch: tuple[float, float], many: bool) -> dict[str, Any]:
+    """Draw what of a node's window lies on its branch: below, the node itself comes apart."""
     window = node.window
     if window is None or not window.resolved or window.t_after is None or window.t_before is None:
         return {}
-    (line,) = ax.plot(
-        [x, x],
-        [window.t_after, min(window.t_before, top)],
-        color=WINDOW,
-        linewidth=2 if many else 4.5,
-        solid_capstyle="butt",
-        zorder=1.5,
-    )
-    return {"critical window": line}
+    start, stop = max(window.t_after, branch[0]), min(window.t_before, branch[1])
+    if stop <= start:
+        return {}
+    width = 2.0 if many else 4.5
+    (line,) = ax.plot([x, x], [start, stop], color=ORANGE, linewidth=width, solid_capstyle="butt", zorder=1.5)
+    return {_WINDOW: line}
 
 
 def _mark(ax: Any, node: TreeNode, x: float, y: float, many: bool) -> dict[str, Any]:
-    both = {node.merged.verdict, node.apart.verdict}
-    verdict = "fails" if "fails" in both else "open" if "open" in both else "holds"
+    merged, apart = node.merged.verdict, node.apart.verdict
+    verdict = "merged" if merged == "fails" else "apart" if apart == "fails" else "holds"
+    if verdict == "holds" and "open" in (merged, apart):
+        verdict = "open"
     marker, colour = _MARKS[verdict]
     hollow = node.noise_amount is None
     (point,) = ax.plot(
@@ -136,9 +212,11 @@ def _mark(ax: Any, node: TreeNode, x: float, y: float, many: bool) -> dict[str, 
         [y],
         linestyle="none",
         marker=marker,
-        markersize=3 if many else 6,
+        markersize=3 if many else 6.5,
         color=colour,
         markerfacecolor="white" if hollow else colour,
+        markeredgecolor=colour if hollow else "white",
+        markeredgewidth=1.0 if hollow else 0.6,
         zorder=3,
     )
-    return {_WORDS[verdict] + (", no noise level" if hollow else ""): point}
+    return {_WORDS[verdict] + (_NO_LEVEL if hollow else ""): point}

@@ -21,6 +21,7 @@ from sloc.report.sources import Source, load_digits_source, load_file_source, lo
 from sloc.report.tables import curves_dataset, windows_frame, windows_rows, windows_table
 from sloc.report.window_picture import plot_windows
 from sloc.report.window_run import PROCESSES, Pilot, ProcessWindows, Settings, decision_order, run_pilot, run_process
+from sloc.report.window_tree import newick_text, tree_record, tree_rows
 from sloc.report.window_words import summary_paragraph
 
 if TYPE_CHECKING:
@@ -157,8 +158,10 @@ def run_window(
     """Find when each class is decided, print it, and write the output folder.
 
     The folder holds ``windows.csv`` (a row per window), ``curves.nc`` (all curves, for xarray), ``windows.png``
-    (where matplotlib is installed) and ``run.json``, from which the run can be repeated exactly.  It appears when all
-    is written; after bad input, a failure or Ctrl-C nothing is there.
+    (where matplotlib is installed) and ``run.json``, from which the run can be repeated exactly; where every pair of
+    classes was measured also ``tree.csv`` (a row per node of each mixture tree) and ``tree.nwk`` (Newick, a tree per
+    line, the root labelled with the process).  It appears when all is written; after bad input, a failure or Ctrl-C
+    nothing is there.
 
     Args:
         request: what to run.
@@ -291,6 +294,7 @@ def _record(
             "order": decision_order(result.classes),
             "windows": [row for row in windows_rows([result]) if row["kind"] == "class"],
             "pairs": [row for row in windows_rows([result]) if row["kind"] == "pair"],
+            "tree": None if result.tree is None else tree_record(result.name, result.tree),
         }
     summary = {
         "source": source.title,
@@ -314,11 +318,22 @@ def _write(
     with log.status("writing files and picture ..."):
         windows_frame(results).to_csv(folder / "windows.csv", index=False)
         curves_dataset(results).to_netcdf(folder / "curves.nc", engine="h5netcdf")
+        _write_trees(folder, results)
         if importlib.util.find_spec("matplotlib") is None:
             record["results"]["notes"].append("no picture: matplotlib is not installed (pip install 'sloc[viz]')")
         else:
             plot_windows(results, source, folder / PICTURE, seed=request.settings.seed)
         write_run_json(folder, record["command"], record["arguments"], record["results"])
+
+
+def _write_trees(folder: Path, results: Sequence[ProcessWindows]) -> None:
+    import pandas as pd
+
+    trees = [(r.name, r.tree) for r in results if r.tree is not None]
+    if trees:
+        rows = [row for name, tree in trees for row in tree_rows(name, tree)]
+        pd.DataFrame(rows).to_csv(folder / "tree.csv", index=False)
+        (folder / "tree.nwk").write_text(newick_text(trees), "utf-8")
 
 
 def _show(results: Sequence[ProcessWindows], source: Source, record: dict[str, Any], console: Console) -> None:

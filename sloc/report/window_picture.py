@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -14,9 +13,11 @@ import numpy as np
 from sloc.contracts import Revealed, component_names
 from sloc.divergence import posterior
 from sloc.populations import Empirical
+from sloc.report.noise_axis import NoiseAxis, noise_axis
 from sloc.report.plots import draw_band, draw_bar
 from sloc.report.sources import Source
 from sloc.report.style import BLUE, FAINT, INK, SOFT, new_figure, ordered_colours, styled
+from sloc.report.tree import plot_tree
 from sloc.report.window_run import ProcessWindows, decision_order
 from sloc.report.window_words import axis_label, level_words, process_title
 
@@ -24,6 +25,8 @@ MASKED = "#F2C879"
 """Colour of hidden pixels: warm, so that it is no shade of grey."""
 MOST_BARS = 30
 """More classes than this are drawn without names."""
+MOST_LEAVES = 24
+"""Trees of more classes than this are in the files, not in the picture."""
 _SHOWN = 7
 
 
@@ -32,7 +35,8 @@ def plot_windows(
 ) -> Any:
     """Draw a column per process: example images, class information, TV curves, windows, on a common noise axis.
 
-    Generation runs from right to left.  Under each image stands what the exact posterior makes of it.
+    Generation runs from right to left.  Under each image stands what the exact posterior makes of it.  Below, on an
+    axis of its own with the noise level as height, the mixture tree of the classes, where there is one.
 
     Args:
         results: one entry per process.
@@ -48,15 +52,18 @@ def plot_windows(
 
     """
     images = source.image is not None and isinstance(source.population, Empirical)
+    trees = any(_has_tree(result) for result in results)
     with styled():
         bars = min(len(results[0].classes), 40)
-        heights = [1.62] * images + [1.25, 1.85, 0.55 + max(0.17 * bars, 0.5)]
-        width = 5.9 if len(results) > 1 else 7.2
+        heights = [1.62] * images + [1.25, 1.85, 0.55 + max(0.17 * bars, 0.5)] + [2.3] * trees
+        width = 5.3 if len(results) > 1 else 7.2
         figure = new_figure(width * len(results), sum(heights) + 1.35)
-        figure.get_layout_engine().set(h_pad=0.03, w_pad=0.06, hspace=0.02, wspace=0.03, rect=(0, 0.006, 1, 0.988))
+        figure.get_layout_engine().set(h_pad=0.03, w_pad=0.06, hspace=0.035, wspace=0.03, rect=(0, 0.006, 1, 0.988))
         grid = figure.subplots(len(heights), len(results), squeeze=False, height_ratios=heights)
         for column, result in enumerate(results):
             axes = list(grid[:, column])
+            if trees:
+                draw_tree(axes.pop(), result, source, first=column == 0)
             _draw_column(axes, result, source, images, first=column == 0, seed=seed)
         figure.suptitle(
             f"When is the {source.noun} decided?   {source.title}",
@@ -69,86 +76,6 @@ def plot_windows(
         if path is not None:
             figure.savefig(path, dpi=130, format="png")
     return figure
-
-
-@dataclass(frozen=True)
-class NoiseAxis:
-    """The part of the noise axis that is shown, and how it is stretched.
-
-    Attributes:
-        left: smallest level shown.
-        right: largest level shown.
-        scale: ``linear``, ``log``, or ``capacity``: even in ``log(1 - t)``, the share of coordinates seen.
-
-    """
-
-    left: float
-    right: float
-    scale: str
-
-    def level(self, place: Any) -> np.ndarray:
-        """Return the level at a share ``place`` of the axis, from 0 on the left to 1 on the right."""
-        place = np.asarray(place, np.float64)
-        if self.scale == "log":
-            return self.left * (self.right / self.left) ** place
-        if self.scale == "capacity":
-            return 1 - (1 - self.left) * ((1 - self.right) / (1 - self.left)) ** place
-        return self.left + (self.right - self.left) * place
-
-    def place(self, level: float) -> float:
-        """Return the share of the axis left of ``level``."""
-        shares = np.linspace(0, 1, 2001)
-        return float(np.interp(level, self.level(shares), shares))
-
-    def apply(self, ax: Any) -> None:
-        """Set scale, limits and ticks of ``ax``."""
-        from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-        if self.scale == "log":
-            ax.set_xscale("log")
-        elif self.scale == "capacity":
-            ax.set_xscale("function", functions=(_to_capacity, _from_capacity))
-        ax.set_xlim(self.left, self.right)
-        if self.scale != "linear":
-            decades = [k * 10.0**e for e in range(-6, 7) for k in (1, 2, 5)]
-            ticks = decades if self.scale == "log" else [0, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999]
-            ax.xaxis.set_major_locator(FixedLocator([t for t in ticks if self.left <= t <= self.right]))
-            ax.xaxis.set_minor_locator(NullLocator())
-            ax.xaxis.set_major_formatter(FuncFormatter(_percent if self.scale == "capacity" else _plain))
-
-
-def _to_capacity(t: Any) -> np.ndarray:
-    return -np.log(np.maximum(1 - np.asarray(t, np.float64), 1e-9))
-
-
-def _from_capacity(u: Any) -> np.ndarray:
-    return 1 - np.exp(-np.asarray(u, np.float64))
-
-
-def _percent(t: float, _: int) -> str:
-    return f"{100 * t:g} %"
-
-
-def _plain(t: float, _: int) -> str:
-    return f"{t:g}"
-
-
-def noise_axis(result: ProcessWindows) -> NoiseAxis:
-    """Choose the part of the noise axis that holds the windows, with room on both sides."""
-    after = [w.t_after for w in result.classes.values() if w.t_after is not None]
-    before = [w.t_before for w in result.classes.values() if w.t_before is not None]
-    before += [w.before_interval[1] for w in result.classes.values() if w.before_interval is not None]
-    times = result.times
-    low = min(after, default=float(times[min(1, len(times) - 1)]))
-    high = max((t for t in before if np.isfinite(t)), default=float(times[-1]))
-    horizon = float(result.process.horizon)
-    if result.name == "masking":
-        return NoiseAxis(0.0, 1 - (1 - min(high, float(times[-1]))) / 1.3, "capacity")
-    if np.isfinite(horizon):
-        return NoiseAxis(0.0, horizon, "linear")
-    if low > 0 and high / low > 6:
-        return NoiseAxis(low / 5, 1.25 * high, "log")
-    return NoiseAxis(0.0, 1.18 * high, "linear")
 
 
 def _draw_column(
@@ -168,7 +95,7 @@ def _draw_column(
     _draw_information(axes[0], result, source, axis, first)
     _draw_tv(axes[1], result, order, colours, source, first)
     _draw_bars(axes[2], result, order, colours, source, first)
-    axes[2].set_xlabel(axis_label(result.name, source))
+    axes[2].set_xlabel(axis_label(result.name, source), loc="left")
     axes[2].annotate(
         "◀ generation runs this way",
         (1.0, 0.0),
@@ -284,6 +211,39 @@ def _draw_bars(
         ax.set_ylabel("windows\n(earliest on top)")
 
 
+def _has_tree(result: ProcessWindows) -> bool:
+    return result.tree is not None and 3 <= len(result.tree.names) <= MOST_LEAVES
+
+
+def draw_tree(ax: Any, result: ProcessWindows, source: Source, *, first: bool) -> None:
+    """Draw the mixture tree of a process, with the mean of every class of images under its leaf."""
+    tree = result.tree
+    if tree is None or not _has_tree(result):
+        ax.set_axis_off()
+        return
+    population = source.population
+    pictures: list[np.ndarray] = []
+    if source.image is not None and isinstance(population, Empirical):
+        parts = np.split(np.asarray(population.data, np.float64), np.cumsum(population.counts)[:-1])
+        pictures = [part.mean(axis=0).reshape(source.image) for part in parts]
+
+    def mean_picture(box: Any, leaf: int) -> None:
+        _show(box, pictures[leaf], np.zeros(pictures[leaf].shape, bool))
+
+    masked = result.name == "masking"
+    plot_tree(
+        tree, ax, words=(lambda t: f"{100 * t:.4g} %") if masked else None, thumbnail=mean_picture if pictures else None
+    )
+    ax.set_title(
+        f"Mixture tree: from what noise on {source.noun}s are one (TV ≤ {tree.epsilon:g})",
+        fontsize=10,
+        color=INK,
+        loc="left",
+        pad=22,
+    )
+    ax.set_ylabel("noise level of\nthe merge" if first else "", color=INK)
+
+
 def _draw_images(
     ax: Any, result: ProcessWindows, source: Source, order: Sequence[str], axis: NoiseAxis, seed: int, first: bool
 ) -> None:
@@ -306,7 +266,7 @@ def _draw_images(
                 y=-0.02,
                 va="top",
                 loc="center",
-                fontsize=7.5,
+                fontsize=8,
                 color=INK if chance > 0.95 else (SOFT if label == name else "#b0571a"),
                 pad=0,
             )

@@ -12,81 +12,24 @@ from typing import Any
 import jax
 import numpy as np
 
-from sloc.contracts import GaussianChannel, ObservationProcess, Population, component_names, require
+from sloc.contracts import ObservationProcess, Population, component_names
 from sloc.divergence import TV, Clones, Information, Labels, closed_tv, measure
-from sloc.divergence.checks import checked_count, checked_level, checked_pair
+from sloc.divergence.checks import checked_pair
 from sloc.divergence.statistics import Statistic
 from sloc.engine import Progress
-from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, VarianceExploding
+from sloc.report.window_levels import spread_times, wide_grid
 from sloc.report.window_refine import Crossing, bracket, combined, levels_inside
-from sloc.results import Curve, Window
+from sloc.report.window_settings import PROCESSES, Settings
+from sloc.report.window_tree import TreePlan, plan_tree
+from sloc.results import Curve, MixtureTree, Window
 from sloc.windows import Edge, critical_window, exact_edge, find_window
 from sloc.windows.critical import in_order
 
-PROCESSES: dict[str, type[ObservationProcess]] = {
-    "ou": OrnsteinUhlenbeck,
-    "ve": VarianceExploding,
-    "flow": FlowMatching,
-    "masking": Masking,
-}
-"""The processes of the command line, in the order that numbers their keys."""
 MOST_PAIRS = 300
 """More pairs than this are not measured one by one."""
 MOST_LABELLED = 64
 """More classes than this have no label curves."""
 _PILOT_DRAWS = 4096
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a window run is asked for.
-
-    Attributes:
-        epsilon: threshold of Li, Karan & Chen 2025, Def. 4.
-        n: trajectories of each pass, rounded up to whole blocks.
-        times: how many noise levels.
-        seed: seed of the key.
-        classes: names of the classes reported; empty for all.
-        delta: error level of the two intervals of each window jointly; half of it is each curve's band's.
-        devices: how many local devices; None for all.
-
-    """
-
-    epsilon: float = 0.1
-    n: int = 65_536
-    times: int = 64
-    seed: int = 0
-    classes: tuple[str, ...] = ()
-    delta: float = 0.05
-    devices: int | None = None
-
-    def validate(self, population: Population) -> None:
-        """Refuse settings that cannot be run, before anything is traced.
-
-        Raises:
-            InvalidInput: the first that is wrong.
-
-        """
-        checked_level(self.epsilon, "--epsilon")
-        checked_level(self.delta, "--delta")
-        checked_count(self.n, "--n")
-        require(8 <= self.times <= 4096, "--times", self.times, "a number of noise levels, 8 to 4096")
-        require(0 <= self.seed < 2**32, "--seed", self.seed, "a whole number from 0 to 2^32 - 1")
-        count = jax.local_device_count()
-        require(
-            self.devices is None or 1 <= self.devices <= count,
-            "--devices",
-            self.devices,
-            f"1 to {count}, the devices there are",
-        )
-        names = component_names(population)
-        for name in self.classes:
-            require(name in names, "--classes", name, f"one of {', '.join(names[:40])}")
-        require(len(set(self.classes)) == len(self.classes), "--classes", self.classes, "each class once")
-
-    def chosen(self, population: Population) -> tuple[str, ...]:
-        """Return the classes reported."""
-        return self.classes or component_names(population)
 
 
 @dataclass(frozen=True)
@@ -125,7 +68,9 @@ class ProcessWindows:
         entropy: entropy of the weights in bits.
         half: where half of it is left: ``inf {t : I(theta; Y_t) <= H / 2}``.
         seconds: how long it took.
-        refined: noise levels of the second pass, inside the brackets of the edges; empty where there was none.
+        refined: noise levels of the second pass, inside the brackets of the edges and at the merges of the tree; empty
+            where there was none.
+        tree: the mixture tree of the classes; None where not every pair was measured.
 
     """
 
@@ -138,6 +83,7 @@ class ProcessWindows:
     half: Edge
     seconds: float
     refined: np.ndarray
+    tree: MixtureTree | None = None
 
     @property
     def times(self) -> np.ndarray:
@@ -178,7 +124,7 @@ def run_pilot(name: str, population: Population, settings: Settings) -> Pilot:
     """
     process = PROCESSES[name]()
     checked_pair(process, population)
-    wide = _wide_grid(process, settings.times)
+    wide = wide_grid(process, settings.times)
     statistics = chosen_statistics(population, settings.chosen(population))
     marks: list[tuple[float, int]] = []
     sizes: list[int] = []
@@ -239,6 +185,9 @@ def run_process(
     intervals are intersected, so that those of one window hold jointly with probability ``>= 1 - settings.delta``;
     the point is where the second look's values cross.  Edges of pairs come from the first look alone.
 
+    The mixture tree links all classes by the merge times of their pairs on the first look (or exactly); the second
+    look has levels at the merges and measures every node there.  Each look spends half of ``settings.delta`` on it.
+
     Args:
         name: one of :data:`PROCESSES`.
         population: the population.
@@ -252,7 +201,7 @@ def run_process(
         InvalidInput: bad settings.
         ContractError: the population cannot be evaluated under the process.
 
-    Source: Li, Karan & Chen 2025, Def. 4.
+    Source: Li, Karan & Chen 2025, Def. 4 and 8.
 
     """
     process, began = PROCESSES[name](), time.perf_counter()
@@ -269,9 +218,13 @@ def run_process(
         if int(curves["class", a].n) > 0:
             asked[a, "after"] = Crossing(("class", a), 1 - epsilon**2, "last")
             asked[a, "before"] = Crossing(("class", a), epsilon / (1 - weights[a]), "first")
+    plan = plan_tree(process, population, curves, epsilon, settings.delta / 2)
     edges, fine = _edges(
-        key_fine, process, population, curves, asked, statistics, refined, progress=progress_refined, **options
+        key_fine, process, population, curves, asked, statistics, refined, plan, progress=progress_refined, **options
     )
+    tree = None
+    if plan is not None:
+        tree = plan.tree(process, population, fine.get("tree"), np.asarray(times, np.float64), settings.delta)
     extra = next((int(c.n) for c in fine.values()), 0)
     within = {
         a: _sampled_window(edges[a, "after"], edges[a, "before"], curves["class", a], a, extra, settings)
@@ -286,7 +239,7 @@ def run_process(
     }
     seen = next((np.asarray(c.times, np.float64) for c in fine.values()), np.zeros(0))
     return ProcessWindows(
-        name, process, curves, within, pairs, entropy, edges["half"], time.perf_counter() - began, seen
+        name, process, curves, within, pairs, entropy, edges["half"], time.perf_counter() - began, seen, tree
     )
 
 
@@ -298,17 +251,28 @@ def _edges(
     asked: Mapping[Any, Crossing],
     statistics: Mapping[Any, Statistic],
     levels: Sequence[float] | None,
+    plan: TreePlan | None,
     **options: Any,
 ) -> tuple[dict[Any, Edge], dict[Any, Curve]]:
-    """Find edges on curves, then once more on fresh draws inside their brackets; return them and the new curves."""
+    """Find edges on curves, then look once more with fresh draws; return the edges and the new curves.
+
+    The second look has levels inside the brackets of the edges and at the merges of the tree, whose nodes it measures.
+    """
     horizon, times = float(process.horizon), np.asarray(curves["information"].times, np.float64)
     edges = {k: q.on(curves, horizon, process.discrete) for k, q in asked.items()}
     brackets = {k: found for k, edge in edges.items() if (found := bracket(edge, times)) is not None}
-    if not any(asked[k].curve != "information" for k in brackets) or process.discrete:
+    merges = plan.levels(times) if plan is not None else np.zeros(0)
+    drawn = any(asked[k].curve != "information" for k in brackets)
+    if not (drawn or (plan is not None and plan.forms is None and merges.size)) or process.discrete:
         return edges, {}
-    fine = levels_inside(times, list(brackets.values()), len(times)) if levels is None else np.asarray(levels)
-    wanted = {asked[k].curve: statistics[asked[k].curve] for k in brackets}
-    found = measure(key, process, population, fine, wanted, **options)
+    if levels is None:
+        most = max(len(times) - len(merges), len(times) // 2)
+        inside = levels_inside(times, list(brackets.values()), most) if brackets else np.zeros(0)
+        levels = np.union1d(inside, merges).tolist()
+    wanted: dict[Any, Statistic] = {asked[k].curve: statistics[asked[k].curve] for k in brackets}
+    if plan is not None:
+        wanted["tree"] = plan.skeleton.statistic
+    found = measure(key, process, population, np.asarray(levels, np.float64), wanted, **options)
     for k in brackets:
         edges[k] = combined(edges[k], asked[k].on(found, horizon, process.discrete), asked[k].point_on(found))
     return edges, found
@@ -391,61 +355,6 @@ def decision_order(windows: Mapping[Any, Window]) -> list[Any]:
         return -after, -(window.t_before if window.t_before is not None else math.inf)
 
     return sorted(windows, key=key)
-
-
-def spread_times(
-    times: np.ndarray, curves: Sequence[Curve], tops: Sequence[float], count: int, epsilon: float
-) -> np.ndarray:
-    """Return ``count`` times that lie densely where non-increasing curves move between full and nothing.
-
-    A quarter of them is even over the moving part of ``times``, the rest even in the mean fall of the curves on the
-    scale ``arcsin sqrt``, which is finer near the thresholds; the first one of ``times`` is kept, so that the curves
-    start where nothing is lost.
-
-    Args:
-        times: where the curves were looked at, increasing.
-        curves: scalar curves on ``times``.
-        tops: the value of each curve at ``t = 0``.
-        count: how many times to return.
-        epsilon: threshold of the windows: curves count as full above ``1 - epsilon^2 / 5`` of their top, as gone
-            below ``epsilon / 4`` of it.
-
-    """
-    falls = np.stack(
-        [np.minimum.accumulate(np.asarray(c.value, np.float64)) / top for c, top in zip(curves, tops, strict=True)]
-    ).clip(0.0, 1.0)
-    full = (falls >= 1 - epsilon**2 / 5).all(axis=0)
-    gone = (falls <= epsilon / 4).all(axis=0)
-    low = max(int(np.argmin(full)) - 1, 0) if not full.all() else 0
-    high = int(np.argmax(gone)) if gone.any() else len(times) - 1
-    high = max(high, low + 1)
-    moving = times[low : high + 1]
-    fall = np.arcsin(np.sqrt(falls)).mean(axis=0)[low : high + 1]
-    step = np.linspace(0.0, 1.0, len(moving))
-    level = 0.25 * step + 0.75 * (fall[0] - fall) / max(fall[0] - fall[-1], 1e-12)
-    head = [float(times[0])] if low > 0 else []
-    inner = np.interp(np.linspace(0, level[-1], count - len(head)), level, moving)
-    # Few digits: the same levels come out where sums are taken in another order, and people read them.
-    spread = np.clip([float(f"{t:.5g}") for t in inner], times[0], times[-1])
-    spread = np.unique(np.concatenate([head, spread]))
-    while len(spread) < count:
-        i = int(np.argmax(np.diff(spread)))
-        spread = np.insert(spread, i + 1, (spread[i] + spread[i + 1]) / 2)
-    return spread[:count]
-
-
-def _wide_grid(process: ObservationProcess, count: int) -> np.ndarray:
-    """Return the process's own grid with a part of it closing in on ends that the grid keeps away from."""
-    horizon = float(process.horizon)
-    if process.discrete or not np.isfinite(horizon):
-        return np.asarray(process.grid(count), np.float64)
-    closer = min(8, count // 4)
-    # A grid even in log-SNR is close to zero already.
-    below = 0 if isinstance(process, GaussianChannel) else closer // 2
-    base = np.asarray(process.grid(count - closer), np.float64)
-    near_zero = base[0] * 0.5 ** np.arange(below, 0, -1)
-    near_end = horizon - (horizon - base[-1]) * 0.5 ** np.arange(1, closer - below + 1)
-    return np.concatenate([near_zero, base, near_end])
 
 
 def _weights(population: Population) -> np.ndarray:

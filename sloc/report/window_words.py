@@ -9,7 +9,7 @@ import numpy as np
 
 from sloc.report.sources import Source
 from sloc.report.window_run import ProcessWindows, decision_order
-from sloc.results import Window
+from sloc.results import MixtureTree, TreeNode, Window
 
 TITLES = {
     "ou": "diffusion (Ornstein-Uhlenbeck)",
@@ -61,7 +61,7 @@ def tied(windows: Mapping[Any, Window], names: Sequence[Any], side: str = "after
 
 
 def summary_paragraph(result: ProcessWindows, source: Source) -> str:
-    """Say in one paragraph which classes are decided first and last, which pairs last, and where half is decided.
+    """Say in one paragraph which classes are decided first and last, which pairs, how they merge, and where half is.
 
     Generation runs from high noise to low noise: what is decided first is decided at the highest noise level.  What
     the run does not show is said to be so, and enters no order.
@@ -90,7 +90,65 @@ def summary_paragraph(result: ProcessWindows, source: Source) -> str:
                 f"Of the {len(pairs)} pairs, {a} and {b} are told apart first ({level((a, b))}), "
                 f"and last {listed(last_pairs)}."
             )
+    if result.tree is not None and len(result.tree.names) > 2:
+        parts += tree_words(result.name, result.tree, source.noun)
     return " ".join(parts)
+
+
+def tree_words(name: str, tree: MixtureTree, noun: str) -> list[str]:
+    """Say which classes merge first as noise is added, where all have merged, and what the checks said.
+
+    Args:
+        name: the process's name on the command line.
+        tree: its mixture tree.
+        noun: what a class is.
+
+    """
+    merges = [node for node in tree.nodes if node.children]
+    placed = sorted((n for n in merges if n.noise_amount is not None), key=lambda n: float(n.noise_amount or 0.0))
+    if not placed:
+        return [f"No two {noun}s merge (TV at most {tree.epsilon:g}) at the levels looked at."]
+    first = placed[0]
+
+    def level(node: TreeNode) -> str:
+        return level_words(name, float(node.noise_amount or 0.0))
+
+    # Merges of single classes only: what joins the first ones later is no rival for the first place.
+    leaves = len(tree.names)
+    close = [n for n in placed[1:] if all(c < leaves for c in n.children) and n is not tree.root and _meet(first, n)]
+    start = f"TV at most {tree.epsilon:g} from {level(first)} on"
+    text = f"As noise is added, {_some(tree.subset(first.index))} merge first ({start}"
+    if close:
+        others = " or ".join(_some(tree.subset(n.index)) for n in close[:2])
+        text += f"; the draws do not exclude that {others} do)" if tree.draws else f", as {others} do)"
+    else:
+        text += ")"
+    root = tree.root
+    text += (
+        f", and all {len(tree.names)} {noun}s have merged at {level(root)}."
+        if root.noise_amount is not None
+        else f"; not all {noun}s merge at the levels looked at."
+    )
+    inner = [n for n in merges if n is not root and n.noise_amount is not None]
+    fails = sum(n.apart.verdict == "fails" for n in inner)
+    holds = sum(n.apart.verdict == "holds" for n in inner)
+    if not inner:
+        return [text]
+    if fails == len(inner):
+        return [text, "None of the merges before the last is still apart from the rest, as a mixture tree would ask."]
+    if holds == len(inner):
+        return [text, "Every merge is certified to be still apart from the rest where it is made."]
+    return [
+        text,
+        f"Of the {len(inner)} merges before the last, {holds} are certified to be still apart from the rest, "
+        f"{fails} certainly are not.",
+    ]
+
+
+def _meet(one: TreeNode, other: TreeNode) -> bool:
+    """Whether the intervals of two merges overlap."""
+    a, b = one.interval, other.interval
+    return a is not None and b is not None and a[0] <= b[1] and b[0] <= a[1]
 
 
 def _half_words(result: ProcessWindows, noun: str) -> str:

@@ -4,7 +4,8 @@ from sloc.results.curve import Curve
 from sloc.results.estimate import Estimate
 from sloc.results.resampled import ResampledCurve, RiseStep, TraceWindows
 from sloc.results.status import STATUSES, Status, status_code, status_name
-from sloc.results.tree import Check, Condition, MixtureTree, TreeNode
+from sloc.results.tree import MixtureTree
+from sloc.results.tree_node import Check, Condition, TreeNode
 from sloc.results.window import Interval, TheoremWindow, Window
 
 __all__ = [

@@ -1,5 +1,6 @@
 """Curves to windows: critical windows, Theorem 2, and rises in resampled answers."""
 
+from sloc.windows.axes import information_axis, on_axis
 from sloc.windows.critical import anytime_windows, critical_window
 from sloc.windows.crossing import find_window
 from sloc.windows.edges import Edge, edge_on_grid, exact_edge
@@ -21,9 +22,11 @@ __all__ = [
     "find_rises",
     "find_window",
     "hellinger_bound",
+    "information_axis",
     "information_density",
     "information_window",
     "mixture_tree",
+    "on_axis",
     "read_trace_table",
     "rise_window",
     "theorem2",

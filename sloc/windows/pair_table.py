@@ -26,21 +26,24 @@ class PairForms:
         merge: ``[K, K]``, ``T_end(i, j; epsilon)``.
         tv: ``t -> [K, K]``, ``TV(p_t^i, p_t^j)``.
         affinity: ``t -> [K, K]``, ``int sqrt(p_t^i p_t^j)``, or None where unknown.
+        between: ``(t, rows, columns) -> (1 - TV, affinities)``, two blocks ``[rows, columns]``, the latter None where
+            unknown.
 
     """
 
     merge: np.ndarray
     tv: Callable[[float], np.ndarray]
     affinity: Callable[[float], np.ndarray] | None
+    between: Callable[[float, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 
 
 def pair_forms(process: ObservationProcess, population: Population, epsilon: float) -> PairForms | None:
     """Work out all pairs in closed form, vectorised where the types allow.
 
-    Exact.  Gaussians of shared covariance under a Gaussian channel: ``TV = 2 Phi(r) - 1``, where ``r`` depends on
-    time through ``a^2 / sigma^2`` alone, which is solved for.  Single atoms under masking (``1 - t^h``) and ordered
-    masking (1 until the last differing coordinate is hidden).  Other pairs with closed forms one by one, up to 64
-    classes.
+    Exact.  Gaussians of shared covariance and single atoms under a Gaussian channel: ``TV = 2 Phi(r) - 1``, where ``r``
+    depends on time through ``a^2 / sigma^2`` alone, which is solved for.  Single atoms under masking (``1 - t^h``) and
+    ordered masking (1 until the last differing coordinate is hidden).  Other pairs with closed forms one by one, up to
+    64 classes.
 
     Args:
         process: the observation process, on concrete values.
@@ -51,10 +54,13 @@ def pair_forms(process: ObservationProcess, population: Population, epsilon: flo
         The tables, or None where some pair has no closed form.
 
     """
-    if isinstance(process, GaussianChannel) and type(population) is GaussianMixture and population.shared:
-        if overrides(process, GaussianChannel, "time_of_log_snr"):
-            return _gaussians(process, population, epsilon)
-        return _one_by_one(process, population, epsilon)
+    if isinstance(process, GaussianChannel) and overrides(process, GaussianChannel, "time_of_log_snr"):
+        if type(population) is GaussianMixture and population.shared:
+            means, covariance = (np.asarray(x, np.float64) for x in (population.means, population.covariances))
+            return _gaussians(process, means, covariance, epsilon)
+        if type(population) is Empirical and population.single_atoms and _noised_alike(process, population):
+            atoms = np.asarray(population.data, np.float64).reshape(population.num_components, -1)
+            return _gaussians(process, atoms, np.zeros(()), epsilon)
     if isinstance(process, (Masking, OrderedMasking, Truncation)) and type(population) is Empirical:
         # A subclass may hide coordinates by a rule of its own.
         if population.single_atoms and type(process) in (Masking, OrderedMasking, Truncation):
@@ -76,26 +82,42 @@ def affinity_form(process: ObservationProcess, population: Population) -> Callab
     return affinity
 
 
-def _gaussians(process: GaussianChannel, population: GaussianMixture, epsilon: float) -> PairForms:
-    from scipy.spatial.distance import pdist, squareform
-    from scipy.special import erf, ndtri
+def _noised_alike(process: ObservationProcess, population: Empirical) -> bool:
+    """Whether single atoms have the closed form of TV that Gaussians of covariance 0 have."""
+    masks = np.eye(population.num_components, dtype=bool)
+    probe = min(0.5, float(process.horizon) / 2)
+    return closed_tv(process, population, masks[0], masks[1], probe) is not None
 
-    means = np.asarray(population.means, np.float64)
-    cov = np.asarray(population.covariances, np.float64)
+
+def _gaussians(process: GaussianChannel, means: np.ndarray, cov: np.ndarray, epsilon: float) -> PairForms:
+    from scipy.spatial.distance import cdist, pdist, squareform
+    from scipy.special import erf, erfc, ndtri
+
     if cov.ndim == 2:
         variances, basis = np.linalg.eigh(cov)
         means = means @ basis
     else:
         variances = np.broadcast_to(cov, means.shape[1:])
 
+    def scaled(snr: float) -> np.ndarray:
+        # a^2 / (a^2 c + sigma^2) = snr / (snr c + 1); atoms seen without noise are infinitely far apart.
+        share = 1.0 / np.maximum(variances, 1e-300) if np.isinf(snr) else snr / (snr * variances + 1.0)
+        return means * np.sqrt(share)
+
     def squared(snr: float) -> np.ndarray:
-        # a^2 / (a^2 c + sigma^2) = snr / (snr c + 1)
-        scale = 1.0 / np.sqrt(variances) if np.isinf(snr) else np.sqrt(snr / (snr * variances + 1.0))
-        return pdist(means * scale, "sqeuclidean")
+        return pdist(scaled(snr), "sqeuclidean")
+
+    def snr_at(t: float) -> float:
+        a, sigma = (float(v) for v in process.coefficients(float(t)))
+        return (a / sigma) ** 2 if sigma > 0 else np.inf
 
     def at(t: float) -> np.ndarray:
-        a, sigma = (float(v) for v in process.coefficients(float(t)))
-        return squared((a / sigma) ** 2 if sigma > 0 else np.inf)
+        return squared(snr_at(t))
+
+    def between(t: float, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        points = scaled(snr_at(t))
+        gaps = cdist(points[rows], points[columns], "sqeuclidean")
+        return erfc(np.sqrt(gaps / 8.0)), np.exp(-gaps / 8.0)
 
     # TV = epsilon where the squared Mahalanobis distance is (2 Phi^-1((1 + epsilon) / 2))^2.
     level = (2.0 * ndtri((1.0 + epsilon) / 2.0)) ** 2
@@ -114,6 +136,7 @@ def _gaussians(process: GaussianChannel, population: GaussianMixture, epsilon: f
         squareform(times, checks=False),
         lambda t: squareform(erf(np.sqrt(at(t) / 8.0)), checks=False),
         lambda t: squareform(np.exp(-at(t) / 8.0), checks=False) + np.eye(len(means)),
+        between,
     )
 
 
@@ -148,6 +171,9 @@ def _atoms(process: RevealingChannel, population: Empirical, epsilon: float) -> 
         def hidden(t: float) -> np.ndarray:
             return np.float64(t) ** count
 
+        def block(t: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+            return np.float64(t) ** count[np.ix_(rows, columns)]
+
     else:
         steps = np.asarray(process.thresholds(None, data[0]), np.float64)  # pyright: ignore[reportArgumentType]
         merge = np.stack([np.where(data != row, steps, 0.0).max(axis=1, initial=0.0) for row in data])
@@ -155,8 +181,17 @@ def _atoms(process: RevealingChannel, population: Empirical, epsilon: float) -> 
         def hidden(t: float) -> np.ndarray:
             return (merge <= t).astype(np.float64)
 
+        def block(t: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+            return (merge[np.ix_(rows, columns)] <= t).astype(np.float64)
+
     merge = merge * (1.0 - np.eye(k))
-    return PairForms(merge, lambda t: 1.0 - hidden(t), hidden)
+
+    def between(t: float, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # What is seen either tells two atoms apart or is the same for both: overlap and affinity are one.
+        same = block(t, rows, columns)
+        return same, same
+
+    return PairForms(merge, lambda t: 1.0 - hidden(t), hidden, between)
 
 
 def _one_by_one(process: ObservationProcess, population: Population, epsilon: float) -> PairForms | None:
@@ -184,4 +219,10 @@ def _one_by_one(process: ObservationProcess, population: Population, epsilon: fl
         )
         return np.inf if edge.value is None else edge.value
 
-    return PairForms(table(end), lambda t: table(lambda i, j: value(i, j, t)), affinity_form(process, population))
+    affinity = affinity_form(process, population)
+
+    def between(t: float, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        alpha = np.asarray([[1.0 - value(int(i), int(j), t) for j in columns] for i in rows])
+        return alpha, None if affinity is None else affinity(t)[np.ix_(rows, columns)]
+
+    return PairForms(table(end), lambda t: table(lambda i, j: value(i, j, t)), affinity, between)

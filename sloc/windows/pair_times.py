@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from sloc.divergence.intervals import maurer_pontil, tighten
+from sloc.results import Curve
 from sloc.results.status import STATUSES
 from sloc.windows.linkage import linkage_on_host
 from sloc.windows.pair_table import PairForms
+from sloc.windows.tree_evidence import ONE_TIME
 from sloc.windows.tree_statistics import PairTable, members_of
 
 _RESOLVED, _BELOW, _ABOVE, _OPEN = (STATUSES.index(s) for s in ("resolved", "below_grid", "above_grid", "unresolved"))
@@ -132,8 +135,75 @@ def sampled_pairs(
         value[:, new] = np.clip(found[0], lower[:, new], upper[:, new])
         sampled[new] = True
         draws += int(curve.n)
-    point, low, high, status = _edges(times, value, lower, upper, epsilon, horizon, discrete)
-    one_law = (value.max(axis=0) <= _SAME) if sampled.any() else np.zeros(count, bool)
+    pruned = "" if sampled.all() else f" ({int(sampled.sum()):,} of {count:,}, the others by affinities)"
+    way = f"pairs monte carlo with exact marginals{pruned}"
+    bands = (times, value, lower, upper)
+    return _pair_times(bands, k, epsilon, horizon, discrete, draws, way, bool(sampled.any()))
+
+
+def pairs_from_curves(
+    curves: Mapping[tuple[int, int], Curve], k: int, epsilon: float, delta: float, horizon: float, discrete: bool
+) -> PairTimes:
+    """Merge times from TV curves of all pairs that were measured in one pass over all classes.
+
+    Each curve's own band holds for that curve; here all must hold at once, so bands are taken anew
+    (:func:`joint_bands`) from the values and their standard errors.
+
+    Args:
+        curves: TV of pairs ``i < j``, all of them, from one call of :func:`sloc.measure` whose statistics used every
+            class, with draws.
+        k: number of classes.
+        epsilon: the threshold.
+        delta: error level of all intervals jointly.
+        horizon: largest time.
+        discrete: whether time is whole.
+
+    Returns:
+        Merge times with intervals that hold jointly with probability ``>= 1 - delta``.
+
+    """
+    rows, columns = np.triu_indices(k, 1)
+    ordered = [curves[int(i), int(j)] for i, j in zip(rows, columns, strict=True)]
+    times, draws = np.asarray(ordered[0].times, np.float64), int(ordered[0].n)
+    value, lower, upper = joint_bands(ordered, draws // k, delta)
+    bands = (times, value, lower, upper)
+    way = "pairs monte carlo with exact marginals"
+    return _pair_times(bands, k, epsilon, horizon, discrete, draws, way, True)
+
+
+def joint_bands(curves: Sequence[Curve], rounds: int, delta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values of TV curves and a band that holds for all of them at once, each ``[T, C]``.
+
+    The band that :func:`sloc.measure` would have given had the curves been columns of one: Maurer-Pontil, Bonferroni
+    over all cells, with the variance ``rounds * stderr^2`` of one round, tightened because TV never increases.
+
+    Args:
+        curves: curves of TV of disjoint sets from one call, on the same times.
+        rounds: rounds of stratified draws behind them (draws over strata).
+        delta: error level.
+
+    """
+    value, stderr = (np.stack([np.asarray(getattr(c, f), np.float64) for c in curves], 1) for f in ("value", "stderr"))
+    half = maurer_pontil(value, np.square(stderr) * rounds, rounds, delta / value.size)
+    lower, upper = tighten(np.clip(value - half, 0.0, 1.0), np.clip(value + half, 0.0, 1.0))
+    return value, lower, upper
+
+
+def _pair_times(
+    bands: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    k: int,
+    epsilon: float,
+    horizon: float,
+    discrete: bool,
+    draws: int,
+    way: str,
+    drawn: bool,
+) -> PairTimes:
+    """Read merge times off ``(times [T], value, lower, upper [T, P])``, pairs in the order of ``triu_indices``."""
+    times, value, _, upper = bands
+    rows, columns = np.triu_indices(k, 1)
+    point, low, high, status = _edges(*bands, epsilon, horizon, discrete)
+    one_law = (value.max(axis=0) <= _SAME) if drawn else np.zeros(len(rows), bool)
     point, status = np.where(one_law, 0.0, point), np.where(one_law, _RESOLVED, status)
 
     def square(flat: np.ndarray) -> np.ndarray:
@@ -142,12 +212,10 @@ def sampled_pairs(
         return table
 
     def upper_at(t: float, members: np.ndarray) -> np.ndarray:
-        before = int(np.searchsorted(times, t * (1 + 1e-9), side="right")) - 1
-        flat = upper[before] if before >= 0 else np.ones(count)
+        before = int(np.searchsorted(times, t * (1 + ONE_TIME), side="right")) - 1
+        flat = upper[before] if before >= 0 else np.ones(len(rows))
         return square(flat)[np.ix_(members, members)]
 
-    pruned = "" if sampled.all() else f" ({int(sampled.sum()):,} of {count:,}, the others by affinities)"
-    way = f"pairs monte carlo with exact marginals{pruned}"
     return PairTimes(square(point), square(low), square(high), square(status), upper_at, square(one_law), draws, way)
 
 

@@ -14,18 +14,13 @@ from sloc.divergence.checks import checked_count, checked_key, checked_level, ch
 from sloc.divergence.closed_forms import host_weights
 from sloc.results.tree import MixtureTree
 from sloc.windows.critical import default_times
-from sloc.windows.linkage import linkage_on_host
 from sloc.windows.pair_table import PairForms, affinity_form, pair_forms
-from sloc.windows.pair_times import PairTimes, exact_pairs, sampled_pairs
-from sloc.windows.tree_evidence import Bands, cluster_bounds
-from sloc.windows.tree_nodes import Layout, build_nodes
-from sloc.windows.tree_statistics import NodeTable, members_of, parents_of
+from sloc.windows.pair_times import exact_pairs, sampled_pairs
+from sloc.windows.tree_skeleton import Skeleton
 
 Array = jax.Array
 SAMPLED_CLASSES = 128
 """Classes up to which nodes are sampled even where pairs have closed forms."""
-_OWN_TIMES = 96
-"""Merges up to which each gets a time of its own in the check of the conditions."""
 
 
 def mixture_tree(
@@ -109,42 +104,13 @@ def mixture_tree(
     else:
         run = _runner(key_pairs, process, population, n, delta / 2, options)
         pairs = sampled_pairs(run, grid, affinity, epsilon, k, float(process.horizon), process.discrete)
-    linkage = linkage_on_host(pairs.merge)
-    layout = Layout.of(linkage)
-
-    looked = _times_for_nodes(grid, linkage[:, 2], pairs, process, population)
-    merges, members = linkage[:, :2].astype(np.int64), members_of(linkage[:, :2], k)
-    parents = parents_of(merges, np.asarray(layout.kept), k)
-    beside = np.zeros_like(members)
-    beside[:-1] = members[parents[:-1]] & ~members[:-1]
-    bands, draws = _bands(
-        _runner(key_nodes, process, population, n, delta if forms is not None else delta / 2, options)
-        if sample_nodes
-        else None,
-        looked,
-        layout,
-        (merges, members, beside, weights),
-        None if forms is None else forms.tv,
-        affinity,
-        process,
-    )
-    nodes = build_nodes(process, layout, members, weights, pairs, bands, names, epsilon, delta, draws)
-    way = pairs.method + (
-        ", nodes monte carlo with exact marginals" if sample_nodes else ", nodes by bounds from pairs"
-    )
-    sampled = sample_nodes or forms is None
-    return MixtureTree(
-        linkage,
-        names,
-        weights,
-        nodes,
-        tuple(tuple(names[i] for i in group) for group in pairs.duplicates()),
-        epsilon,
-        delta if sampled else 0.0,
-        pairs.draws + draws,
-        way,
-        float(process.horizon),
-    )
+    skeleton = Skeleton.of(pairs, names, weights, epsilon)
+    looked, curve = skeleton.times(grid, process, population), None
+    if sample_nodes:
+        run = _runner(key_nodes, process, population, n, delta if forms is not None else delta / 2, options)
+        curve = run(looked.astype(np.int64) if process.discrete else looked, skeleton.statistic)
+    level = delta if sample_nodes or forms is None else 0.0
+    return skeleton.tree(process, curve, looked, forms, affinity, level)
 
 
 def _affinity(
@@ -174,47 +140,3 @@ def _runner(
         return found["it"]
 
     return run
-
-
-def _times_for_nodes(
-    grid: np.ndarray, heights: np.ndarray, pairs: PairTimes, process: ObservationProcess, population: Population
-) -> np.ndarray:
-    """Add the noise levels of the merges to the grid, where they are few and allowed."""
-    heights = np.unique(heights)
-    if len(heights) > _OWN_TIMES:
-        return grid
-    lowest = grid[0] if process.has_density and population.atomic else 0.0
-    # Times closer than float32 tells apart would be one time on the device.
-    extra = [h for h in heights if h >= lowest and np.abs(grid - h).min() > 1e-6 * max(h, 1e-12)]
-    return np.unique(np.concatenate([grid, extra]))
-
-
-def _bands(
-    run: Callable[..., Any] | None,
-    times: np.ndarray,
-    layout: Layout,
-    shape: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-    tv: Callable[[float], np.ndarray] | None,
-    affinity: Callable[[float], np.ndarray] | None,
-    process: ObservationProcess,
-) -> tuple[tuple[Bands, Bands], int]:
-    """TV of every node against the rest and against its parent: draws where asked for, met with bounds from pairs."""
-    merges, members, beside, weights = shape
-    nodes = np.asarray(layout.kept[:-1])
-    count, draws = len(nodes), 0
-    table = (len(times), count)
-    apart = within = Bands(times, np.full(table, np.nan), np.zeros(table), np.ones(table))
-    mass, near = members[nodes] @ weights, beside[nodes] @ weights
-    share = near / (mass + near)
-    if run is not None:
-        statistic = NodeTable(tuple((int(a), int(b)) for a, b in merges), layout.kept, tuple(float(x) for x in weights))
-        asked = times.astype(np.int64) if process.discrete else times
-        curve = run(asked, statistic)
-        value, lower, upper = (np.asarray(x, np.float64) for x in (curve.value, curve.lower, curve.upper))
-        apart = Bands(times, value[:, :count], lower[:, :count], upper[:, :count])
-        within = Bands(times, value[:, count:], lower[:, count:], upper[:, count:])
-        draws = int(curve.n)
-    low, high, near_low, near_high = (
-        b[:, nodes] for b in cluster_bounds(merges, members, beside, weights, times, tv, affinity)
-    )
-    return (apart.meet(low, high), within.meet(share * near_low, share * near_high)), draws

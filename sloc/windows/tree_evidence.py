@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+ONE_TIME = 2e-7
+"""Relative distance below which two times are one: devices count time in float32."""
 _ROUNDING = 1e-13
 """Relative error of a sum over a cut that is taken as a difference of sums, per class."""
 
@@ -37,8 +39,8 @@ class Bands:
 
     def at(self, column: int, time: float) -> tuple[float | None, float, float]:
         """Return value, lower and upper end at a time, by monotony between the times that were looked at."""
-        after = int(np.searchsorted(self.times, time * (1 - 1e-9)))
-        before = int(np.searchsorted(self.times, time * (1 + 1e-9), side="right")) - 1
+        after = int(np.searchsorted(self.times, time * (1 - ONE_TIME)))
+        before = int(np.searchsorted(self.times, time * (1 + ONE_TIME), side="right")) - 1
         lower = float(self.lower[after, column]) if after < len(self.times) else 0.0
         upper = float(self.upper[before, column]) if before >= 0 else 1.0
         exact = after == before and np.isfinite(self.value[after, column])
@@ -82,24 +84,28 @@ def cluster_bounds(
     bounds = [b.copy() for b in bounds]
     if tv is None and affinity is None:
         return bounds[0], bounds[1], bounds[2], bounds[3]
-    root = np.sqrt(weights)
     cut = _Cuts(np.asarray(merges, np.int64), members, sides[1][1])
+    ordered = weights[cut.order]
+    root, block = np.sqrt(ordered), np.ix_(cut.order, cut.order)
     mass, others, near = members[:-1] @ weights, rest[:-1] @ weights, beside[:-1] @ weights
     single = [np.flatnonzero((a.sum(axis=1) == 1) & (b.sum(axis=1) == 1)) for a, b in sides]
-    ends = [(a[c].argmax(axis=1), b[c].argmax(axis=1)) for c, (a, b) in zip(single, sides, strict=True)]
+    ends = [
+        (a[c][:, cut.order].argmax(axis=1), b[c][:, cut.order].argmax(axis=1))
+        for c, (a, b) in zip(single, sides, strict=True)
+    ]
     for t, time in enumerate(times):
-        bc = None if affinity is None else affinity(float(time))
-        alpha = None if tv is None else 1.0 - tv(float(time))
+        bc = None if affinity is None else affinity(float(time))[block]
+        alpha = None if tv is None else 1.0 - tv(float(time))[block]
         small = alpha if alpha is not None else 1.0 - np.sqrt(np.maximum(1.0 - np.square(bc), 0.0))  # pyright: ignore
-        pairs = weights[:, None] * weights[None, :] * small
+        pairs = ordered[:, None] * ordered[None, :] * small
         upper = [np.ones(2 * k - 2), np.ones(2 * k - 2)]
         if bc is not None:
             table = root[:, None] * root[None, :] * bc
             for which, (total, scale) in enumerate(zip(cut(table), (others, near), strict=True)):
                 upper[which] = np.minimum(upper[which], (total + _ROUNDING * k) / np.sqrt(mass * scale))
         if alpha is not None:
-            left = cut(weights[:, None] * alpha)
-            right = cut(np.broadcast_to(weights[None, :], (k, k)) * alpha)
+            left = cut(ordered[:, None] * alpha)
+            right = cut(ordered[None, :] * alpha)
             for which, scale in enumerate((others, near)):
                 total = left[which] / mass + right[which] / scale
                 upper[which] = np.minimum(upper[which], total + _ROUNDING * k / np.minimum(mass, scale))
@@ -113,40 +119,91 @@ def cluster_bounds(
     return bounds[0], bounds[1], bounds[2], bounds[3]
 
 
+def overlap_bounds(
+    alpha: np.ndarray, affinity: np.ndarray | None, left: np.ndarray, right: np.ndarray
+) -> tuple[float, float]:
+    """Bound ``1 - TV`` of two mixtures from the overlaps of their parts.
+
+    With weights ``a_i`` and ``b_j`` inside the two, ``m_ij = int min(a_i p_i, b_j p_j)`` is at most ``min(a_i, b_j)``,
+    ``max(a_i, b_j) alpha_ij`` and ``sqrt(a_i b_j) BC_ij``, and by subadditivity of the minimum
+    ``alpha(A, B) <= sum_j min(b_j, sum_i m_ij)`` (and with the sides exchanged).  By its joint concavity
+    ``alpha(A, B) >= sum_ij pi_ij alpha_ij`` for every coupling ``pi`` of ``a`` and ``b``; taken is the best of the
+    product coupling and of those that give every part to the one that it overlaps with most, as far as that has room.
+    Rigorous.
+
+    Args:
+        alpha: ``1 - TV`` of the parts, ``[I, J]``.
+        affinity: ``BC`` of the parts ``[I, J]``, or None.
+        left: ``a [I]``, summing to one.
+        right: ``b [J]``, summing to one.
+
+    Returns:
+        ``(lower, upper)``.
+
+    """
+    a, b = left[:, None], right[None, :]
+    most = np.minimum(np.minimum(a, b), np.maximum(a, b) * alpha)
+    if affinity is not None:
+        most = np.minimum(most, np.sqrt(a * b) * affinity)
+    upper = min(np.minimum(right, most.sum(axis=0)).sum(), np.minimum(left, most.sum(axis=1)).sum(), 1.0)
+    lower = max(float(left @ alpha @ right), _coupled(alpha, left, right), _coupled(alpha.T, right, left))
+    rounding = _ROUNDING * alpha.size
+    return float(max(min(lower - rounding, upper), 0.0)), float(min(upper + rounding, 1.0))
+
+
+def _coupled(alpha: np.ndarray, left: np.ndarray, right: np.ndarray) -> float:
+    """Overlap of the partial coupling that gives each column to its best row, best columns first."""
+    best = alpha.argmax(axis=0)
+    top = alpha[best, np.arange(len(right))]
+    order = np.lexsort((-top, best))
+    best, mass, top = best[order], right[order], top[order]
+    before = np.cumsum(mass) - mass
+    first = np.searchsorted(best, best, side="left")  # where the row's columns begin
+    room = np.clip(left[best] - (before - before[first]), 0.0, mass)
+    return float(room @ top)
+
+
 class _Cuts:
-    """Sums of a table over (cluster, rest) and over (cluster, rest of its parent), all clusters at once."""
+    """Sums of a table over (cluster, rest) and over (cluster, rest of its parent), all clusters at once.
+
+    Classes stand in the order of the tree's leaves, so that every cluster is a range and every sum one over blocks.
+    """
 
     def __init__(self, merges: np.ndarray, members: np.ndarray, beside: np.ndarray) -> None:
-        """Find the merge at which every pair meets."""
+        """Order the leaves and find the range of every cluster and of its parent."""
         k = members.shape[1]
-        self.k, self.merges, self.members = k, merges, members
-        self.meets = np.zeros((k, k), np.int64)
-        for m, (a, b) in enumerate(merges):
-            rows, columns = np.flatnonzero(members[a]), np.flatnonzero(members[b])
-            self.meets[np.ix_(rows, columns)] = k + m
-            self.meets[np.ix_(columns, rows)] = k + m
-        self.beside = beside
-        # Where the parent is binary its cut is the merge's own block; the few wider nodes are summed directly.
-        self.sibling = np.full(2 * k - 1, -1)
-        for a, b in merges:
-            self.sibling[a], self.sibling[b] = b, a
-        same = (beside == members[self.sibling[:-1]]).all(axis=1)
-        self.wide = np.flatnonzero(~same)
+        self.k, self.merges = k, merges
+        size = members.sum(axis=1)
+        start = np.zeros(2 * k - 1, np.int64)
+        for m in range(k - 2, -1, -1):
+            left, right = merges[m]
+            start[left], start[right] = start[k + m], start[k + m] + size[left]
+        self.start, self.stop = start, start + size
+        self.order = np.argsort(start[:k])
+        # A parent of more than two children is no merge of two clusters: its ranges are summed by themselves.
+        sibling = np.full(2 * k - 1, -1)
+        sibling[merges[:, 0]], sibling[merges[:, 1]] = merges[:, 1], merges[:, 0]
+        self.wide = np.flatnonzero(beside.sum(axis=1) != size[sibling[:-1]])
+        parents = (members[self.wide] | beside[self.wide])[:, self.order]
+        self.parents = parents.argmax(axis=1), k - parents[:, ::-1].argmax(axis=1)
 
     def __call__(self, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return ``sum_{i in S, j not in S} table_ij`` and the same for ``j`` in the rest of the parent."""
-        k = self.k
+        """Return ``sum_{i in S, j not in S} table_ij`` and the same for ``j`` in the rest of the parent.
+
+        Args:
+            table: ``[K, K]``, classes in :attr:`order`; the diagonal is not read.
+
+        """
+        k, start, stop = self.k, self.start, self.stop
         off = np.where(np.eye(k, dtype=bool), 0.0, table)
-        inner = np.bincount(self.meets.ravel(), off.ravel(), minlength=2 * k - 1)
-        total = np.concatenate([off.sum(axis=1), np.zeros(k - 1)])
-        inner[:k] = 0.0
-        near = np.zeros(2 * k - 1)
+        total, inner, near = np.zeros(2 * k - 1), np.zeros(2 * k - 1), np.zeros(2 * k - 1)
+        total[self.order] = off.sum(axis=1)
         for m, (a, b) in enumerate(self.merges):
-            rows, columns = np.flatnonzero(self.members[a]), np.flatnonzero(self.members[b])
-            near[a] = off[np.ix_(rows, columns)].sum()
-            near[b] = off[np.ix_(columns, rows)].sum()
+            near[a] = off[start[a] : stop[a], start[b] : stop[b]].sum()
+            near[b] = off[start[b] : stop[b], start[a] : stop[a]].sum()
             total[k + m] = total[a] + total[b]
-            inner[k + m] += inner[a] + inner[b]
-        for c in self.wide:
-            near[c] = off[np.ix_(self.members[c], self.beside[c])].sum()
+            inner[k + m] = inner[a] + inner[b] + near[a] + near[b]
+        for c, low, high in zip(self.wide, *self.parents, strict=True):
+            rows = off[start[c] : stop[c]]
+            near[c] = rows[:, low : start[c]].sum() + rows[:, stop[c] : high].sum()
         return np.maximum(total - inner, 0.0)[:-1], near[:-1]

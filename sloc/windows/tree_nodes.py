@@ -8,7 +8,8 @@ import numpy as np
 
 from sloc.contracts import ObservationProcess
 from sloc.results.status import status_code, status_name
-from sloc.results.tree import Check, TreeNode, cor1_bound
+from sloc.results.tree import cor1_bound
+from sloc.results.tree_node import Check, TreeNode
 from sloc.results.window import Window
 from sloc.windows.critical import window_of
 from sloc.windows.edges import Edge, Side, edge_on_grid
@@ -53,6 +54,7 @@ def build_nodes(
     epsilon: float,
     delta: float,
     draws: int,
+    own: np.ndarray | None = None,
 ) -> tuple[TreeNode, ...]:
     """Give every node its noise amount, interval, checks and window.
 
@@ -67,6 +69,7 @@ def build_nodes(
         epsilon: the threshold.
         delta: error level of the bands.
         draws: draws behind them.
+        own: bounds that always hold on TV against the rest at each node's noise level, ``[N - 1, 2]``, or None.
 
     Returns:
         The nodes, children before parents.
@@ -78,7 +81,7 @@ def build_nodes(
     children: dict[int, list[int]] = {cluster: [] for cluster in layout.kept}
     for cluster in layout.kept[:-1]:
         children[int(parents[cluster])].append(number[cluster])
-    apart, within = bands
+    apart = bands[0]
     never = status_code("above_grid")
     high = 1 - epsilon**2
     heights = {c: float(linkage[c - k, 2]) if c >= k else 0.0 for c in layout.kept}
@@ -100,13 +103,13 @@ def build_nodes(
             status = status_name(code)
             noise = None if code == never else heights[cluster]
             interval = (float(pairs.low[block].max()), float(pairs.high[block].max()))
-            merged = _merged(noise, inside, weights, pairs, within, children[cluster], epsilon)
+            merged = _merged(noise, inside, weights, pairs, bands, children[cluster], epsilon)
         if column is None:
             check = Check(1.0, 1.0, 1.0, high, False)
         elif noise is None:
             check = Check(None, 0.0, 1.0, high, False)
         else:
-            check = Check(*apart.at(column, noise), high, False)
+            check = _apart(apart.at(column, noise), None if own is None else own[column], high)
         window = None
         if column is not None and parent is not None:
             above = None if layout.kept[parent] == layout.kept[-1] else parent
@@ -129,35 +132,51 @@ def build_nodes(
     return tuple(nodes)
 
 
+def _apart(found: tuple[float | None, float, float], own: np.ndarray | None, threshold: float) -> Check:
+    """Check ``TV(p^S, p^rest) >= threshold``, bands met with bounds that always hold."""
+    value, lower, upper = found
+    if own is not None:
+        lower, upper = max(lower, float(own[0])), min(upper, float(own[1]))
+        upper = max(upper, lower)
+    return Check(None if value is None else float(np.clip(value, lower, upper)), lower, upper, threshold, False)
+
+
 def _merged(
     noise: float | None,
     inside: np.ndarray,
     weights: np.ndarray,
     pairs: PairTimes,
-    within: Bands,
+    bands: tuple[Bands, Bands],
     children: list[int],
     epsilon: float,
 ) -> Check:
     """Check ``max_i TV(p^i, p^S) <= epsilon`` at a noise level.
 
     Above: ``TV(p^i, p^S) <= sum_j (w_j / w_S) TV(p^i, p^j)``.  Below: ``TV(p^child, p^S)`` is no more than the largest
-    over the child's members.  Where all children are leaves the two are one, and it was measured.
+    over the child's members.  Classes that are children, and all classes at the root, where
+    ``TV(p^i, p) = (1 - w_i) TV(p^i, p^rest)``, were measured themselves.
     """
     if noise is None:
         return Check(None, 0.0, 1.0, epsilon, True)
+    apart, within = bands
     table = pairs.upper_at(noise, inside)
     np.fill_diagonal(table, 0.0)
-    upper = min(1.0, float((table @ (weights[inside] / weights[inside].sum())).max()))
-    found = [within.at(child, noise) for child in children]
-    lower = max((low for _, low, _ in found), default=0.0)
-    leaves = len(children) == len(inside)
-    value = None
-    if leaves:
-        upper = min(upper, max(top for _, _, top in found))
-        known = [v for v, _, _ in found if v is not None]
-        value = max(known) if len(known) == len(found) else None
-    upper = max(upper, lower)
-    return Check(None if value is None else float(np.clip(value, lower, upper)), lower, upper, epsilon, True)
+    most = np.minimum(table @ (weights[inside] / weights[inside].sum()), 1.0)
+    found = {child: within.at(child, noise) for child in children}
+    if len(inside) == len(weights):
+        for i in inside.tolist():
+            value, low, high = apart.at(i, noise)
+            share = 1.0 - float(weights[i])
+            found[i] = (None if value is None else share * value, share * low, share * high)
+    lower = max((low for _, low, _ in found.values()), default=0.0)
+    measured = [found[i] for i in inside.tolist() if i in found]
+    for place, i in enumerate(inside.tolist()):
+        if i in found:
+            most[place] = min(most[place], found[i][2])
+    upper = max(float(most.max()), lower)
+    values = [value for value, _, _ in measured if value is not None]
+    known = len(values) == len(inside)
+    return Check(float(np.clip(max(values), lower, upper)) if known else None, lower, upper, epsilon, True)
 
 
 def _critical(

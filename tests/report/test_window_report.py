@@ -124,7 +124,13 @@ def window_of(after: float | None, before: float | None, *statuses: Status) -> W
 def words_of(masked: ProcessWindows, source: Source, *windows: Window) -> str:
     """Return the sentences on the classes alone."""
     text = summary_paragraph(
-        replace(masked, classes=dict(zip("abc", windows, strict=False)), pairs={}, half=Edge(0.5, None, "resolved")),
+        replace(
+            masked,
+            classes=dict(zip("abc", windows, strict=False)),
+            pairs={},
+            half=Edge(0.5, None, "resolved"),
+            tree=None,
+        ),
         source,
     )
     return text.split("is there at 50.0 %. ")[1]
@@ -185,10 +191,13 @@ def test_picture(source: Source, masked: ProcessWindows, tmp_path: Path) -> None
     file = tmp_path / "picture.png"
     figure = plot_windows([masked], source, file)
     assert file.read_bytes().startswith(b"\x89PNG")
-    assert len(figure.axes) == 4
+    assert len(figure.axes) == 5
     images = [box for box in figure.axes[0].child_axes if box.images]
     assert len(images) == 14
-    assert len(plot_windows([masked], replace(source, image=None)).axes) == 3
+    means = [box.images[0] for box in figure.axes[4].child_axes]
+    assert len(means) == 3
+    assert [t.get_text() for t in figure.axes[4].get_xticklabels()] == ["b", "a", "c"]
+    assert len(plot_windows([replace(masked, tree=None)], replace(source, image=None)).axes) == 3
 
 
 def test_examples_are_noised_and_judged(source: Source, masked: ProcessWindows) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -11,6 +12,9 @@ import pytest
 from sloc.contracts import InvalidInput
 from sloc.populations import GaussianMixture
 from sloc.processes import OrnsteinUhlenbeck
+from sloc.report.style import ORANGE
+from sloc.report.tree import plot_tree
+from sloc.results import Window
 from sloc.windows.tree import mixture_tree
 
 NAMES = ("plain", "two words", "it's", "a,b(c)", "e")
@@ -59,6 +63,16 @@ def test_newick_round_trip(tree):
     assert found.keys() == expected.keys()
     for names, height in found.items():
         assert height == pytest.approx(expected[names], abs=1e-7)
+
+
+def test_newick_names_are_quoted_where_they_must_be(tree):
+    text = tree.to_newick(root="ou, 10 %")
+    assert "'two words'" in text
+    assert "'it''s'" in text
+    assert "'a,b(c)'" in text
+    assert "plain:" in text
+    assert text.endswith(")'ou, 10 %';")
+    assert parse(text.replace("'ou, 10 %'", "")) == parse(tree.to_newick())
 
 
 def test_networkx_is_a_tree(tree):
@@ -152,3 +166,63 @@ def test_picture(tree):
     assert {t.get_text() for t in ax.get_xticklabels()} == set(NAMES)
     assert ax.get_ylim()[1] > tree.root.noise_amount
     assert len(ax.lines) >= 8 + 4
+
+
+def lines_at(ax, x: float) -> list[tuple[float, float]]:
+    """Ends of the upright lines at a place."""
+    found = [(line.get_xdata(), line.get_ydata()) for line in ax.lines if len(line.get_xdata()) == 2]
+    return [tuple(sorted(y)) for xs, y in found if xs[0] == xs[1] == x]
+
+
+def test_picture_shows_heights_and_marks(tree):
+    pytest.importorskip("matplotlib")
+    ax = tree.plot()
+    marks = {line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == "None"}
+    assert marks == {n.noise_amount for n in tree.nodes if n.children}
+    assert ax.get_ylim()[0] < 0
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["merged, apart from the rest"]
+    # A leaf's branch runs from noise 0 to its merge.
+    order = [t.get_text() for t in ax.get_xticklabels()]
+    low, high = max(lines_at(ax, order.index("plain")), key=lambda ends: ends[1] - ends[0])
+    assert low == 0
+    assert high == pytest.approx(tree.nodes[tree.nodes[0].parent].noise_amount)
+
+
+def test_picture_breaks_an_axis_that_merges_far_from_zero():
+    pytest.importorskip("matplotlib")
+    drawn = []
+    means = np.array([[0.0], [1000.0], [2500.0]])
+    tree = mixture_tree(
+        jax.random.key(1),
+        OrnsteinUhlenbeck(),
+        GaussianMixture(np.full(3, 1 / 3), means, 1.0, names=("a", "b", "c")),
+        epsilon=0.1,
+        method="closed-form",
+    )
+    ax = plot_tree(tree, words=lambda t: f"t{t:g}", thumbnail=lambda box, leaf: drawn.append((box, leaf)))
+    ax.figure.canvas.draw()
+    bottom, top = ax.get_ylim()
+    assert 0 < bottom < tree.nodes[3].noise_amount < tree.root.noise_amount < top
+    assert sorted(leaf for _, leaf in drawn) == [0, 1, 2]
+    assert all(label.get_text().startswith("t") for label in ax.get_yticklabels())
+    texts = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert "merged, not apart" in texts
+
+
+def test_picture_draws_what_of_a_window_lies_on_the_branch(tree):
+    pytest.importorskip("matplotlib")
+    pair = next(n for n in tree.nodes if n.members == (2, 3))
+    above = tree.nodes[pair.parent].noise_amount
+    window = Window(0.0, (pair.noise_amount + above) / 2, None, None, "resolved", "resolved", 0.1, 0.0, 0)
+    nodes = tuple(replace(n, window=window) if n is pair else n for n in tree.nodes)
+    ax = replace(tree, nodes=nodes).plot()
+    assert "critical window" in [t.get_text() for t in ax.get_legend().get_texts()]
+    thick = [line.get_ydata() for line in ax.lines if line.get_color() == ORANGE]
+    np.testing.assert_allclose(thick, [[pair.noise_amount, window.t_before]])
+
+
+def test_picture_of_a_tree_without_merges(tree):
+    pytest.importorskip("matplotlib")
+    bare = [replace(n, noise_amount=None, interval=None) if n.children else n for n in tree.nodes]
+    ax = replace(tree, nodes=tuple(bare)).plot()
+    assert all("no noise level" in t.get_text() for t in ax.get_legend().get_texts()[1:])

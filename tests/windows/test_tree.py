@@ -17,8 +17,9 @@ from sloc.populations import Empirical, GaussianMixture
 from sloc.processes import Masking, OrderedMasking, OrnsteinUhlenbeck
 from sloc.windows.linkage import complete_linkage, linkage_on_host, merge_times
 from sloc.windows.pair_table import pair_forms
+from sloc.windows.pair_times import joint_bands
 from sloc.windows.tree import mixture_tree
-from sloc.windows.tree_evidence import cluster_bounds
+from sloc.windows.tree_evidence import cluster_bounds, overlap_bounds
 from sloc.windows.tree_nodes import Layout
 from sloc.windows.tree_statistics import NodeTable, PairTable, members_of, parents_of
 
@@ -70,6 +71,13 @@ def test_sampled_nodes_agree_with_the_exact_tree():
     # One joint band at delta = 1e-9: that is the false-alarm rate of every containment below.
     tree = mixture_tree(KEY, OU, FOUR, epsilon=0.1, n=16_384, delta=1e-9)
     assert tree.verdict == "holds"
+    # At the root every class was measured against all others, so there is a value.
+    y = np.linspace(-12, 12, 24_001)
+    at = MEANS[:, 0] * np.exp(-tree.root.noise_amount)
+    density = np.exp(-((y[:, None] - at + at.mean()) ** 2) / 2) / np.sqrt(2 * np.pi)
+    exact = max(0.5 * np.trapezoid(np.abs(density[:, i] - density.mean(1)), y) for i in range(4))
+    assert tree.root.merged.lower <= exact <= tree.root.merged.upper
+    assert tree.root.merged.value == pytest.approx(exact, abs=0.02)
     outer, inner = tree.windows("c")
     for window in (outer, inner):
         assert window.resolved
@@ -194,6 +202,12 @@ def test_node_and_pair_tables_are_the_tvs_of_measure():
     expected = np.stack([found[name].value for name in sets], axis=1)
     np.testing.assert_allclose(found["table"].value, expected, atol=3e-6)
     np.testing.assert_allclose(found["pairs"].value, np.stack([found["p0"].value, found["p1"].value], 1), atol=1e-6)
+    # Single curves give the band that columns of one curve have, jointly over both.
+    value, lower, upper = joint_bands([found["p0"], found["p1"]], found["p0"].n // k, 0.05)
+    np.testing.assert_allclose(value, found["pairs"].value, atol=1e-6)
+    np.testing.assert_allclose(lower, found["pairs"].lower, atol=1e-5)
+    np.testing.assert_allclose(upper, found["pairs"].upper, atol=1e-5)
+    assert (upper - lower >= np.stack([c.upper - c.lower for c in (found["p0"], found["p1"])], 1)).all()
 
 
 def test_bounds_from_pairs_hold_for_sets():
@@ -223,6 +237,104 @@ def test_bounds_from_pairs_hold_for_sets():
             for other, bound in ((~members[c], (low, high)), (beside[c], (near_low, near_high))):
                 exact = 0.5 * np.abs(law(members[c]) - law(other)).sum() * (y[1] - y[0])
                 assert bound[0][t, c] - 1e-6 <= exact <= bound[1][t, c] + 1e-6
+
+
+def test_sums_over_cuts_are_those_of_the_definition():
+    # Heights that tie make nodes with many children, whose rest of the parent is not one sibling.
+    rng = np.random.default_rng(2)
+    k = 12
+    population = GaussianMixture(rng.dirichlet(np.full(k, 3.0)), rng.normal(size=(k, 2)) * 3, 1.0)
+    forms, w = pair_forms(OU, population, 0.2), np.asarray(population.weights, np.float64)
+    linkage = linkage_on_host(forms.merge)
+    linkage[3:6, 2] = linkage[5, 2]
+    linkage[8:, 2] = linkage[-1, 2]
+    members = members_of(linkage[:, :2], k)
+    parents = parents_of(linkage[:, :2], np.asarray(Layout.of(linkage).kept), k)
+    beside = np.zeros_like(members)
+    beside[:-1] = members[parents[:-1]] & ~members[:-1]
+    _, high, _, near_high = cluster_bounds(
+        linkage[:, :2].astype(int), members, beside, w, np.array([0.7]), forms.tv, forms.affinity
+    )
+    alpha = 1 - forms.tv(0.7)
+    for c in range(2 * k - 2):
+        for other, bound in ((~members[c], high), (beside[c], near_high)):
+            a, b = w * members[c] / w[members[c]].sum(), w * other / w[other].sum()
+            assert bound[0, c] == pytest.approx(1 - a @ alpha @ b, abs=1e-9)
+
+
+def test_bounds_on_overlaps_of_mixtures():
+    # Against quadrature, from parts that are far, near, and of uneven weights.
+    rng = np.random.default_rng(7)
+    y = np.linspace(-60, 60, 120_001)
+    for trial in range(12):
+        sizes, scale = rng.integers(1, 6, 2), [0.5, 3.0, 12.0][trial % 3]
+        left, right = (rng.dirichlet(np.full(n, 0.7)) for n in sizes)
+        means = [rng.normal(size=n) * scale for n in sizes]
+        gaps = np.abs(means[0][:, None] - means[1][None, :])
+        alpha, affinity = 1 - erf(gaps / np.sqrt(8)), np.exp(-(gaps**2) / 8)
+        p, q = (
+            (np.exp(-((y[:, None] - m) ** 2) / 2) / np.sqrt(2 * np.pi)) @ w
+            for m, w in zip(means, (left, right), strict=True)
+        )
+        exact = np.minimum(p, q).sum() * (y[1] - y[0])
+        for bc in (affinity, None):
+            low, high = overlap_bounds(alpha, bc, left, right)
+            assert low - 1e-6 <= exact <= high + 1e-6
+        if sizes.max() == 1:
+            assert low == pytest.approx(exact, abs=1e-6)
+            assert high == pytest.approx(exact, abs=1e-6)
+
+
+def test_certificates_of_random_gaussians_agree_with_quadrature():
+    # Thirty means on a line at three scales: what is certified without a draw is true, and little is left open.
+    rng = np.random.default_rng(4)
+    k, epsilon = 30, 0.3
+    means = np.repeat(rng.normal(size=3) * 1e4, 10) + np.repeat(rng.normal(size=10) * 200, 3) + rng.normal(size=k) * 8
+    population = GaussianMixture(np.full(k, 1 / k), means[:, None], 1.0)
+    tree = mixture_tree(KEY, OU, population, epsilon=epsilon, method="closed-form")
+    verdicts = [n.apart.verdict for n in tree.nodes]
+    assert verdicts.count("open") <= len(verdicts) // 5
+    assert {"holds", "fails"} <= set(verdicts[k:])
+    for node in tree.nodes[:-1]:
+        inside = np.zeros(k, bool)
+        inside[list(node.members)] = True
+        at = means * np.exp(-node.noise_amount)
+        y = np.unique(np.concatenate([m + np.linspace(-8, 8, 1601) for m in at]))
+        density = np.exp(-((y[:, None] - at) ** 2) / 2) / np.sqrt(2 * np.pi)
+        exact = 0.5 * np.trapezoid(np.abs(density[:, inside].mean(1) - density[:, ~inside].mean(1)), y)
+        assert node.apart.lower - 1e-4 <= exact <= node.apart.upper + 1e-4
+        for child in node.members:
+            assert 0.5 * np.trapezoid(np.abs(density[:, child] - density[:, inside].mean(1)), y) <= epsilon + 1e-4
+
+
+@pytest.mark.parametrize(
+    ("process", "population"),
+    [
+        (OU, GaussianMixture(np.full(5, 0.2), np.arange(10.0).reshape(5, 2) ** 2, 0.5)),
+        (OU, Empirical(np.arange(10.0).reshape(5, 2) ** 2)),
+        (Masking(), Empirical(np.arange(10).reshape(5, 2) % 4)),
+        (OrderedMasking(np.arange(2)), Empirical(np.arange(10).reshape(5, 2) % 4)),
+    ],
+    ids=["gaussians", "noised atoms", "masked atoms", "ordered atoms"],
+)
+def test_blocks_of_pairs_are_parts_of_the_table(process, population):
+    forms, rows, columns = pair_forms(process, population, 0.1), np.array([3, 0]), np.array([1, 2, 4])
+    alpha, affinity = forms.between(0.6, rows, columns)
+    np.testing.assert_allclose(alpha, 1 - forms.tv(0.6)[np.ix_(rows, columns)], atol=1e-12)
+    np.testing.assert_allclose(affinity, forms.affinity(0.6)[np.ix_(rows, columns)], atol=1e-12)
+
+
+def test_noised_atoms_are_gaussians_of_no_covariance():
+    atoms = np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0], [60.0, 0.0]])
+    forms = pair_forms(OU, Empirical(atoms, np.arange(4)), 0.1)
+    for i, j in ((0, 1), (1, 3), (0, 3)):
+        t = forms.merge[i, j]
+        a, sigma = np.exp(-t), np.sqrt(-np.expm1(-2 * t))
+        gap = np.linalg.norm(atoms[i] - atoms[j])
+        assert erf(a * gap / sigma / np.sqrt(8)) == pytest.approx(0.1, rel=1e-9)
+    assert forms.merge[0, 2] == 0
+    assert forms.tv(0.0)[0, 2] == 0
+    assert forms.tv(0.0)[0, 1] == 1
 
 
 @pytest.mark.parametrize("shape", ["scalar", "diagonal", "full"])

@@ -1,0 +1,71 @@
+"""What a window run is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+
+from sloc.contracts import ObservationProcess, Population, component_names, require
+from sloc.divergence.checks import checked_count, checked_level
+from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, VarianceExploding
+
+PROCESSES: dict[str, type[ObservationProcess]] = {
+    "ou": OrnsteinUhlenbeck,
+    "ve": VarianceExploding,
+    "flow": FlowMatching,
+    "masking": Masking,
+}
+"""The processes of the command line, in the order that numbers their keys."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a window run is asked for.
+
+    Attributes:
+        epsilon: threshold of Li, Karan & Chen 2025, Def. 4.
+        n: trajectories of each pass, rounded up to whole blocks.
+        times: how many noise levels.
+        seed: seed of the key.
+        classes: names of the classes reported; empty for all.
+        delta: error level of the two intervals of each window jointly; half of it is each curve's band's.
+        devices: how many local devices; None for all.
+
+    """
+
+    epsilon: float = 0.1
+    n: int = 65_536
+    times: int = 64
+    seed: int = 0
+    classes: tuple[str, ...] = ()
+    delta: float = 0.05
+    devices: int | None = None
+
+    def validate(self, population: Population) -> None:
+        """Refuse settings that cannot be run, before anything is traced.
+
+        Raises:
+            InvalidInput: the first that is wrong.
+
+        """
+        checked_level(self.epsilon, "--epsilon")
+        checked_level(self.delta, "--delta")
+        checked_count(self.n, "--n")
+        require(8 <= self.times <= 4096, "--times", self.times, "a number of noise levels, 8 to 4096")
+        require(0 <= self.seed < 2**32, "--seed", self.seed, "a whole number from 0 to 2^32 - 1")
+        count = jax.local_device_count()
+        require(
+            self.devices is None or 1 <= self.devices <= count,
+            "--devices",
+            self.devices,
+            f"1 to {count}, the devices there are",
+        )
+        names = component_names(population)
+        for name in self.classes:
+            require(name in names, "--classes", name, f"one of {', '.join(names[:40])}")
+        require(len(set(self.classes)) == len(self.classes), "--classes", self.classes, "each class once")
+
+    def chosen(self, population: Population) -> tuple[str, ...]:
+        """Return the classes reported."""
+        return self.classes or component_names(population)

@@ -14,7 +14,7 @@ import numpy as np
 from sloc.contracts import GaussianChannel, LinearGaussianChannel, ObservationProcess, Population, RevealingChannel
 from sloc.divergence.paths import shortcut, tells_of_thresholds
 from sloc.divergence.statistics import disjoint_pair
-from sloc.populations import Empirical, GaussianMixture, ProductCategorical
+from sloc.populations import Empirical, GaussianMixture, KalmanDiscourse, ProductCategorical, RandomWalkSolver
 
 PairTV = Callable[[Any, Any, int, int, float], float | None]
 
@@ -27,7 +27,8 @@ def closed_tv(
     Covers, for single sub-populations and for sets that nest down to them
     (``TV(p_A, p_B) = (1 - w_A / w_B) TV(p_A, p_{B minus A})``): Gaussians of shared covariance and single atoms
     under a Gaussian or linear Gaussian channel, ``2 Phi(r) - 1``; single atoms under a revealing channel,
-    ``1 - P(all differing coordinates hidden)``; identical coins under a revealing channel, a sum of binomial masses.
+    ``1 - P(all differing coordinates hidden)``; identical coins under a revealing channel, a sum of binomial masses;
+    absorbed walks and discourses under channels that keep a prefix.
 
     Args:
         process: the observation process, on concrete values.
@@ -76,6 +77,11 @@ def _pair_form(process: ObservationProcess, population: Population) -> PairTV | 
         return _atoms if tells_of_thresholds(process, "hidden_probability") else None
     if revealing and type(population) is ProductCategorical and population.identical:
         return _coins if tells_of_thresholds(process, "count_law") else None
+    if revealing and getattr(process, "reveals_prefix", False) and tells_of_thresholds(process, "count_law"):
+        if type(population) is RandomWalkSolver:
+            return _walks
+        if type(population) is KalmanDiscourse:
+            return _discourses
     return None
 
 
@@ -158,3 +164,17 @@ def _crossing(n: int, p: float, q: float) -> float:
         # One coin is certain: it alone can show no head (or no tail).
         return 0.0 if min(p, q) == 0.0 else n - 1.0
     return n * down / (up + down)
+
+
+def _walks(process: RevealingChannel, population: RandomWalkSolver, i: int, j: int, t: float) -> float | None:
+    """Mean over the number of steps seen of the TV of two absorbed walks."""
+    law = process.count_law(population.length, t)
+    return None if law is None or i == j else float(population.prefix_tv(np.asarray(law[0], np.int64)) @ law[1])
+
+
+def _discourses(process: RevealingChannel, population: KalmanDiscourse, i: int, j: int, t: float) -> float | None:
+    """Mean over the number of words seen of the TV of two topics; none where a word is cut."""
+    law = process.count_law(population.words * population.dimension, t)
+    if law is None or bool((np.asarray(law[0]) % population.dimension).any()):
+        return None
+    return float(population.prefix_tv(i, j, np.asarray(law[0], np.int64) // population.dimension) @ law[1])

@@ -12,11 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, windows
+from benchmarks import certificates, machine, windows
 from benchmarks.check_results import problems
 from benchmarks.timing import Row
 
-SUITES = {"windows": (windows.run, windows.PARTS)}
+SUITES = {
+    "certificates": (certificates.run, certificates.PARTS),
+    "windows": (windows.run, windows.PARTS),
+}
 
 
 def shown(row: Row) -> str:

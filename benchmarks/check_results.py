@@ -1,7 +1,7 @@
-"""Check that benchmark results have the shape that readers rely on.
+"""Check that benchmark results have the shape that readers rely on, and that what must hold does.
 
-Run ``python -m benchmarks.check_results`` for every JSON file in ``benchmarks/results``, or name files and folders.
-A result is an object with the keys
+Run ``python -m benchmarks.check_results`` for every JSON file in ``benchmarks/results``, where each suite of
+:data:`COMMITTED` must have left one, or name files and folders.  A result is an object with the keys
 
 * ``suite``: name of the suite;
 * ``device``: what it ran on;
@@ -9,6 +9,9 @@ A result is an object with the keys
 * ``date``: ISO 8601;
 * ``rows``: a list of objects with ``name``, a finite number ``value``, and ``unit`` (empty for a ratio); more keys may
   stand beside these.
+
+A row with ``must: true`` is a promise (a coverage, say) and says ``met: true`` or is a fault.  A row with ``met`` alone
+has a target, such as a speed, that a slower machine may miss.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+COMMITTED = ("bayes", "certified", "windows")
+"""Suites of which a result must stand in :data:`RESULTS`."""
 
 
 def is_text(value: object) -> bool:
@@ -59,6 +64,11 @@ def row_problems(row: Any, where: str) -> list[str]:
         found.append(f"{where}.value = {row.get('value')!r}: expected a finite number")
     if not isinstance(row.get("unit"), str):
         found.append(f"{where}.unit = {row.get('unit')!r}: expected a unit, or '' for a ratio")
+    for key in ("must", "met"):
+        if key in row and not isinstance(row[key], bool):
+            found.append(f"{where}.{key} = {row[key]!r}: expected true or false")
+    if row.get("must") is True and row.get("met") in (None, False):
+        found.append(f"{where}.met = {row.get('met')!r}: expected true, since {row.get('name')!r} must hold")
     return found
 
 
@@ -83,20 +93,25 @@ def problems(result: Any) -> list[str]:
     return found + [message for i, row in enumerate(rows) for message in row_problems(row, f"rows[{i}]")]
 
 
-def check_file(path: Path) -> list[str]:
-    """Return what is wrong with one file, as messages that name it."""
+def check_file(path: Path) -> tuple[str | None, list[str]]:
+    """Return the suite of one file, if it names one, and what is wrong with it, as messages that name the file."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        return [f"{path}: cannot be read as JSON: {error}"]
-    return [f"{path}: {message}" for message in problems(result)]
+        return None, [f"{path}: cannot be read as JSON: {error}"]
+    suite = result.get("suite") if isinstance(result, dict) else None
+    return suite if is_text(suite) else None, [f"{path}: {message}" for message in problems(result)]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Check the named files and folders (default: the committed results); return the exit status."""
+    """Check the named files and folders (default: the committed results, complete); return the exit status."""
     named = [Path(a) for a in arguments] or [RESULTS]
     files = [f for path in named for f in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
-    found = [message for path in files for message in check_file(path)]
+    checked = [check_file(path) for path in files]
+    found = [message for _, messages in checked for message in messages]
+    if not arguments:
+        missing = sorted(set(COMMITTED) - {suite for suite, _ in checked})
+        found += [f"{RESULTS}: no result of the suite {suite!r}" for suite in missing]
     if not files:
         found = [f"{', '.join(map(str, named))}: no results found"]
     for message in found:

@@ -40,6 +40,7 @@ from sloc.divergence import (
     tv_curve,
 )
 from sloc.results import Curve, Estimate, MixtureTree, TheoremWindow, Window
+from sloc.samplers import forward_reverse, localize
 from sloc.windows import anytime_windows, critical_window, find_window, mixture_tree, theorem2
 
 __version__ = "0.1.0"
@@ -71,8 +72,10 @@ __all__ = [
     "clone_agreement",
     "critical_window",
     "find_window",
+    "forward_reverse",
     "information_curve",
     "label_curve",
+    "localize",
     "measure",
     "mixture_tree",
     "populations",

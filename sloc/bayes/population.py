@@ -22,6 +22,7 @@ from sloc.bayes.sites import (
     letters,
     outcomes,
 )
+from sloc.bayes.stacking import stacked_mixture
 from sloc.contracts import (
     GaussianChannel,
     MemorylessChannel,
@@ -30,7 +31,6 @@ from sloc.contracts import (
     Revealed,
     RevealingChannel,
     float_dtype,
-    is_concrete,
     register_marginals,
     require,
 )
@@ -387,37 +387,6 @@ def _dtype(value: Any) -> Any:
     if jnp.issubdtype(kind, jnp.floating):
         return kind if isinstance(value, jax.Array) else float_dtype()
     return np.dtype(jnp.result_type(int)) if jnp.issubdtype(kind, jnp.signedinteger) else kind
-
-
-def stacked_mixture(log_w: Array, means: Array, cov: Array, names: tuple[str, ...]) -> GaussianMixture:
-    """Return draws of a mixture as one :class:`~sloc.populations.GaussianMixture` whose leaves have a first axis.
-
-    Covariances are stored in the least form that holds them: shared by all components, or one variance, where that
-    is so exactly in every draw (it opens closed forms).
-
-    Args:
-        log_w: ``[S, K]``.
-        means: ``[S, K, d]``.
-        cov: ``[S, K, d]`` variances or ``[S, K, d, d]`` covariances.
-        names: ``K`` names.
-
-    Returns:
-        The stacked mixture; not a valid population until one draw is taken.
-
-    """
-    weights = jax.nn.softmax(log_w, axis=1)
-    d = means.shape[-1]
-    if is_concrete(cov):
-        host = np.asarray(cov)
-        shared = bool((host == host[:, :1]).all())
-        if host.ndim == 3 and shared:
-            one = bool((host == host[..., :1]).all())
-            return GaussianMixture(weights, means, cov[:, 0, 0] if one else cov[:, 0], names)
-        if host.ndim == 4 and shared:
-            return GaussianMixture(weights, means, cov[:, 0], names)
-    if cov.ndim == 3:
-        cov = cov[..., None] * jnp.eye(d, dtype=cov.dtype)
-    return GaussianMixture(weights, means, cov, names)
 
 
 @register_marginals(GaussianChannel, NumPyroPopulation)

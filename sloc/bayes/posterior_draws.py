@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.bayes.gates import ChainDiagnostics
-from sloc.bayes.population import NumPyroPopulation, stacked_mixture
+from sloc.bayes.population import NumPyroPopulation
 from sloc.bayes.sites import Sites
+from sloc.bayes.stacking import stacked_mixture
 from sloc.contracts import require
 from sloc.populations import GaussianMixture
 
@@ -81,8 +82,7 @@ class MixturePosterior:
         total = self.draws
         count = total if draws is None else int(draws)
         require(1 <= count <= total, "draws", draws, f"1 to {total}, the draws of the posterior")
-        picks = np.linspace(0, total - 1, count).round().astype(int)
-        return {n: v.reshape(-1, *v.shape[2:])[picks] for n, v in self.samples.items()}
+        return {n: v.reshape(-1, *v.shape[2:])[evenly(total, count)] for n, v in self.samples.items()}
 
     def population(self, draws: int | None = 256) -> NumPyroPopulation:
         """The posterior predictive population: sub-population ``k`` averaged over draws of the parameters.
@@ -182,23 +182,30 @@ class MixturePosterior:
         )
 
 
+def evenly(total: int, count: int) -> np.ndarray:
+    """Positions of ``count`` draws out of ``total``: as many of each chain, where ``count`` allows."""
+    return (2 * np.arange(count) + 1) * total // (2 * count)
+
+
 def as_populations(posterior: Any, draws: int | None) -> Any:
     """Draws of a posterior as a stacked population, from a fit or a population whose leaves have a first axis.
 
+    Args:
+        posterior: either.
+        draws: how many, evenly spaced; None, or more than there are, takes all.
+
     Raises:
-        InvalidInput: neither, or more draws than there are.
+        InvalidInput: neither.
 
     """
     if isinstance(posterior, MixturePosterior):
-        return posterior.populations(draws)
+        return posterior.populations(posterior.draws if draws is None else min(draws, posterior.draws))
     expected = "a fit, or a stacked GaussianMixture with weights [draws, K]"
     require(isinstance(posterior, GaussianMixture), "posterior", type(posterior).__name__, expected)
     weights = np.asarray(posterior.weights)
     require(weights.ndim == 2, "posterior", weights.shape, expected)
     total = len(weights)
-    count = total if draws is None else int(draws)
-    require(1 <= count <= total, "draws", draws, f"1 to {total}, the draws of the posterior")
-    picks = np.linspace(0, total - 1, count).round().astype(int)
+    picks = evenly(total, total if draws is None else min(draws, total))
     take = {
         n: jnp.asarray(np.asarray(getattr(posterior, n))[picks], jnp.result_type(float))
         for n in ("weights", "means", "covariances")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -141,15 +142,7 @@ class WindowPosterior:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw both posteriors as histograms over time; returns the matplotlib axes."""
-        import matplotlib.pyplot as plt
-
-        ax = plt.gca() if ax is None else ax
-        for label, edge in (("T_after", self.after), ("T_before", self.before)):
-            if edge.exists.any():
-                ax.hist(edge.draws[edge.exists], bins=40, histtype="stepfilled", alpha=0.5, label=label)
-        ax.set(xlabel="t", ylabel="posterior draws", title=self.name)
-        ax.legend()
-        return ax
+        return _histograms({"T_after": self.after, "T_before": self.before}, self.name, ax)
 
     def __repr__(self) -> str:
         """Return both edges."""
@@ -158,36 +151,88 @@ class WindowPosterior:
 
 @dataclass(frozen=True, repr=False)
 class MergePosterior:
-    """Posterior of the heights at which sub-populations merge, by pairs and along the single-linkage tree.
+    """Posterior of a mixture tree: when pairs and clusters of sub-populations merge, and which clusters there are.
 
     Attributes:
         pairs: ``inf {t : TV(p_t^i, p_t^j) <= epsilon}`` for each pair ``(i, j)``, ``i < j``.
-        heights: of the ``K - 1`` merges, lowest first: ``i`` and ``j`` are in one cluster at ``t`` when a chain of
-            pairs, each merged by ``t``, joins them.
-        linkage: ``[S, K, K]``, the height at which ``i`` and ``j`` come together in the tree of each draw.
+        heights: of the ``K - 1`` merges of the tree (complete linkage), lowest first.
+        linkage: ``[S, K - 1, 4]``, the tree of each draw in SciPy's convention (the halves' mean times where curves
+            are sampled).
+        names: of the sub-populations.
         epsilon: the threshold.
         method: how the curves were got.
+        n: trajectories for each posterior draw, both halves together (0 where exact).
 
     """
 
     pairs: Mapping[tuple[str, str], EdgePosterior]
     heights: tuple[EdgePosterior, ...]
     linkage: np.ndarray
+    names: tuple[str, ...]
     epsilon: float
     method: str
+    n: int
+
+    @property
+    def clusters(self) -> dict[tuple[str, ...], float]:
+        """Posterior probability that the tree has a node with these members, likeliest first (root left out)."""
+        counts: Counter[tuple[int, ...]] = Counter()
+        k = len(self.names)
+        for merges in self.linkage[:, : k - 2, :2].astype(int):
+            sets: list[tuple[int, ...]] = [(i,) for i in range(k)]
+            for a, b in merges:
+                sets.append(tuple(sorted(sets[a] + sets[b])))
+            counts.update(sets[k:])
+        return {tuple(self.names[i] for i in s): c / len(self.linkage) for s, c in counts.most_common()}
+
+    @property
+    def _edges(self) -> dict[str, EdgePosterior]:
+        return {e.name: e for e in (*self.pairs.values(), *self.heights)}
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row for each pair and for each merge."""
         return _table([*self.pairs.values(), *self.heights])
 
+    def to_xarray(self) -> xr.Dataset:
+        """Return draws and codes by edge and draw, and the linkage arrays."""
+        import xarray as xr
+
+        names, edges = list(self._edges), list(self._edges.values())
+        data = {
+            "height": (("edge", "draw"), np.stack([e.draws for e in edges])),
+            "code": (("edge", "draw"), np.stack([e.codes for e in edges])),
+            "linkage": (("draw", "merge", "field"), self.linkage),
+        }
+        attrs = {"epsilon": self.epsilon, "method": self.method, "statuses": list(STATUSES)}
+        fields = ["left", "right", "height", "size"]
+        return xr.Dataset(data, coords={"edge": names, "field": fields}, attrs=attrs)
+
     def to_arviz(self) -> Any:
         """Return an ``arviz.InferenceData`` with pair and merge heights in its posterior group."""
-        edges = {f"{i} with {j}": e for (i, j), e in self.pairs.items()}
-        return _inference_data({**edges, **{f"merge {m + 1}": e for m, e in enumerate(self.heights)}})
+        return _inference_data(self._edges)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the posteriors of the merges as histograms over time; returns the matplotlib axes."""
+        title = f"merges at epsilon = {self.epsilon:g}"
+        return _histograms({e.name: e for e in self.heights}, title, ax)
 
     def __repr__(self) -> str:
-        """Return the merges."""
-        return "\n  ".join([f"MergePosterior(epsilon={self.epsilon:g}, {self.method}", *map(repr, self.heights)]) + ")"
+        """Return the merges and the likeliest clusters."""
+        lines = [f"MergePosterior(epsilon={self.epsilon:g}, {self.method}", *map(repr, self.heights)]
+        likely = [f"{{{', '.join(s)}}} {p:.1%}" for s, p in list(self.clusters.items())[:6]]
+        return "\n  ".join(lines + (["clusters: " + "; ".join(likely)] if likely else [])) + ")"
+
+
+def _histograms(edges: Mapping[str, EdgePosterior], title: str, ax: Any) -> Any:
+    import matplotlib.pyplot as plt
+
+    ax = plt.gca() if ax is None else ax
+    for label, edge in edges.items():
+        if edge.exists.any():
+            ax.hist(edge.draws[edge.exists], bins=40, histtype="stepfilled", alpha=0.5, label=label)
+    ax.set(xlabel="t", ylabel="posterior draws", title=title)
+    ax.legend()
+    return ax
 
 
 def _table(edges: list[EdgePosterior]) -> pd.DataFrame:

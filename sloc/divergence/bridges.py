@@ -41,11 +41,19 @@ from sloc.contracts import (
     is_concrete,
     set_name,
 )
+from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.bridge_setup import BridgeDraw, BridgeProblem, bridge_problem
-from sloc.divergence.checks import as_times, checked_count, checked_key, checked_level, checked_pair
+from sloc.divergence.checks import (
+    as_times,
+    checked_count,
+    checked_interval,
+    checked_key,
+    checked_level,
+    checked_pair,
+)
 from sloc.divergence.integrands import log_sum_exp
-from sloc.divergence.intervals import maurer_pontil, tighten
-from sloc.engine import BLOCK_DRAWS, Devices, Moments, Progress, stream
+from sloc.divergence.intervals import tighten
+from sloc.engine import BLOCK_DRAWS, Devices, Moments, Progress
 from sloc.populations.discrete import draw_letters
 from sloc.results import Curve
 
@@ -169,23 +177,26 @@ def bridge_moments(
     problem: BridgeProblem,
     *,
     n: int,
+    interval: str = "maurer-pontil",
     devices: Devices = None,
     tile: int | None = None,
     progress: Progress | None = None,
-) -> tuple[Moments, int, Array | None]:
+) -> tuple[Moments, Any, int, Array | None]:
     """Stream ``v`` over ``n`` bridge draws: the low-level form of :func:`bridge_overlap`.
 
     Args:
         key: typed PRNG key.
         problem: from :func:`~sloc.divergence.bridge_setup.bridge_problem`.
         n: draws, rounded up to whole blocks of 1,024.
+        interval: what the draws are kept for, see :func:`~sloc.divergence.bands.streamed`.
         devices: local devices, how many, or None for all.
         tile: blocks evaluated side by side (speed only).
         progress: called with ``(done, total)`` blocks.
 
     Returns:
-        ``(moments, draws, refused)``: moments of ``v`` per time, ``[T]`` (``alpha = exp(log_z) * mean``), the draws
-        made, and None, or where traced the share of refused draws per time, ``[T]``.
+        ``(moments, counts, draws, refused)``: moments of ``v`` per time, ``[T]`` (``alpha = exp(log_z) * mean``),
+        counts of dithered ``v`` for ``betting`` (else None), the draws made, and None, or where traced the share of
+        refused draws per time, ``[T]``.
 
     Raises:
         BridgeViolation: a draw had ``v > 1 + 1e-4``; the message names the pair and the time (not under tracing).
@@ -193,13 +204,16 @@ def bridge_moments(
     """
     blocks = -(-n // BLOCK_DRAWS)
     kernel = BridgeKernel()
-    moments, refused = stream(kernel, problem, key, blocks, devices=devices, tile=tile or 1, progress=progress)
+    (moments, refused), counts = streamed(
+        kernel, problem, key, blocks, interval, devices=devices, tile=tile or 1, progress=progress
+    )
+    counts = None if counts is None else counts[0]
     share = refused.on_device()[1] if not is_concrete(refused) else refused.on_host()[1]
     if not is_concrete(share):
-        return moments, blocks * BLOCK_DRAWS, share
+        return moments, counts, blocks * BLOCK_DRAWS, share
     if np.any(share > 0):
         raise_violation(problem, key, blocks)
-    return moments, blocks * BLOCK_DRAWS, None
+    return moments, counts, blocks * BLOCK_DRAWS, None
 
 
 def raise_violation(problem: BridgeProblem, key: Array, blocks: int) -> None:
@@ -234,6 +248,7 @@ def bridge_overlap(
     *,
     n: int,
     delta: float = 0.05,
+    interval: str = "maurer-pontil",
     devices: Devices = None,
     tile: int | None = None,
     progress: Progress | None = None,
@@ -241,7 +256,7 @@ def bridge_overlap(
     """Overlap ``alpha_t = 1 - TV(p_t^a, p_t^b)`` over times by pairwise bridges.
 
     ``alpha = Z E v`` with ``v`` in [0, 1] (see the module): unbiased, of relative variance of order 1 at any
-    ``alpha``.  Nested sets are reduced first, ``alpha = 1 - rho + rho alpha'``.  The band (Maurer-Pontil on ``v``,
+    ``alpha``.  Nested sets are reduced first, ``alpha = 1 - rho + rho alpha'``.  The band (for ``E v``,
     Bonferroni over times, tightened since ``alpha`` never decreases in ``t``) holds at all times at once with
     probability ``>= 1 - delta``.  Traceable in the parameters, times and key; then a draw with ``v > 1`` turns the
     value at its time into NaN instead of being refused.
@@ -257,6 +272,7 @@ def bridge_overlap(
         b: likewise.
         n: draws, rounded up to whole blocks of 1,024.
         delta: error level of the band.
+        interval: ``maurer-pontil`` or ``betting``, see :func:`sloc.measure`.
         devices: local devices, how many, or None for all.
         tile: blocks evaluated side by side (speed only).
         progress: called with ``(done, total)`` blocks.
@@ -265,8 +281,8 @@ def bridge_overlap(
         The curve of ``alpha``, float64 on the host: numbers such as 1e-12 are meant.
 
     Raises:
-        InvalidInput: sets that are empty or unknown, ``n`` or ``delta`` out of range, ``log_affinities`` that are
-            not affinities.
+        InvalidInput: sets that are empty or unknown, ``n`` or ``delta`` out of range, an unknown ``interval``,
+            ``log_affinities`` that are not affinities.
         ContractError: no bridge is known for the pair.
         BridgeViolation: a draw of a user's bridge with ``v > 1``.
 
@@ -276,24 +292,25 @@ def bridge_overlap(
     key = checked_key(key)
     process, population = checked_pair(process, population)
     shown, device_times = as_times(process, population, times)
-    n, delta = checked_count(n), checked_level(delta, "delta")
+    n, delta, interval = checked_count(n), checked_level(delta, "delta"), checked_interval(interval)
     left, right = component_mask(population, a, "a"), component_mask(population, b, "b")
     name = f"1 - TV({set_name(population, left)}, {set_name(population, right)})"
     problem, log_z, share = bridge_problem(process, population, shown, device_times, left, right)
     if problem is None:  # the same set twice
         one = np.ones(len(shown))
         return Curve(shown, one, 0 * one, one, one, 0, "exact", name)
-    moments, draws, refused = bridge_moments(key, problem, n=n, devices=devices, tile=tile, progress=progress)
+    moments, counts, draws, refused = bridge_moments(
+        key, problem, n=n, interval=interval, devices=devices, tile=tile, progress=progress
+    )
     concrete = is_concrete(moments, log_z, share)
-    count, mean, variance = moments.on_host() if concrete else moments.on_device()
+    count, mean, variance, low, high = mean_interval(moments, counts, delta / moments.mean.shape[0])
     xp = np if concrete else jnp
     # In float64 on the host Z may be as small as 1e-300; the mean of v is of order one.
     z = xp.exp(log_z)
-    half = maurer_pontil(mean, variance, count, delta / mean.shape[0], 1.0)
-    ends = xp.clip(mean - half, 0.0, 1.0) * z, xp.clip(mean + half, 0.0, 1.0) * z
-    lower, upper = tighten(ends[0], xp.minimum(ends[1], 1.0), decreasing=False)
+    lower, upper = tighten(low * z, xp.minimum(high * z, 1.0), decreasing=False)
     value, stderr = z * mean, z * xp.sqrt(variance / xp.asarray(count, mean.dtype))
     if refused is not None:
         value = jnp.where(refused > 0, jnp.nan, value)
     value, lower, upper = ((1 - share) + share * x for x in (value, lower, upper))
-    return Curve(shown, value, share * stderr, lower, upper, draws, "bridge, exact marginals", name)
+    method = "bridge, exact marginals" + interval_words(interval)
+    return Curve(shown, value, share * stderr, lower, upper, draws, method, name)

@@ -146,15 +146,40 @@ def checked_level(value: Any, argument: str) -> float:
 
 
 def checked_method(method: Any) -> str:
-    """Return one of ``auto``, ``closed-form``, ``monte-carlo``.
+    """Return one of ``auto``, ``closed-form``, ``monte-carlo``; ``balanced`` is another name of the last.
 
     Raises:
         InvalidInput: anything else.
 
     """
-    choices = ("auto", "closed-form", "monte-carlo")
-    require(method in choices, "method", method, f"one of {', '.join(choices)}")
-    return method
+    return _chosen(method, ("auto", "closed-form", "monte-carlo"), "method")
+
+
+def checked_tv_method(method: Any) -> str:
+    """Return one of the ways to a total variation: those of :func:`checked_method`, ``bridge``, ``mask-conditioned``.
+
+    Raises:
+        InvalidInput: anything else.
+
+    """
+    return _chosen(method, ("auto", "closed-form", "monte-carlo", "bridge", "mask-conditioned"), "method")
+
+
+def checked_interval(interval: Any) -> str:
+    """Return ``maurer-pontil`` or ``betting``.
+
+    Raises:
+        InvalidInput: anything else.
+
+    """
+    return _chosen(interval, ("maurer-pontil", "betting"), "interval")
+
+
+def _chosen(value: Any, choices: tuple[str, ...], argument: str) -> str:
+    if argument == "method" and isinstance(value, str) and value == "balanced":
+        return "monte-carlo"
+    require(isinstance(value, str) and value in choices, argument, value, f"one of {', '.join(choices)}")
+    return value
 
 
 def checked_tolerance(value: Any) -> float | None:

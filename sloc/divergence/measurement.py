@@ -12,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import ObservationProcess, Population, is_concrete, require
+from sloc.contracts import ObservationProcess, Population, float_dtype, is_concrete, require
+from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.checks import (
     as_times,
     checked_count,
+    checked_interval,
     checked_key,
     checked_level,
     checked_method,
@@ -23,10 +25,10 @@ from sloc.divergence.checks import (
 )
 from sloc.divergence.closed_forms import closed_tv, host_weights
 from sloc.divergence.integrands import Draws, Integrand, log_sum_exp
-from sloc.divergence.intervals import maurer_pontil, tighten
+from sloc.divergence.intervals import tighten
 from sloc.divergence.paths import batched_paths, reduced
 from sloc.divergence.statistics import Statistic, Term
-from sloc.engine import BLOCK_DRAWS, Devices, Moments, Progress, stream
+from sloc.engine import BLOCK_DRAWS, Devices, Moments, Progress
 from sloc.results import Curve
 
 Array = jax.Array
@@ -42,6 +44,7 @@ class MeasureOptions(TypedDict, total=False):
 
     delta: float
     method: str
+    interval: str
     devices: Devices
     tile: int | None
     progress: Progress | None
@@ -96,6 +99,7 @@ def measure(
     n: int,
     delta: float = 0.05,
     method: str = "auto",
+    interval: str = "maurer-pontil",
     devices: Devices = None,
     tile: int | None = None,
     progress: Progress | None = None,
@@ -104,9 +108,12 @@ def measure(
 
     Draws ``n`` trajectories, stratified by source component, with common random numbers in ``t``; every statistic
     is a mean of a function of their path log-marginals ``log p_t^theta(Y_t)``.  Curves are unbiased; each band
-    (Maurer-Pontil, Bonferroni over the curve's own cells, tightened where the curve is monotone) holds for all
-    times of that curve at once with probability ``>= 1 - delta``.  Traceable in the parameters of process and
-    population, in ``times`` and in ``key``.
+    (Bonferroni over the curve's own cells, tightened where the curve is monotone) holds for all times of that curve
+    at once with probability ``>= 1 - delta``; for several curves at once divide ``delta`` by their number.  Traceable
+    in the parameters of process and population, in ``times`` and in ``key``.
+
+    All statistics share one pass of balanced draws, whatever their values: for one small overlap ask
+    :func:`sloc.tv_curve`, which may choose another estimator.
 
     Args:
         key: typed PRNG key; the same key gives the same curves on any number of devices (to 1e-6).
@@ -117,8 +124,12 @@ def measure(
             :class:`Clones`, :class:`Certificate`, :class:`Misassignment`, :class:`Hellinger`, :class:`KL`.
         n: trajectories in all, rounded up to whole blocks of 1,024 (reported in the curves).
         delta: error level of each curve's band.
-        method: ``auto`` uses closed forms of TV where the types have one, ``monte-carlo`` never, ``closed-form``
-            only (refused where there is none).
+        method: ``auto`` uses closed forms of TV where the types have one, ``monte-carlo`` (or ``balanced``) never,
+            ``closed-form`` only (refused where there is none).
+        interval: ``maurer-pontil`` (empirical Bernstein, from mean and variance), or ``betting``, from integer
+            counts of dithered values: narrower where values lie near their bounds, and counts of devices and of
+            continued runs add up (:mod:`sloc.divergence.histogram_betting`).  Values and standard errors are the
+            same with either.
         devices: local devices, how many, or None for all.
         tile: blocks evaluated side by side (speed only); None chooses.
         progress: called with ``(done, total)`` blocks.
@@ -130,13 +141,15 @@ def measure(
         InvalidInput: see the arguments; sets that are empty or unknown.
         ContractError: classes that break the contract, a pair that cannot be evaluated.
 
-    Source: Li, Karan & Chen 2025, Sect. 3; identities by Bayes' rule.
+    Source: Li, Karan & Chen 2025, Sect. 3; identities by Bayes' rule; intervals by Maurer & Pontil 2009, Theorem 4,
+    and by mixtures of the capital processes of Waudby-Smith & Ramdas 2024.
 
     """
     key, given = checked_key(key), (process, population)
     process, population = checked_pair(process, population)
     shown_times, device_times = as_times(process, population, times)
     n, delta, method = checked_count(n), checked_level(delta, "delta"), checked_method(method)
+    interval = checked_interval(interval)
     if isinstance(statistics, Statistic):
         statistics = [statistics]
     named: dict[Any, Statistic] = dict(statistics) if isinstance(statistics, Mapping) else {s: s for s in statistics}
@@ -150,7 +163,7 @@ def measure(
     if method != "monte-carlo" and is_concrete(process, population, times):
         for name, term in terms.items():
             # On the parameters as given: their cast to float32 would show in a closed form's digits.
-            exact = _closed_curve(*given, shown_times, term)
+            exact = closed_curve(*given, shown_times, term)
             if exact is not None:
                 curves[name] = exact
     sampled = {name: term for name, term in terms.items() if name not in curves}
@@ -162,9 +175,9 @@ def measure(
             "statistics with a closed form; there is none for " + "; ".join(t.quantity for t in sampled.values()),
         )
     if sampled:
-        curves |= _sample(
-            key, process, population, shown_times, device_times, sampled, weights, n, delta, devices, tile, progress
-        )
+        whole = assemble(process, population, device_times, sampled)
+        options = (interval, devices, tile or _default_tile(population, device_times.shape[0]), progress)
+        curves |= _sample(key, whole, sampled, shown_times, weights, n, delta, *options)
     return {name: curves[name] for name in named}
 
 
@@ -173,7 +186,8 @@ def _weights(population: Population) -> Any:
     return host_weights(population) if is_concrete(log_w) else jax.nn.softmax(log_w)
 
 
-def _closed_curve(process: ObservationProcess, population: Population, times: np.ndarray, term: Term) -> Curve | None:
+def closed_curve(process: ObservationProcess, population: Population, times: np.ndarray, term: Term) -> Curve | None:
+    """Return the exact curve of a total variation that has a closed form at all times, else None."""
     if term.pair is None:
         return None
     values = [closed_tv(process, population, *term.pair, t) for t in times]
@@ -232,31 +246,44 @@ def assemble(process: ObservationProcess, population: Population, times: Array, 
 
 def _sample(
     key: Array,
-    process: ObservationProcess,
-    population: Population,
-    shown_times: Any,
-    times: Array,
+    whole: Assembly,
     terms: dict[Any, Term],
+    times: Any,
     weights: Any,
     n: int,
     delta: float,
+    interval: str,
     devices: Any,
-    tile: int | None,
+    tile: int,
     progress: Progress | None,
 ) -> dict[Any, Curve]:
-    whole = assemble(process, population, times, terms)
     blocks = whole.blocks(n)
     limit = 2**31 // whole.kernel.rounds * whole.block_draws
     require(blocks * whole.kernel.rounds < 2**31, "n", n, f"fewer than {limit:,} draws: rounds are counted in int32")
-    tile = tile or _default_tile(population, times.shape[0])
-    results = stream(whole.kernel, whole.args, key, blocks, devices=devices, tile=tile, progress=progress)
-    curves = {}
-    for names, moments in zip(whole.groups, results, strict=True):
+    spans = _spans(whole, terms, weights) if interval == "betting" else None
+    moments, counts = streamed(
+        whole.kernel, whole.args, key, blocks, interval, spans=spans, devices=devices, tile=tile, progress=progress
+    )
+    curves, draws = {}, blocks * whole.block_draws
+    for g, names in enumerate(whole.groups):
         for i, name in enumerate(names):
-            part = jax.tree.map(lambda leaf, i=i: leaf if leaf.ndim == 0 else leaf[i], moments)
-            draws = blocks * whole.block_draws
-            curves[name] = _summarise(part, terms[name], shown_times, weights, draws, delta)
+            part = jax.tree.map(lambda leaf, i=i: leaf if leaf.ndim == 0 else leaf[i], moments[g])
+            own = None if counts is None else counts[g][i]
+            curves[name] = _summarise(part, own, terms[name], times, weights, draws, delta)
     return curves
+
+
+def _spans(whole: Assembly, terms: dict[Any, Term], weights: Any) -> list[tuple[Array, Array]]:
+    """Between what ends the values of each term lie, for each kind ``([P, 1, ...], [P, 1, ...])``."""
+    spans = []
+    for kind, names in zip(whole.kernel.kinds, whole.groups, strict=True):
+        ends = [terms[name].affine(weights)[2:] for name in names]
+        # Where there is no upper end the counts are not used.
+        ends = [(low, low + 1.0 if isinstance(high, float) and math.isinf(high) else high) for low, high in ends]
+        shape = (len(names), 1, 1) if kind.columns else (len(names), 1)
+        low, high = (jnp.stack([jnp.asarray(e[side], float_dtype()) for e in ends]) for side in (0, 1))
+        spans.append((low.reshape(shape), high.reshape(shape)))
+    return spans
 
 
 def _default_tile(population: Population, times: int) -> int:
@@ -266,18 +293,16 @@ def _default_tile(population: Population, times: int) -> int:
     return int(max(1, min(budget // per_block, _LARGEST_TILE)))
 
 
-def _summarise(moments: Moments, term: Term, times: Any, weights: Any, draws: int, delta: float) -> Curve:
-    concrete = is_concrete(moments, weights)
-    count, mean, variance = moments.on_host() if concrete else moments.on_device()
+def _summarise(moments: Moments, counts: Any, term: Term, times: Any, weights: Any, draws: int, delta: float) -> Curve:
     offset, slope, low, high = term.affine(weights)
-    level = delta / math.prod(mean.shape)
-    half = maurer_pontil(mean, variance, count, level, high - low)
-    xp = np if concrete else jnp
-    ends = offset + slope * xp.clip(mean - half, low, high), offset + slope * xp.clip(mean + half, low, high)
+    level = delta / math.prod(moments.mean.shape)
+    count, mean, variance, *bounds = mean_interval(moments, counts, level, low, high)
+    xp = np if is_concrete(mean, weights) else jnp
+    ends = [offset + slope * bound for bound in bounds]
     lower, upper = xp.minimum(*ends), xp.maximum(*ends)
     if term.monotone is not None:
         lower, upper = tighten(lower, upper, term.monotone == "decreasing")
     value = offset + slope * mean
     stderr = abs(slope) * xp.sqrt(variance / xp.asarray(count, mean.dtype))
-    method = "monte carlo, exact marginals"
+    method = "monte carlo, exact marginals" + ("" if counts is None else interval_words("betting"))
     return Curve(times, value, stderr, lower, upper, draws, method, term.quantity, term.unit, term.labels)

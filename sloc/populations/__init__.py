@@ -3,9 +3,30 @@
 # For their registrations alone.
 from sloc.populations import bridge_discrete as _bridge_discrete  # noqa: F401
 from sloc.populations import bridge_gaussian as _bridge_gaussian  # noqa: F401
+from sloc.populations import gaussian_linear as _gaussian_linear  # noqa: F401
 from sloc.populations.categorical import ProductCategorical
+from sloc.populations.discourse import KalmanDiscourse
 from sloc.populations.empirical import Empirical
 from sloc.populations.gaussian import GaussianMixture
+from sloc.populations.hierarchy import RandomHierarchy
+from sloc.populations.hmm import HiddenMarkov
+from sloc.populations.incontext import InContext
 from sloc.populations.markov import MarkovChains
+from sloc.populations.regression import SparseRegression
+from sloc.populations.tokens import CriticalTokens
+from sloc.populations.walk import RandomWalkSolver, least_barrier
 
-__all__ = ["Empirical", "GaussianMixture", "MarkovChains", "ProductCategorical"]
+__all__ = [
+    "CriticalTokens",
+    "Empirical",
+    "GaussianMixture",
+    "HiddenMarkov",
+    "InContext",
+    "KalmanDiscourse",
+    "MarkovChains",
+    "ProductCategorical",
+    "RandomHierarchy",
+    "RandomWalkSolver",
+    "SparseRegression",
+    "least_barrier",
+]

@@ -157,7 +157,11 @@ class ProductCategorical(Population):
         return draw_letters(uniforms, self.table()[component])
 
     def posterior_sample(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> Array:
-        """Draw ``X | Y_t = y`` under the mixture, exactly: first ``theta | y``, then each coordinate.
+        """Draw ``X | Y_t = y`` under the mixture (exact), int32 ``[L]``; see :meth:`posterior_joint`."""
+        return self.posterior_joint(key, process, y, t)[1]
+
+    def posterior_joint(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> tuple[Array, Array]:
+        """Draw ``(theta, X) | Y_t = y`` under the mixture, exactly: first ``theta | y``, then each coordinate.
 
         Args:
             key: typed PRNG key.
@@ -166,7 +170,7 @@ class ProductCategorical(Population):
             t: its time.
 
         Returns:
-            int32 ``[L]``.
+            ``(int32 scalar, int32 [L])``.
 
         Raises:
             ContractError: the process is of neither family.
@@ -174,19 +178,19 @@ class ProductCategorical(Population):
         """
         key_theta, key_x = jax.random.split(key)
         probs = self.table()
+        if not isinstance(process, (RevealingChannel, MemorylessChannel)):
+            raise ContractError(
+                f"process = {shown(process)}: ProductCategorical.posterior_sample expects a RevealingChannel or a "
+                "MemorylessChannel"
+            )
+        theta = jax.random.categorical(key_theta, self.log_weights + self.log_marginals(process, y, t))
+        theta = theta.astype(jnp.int32)
         if isinstance(process, RevealingChannel):
-            theta = jax.random.categorical(key_theta, self.log_weights + self.log_marginals(process, y, t))
-            return jnp.where(y.known, y.values, self.sample(key_x, theta))
-        if isinstance(process, MemorylessChannel):
-            theta = jax.random.categorical(key_theta, self.log_weights + self.log_marginals(process, y, t))
-            matrix = transition_matrix(process, t, self.num_letters, probs.dtype)
-            uniforms = jax.random.uniform(key_x, (self.num_coordinates,), probs.dtype)
-            likelihood = matrix.T[y]
-            return draw_letters(uniforms, jnp.broadcast_to(probs[theta], likelihood.shape) * likelihood)
-        raise ContractError(
-            f"process = {shown(process)}: ProductCategorical.posterior_sample expects a RevealingChannel or a "
-            "MemorylessChannel"
-        )
+            return theta, jnp.where(y.known, y.values, self.sample(key_x, theta))
+        matrix = transition_matrix(process, t, self.num_letters, probs.dtype)
+        uniforms = jax.random.uniform(key_x, (self.num_coordinates,), probs.dtype)
+        likelihood = matrix.T[y]
+        return theta, draw_letters(uniforms, jnp.broadcast_to(probs[theta], likelihood.shape) * likelihood)
 
     def bridge_pair(self, process: ObservationProcess, key: Array, i: Array, j: Array, t: Array) -> Any:
         """Draw ``Y`` proportional to ``sqrt(p_t^i p_t^j)``: a product of geometric means.

@@ -21,6 +21,7 @@ from sloc.contracts import (
     shown,
 )
 from sloc.populations.bridge_laws import resolve_bridge
+from sloc.populations.discrete import draw_letters
 from sloc.populations.weights import check_weights
 
 Array = jax.Array
@@ -168,15 +169,14 @@ class Empirical(Population):
 
     def posterior_sample(self, key: Array, process: ObservationProcess, y: Any, t: Array) -> Any:
         """Draw an atom from its posterior ``P(i | Y_t = y)`` under the weighted mixture (exact)."""
-        log_n = np.log(np.asarray(self._counts, np.float64))
-        per_atom = jnp.repeat(
-            self.log_weights - jnp.asarray(log_n, self.log_weights.dtype),
-            jnp.asarray(self._counts),
-            total_repeat_length=self.num_atoms,
-        )
-        likelihood = atom_log_likelihoods(process, self, y, t)
-        index = jax.random.categorical(key, per_atom + likelihood)
-        return jax.tree.map(lambda leaf: leaf[index], self._data)
+        return self.posterior_joint(key, process, y, t)[1]
+
+    def posterior_joint(self, key: Array, process: ObservationProcess, y: Any, t: Array) -> tuple[Array, Any]:
+        """Draw ``(theta, X) | Y_t = y``: an atom from its posterior and the class it stands in (exact)."""
+        share = self.log_weights - jnp.asarray(np.log(np.asarray(self._counts, np.float64)), self.log_weights.dtype)
+        classes = jnp.asarray(np.repeat(np.arange(len(self._counts)), self._counts), jnp.int32)
+        index = _draw_index(key, share[classes] + atom_log_likelihoods(process, self, y, t))
+        return classes[index], jax.tree.map(lambda leaf: leaf[index], self._data)
 
     def bridge_pair(self, process: ObservationProcess, key: Array, i: Array, j: Array, t: Array) -> Any:
         """Draw ``Y`` proportional to ``sqrt(p_t^i p_t^j)``: single atoms under a Gaussian or revealing channel.
@@ -260,6 +260,19 @@ def _segment_lse(x: Array, counts: Sequence[int]) -> Array:
     total = jax.ops.segment_sum(jnp.exp(x - safe[ids]), ids, k, indices_are_sorted=True)
     log_n = jnp.asarray(np.log(np.asarray(counts, np.float64)), x.dtype).reshape((k,) + (1,) * (x.ndim - 1))
     return jnp.log(total) + safe - log_n
+
+
+def _draw_index(key: Array, logs: Array) -> Array:
+    """Draw ``i`` with probability proportional to ``exp(logs_i)``: first a row of about ``sqrt(N)``, then within it.
+
+    Two numbers instead of one for each atom, and a resolution of ``2^-23`` of a row's mass rather than of the whole.
+    """
+    width = int(np.ceil(np.sqrt(logs.shape[0])))
+    rows = -(-logs.shape[0] // width)
+    masses = jnp.pad(jnp.exp(logs - jnp.max(logs)), (0, rows * width - logs.shape[0])).reshape(rows, width)
+    uniforms = jax.random.uniform(key, (2,), logs.dtype)
+    row = draw_letters(uniforms[0], jnp.sum(masses, axis=1))
+    return row * width + draw_letters(uniforms[1], masses[row])
 
 
 def atom_log_likelihoods(process: ObservationProcess, population: Empirical, y: Any, t: Array) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,21 +13,29 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import (
+    ContractError,
     GaussianChannel,
+    LinearGaussianChannel,
     ObservationProcess,
     Population,
+    find_marginals,
     float_dtype,
     namespace,
+    overrides,
     register_marginals,
     require,
+    shown,
 )
 from sloc.populations.bridge_laws import resolve_bridge
+from sloc.populations.discrete import draw_letters
 from sloc.populations.weights import check_weights
 
 Array = jax.Array
 _HIGHEST = jax.lax.Precision.HIGHEST
 _SMALL = 1 << 20
 """Numbers that may be held at once where a loop is the alternative."""
+_SPELLED_OUT, _FUSED = 16, 512
+"""Up to so many components a draw of one is written without reductions, up to so many products without a matmul."""
 
 
 @jax.tree_util.register_dataclass
@@ -101,22 +111,78 @@ class GaussianMixture(Population):
         return jnp.matmul(factor if cov.ndim == 2 else factor[component], z, precision=_HIGHEST)
 
     def posterior_sample(self, key: Array, process: Any, y: Array, t: Array) -> Array:
-        """Draw ``X | Y_t = y`` under a Gaussian channel (exact).
+        """Draw ``X | Y_t = y`` under a Gaussian or linear Gaussian channel (exact); see :meth:`posterior_joint`."""
+        return self.posterior_joint(key, process, y, t)[1]
 
-        Draws ``k ~ pi(y)``, then corrects a fresh pair ``(x, y')`` of component ``k`` by
-        ``a Sigma_k (a^2 Sigma_k + sigma^2 I)^{-1} (y - y')``.
+    def posterior_joint(self, key: Array, process: Any, y: Array, t: Array) -> tuple[Array, Array]:
+        """Draw ``(k, X) | Y_t = y`` under a Gaussian or linear Gaussian channel (exact, conjugate).
+
+        ``k ~ pi(y)``; where covariances are diagonal ``X ~ N((sigma^2 mu_k + a Sigma y) / v, Sigma sigma^2 / v)`` with
+        ``v = a^2 Sigma + sigma^2``, else a fresh pair ``(x, y')`` of component ``k`` is corrected by ``Sigma_k A^T
+        (A Sigma_k A^T + S)^{-1} (y - y')`` (Matheron's rule).  Returns ``(int32 scalar, [d])``.
+
+        Raises:
+            ContractError: a process of another family.
+
         """
         key_k, key_x, key_y = jax.random.split(key, 3)
-        joint = self.log_weights + self.log_marginals(process, y, t)
-        k = jax.random.categorical(key_k, joint)
+        if isinstance(process, LinearGaussianChannel):
+            logs, gains = self._linear_posterior(*process.matrices(t), y)
+        elif isinstance(process, GaussianChannel):
+            a, sigma = process.coefficients(t)
+            logs, gains = self.channel_posterior(process, y, t), None
+        else:
+            raise ContractError(
+                f"process = {shown(process)}: GaussianMixture.posterior_sample expects a GaussianChannel or a "
+                "LinearGaussianChannel"
+            )
+        k = draw_index(jax.random.uniform(key_k, (), logs.dtype), logs)
+        cov = self.covariances
+        if gains is None and cov.ndim < 2:
+            # A product with an indicator is vectorised where a gather is not.
+            own = (jnp.arange(logs.shape[0], dtype=k.dtype) == k).astype(self.means.dtype)
+            mean = jnp.matmul(own, self.means, precision=_HIGHEST)
+            v = a**2 * cov + sigma**2
+            noise = jax.random.normal(key_x, mean.shape, mean.dtype)
+            return k, (sigma**2 / v) * mean + (a * cov / v) * y + (jnp.sqrt(cov / v) * sigma) * noise
+        if gains is None:
+            total = a**2 * cov + sigma**2 * jnp.broadcast_to(jnp.eye(cov.shape[-1], dtype=cov.dtype), cov.shape)
+            # Once for all draws at a time, not draw by draw: (Sigma total^{-1})^T = total^{-1} Sigma.
+            gains = a * jnp.swapaxes(jnp.linalg.solve(total, cov), -1, -2)
         x = self.sample(key_x, k)
         gap = y - process.sample(key_y, x, t)
+        return k, x + jnp.matmul(gains if gains.ndim == 2 else gains[k], gap, precision=_HIGHEST)
+
+    def channel_posterior(self, process: GaussianChannel, y: Array, t: Array, fused: bool = True) -> Array:
+        """``log w_k + log p_t^k(y)`` up to a constant in ``k``, ``[K]``; ``fused`` where ``y`` is formed on the way."""
+        cov = self.covariances
+        plain = find_marginals(process, self) is gaussian_marginals and not overrides(self, Population, "log_marginals")
+        if cov.ndim >= 2 or not plain:
+            return self.log_weights + self.log_marginals(process, y, t)
         a, sigma = process.coefficients(t)
-        cov = self.covariances if self.covariances.ndim < 3 else self.covariances[k]
-        if cov.ndim < 2:
-            return x + a * cov * gap / (a**2 * cov + sigma**2)
-        total = a**2 * cov + sigma**2 * jnp.eye(cov.shape[-1], dtype=cov.dtype)
-        return x + a * jnp.matmul(cov, jnp.linalg.solve(total, gap), precision=_HIGHEST)
+        centre = jnp.mean(self.means, axis=0)
+        g, white = self.means - centre[None, :], (y - a * centre) / (a**2 * cov + sigma**2)
+        signal = jnp.sum(jnp.square(g) / jnp.broadcast_to(a**2 * cov + sigma**2, centre.shape)[None, :], axis=1)
+        # A small sum is fused with what forms `white`, which a matrix product would write to memory first.
+        few = fused and g.size <= _FUSED
+        along = jnp.sum(g * white[None, :], axis=1) if few else jnp.matmul(g, white, precision=_HIGHEST)
+        return self.log_weights + a * along - 0.5 * a**2 * signal
+
+    def _linear_posterior(self, matrix: Array, noise: Array, y: Array) -> tuple[Array, Array]:
+        """Return ``log w_k + log N(y; A mu_k, A Sigma_k A^T + S)`` up to a constant and the gains, ``[(K,) d, m]``."""
+        cov, d = self.covariances, self.means.shape[1]
+        cov = jnp.diag(jnp.broadcast_to(cov, (d,))) if cov.ndim < 2 else cov
+        across = jnp.matmul(matrix, cov, precision=_HIGHEST)
+        total = jnp.matmul(across, matrix.T, precision=_HIGHEST)
+        factor = jnp.linalg.cholesky(total + jnp.broadcast_to(noise, total.shape))
+        gains = jnp.swapaxes(jax.scipy.linalg.cho_solve((factor, True), across), -1, -2)
+        residual = y[None, :] - jnp.matmul(self.means, matrix.T, precision=_HIGHEST)
+        if cov.ndim == 2:
+            white = jax.scipy.linalg.solve_triangular(factor, residual.T, lower=True).T
+        else:
+            white = jax.vmap(lambda f, r: jax.scipy.linalg.solve_triangular(f, r, lower=True))(factor, residual)
+        half_log_det = jnp.sum(jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)), axis=-1)
+        return self.log_weights - 0.5 * jnp.sum(jnp.square(white), axis=1) - half_log_det, gains
 
     def bridge_pair(self, process: ObservationProcess, key: Array, i: Array, j: Array, t: Array) -> Any:
         """Draw ``Y`` proportional to ``sqrt(p_t^i p_t^j)``: Gaussian, under a Gaussian channel.
@@ -130,6 +196,20 @@ class GaussianMixture(Population):
     def log_affinities(self, process: ObservationProcess, t: Array) -> Array:
         """``log int sqrt(p_t^i p_t^j)``, ``[K, K]``, exact; same processes as :meth:`bridge_pair`."""
         return resolve_bridge(process, self).log_affinities(process, self, t)
+
+
+def draw_index(uniform: Array, logs: Array) -> Array:
+    """Draw ``k`` with probability proportional to ``exp(logs_k)`` from one uniform number, an int32 scalar.
+
+    Few components are spelled out one by one: a CPU does not vectorise reductions over a short last axis.
+    """
+    if logs.shape[0] > _SPELLED_OUT:
+        return draw_letters(uniform, jnp.exp(logs - jnp.max(logs)))
+    each = [logs[i] for i in range(logs.shape[0])]
+    top = functools.reduce(jnp.maximum, each)
+    sums = list(itertools.accumulate(jnp.exp(log - top) for log in each))
+    # The last sum is left out, so that a uniform number that rounds up to it still falls into the last component.
+    return functools.reduce(jnp.add, [(uniform * sums[-1] >= part).astype(jnp.int32) for part in sums[:-1]])
 
 
 @register_marginals(GaussianChannel, GaussianMixture)

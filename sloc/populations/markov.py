@@ -126,7 +126,11 @@ class MarkovChains(Population):
         return jnp.concatenate([first[None], rest])
 
     def posterior_sample(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> Array:
-        """Draw ``X | Y_t = y`` under the mixture, exactly: ``theta | y``, filter forward, draw backward.
+        """Draw ``X | Y_t = y`` under the mixture (exact), int32 ``[L]``; see :meth:`posterior_joint`."""
+        return self.posterior_joint(key, process, y, t)[1]
+
+    def posterior_joint(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> tuple[Array, Array]:
+        """Draw ``(theta, X) | Y_t = y`` under the mixture, exactly: ``theta | y``, filter forward, draw backward.
 
         Args:
             key: typed PRNG key.
@@ -135,7 +139,7 @@ class MarkovChains(Population):
             t: its time.
 
         Returns:
-            int32 ``[L]``.
+            ``(int32 scalar, int32 [L])``.
 
         Raises:
             ContractError: the process is of neither family.
@@ -154,6 +158,7 @@ class MarkovChains(Population):
                 "MemorylessChannel"
             )
         theta = jax.random.categorical(key_theta, self.log_weights + self.log_marginals(process, y, t))
+        theta = theta.astype(jnp.int32)
         rows = transitions[theta]
         filtered = _forward(initial[theta][None], rows[None], emissions, symbols[:, None])[1][:, 0, :, 0]
         uniforms = jax.random.uniform(key_x, (self.length,), dtype)
@@ -165,7 +170,7 @@ class MarkovChains(Population):
             return before, before
 
         rest = jax.lax.scan(step, last, (uniforms[:-1], filtered[:-1]), reverse=True)[1]
-        return jnp.concatenate([rest, last[None]])
+        return theta, jnp.concatenate([rest, last[None]])
 
 
 # --------------------------------------------------------------------------------------------

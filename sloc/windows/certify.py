@@ -6,6 +6,7 @@ either side, ``point -+ {8, 4, 2, 1} r``, outermost first, each at the full leve
 failure (fixed-sequence testing): the last success bounds the edge.  The order depends on the pilot only, TV never
 increases in time, and a wrong bound would need the rejection of a true hypothesis, so each side errs with probability
 at most its level, whatever the dependence between times.  Levels are shared by Bonferroni over edges and sides.
+Streams walk in the same way by tests that hold at every stopping time; a rung that was ever passed stays passed.
 
 Sources: fixed-sequence testing as in Learn-then-Test (arXiv 2110.01052); betting bounds of Waudby-Smith & Ramdas 2024.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,9 +25,11 @@ from sloc.contracts import ObservationProcess, Population
 from sloc.divergence.betting import betting_lower, betting_upper
 from sloc.divergence.dithering import dither
 from sloc.divergence.histogram_betting import lower_bound, upper_bound
+from sloc.engine import BLOCK_DRAWS
 from sloc.windows.edges import Edge, crossing_point
 from sloc.windows.overlap import Overlap, OverlapDraws, overlaps
 from sloc.windows.search import Found, Question
+from sloc.windows.walks import ladder, rung_tests, walk, walked_edge
 
 Array = jax.Array
 LADDER = (8.0, 4.0, 2.0, 1.0)
@@ -37,6 +41,10 @@ _WIDENING = 1.5
 _ANYTIME_LADDER = tuple(2.0 ** (5 - k / 2) for k in range(17))
 
 
+_dithered = jax.jit(dither)
+"""Compiled: looks are short, and a call of each operation by itself would take longer than the draws."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What the pilot found out about one edge.
@@ -46,7 +54,7 @@ class Plan:
         overlap: the estimator chosen.
         point: pilot's estimate of the edge, or None where the grid shows no crossing.
         radius: the least distance that the budget can resolve, in the process's time.
-        outside: ``below`` or ``above`` the grid where there is no crossing.
+        outside: ``below`` or ``above`` the grid where there is no crossing; empty where there is one, or no pilot.
         draws: draws spent.
 
     """
@@ -79,7 +87,7 @@ def certified_search(
         times: the pilot's grid.
         questions: the edges asked for.
         delta: joint error level.
-        budget: draws in all, pilot included.
+        budget: draws in all, pilot included; never exceeded.
         tolerance: aimed half-width of the intervals in time; None spends the budget.
 
     Returns:
@@ -114,7 +122,11 @@ def make_plan(
     if kinds[0].share <= question.threshold:
         # TV(a, b) <= share: nested sets this close are within the threshold at every time.
         return Plan(question, kinds[0], None, 0.0, "below", 0)
-    each = max(int(_PILOT_SHARE * budget / (2 * len(kinds))), _MIN_PILOT)
+    each = _pilot_draws(budget, len(kinds))
+    if each == 0 and len(kinds) > 1:
+        kinds, each = kinds[:1], _pilot_draws(budget, 1)
+    if each == 0:
+        return Plan(question, kinds[0], None, 0.0, "", 0)
     best: tuple[float, Plan] | None = None
     spent = 0
     for index, overlap in enumerate(kinds):
@@ -141,6 +153,12 @@ def make_plan(
     assert best is not None
     chosen = best[1]
     return Plan(chosen.question, chosen.overlap, chosen.point, chosen.radius, chosen.outside, spent)
+
+
+def _pilot_draws(budget: int, kinds: int) -> int:
+    """Draws of each of the pilot's passes, two for each estimator: at most half of the budget, in whole blocks."""
+    wanted = max(-(-int(_PILOT_SHARE * budget / (2 * kinds)) // BLOCK_DRAWS) * BLOCK_DRAWS, _MIN_PILOT)
+    return min(wanted, budget // (4 * kinds) // BLOCK_DRAWS * BLOCK_DRAWS)
 
 
 def certify_edge(
@@ -172,7 +190,8 @@ def certify_edge(
         if question.side == "first":
             return Edge(0.0, (0.0, 0.0), "resolved"), 0
         return Edge(None, None, "empty"), 0
-    if budget < 2:
+    nothing_known = plan.point is None and not plan.outside
+    if nothing_known or budget < BLOCK_DRAWS:
         return Edge(None, (0.0, horizon), "unresolved"), 0
     if plan.point is None:
         return _certify_outside(key, plan, times, level, budget, horizon)
@@ -181,13 +200,11 @@ def certify_edge(
         # Draws fall with the square of the radius; never below what the additive part of the bound asks for.
         spend = int(np.clip(budget * (2 * radius / tolerance) ** 2, min(budget, 4096), budget))
         radius = tolerance / 2
-    low, high = _ladder(plan.point, radius, LADDER, overlap.process.discrete, horizon)
+    low, high = ladder(plan.point, radius, LADDER, overlap.process.discrete, horizon)
     draws = overlap.draw(key, np.unique(np.concatenate([low, high])), spend)
-    is_high, is_low = _verdicts(draws, overlap, question, level)
-    lookup = {float(t): i for i, t in enumerate(draws.times)}
-    left = _walk(low, [is_high[lookup[float(t)]] for t in low])
-    right = _walk(high, [is_low[lookup[float(t)]] for t in high])
-    return _edge(plan.point, left, right, question, overlap.process.discrete, horizon), draws.draws
+    surely_high, surely_low = rung_tests(draws, draws.values, overlap, question, level, betting_upper, betting_lower)
+    left, right = walk(low, surely_high), walk(high, surely_low)
+    return walked_edge(plan.point, low, left, high, right, question, overlap.process.discrete, horizon), draws.draws
 
 
 def certified_stream(
@@ -199,58 +216,70 @@ def certified_stream(
     *,
     delta: float,
     budget: int,
+    growth: float = 2.0,
 ) -> Iterator[Found]:
     """Yield tighter and tighter intervals; at whatever yield the caller stops, they hold jointly.
 
     Each side of each edge walks one fixed ladder of times, from far to near; every test is a betting sequence on
-    dithered counts, valid at all stopping times at once.  ``budget`` sizes the pilot and the first look; looks double.
+    dithered counts, valid at all stopping times at once.  ``budget`` sizes the pilot and the first look; each look
+    takes ``growth`` times the draws of the one before.
     """
     level = delta / (2 * max(len(questions), 1))
-    share = budget // max(len(questions), 1)
-    plans, keys, counts, spent = {}, {}, {}, 0
-    ladders: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    share, horizon = budget // max(len(questions), 1), float(process.horizon)
+    walks: dict[str, _Walks] = {}
+    settled, spent, ways = {}, 0, set()
     for index, (name, question) in enumerate(questions.items()):
-        key_pilot, keys[name] = jax.random.split(jax.random.fold_in(key, index))
-        plans[name] = make_plan(key_pilot, process, population, times, question, share, level)
-        spent += plans[name].draws
-        point = plans[name].point
-        if point is not None:
-            ladders[name] = _ladder(
-                point, plans[name].radius, _ANYTIME_LADDER, process.discrete, float(process.horizon)
-            )
-    blocks, look = dict.fromkeys(plans, 0), max(share // 8, 2048)
+        key_pilot, key_test = jax.random.split(jax.random.fold_in(key, index))
+        # Nothing bounds a stream's draws, so its pilot may always have the least that locates an edge.
+        plan = make_plan(key_pilot, process, population, times, question, max(share, 8 * _MIN_PILOT), level)
+        spent += plan.draws
+        ways.add(plan.overlap.estimator)
+        if plan.point is None:
+            settled[name], draws = certify_edge(key_test, plan, times, level, share, None, horizon)
+            spent += draws
+        else:
+            walks[name] = _Walks(key_test, plan, level, horizon)
+    look = max(share // 8, 2048)
     while True:
-        edges = {}
-        for name, plan in plans.items():
-            if name not in ladders:
-                edge, _ = certify_edge(keys[name], plan, times, level, share, None, float(process.horizon))
-                edges[name] = edge
-                continue
-            low, high = ladders[name]
-            key_draw, key_dither = jax.random.split(keys[name])
-            draws = plan.overlap.draw(key_draw, np.unique(np.concatenate([low, high])), look, first=blocks[name])
-            spent += draws.draws
-            fresh = np.asarray(dither(jax.random.fold_in(key_dither, blocks[name]), draws.values), np.int64)
-            blocks[name] += draws.blocks
-            counts[name] = counts.get(name, 0) + fresh
-            edges[name] = _anytime_edge(plan, counts[name], draws, low, high, level, float(process.horizon))
-        ways = sorted({p.overlap.estimator for p in plans.values()})
-        yield Found(edges, {}, spent, f"certified at every stopping time, {' and '.join(ways)} draws", delta)
-        look *= 2
+        spent += sum(w.advance(look) for w in walks.values())
+        edges = {name: settled[name] if name in settled else walks[name].edge() for name in questions}
+        yield Found(edges, {}, spent, f"certified at every stopping time, {' and '.join(sorted(ways))} draws", delta)
+        look = math.ceil(growth * look)
 
 
-def _anytime_edge(
-    plan: Plan, counts: np.ndarray, draws: OverlapDraws, low: np.ndarray, high: np.ndarray, level: float, horizon: float
-) -> Edge:
-    question, overlap = plan.question, plan.overlap
-    target = overlap.target(question.threshold, draws.scale)
-    upper, lower = np.asarray(upper_bound(counts, level)), np.asarray(lower_bound(counts, level))
-    lookup = {float(t): i for i, t in enumerate(draws.times)}
-    is_high, is_low = _compare(upper, lower, target, question)
-    left = _walk(low, [is_high[lookup[float(t)]] for t in low])
-    right = _walk(high, [is_low[lookup[float(t)]] for t in high])
-    assert plan.point is not None
-    return _edge(plan.point, left, right, question, overlap.process.discrete, horizon)
+class _Walks:
+    """The two walks towards one edge, their counts so far, and how many rungs each has passed."""
+
+    def __init__(self, key: Array, plan: Plan, level: float, horizon: float) -> None:
+        assert plan.point is not None
+        self.plan, self.point, self.level, self.horizon = plan, plan.point, level, horizon
+        self.low, self.high = ladder(plan.point, plan.radius, _ANYTIME_LADDER, plan.overlap.process.discrete, horizon)
+        self.times = np.unique(np.concatenate([self.low, self.high]))
+        self.key_draw, self.key_dither = jax.random.split(key)
+        self.blocks = self.left = self.right = 0
+        self.counts: Any = 0
+
+    def advance(self, look: int) -> int:
+        """Draw about ``look`` more, walk on from the rungs reached, and return the draws made."""
+        overlap = self.plan.overlap
+        draws = overlap.draw(self.key_draw, self.times, look, first=self.blocks)
+        fresh = _dithered(jax.random.fold_in(self.key_dither, self.blocks), draws.values)
+        self.counts = self.counts + np.asarray(fresh, np.int64)
+        self.blocks += draws.blocks
+        surely_high, surely_low = rung_tests(
+            draws, self.counts, overlap, self.plan.question, self.level, upper_bound, lower_bound
+        )
+        # A sequence errs at any time with probability at most its level, so a passed rung need not be passed again.
+        self.left = walk(self.low, surely_high, self.left)
+        self.right = walk(self.high, surely_low, self.right)
+        return draws.draws
+
+    def edge(self) -> Edge:
+        """Return what the walks have shown."""
+        discrete = self.plan.overlap.process.discrete
+        return walked_edge(
+            self.point, self.low, self.left, self.high, self.right, self.plan.question, discrete, self.horizon
+        )
 
 
 def _locate(draws: OverlapDraws, overlap: Overlap, question: Question) -> tuple[float, float] | str:
@@ -286,61 +315,6 @@ def _resolve(draws: OverlapDraws, overlap: Overlap, question: Question, discrete
     return float(point), float(slope), sd
 
 
-def _ladder(
-    point: float, radius: float, rungs: tuple[float, ...], discrete: bool, horizon: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Times below and above a point, outermost first."""
-    steps = np.asarray(rungs) * radius
-    if discrete:
-        steps = np.maximum(np.ceil(steps), 1.0)
-        low = np.clip(np.ceil(point) - steps, 0.0, horizon)
-        high = np.clip(np.floor(point) + steps, 0.0, horizon)
-        return np.unique(low), np.unique(high)[::-1]
-    floor = point * 1e-3
-    low, high = np.maximum(point - steps, floor), np.minimum(point + steps, horizon)
-    low, high = (v.astype(np.float32).astype(np.float64).clip(0.0, horizon) for v in (low, high))
-    return np.unique(low), np.unique(high)[::-1]
-
-
-def _verdicts(draws: OverlapDraws, overlap: Overlap, question: Question, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each time is certainly on the high side, and certainly on the low side, each at ``level``."""
-    target = overlap.target(question.threshold, draws.scale)
-    upper = np.asarray(betting_upper(draws.values, level))
-    lower = np.asarray(betting_lower(draws.values, level))
-    return _compare(upper, lower, target, question)
-
-
-def _compare(
-    upper: np.ndarray, lower: np.ndarray, target: np.ndarray, question: Question
-) -> tuple[np.ndarray, np.ndarray]:
-    if question.side == "first":
-        return upper < target, (lower >= target) | (target <= 0.0)
-    return (upper <= target) | (target >= 1.0), lower > target
-
-
-def _walk(times: np.ndarray, passed: list[bool]) -> float | None:
-    """Return the last success before the first failure."""
-    reached = None
-    for t, ok in zip(times, passed, strict=True):
-        if not ok:
-            break
-        reached = float(t)
-    return reached
-
-
-def _edge(
-    point: float, left: float | None, right: float | None, question: Question, discrete: bool, horizon: float
-) -> Edge:
-    low = 0.0 if left is None else left + (1.0 if discrete and question.side == "first" else 0.0)
-    high = horizon if right is None else right - (1.0 if discrete and question.side == "last" else 0.0)
-    settled = left is not None and right is not None
-    if settled and low > high:
-        return Edge(None, (0.0, horizon), "unresolved")
-    return Edge(
-        float(np.clip(point, low, high)) if settled else None, (low, high), "resolved" if settled else "unresolved"
-    )
-
-
 def _certify_outside(
     key: Array, plan: Plan, times: np.ndarray, level: float, budget: int, horizon: float
 ) -> tuple[Edge, int]:
@@ -348,12 +322,14 @@ def _certify_outside(
     below = plan.outside == "below"
     end = float(times[0] if below else times[-1])
     draws = plan.overlap.draw(key, np.asarray([end]), budget)
-    is_high, is_low = _verdicts(draws, plan.overlap, plan.question, level)
-    if below and is_low[0]:
+    surely_high, surely_low = rung_tests(
+        draws, draws.values, plan.overlap, plan.question, level, betting_upper, betting_lower
+    )
+    if below and surely_low(end):
         if end == 0.0:
             first = plan.question.side == "first"
             return (Edge(0.0, (0.0, 0.0), "resolved") if first else Edge(None, None, "empty")), draws.draws
         return Edge(None, (0.0, end), "below_grid"), draws.draws
-    if not below and is_high[0]:
+    if not below and surely_high(end):
         return Edge(None, (end, horizon), "above_grid"), draws.draws
     return Edge(None, (0.0, horizon), "unresolved"), draws.draws

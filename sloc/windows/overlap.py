@@ -74,20 +74,21 @@ class Overlap:
         return self.share * (1.0 - scale * mean)
 
     def draw(self, key: Array, times: Any, n: int, first: int = 0) -> OverlapDraws:
-        """Draw about ``n`` trajectories (whole blocks, from block ``first``) and evaluate all times on each."""
+        """Draw at most ``n`` trajectories (whole blocks, from block ``first``, at least one) at all times each."""
         shown, device = as_times(self.process, self.population, times)
         if self.estimator == "bridge":
             a, b = (component_mask(self.population, np_set, "set") for np_set in (self.tv.a, self.tv.b))
             problem, log_z, _ = bridge_problem(self.process, self.population, shown, device, a, b)
             assert problem is not None  # equal sets have share 0 and no bridge
-            blocks = max(1, -(-n // BLOCK_DRAWS))
+            blocks = max(1, n // BLOCK_DRAWS)
             values, refused = collect(BridgeKernel(), problem, key, blocks, first)
             if np.any(refused > 0):
                 raise_violation(problem, key, first + blocks)
             return OverlapDraws(np.asarray(shown, np.float64), values, np.exp(log_z), blocks * BLOCK_DRAWS, blocks)
         whole = assemble(self.process, self.population, device, {"tv": self.tv.bind(self.population)})
-        blocks = whole.blocks(n)
-        values = collect(whole.kernel, whole.args, key, blocks, first)[0][0]
+        blocks = max(whole.blocks(0), n // whole.block_draws)
+        # Rounding of the strata's weights can lift a sum that should be 1 above it.
+        values = np.minimum(collect(whole.kernel, whole.args, key, blocks, first)[0][0], 1.0)
         return OverlapDraws(
             np.asarray(shown, np.float64), values, np.ones(len(values)), blocks * whole.block_draws, blocks
         )

@@ -20,6 +20,7 @@ from sloc.bayes import (
     check_chains,
     diagnose,
     fit,
+    merge_posterior,
     window_posterior,
 )
 from sloc.bayes.gates import rank_r_hat
@@ -80,6 +81,7 @@ def test_predictive_population_averages_draws(posterior):
     np.testing.assert_allclose(found, joint / joint.sum(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_goes_to_arviz(posterior):
     data = posterior.to_arviz()
     assert data.posterior["means"].dims == ("chain", "draw", "component", "means_dim_1")
@@ -98,6 +100,8 @@ def test_goes_to_arviz(posterior):
     )
     assert window.to_arviz().posterior["t_after"].shape == (4, 200)
     assert window.before.r_hat < 1.05
+    tree = merge_posterior(jax.random.key(0), sloc.processes.OrnsteinUhlenbeck(), posterior, epsilon=0.2, draws=400)
+    assert tree.to_arviz().posterior["merge 1"].shape == (4, 100)
 
 
 def test_chains_start_in_different_orders_and_are_relabelled(posterior):
@@ -118,6 +122,72 @@ def test_fit_refuses_what_breaks_a_gate():
     with pytest.raises(ChainsDisagree, match="effective size") as caught:
         fit(jax.random.key(0), MODEL, simulated()[0], min_ess=1e9, **RUN)
     assert caught.value.samples["means"].shape == (4, 200, 2, 2)
+
+
+@pytest.mark.slow
+def test_chains_in_two_modes_are_refused():
+    def squared():
+        # Only the square of m is seen: chains settle at 2 or at -2, which no order of labels undoes.
+        m = numpyro.sample("m", dist.Normal(0.0, 3.0))
+        theta = numpyro.sample("theta", dist.Bernoulli(0.5))
+        numpyro.sample("x", dist.Normal(m**2 + 4.0 * theta, 0.5))
+
+    rng = np.random.default_rng(0)
+    data = 4.0 + 4.0 * rng.integers(0, 2, 60) + 0.5 * rng.normal(size=60)
+    with pytest.raises(ChainsDisagree, match="R-hat of m ") as caught:
+        fit(jax.random.key(1), squared, data, **RUN)
+    assert not isinstance(caught.value, LabelSwitching)
+    # The refusal shows what it is about: chains on both sides.
+    assert set(np.sign(caught.value.samples["m"].mean(axis=1))) == {-1.0, 1.0}
+    assert "R-hat" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_posterior_of_weights_and_labels_is_exact_bayes():
+    means = np.array([-1.0, 1.5])
+
+    def weighted():
+        w = numpyro.sample("w", dist.Beta(2.0, 3.0))
+        theta = numpyro.sample("theta", dist.Bernoulli(w))
+        numpyro.sample("x", dist.Normal(jnp.asarray(means)[theta], 1.0))
+
+    data = np.random.default_rng(0).normal(size=25) + 0.7
+    found = fit(jax.random.key(0), weighted, data, draws=2000)
+    # One parameter is left, so its posterior is a sum on a fine grid, in float64.
+    w = np.linspace(0, 1, 20_001)[1:-1]
+    dens = stats.norm(means[:, None], 1.0).pdf(data[None])
+    each = (1 - w)[:, None] * dens[0] + w[:, None] * dens[1]
+    log_p = stats.beta(2, 3).logpdf(w) + np.log(each).sum(axis=1)
+    p = np.exp(log_p - log_p.max())
+    p /= p.sum()
+    mean, sd = p @ w, np.sqrt(p @ w**2 - (p @ w) ** 2)
+    draws = found.samples["w"]
+    error = 7 / np.sqrt(found.diagnostics.ess["w"])
+    # Seven standard errors each (false alarm below 1e-10); the sd's own is about 1 / sqrt(2 ess).
+    assert abs(draws.mean() - mean) < error * sd
+    assert abs(draws.std() / sd - 1) < error
+    truth = p @ (w[:, None] * dens[1] / each)
+    np.testing.assert_allclose(found.theta_probs()[:, 1], truth, atol=float(error * sd))
+
+
+@pytest.mark.slow
+def test_user_model_with_a_plate_of_components_is_relabelled():
+    def plated():
+        w = numpyro.sample("w", dist.Dirichlet(jnp.ones(2)))
+        centre = numpyro.sample("centre", dist.Normal(0.0, 3.0))
+        with numpyro.plate("components", 2):
+            mu = numpyro.sample("mu", dist.Normal(centre, 5.0))
+        theta = numpyro.sample("theta", dist.Categorical(w))
+        numpyro.sample("x", dist.Normal(mu[theta], 1.0))
+
+    found = fit(jax.random.key(2), plated, simulated()[0][:, 0], **RUN)
+    assert found.diagnostics.switched_between > 0
+    assert found.diagnostics.relabelled
+    mean = found.samples["mu"].mean(axis=(0, 1))
+    assert abs(mean[0] - mean[1]) > 4
+    # Weights go with their means.
+    near = found.samples["w"][..., int(mean.argmax())].mean()
+    assert abs(near - (simulated()[1] == 0).mean()) < 0.2
 
 
 def chains(shifts, seed=0):

@@ -74,7 +74,7 @@ def test_gaussian_posterior_is_exact_bayes(t):
         np.testing.assert_allclose(found, truth, atol=1e-5)
 
 
-@pytest.mark.parametrize("t", [0.005, 0.1, 0.7, 3.0])
+@pytest.mark.parametrize("t", [0.005, 0.1, *(pytest.param(t, marks=pytest.mark.slow) for t in (0.7, 3.0))])
 def test_quadrature_posterior_is_exact_bayes(t):
     population = NumPyroPopulation(branches)
     assert population.exactness == "quadrature"
@@ -95,6 +95,7 @@ def test_quadrature_posterior_is_exact_bayes(t):
         np.testing.assert_allclose(found, truth, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_quadrature_in_two_dimensions():
     population = NumPyroPopulation(gamma_pair)
     t, y = 0.4, np.array([1.5, 3.0])
@@ -144,9 +145,17 @@ def test_draws_of_parameters_are_averaged_exactly():
 
 
 def test_says_when_it_is_monte_carlo():
-    population = NumPyroPopulation(many, draws=20_000)
-    assert population.exactness == "monte-carlo n=20000"
+    assert NumPyroPopulation(many, draws=20_000).exactness == "monte-carlo n=20000"
     assert NumPyroPopulation(hierarchical, prior_draws=8).exactness.startswith("monte-carlo n=8 (prior draws of mu, w")
+    # The same law is exact under one process and not under another.
+    population = NumPyroPopulation(gaussians)
+    assert population.exactness_under(sloc.processes.FlowMatching()) == "exact"
+    assert population.exactness_under(sloc.ObservationProcess()) == "quadrature"
+
+
+@pytest.mark.slow
+def test_monte_carlo_is_near_quadrature():
+    population = NumPyroPopulation(many, draws=20_000)
     # The mean of 20,000 fixed draws against a product of one-dimensional integrals, at 1 in log (sd about 0.05).
     t, y = 1.0, np.array([0.5, 1.0, -0.2])
     a, s = np.exp(-t), np.sqrt(-np.expm1(-2 * t))
@@ -160,33 +169,25 @@ def test_says_when_it_is_monte_carlo():
 
 
 # Each run has a false-alarm rate of 1e-9 in all (check_population).
-@pytest.mark.parametrize(
-    ("population", "process"),
-    [
-        (lambda: NumPyroPopulation(gaussians), OU),
-        (lambda: NumPyroPopulation(bits), sloc.processes.Masking()),
-    ],
-)
-def test_conforms(population, process):
-    sloc.testing.check_population(population(), process, draws=512, times=process.grid(4)[1:3])
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("population", "process"),
     [
+        (lambda: NumPyroPopulation(gaussians), OU),
         (lambda: NumPyroPopulation(branches), OU),
         (lambda: NumPyroPopulation(branches), sloc.processes.FlowMatching()),
         (lambda: NumPyroPopulation(hierarchical, prior_draws=8), OU),
         (lambda: NumPyroPopulation(gaussians), sloc.processes.VarianceExploding()),
+        (lambda: NumPyroPopulation(bits), sloc.processes.Masking()),
         (lambda: NumPyroPopulation(bits), sloc.processes.BinarySymmetric()),
         (lambda: NumPyroPopulation(bits), sloc.processes.Truncation(3)),
     ],
 )
-def test_conforms_further(population, process):
+def test_conforms(population, process):
     sloc.testing.check_population(population(), process, draws=1024, times=process.grid(4)[:3])
 
 
+@pytest.mark.slow
 def test_windows_of_a_model():
     # A TV curve runs through the engine's shard_map; for one covariance it has a closed form to compare with.
     curve = sloc.tv_curve(

@@ -60,6 +60,9 @@ def test_each_key_is_needed(key: str) -> None:
         (("rows", 0, "value"), True),
         (("rows", 0, "value"), float("nan")),
         (("rows", 0, "unit"), ...),
+        (("rows", 0, "met"), "yes"),
+        (("rows", 0, "must"), 1),
+        (("rows", 0, "must"), True),  # without a word on whether it is met
     ],
 )
 def test_a_wrong_entry_is_named(path: tuple[Any, ...], value: object) -> None:
@@ -79,3 +82,27 @@ def test_status_of_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert check_results.main([str(tmp_path)]) == 1
     assert "torn.json" in capsys.readouterr().err
     assert check_results.main([str(tmp_path / "absent.json")]) == 1
+
+
+@pytest.mark.parametrize(("must", "met", "faults"), [(True, False, 1), (True, True, 0), (False, False, 0)])
+def test_promises_must_be_met_and_targets_need_not(must: bool, met: bool, faults: int) -> None:
+    row = {"name": "coverage", "value": 61, "unit": "repetitions", "must": must, "met": met}
+    found = check_results.problems(GOOD | {"rows": [*GOOD["rows"], row]})
+    assert len(found) == faults
+    assert all("rows[1].met = False" in message and "'coverage' must hold" in message for message in found)
+
+
+def test_committed_results_are_complete(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_results, "RESULTS", tmp_path)
+    for suite in check_results.COMMITTED[:-1]:
+        (tmp_path / f"{suite}.json").write_text(json.dumps(GOOD | {"suite": suite}))
+    assert check_results.main([]) == 1
+    missing = check_results.COMMITTED[-1]
+    assert capsys.readouterr().err == f"{tmp_path}: no result of the suite {missing!r}\n"
+    # Named files are checked for themselves alone.
+    assert check_results.main([str(tmp_path)]) == 0
+
+    (tmp_path / "another-name.json").write_text(json.dumps(GOOD | {"suite": missing}))
+    assert check_results.main([]) == 0

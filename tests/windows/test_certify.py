@@ -9,11 +9,10 @@ import jax
 import numpy as np
 import pytest
 from scipy.special import ndtri
-from scipy.stats import binom
 
 import sloc
 from sloc.windows import anytime_windows
-from sloc.windows.certify import _ladder, _walk
+from sloc.windows.walks import ladder, walk
 
 OU = sloc.processes.OrnsteinUhlenbeck()
 GAUSSIANS = sloc.populations.GaussianMixture([0.5, 0.5], np.array([[4.0, 0.0], [-4.0, 0.0]]))
@@ -44,7 +43,7 @@ def test_contains_the_exact_edges(epsilon: float) -> None:
     assert window.after_interval[0] <= after <= window.after_interval[1]
     assert window.before_interval[0] <= before <= window.before_interval[1]
     assert window.before_interval[1] - window.before_interval[0] < 0.3
-    assert 0 < window.draws <= 75_000
+    assert 0 < window.draws <= 60_000
 
 
 def test_tiny_overlap_needs_few_draws() -> None:
@@ -85,6 +84,26 @@ def test_too_small_a_budget_is_a_status() -> None:
     )
     assert window.t_before is None
     assert window.status_before == "unresolved"
+    assert window.draws == 0  # less than a pilot takes
+
+
+def test_laws_that_are_all_but_equal() -> None:
+    # Rounding lifts the sum of these strata's weights to 1 + 1.2e-7 and with it values that should be 1.
+    weights = [0.1, 0.11, 0.17, 0.27, 0.08, 0.05, 0.06, 0.16]
+    line = sloc.populations.GaussianMixture(weights, np.arange(8.0)[:, None])
+    window = sloc.critical_window(
+        jax.random.key(0),
+        OU,
+        line,
+        [0, 1, 2],
+        range(8),
+        epsilon=0.3,
+        times=[25.0, 26.0],
+        method="monte-carlo",
+        certify=True,
+        budget=8_192,
+    )
+    assert (window.status_after, window.status_before) == ("below_grid", "below_grid")
 
 
 def test_edges_that_do_not_exist() -> None:
@@ -175,32 +194,10 @@ def test_bad_input(name: str, value: float) -> None:
 
 
 def test_the_walk_stops_at_the_first_failure() -> None:
-    assert _walk(np.array([1.0, 2.0, 3.0]), [True, False, True]) == 1.0
-    assert _walk(np.array([1.0, 2.0]), [False, True]) is None
-    low, high = _ladder(1.0, 0.1, (8.0, 4.0, 2.0, 1.0), False, math.inf)
+    times = np.array([1.0, 2.0, 3.0])
+    assert walk(times, lambda t: t != 2.0) == 1
+    assert walk(times, lambda t: t != 1.0) == 0
+    assert walk(times, lambda t: t > 2.0, reached=2) == 3  # what was passed before is not asked again
+    low, high = ladder(1.0, 0.1, (8.0, 4.0, 2.0, 1.0), False, math.inf)
     np.testing.assert_allclose(low, [0.2, 0.6, 0.8, 0.9], rtol=1e-6)
     np.testing.assert_allclose(high, [1.8, 1.4, 1.2, 1.1], rtol=1e-6)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("epsilon", [0.3, 0.05])
-def test_coverage(epsilon: float) -> None:
-    """200 repetitions at delta = 0.05: more than 40 misses happen with probability below 1e-13 if the claim holds."""
-    after, before = exact_edges(epsilon)
-    misses = 0
-    for seed in range(200):
-        w = sloc.critical_window(
-            jax.random.key(seed),
-            OU,
-            GAUSSIANS,
-            0,
-            [0, 1],
-            epsilon=epsilon,
-            method="monte-carlo",
-            certify=True,
-            budget=12_000,
-        )
-        inside = w.after_interval[0] <= after <= w.after_interval[1]
-        misses += not (inside and w.before_interval[0] <= before <= w.before_interval[1])
-    allowed = int(binom.isf(1e-9, 200, 0.05))
-    assert misses <= allowed

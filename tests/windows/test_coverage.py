@@ -1,14 +1,59 @@
-"""Intervals of critical windows contain the exact edges as often as they say."""
+"""Intervals of critical windows contain the exact edges as often as they say, and statuses say what is so.
+
+The grid is that of :mod:`benchmarks.nightly_certified`, with fewer repetitions and without the cases that take long to
+compile.
+"""
 
 from __future__ import annotations
+
+import functools
 
 import jax
 import numpy as np
 import pytest
 
 import sloc
+from benchmarks.certified_runs import Tally, run
+from benchmarks.certified_settings import SETTINGS, Setting
 from sloc.populations import GaussianMixture
 from sloc.processes import OrnsteinUhlenbeck
+
+QUICK = {"pair", "sets", "own", "near pair", "near pair from 0", "lopsided pair", "inverted pair", "early grid"}
+GRID = [s for s in SETTINGS.values() if s.case in QUICK and s.way != "theorem"]
+FALSE_ALARM = 1e-9
+
+
+@functools.cache
+def tally_of(setting: Setting) -> Tally:
+    return run(setting, range(10))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", GRID, ids=lambda setting: setting.name)
+def test_certified_edges(setting: Setting) -> None:
+    """Ten repetitions: more wrong answers than allowed have probability at most 1e-9 at ``delta = 0.05``.
+
+    Where normal bounds stand in for betting ones the answers must be wrong more often than that.
+    """
+    tally = tally_of(setting)
+    wrong, allowed = tally.wrong, tally.allowed(FALSE_ALARM)
+    if setting.normal:
+        assert wrong > allowed, f"{wrong} wrong answers, and {allowed} are allowed: nothing here sees a broken interval"
+        return
+    assert wrong <= allowed, tally.counts()
+    if setting.statuses is not None:
+        assert tally.share(setting.statuses) > 0.5, tally.counts()
+    if setting.way == "stream":
+        assert not any(a.widened for a in tally.answers)
+    else:
+        assert max(a.draws for a in tally.answers) <= setting.budget
+
+
+@pytest.mark.slow
+def test_certified_edges_together() -> None:
+    """All settings at once tell more than each: some three hundred answers, of which 5 % may be wrong."""
+    together = Tally([answer for s in GRID if not s.normal for answer in tally_of(s).answers], 0.0)
+    assert together.wrong <= together.allowed(FALSE_ALARM) < 0.15 * len(together.answers)
 
 
 @pytest.mark.slow

@@ -1,0 +1,81 @@
+"""From a kernel to intervals for its means: which accumulator an interval needs, and what it makes of it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from sloc.contracts import is_concrete
+from sloc.divergence.histogram_betting import interval as histogram_interval
+from sloc.divergence.intervals import maurer_pontil
+from sloc.divergence.tallying import tally
+from sloc.engine import Devices, Kernel, Moments, Progress, stream
+
+
+def streamed(
+    kernel: Kernel,
+    args: Any,
+    key: Any,
+    blocks: int,
+    interval: str,
+    *,
+    spans: Any = None,
+    devices: Devices = None,
+    tile: int = 1,
+    progress: Progress | None = None,
+) -> tuple[Any, Any]:
+    """Stream a kernel with what ``interval`` needs beside the moments.
+
+    Args:
+        kernel: a hashable kernel.
+        args: pytree passed to ``kernel.setup``.
+        key: typed PRNG key; the moments do not depend on ``interval``.
+        blocks: key blocks.
+        interval: ``maurer-pontil`` (moments suffice) or ``betting`` (counts of dithered values).
+        spans: see :func:`~sloc.divergence.tallying.tally`.
+        devices: local devices, how many, or None for all.
+        tile: blocks evaluated side by side (speed only).
+        progress: called with ``(done, total)`` blocks.
+
+    Returns:
+        ``(moments, counts)``, trees of the kernel's shape; ``counts`` is None for ``maurer-pontil``.
+
+    """
+    if interval == "betting":
+        return tally(kernel, args, key, blocks, spans=spans, devices=devices, tile=tile, progress=progress)
+    return stream(kernel, args, key, blocks, devices=devices, tile=tile, progress=progress), None
+
+
+def mean_interval(
+    moments: Moments, counts: Any, level: float, low: Any = 0.0, high: Any = 1.0
+) -> tuple[Any, Any, Any, Any, Any]:
+    """Return intervals for means of values in ``[low, high]``, each at its own error level.
+
+    Args:
+        moments: of the values.
+        counts: of ``(v - low) / (high - low)`` on the grid, or None for the empirical-Bernstein interval.
+        level: error level of each cell, two-sided.
+        low: least possible value.
+        high: greatest possible value; infinite where there is none, and then no interval is finite.
+
+    Returns:
+        ``(count, mean, variance, lower, upper)``: float64 NumPy where concrete, else traced.
+
+    """
+    concrete = is_concrete(moments, counts, low, high)
+    count, mean, variance = moments.on_host() if concrete else moments.on_device()
+    xp = np if concrete else jnp
+    unbounded = isinstance(high, float) and math.isinf(high)
+    if counts is not None and not unbounded:
+        lower, upper = (low + (high - low) * end for end in histogram_interval(counts, level))
+        return count, mean, variance, lower, upper
+    half = maurer_pontil(mean, variance, count, level, high - low)
+    return count, mean, variance, xp.clip(mean - half, low, high), xp.clip(mean + half, low, high)
+
+
+def interval_words(interval: str) -> str:
+    """Return what to add to a curve's method where the interval is not the default."""
+    return ", betting interval" if interval == "betting" else ""

@@ -1,0 +1,159 @@
+"""Entry checks of the samplers: everything is refused here, before anything is traced."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sloc.contracts import (
+    ContractError,
+    InvalidInput,
+    ObservationProcess,
+    Population,
+    check_registered,
+    component_names,
+    float_dtype,
+    is_concrete,
+    overrides,
+    require,
+    shown,
+)
+
+Array = jax.Array
+
+_INSTEAD = {
+    "posterior_sample": (
+        "without it: sloc.label_curve and sloc.clone_agreement need log_marginals only, and under a Gaussian channel "
+        "so does sloc.samplers.euler_reverse"
+    ),
+    "bridge": (
+        "without it: sloc.forward_reverse draws X | Y_t in one step and needs no bridge, and under a Gaussian channel "
+        "neither does sloc.samplers.euler_reverse"
+    ),
+}
+_NEEDED = {
+    "posterior_sample": ("posterior_sample(key, process, y, t)", "draw X given an observation"),
+    "bridge": ("bridge(key, y, x, s, t)", "step back from Y_t to Y_s given X"),
+    "sample": ("sample(key, x, t)", "draw observations"),
+}
+
+
+def checked_key(key: Any) -> Array:
+    """Return ``key`` if it is one typed PRNG key.
+
+    Raises:
+        InvalidInput: a raw uint32 key, an int seed, or a batch of keys.
+
+    """
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    require(typed, "key", key, "a typed PRNG key from jax.random.key(seed), not a raw uint32 key or a seed")
+    require(key.shape == (), "key", key, f"one key, not a batch of shape {key.shape}")
+    return key
+
+
+def checked_model(process: Any, population: Any, *methods: str) -> tuple[Any, Any]:
+    """Check, cast and validate a process and a population that are to draw, and that they have the methods for it.
+
+    Args:
+        process: the observation process.
+        population: the population.
+        methods: of ``sample``, ``bridge`` (of the process) and ``posterior_sample`` (of the population).
+
+    Raises:
+        ContractError: a class that is not registered, or a missing method; the message says what can be used instead.
+        InvalidInput: what their ``validate`` refuses.
+
+    """
+    check_registered(process, "process", ObservationProcess)
+    check_registered(population, "population", Population)
+    if is_concrete(process):
+        process.validate()
+    if is_concrete(population):
+        population.validate()
+    process, population = process.canonical(), population.canonical()
+    k = population.num_components
+    require(len(component_names(population)) == k, "names", population.names, f"{k} names, one for each sub-population")
+    for method in methods:
+        owner, base = (population, Population) if method == "posterior_sample" else (process, ObservationProcess)
+        if not overrides(owner, base, method):
+            signature, purpose = _NEEDED[method]
+            instead = f"; {_INSTEAD[method]}" if method in _INSTEAD else ""
+            raise ContractError(
+                f"{type(owner).__name__} does not define {signature}, which is needed to {purpose}{instead}"
+            )
+    return process, population
+
+
+def checked_times_or_one(process: ObservationProcess, population: Population, t: Any, argument: str) -> Array:
+    """Check one time or several, ``[T]`` either way; see :func:`checked_times`."""
+    return _cast(process, population, [t] if np.ndim(t) == 0 else t, argument, t)
+
+
+def checked_times(process: ObservationProcess, population: Population, times: Any, argument: str) -> Array:
+    """Check times and cast them to the process's kind of time, ``[T]``; an int asks for ``process.grid(n)``.
+
+    Raises:
+        InvalidInput: empty, not finite, not strictly increasing (also after the cast), negative, beyond the horizon,
+            not whole where time is discrete, or 0 where densities are singular.
+
+    """
+    if isinstance(times, (int, np.integer)) and not isinstance(times, bool):
+        require(int(times) >= 1, argument, times, "at least one time")
+        times = process.grid(int(times))
+    return _cast(process, population, times, argument, times)
+
+
+def _cast(process: ObservationProcess, population: Population, values: Any, argument: str, times: Any) -> Array:
+    try:
+        host = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{argument} = {shown(times)}: expected numbers") from error
+    require(host.ndim == 1 and host.size > 0, argument, times, "a non-empty one-dimensional sequence of times")
+    require(bool(np.isfinite(host).all()), argument, times, "finite times")
+    require(bool((host >= 0).all()), argument, times, "times that are not negative")
+    horizon = float(process.horizon)
+    require(bool((host <= horizon * (1 + 1e-12)).all()), argument, times, f"times up to the horizon, {horizon:g}")
+    if process.discrete:
+        require(bool((host == np.round(host)).all()), argument, times, "whole numbers: the process's time is discrete")
+    if process.has_density and population.atomic:
+        require(
+            bool((host > 0).all()),
+            argument,
+            times,
+            "times above 0: densities of noised data points are singular at t = 0",
+        )
+    cast = host.astype(np.int32 if process.discrete else float_dtype())
+    require(bool((np.diff(cast) > 0).all()), argument, times, f"times strictly increasing in {cast.dtype}")
+    return jnp.asarray(cast)
+
+
+def positions(grid: Array, at: Any, times: Array, argument: str) -> np.ndarray:
+    """Return for each point of ``grid`` its index in ``times``, or -1.
+
+    Raises:
+        InvalidInput: a time that is not on the grid.
+
+    """
+    host, wanted = np.asarray(grid), np.asarray(times)
+    found = np.isin(wanted, host)
+    require(bool(found.all()), argument, at, f"times of the grid; {wanted[~found][:3]} are not among them")
+    slots = np.full(host.shape, -1, np.int32)
+    slots[np.searchsorted(host, wanted)] = np.arange(wanted.size)
+    return slots
+
+
+def checked_count(n: Any, argument: str = "n", least: int = 1) -> int:
+    """Return ``n`` as an int of at least ``least``.
+
+    Raises:
+        InvalidInput: not a whole number, or too small.
+
+    """
+    number = isinstance(n, (int, float, np.integer, np.floating)) and not isinstance(n, bool)
+    whole = number and math.isfinite(n) and float(n) == int(n)
+    require(whole and int(n) >= least, argument, n, f"a whole number, at least {least}")
+    return int(n)

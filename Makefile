@@ -107,17 +107,25 @@ examples: $(DEV_STAMP)
 	done
 	$(PY) -m pytest examples || [ $$? -eq 5 ]
 
+SUITES := windows certificates samplers structures
+
 bench: $(DEV_STAMP)
-	@mkdir -p build
-	$(PY) -m benchmarks windows --smoke --json build/windows-smoke.json
-	$(PY) -m benchmarks.check_results build/windows-smoke.json
+	@set -e; mkdir -p build; for suite in $(SUITES); do \
+	  $(PY) -m benchmarks $$suite --smoke --json build/$$suite-smoke.json; \
+	  $(PY) -m benchmarks.check_results build/$$suite-smoke.json; \
+	done
 
 # The device's name stands in the file's: results of other machines lie beside it.
 DEVICE = $(shell $(PY) -c 'from benchmarks import machine; print(machine.short_name())')
 
 nightly: $(DEV_STAMP)
 	@mkdir -p benchmarks/results
-	$(PY) -m benchmarks windows --json benchmarks/results/windows-$(DEVICE).json
+	$(PYTEST) -m nightly
+	@set -e; for suite in $(SUITES); do \
+	  $(PY) -m benchmarks $$suite --json benchmarks/results/$$suite-$(DEVICE).json; \
+	done
+	$(PY) -m benchmarks.nightly_bayes --json benchmarks/results/bayes.json
+	$(PY) -m benchmarks.nightly_certified --json benchmarks/results/certified.json
 	$(PY) -m benchmarks.check_results
 
 check-results: $(DEV_STAMP)

@@ -1,4 +1,4 @@
-"""Run a suite of benchmarks: ``python -m benchmarks windows [--smoke] [--rounds N] [--json FILE]``."""
+"""Run a suite of benchmarks: ``python -m benchmarks SUITE [--smoke] [--rounds N] [--json FILE]``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import certificates, machine, windows
+from benchmarks import certificates, machine, samplers, structures, windows
 from benchmarks.check_results import problems
 from benchmarks.timing import Row
 
 SUITES = {
     "certificates": (certificates.run, certificates.PARTS),
+    "samplers": (samplers.run, samplers.PARTS),
+    "structures": (structures.run, structures.PARTS),
     "windows": (windows.run, windows.PARTS),
 }
 

@@ -17,7 +17,7 @@ from benchmarks.timing import Contender, Row, called, race, ratio_row, time_rows
 from sloc.populations import RandomHierarchy
 
 TREES = 100_000
-LANES = 256
+LANES = 512
 DEPTH = 10
 # Letters, rules a symbol, and the least ratio to NumPy that is wanted.
 CASES: tuple[tuple[int, int, float | None], ...] = ((8, 4, 12.0), (4, 2, None))

@@ -40,6 +40,26 @@ def _promotion(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+def _memory_maps() -> int:
+    """Return how many memory maps this process holds; 0 where the platform does not tell."""
+    try:
+        with open("/proc/self/maps", encoding="ascii", errors="replace") as maps:
+            return sum(1 for _ in maps)
+    except OSError:
+        return 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_code() -> Iterator[None]:
+    """Let compiled code go after a module that leaves too much: Linux allows a process 65,530 memory maps by default.
+
+    Each compiled function takes a few of them, and past the limit the compiler crashes.
+    """
+    yield
+    if _memory_maps() > 25_000:
+        jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """Return the folder of outside data named by ``SLOC_TEST_DATA``; skip where it is not set."""

@@ -22,6 +22,8 @@ PACKAGES = (
     "sloc.results",
     "sloc.divergence",
     "sloc.windows",
+    "sloc.samplers",
+    "sloc.bayes",
     "sloc.engine",
     "sloc.testing",
     "sloc.report",

@@ -88,7 +88,7 @@ def tv_point(
     w = host_weights(population)
     share = float(w[part].sum() / w[whole].sum())
     used = left | right
-    means = _rotated(process, population, float(t))[used]
+    means = _rotated(process, population, float(t), used)
     means = means[:, : max(1, min(means.shape[1], len(means) - 1))]
     log_a, log_b = (jnp.asarray(_log_within(w, side)[used], float_dtype()) for side in (left, right))
     mass = 0.5 * np.sum([np.where(side, w, 0.0)[used] / w[side].sum() for side in (left, right)], axis=0)
@@ -100,10 +100,13 @@ def tv_point(
     return Estimate(float(value), float(stderr), 0.0, 1.0, draws, "scrambled Sobol', no interval")
 
 
-def _rotated(process: GaussianChannel, population: Any, t: float) -> np.ndarray:
-    """Return whitened means in their principal axes, ``[K, min(K, d)]``, float64."""
+def _rotated(process: GaussianChannel, population: Any, t: float, used: np.ndarray) -> np.ndarray:
+    """Return the whitened means of the components used, in their own principal axes, ``[K', min(K', d)]``, float64.
+
+    Centred on each other alone, they span at most ``K' - 1`` axes, and all later axes are zero.
+    """
     a, sigma = (float(v) for v in process.coefficients(t))
-    means = np.asarray(population.means, np.float64)
+    means = np.asarray(population.means, np.float64)[used]
     means = a * (means - means.mean(0))
     cov = np.asarray(population.covariances, np.float64)
     if cov.ndim < 2:

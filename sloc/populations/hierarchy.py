@@ -301,11 +301,12 @@ class RandomHierarchy(Population):
 
         In linear space, scaled as it goes.  A class is lost (0) where its likelihood relative to the best symbols
         falls below 1e-38 on the way; on average over the hierarchy's own observations the posterior mass of what is
-        lost is below 1e-25 (the probability that the truth is).  ``log_marginals`` loses nothing.
+        lost is of order ``v^4 1e-33`` for each node (the probability that the truth is).  ``log_marginals`` loses
+        nothing.
 
         Args:
             messages: ``[s^L, v, B]``, ``P(y_l | leaf l = letter)`` for ``B`` trees, the largest of a leaf about 1; or
-                ``[tiles, s^L, v, B]``, taken tile by tile (about 256 trees each on a CPU), which keeps memory small.
+                ``[tiles, s^L, v, B]``, taken tile by tile (about 512 trees each on a CPU), which keeps memory small.
 
         Returns:
             ``[K, B]`` or ``[tiles, K, B]``: ``P(y | theta)`` over that of the best class; 0 everywhere if impossible.

@@ -24,27 +24,33 @@ from sloc.populations.discrete import draw_letters
 # Rules that one compiled body takes at once; more are looped over.
 _UNROLLED = 8
 
+
 # Leaves whose likelihoods may be multiplied before the products are scaled again.  By Bayes' rule the posterior mass
 # that underflow loses is, on average over the model's own observations, the probability that the true symbols are
-# lost; with letters of likelihood u relative to the best, P(u < d) <= v d for the true one, so four factors below
-# 1e-38 together have a probability of order v^4 1e-35.
+# lost.  The likelihood u of the true symbol relative to the best has P(u < d) <= v d, so a product of f of them is
+# below e = 1e-38 with probability at most about v^f e log(1/e)^(f-1) / (f-1)!: v^4 1e-33 for four.
 _UNSCALED_LEAVES = 4
 
 
-def apart(fn: Callable[..., Any], *arrays: Any) -> Any:
-    """Return ``fn(*arrays)``, evaluated on parts of the first axis in a loop.
+@jax.custom_jvp
+def settle(values: Array) -> Array:
+    """Return ``values``, written to memory before anything uses them: the start of a loop that never runs.
 
-    ``fn`` must act on each index of that axis by itself.  XLA would otherwise inline one level's sums into the
-    gathers of the next and compute them once for each rule (measured thirteen times slower); it does not look
-    through a loop, neither at what a loop is given nor at what it returns.
+    XLA would otherwise inline one level's sums into the gathers of the next and compute them once for each rule
+    (measured thirteen times slower); it drops an optimization barrier before it fuses, but does not look through a
+    loop.  That the loop never runs is known only when it starts.
     """
-    n = jax.tree.leaves(arrays)[0].shape[0]
-    parts = next((p for p in (2, 3, 5, 7) if n % p == 0), 1)
-    if parts == 1:
-        return fn(*arrays)
-    pieces = jax.tree.map(lambda a: a.reshape(parts, n // parts, *a.shape[1:]), arrays)
-    out = jax.lax.map(lambda piece: fn(*piece), pieces)
-    return jax.tree.map(lambda a: a.reshape(n, *a.shape[2:]), out)
+    never = jax.lax.optimization_barrier(jnp.zeros((), jnp.int32))
+
+    def change(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        return state[0] + 1, state[1] + jnp.ones((), values.dtype)
+
+    return jax.lax.while_loop(lambda state: state[0] < never, change, (jnp.zeros((), jnp.int32), values))[1]
+
+
+@settle.defjvp
+def _settle_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return settle(primals[0]), tangents[0]
 
 
 # --------------------------------------------------------------------------------------------
@@ -160,28 +166,17 @@ class _Level:
 
 
 def _climb(numbers: _Numbers, rules: list[Array], weights: list[Any], found: list[_Level]) -> list[_Level]:
-    """Take messages up through the ``rules`` above ``found``, the lowest level first; return every level.
-
-    Of two levels in a row one is computed :func:`apart`, the other directly, which XLA spreads over threads.
-    """
+    """Take messages up through the ``rules`` above ``found``, the lowest level first; return every level."""
     for i in range(len(found) - 1, len(rules)):
         rule, weight = rules[i], None if weights[i] is None else numbers.weight(weights[i])
         below, s = found[-1], rules[i].shape[-1]
         n, v, lanes = below.messages.shape
-        n //= s
-
-        def up(c: Array, factor: Array | None, rule: Array = rule, weight: Any = weight, v: int = v) -> Array:
-            nodes = jnp.arange(c.shape[0], dtype=jnp.int32)
-            sums = _rule_sums(numbers, c.reshape(-1, c.shape[-1]), nodes, v, rule, weight)
-            if factor is None:
-                return sums
-            factors = [factor[:, k] for k in range(factor.shape[1])]
-            return numbers.times(sums, functools.reduce(numbers.times, factors)[:, None, :])
-
-        children = below.messages.reshape(n, s * v, lanes)
-        factor = None if below.factor is None else below.factor.reshape(n, s, lanes)
-        messages = apart(up, children, factor) if i % 2 else up(children, factor)
-        found.append(_scaled(numbers, messages, below.span * s, s))
+        nodes = jnp.arange(n // s, dtype=jnp.int32)
+        messages = _rule_sums(numbers, below.messages.reshape(n * v, lanes), nodes, v, rule, weight)
+        if below.factor is not None:
+            factors = below.factor.reshape(n // s, s, 1, lanes)
+            messages = numbers.times(messages, functools.reduce(numbers.times, [factors[:, c] for c in range(s)]))
+        found.append(_scaled(numbers, settle(messages), below.span * s, s))
     return found
 
 
@@ -189,7 +184,7 @@ def _scaled(numbers: _Numbers, messages: Array, span: int, s: int) -> _Level:
     """Return a level, with factors if what is above it may not multiply that many likelihoods again."""
     if span * s <= _UNSCALED_LEAVES:
         return _Level(messages, None, span)
-    return _Level(messages, apart(lambda part: numbers.scale(_largest(part)), messages), 1)
+    return _Level(messages, settle(numbers.scale(_largest(messages))), 1)
 
 
 def class_messages(rules: list[Array], weights: list[Any], messages: Array) -> Array:
@@ -211,7 +206,7 @@ def class_messages(rules: list[Array], weights: list[Any], messages: Array) -> A
     def one(tile: Array) -> Array:
         # The lowest level reads the rows where they lie: taking a tile out first would copy it.
         nodes = tile * (leaves // s) + jnp.arange(leaves // s, dtype=jnp.int32)
-        lowest = _scaled(LINEAR, _rule_sums(LINEAR, rows, nodes, v, rules[0], weights[0]), s, s)
+        lowest = _scaled(LINEAR, settle(_rule_sums(LINEAR, rows, nodes, v, rules[0], weights[0])), s, s)
         out = _climb(LINEAR, rules, weights, [_Level(messages, None, 1), lowest])[-1].messages
         return (out * LINEAR.scale(_largest(out))[:, None, :])[0]
 
@@ -309,25 +304,19 @@ def draw_downwards(
 
     """
     found, used = [jnp.reshape(component, (1,)).astype(jnp.int32)], 0
-    below = [None] * len(rules) if levels is None else list(reversed(levels[:-1]))
-    for rule, weight, logs in zip(reversed(rules), reversed(weights), below, strict=True):
+    evidence = [None] * len(rules) if levels is None else list(reversed(levels[:-1]))
+    for rule, weight, logs in zip(reversed(rules), reversed(weights), evidence, strict=True):
         nodes = found[-1]
         uniform = uniforms[used : used + nodes.shape[0]]
         used += nodes.shape[0]
-        chances = None if logs is None else _rule_chances(rule, weight, logs)
-
-        def down(
-            nodes: Array, uniform: Array, chances: Array | None, rule: Array = rule, weight: Any = weight
-        ) -> Array:
-            q, m, s = rule.shape
-            if chances is not None:
-                chosen = draw_letters(uniform, jnp.take_along_axis(chances, nodes[:, None, None], 1)[:, 0])
-            elif weight is not None:
-                chosen = draw_letters(uniform, weight[nodes])
-            else:
-                chosen = jnp.minimum((uniform * m).astype(jnp.int32), m - 1)
-            # One index into all rules: for two XLA would compute the symbols above twice, and so all the way up.
-            return rule.reshape(q * m, s)[nodes * m + chosen]
-
-        found.append(apart(down, nodes, uniform, chances).reshape(-1))
+        if logs is not None:
+            chances = _rule_chances(rule, weight, logs)
+            chosen = draw_letters(uniform, jnp.take_along_axis(chances, nodes[:, None, None], 1)[:, 0])
+        elif weight is not None:
+            chosen = draw_letters(uniform, weight[nodes])
+        else:
+            chosen = jnp.minimum((uniform * rule.shape[1]).astype(jnp.int32), rule.shape[1] - 1)
+        # One index into all rules: for two XLA would compute the symbols above twice, and so all the way up.
+        below = rule.reshape(-1, rule.shape[2])[nodes * rule.shape[1] + chosen]
+        found.append(settle(below.reshape(-1)))
     return found

@@ -214,6 +214,7 @@ def test_copies_of_an_atom_in_two_classes_stay_indistinguishable(scale):
         1,
         n=4096,
         delta=DELTA,
+        method="monte-carlo",
     )
     assert_matches(curve, np.full(3, 2 / 3), rounding=1e-3)
 

@@ -66,7 +66,7 @@ PAIRS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("pair", PAIRS)
 def test_conforms(pair):
     population, process = PAIRS[pair]

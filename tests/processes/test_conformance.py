@@ -109,7 +109,14 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize("case", [*FAST, *(pytest.param(case, marks=pytest.mark.slow) for case in SLOW)])
+def tier(case):
+    """Combinators go through the suite at night: each is one more of many like it."""
+    return (
+        pytest.mark.nightly if case.split()[0].rstrip(",") in ("Retimed", "Permuted", "Product") else pytest.mark.slow
+    )
+
+
+@pytest.mark.parametrize("case", [*FAST, *(pytest.param(case, marks=tier(case)) for case in SLOW)])
 def test_conforms(case):
     process, xs = (FAST | SLOW)[case]
     report = check_process(process, xs, draws=4096)

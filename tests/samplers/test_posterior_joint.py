@@ -53,7 +53,7 @@ CASES = {
 FAST = ("linear, matrices",)
 
 
-@pytest.mark.parametrize("case", [c if c in FAST else pytest.param(c, marks=pytest.mark.slow) for c in CASES])
+@pytest.mark.parametrize("case", [c if c in FAST else pytest.param(c, marks=pytest.mark.nightly) for c in CASES])
 def test_joint_law(case):
     population, process, t = CASES[case]
     population, t = population.canonical(), jnp.asarray(t, jnp.int32 if process.discrete else jnp.float32)

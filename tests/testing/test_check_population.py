@@ -118,5 +118,5 @@ def test_reduce_that_changes_the_weights_is_found(pair):
 
 
 def test_a_process_that_does_not_fit_is_found():
-    with pytest.raises(ConformanceError, match=r"VarianceExploding.sample of a draw of TwoPoints: TypePromotionError"):
+    with pytest.raises(ConformanceError, match=r"TwoPoints.log_marginals under VarianceExploding is not consistent"):
         check_population(broken.TwoPoints(), VarianceExploding(), times=np.asarray([0.5, 3.0]))

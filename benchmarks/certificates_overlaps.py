@@ -26,7 +26,7 @@ from sloc.divergence.bridge_setup import bridge_problem
 from sloc.divergence.bridges import BridgeKernel
 from sloc.divergence.histogram_betting import upper_bound
 from sloc.divergence.measurement import assemble
-from sloc.divergence.tallying import tally
+from sloc.engine import tally
 from sloc.engine import collect
 
 DELTA = 0.05

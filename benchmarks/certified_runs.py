@@ -27,7 +27,7 @@ from scipy.stats import binom
 import sloc
 from benchmarks.certified_settings import DELTA, Setting, case, truth
 from benchmarks.certified_truth import Truth, first_close, last_apart
-from sloc.divergence.dithering import GRID
+from sloc.engine.dithering import GRID
 from sloc.windows import certify
 from sloc.windows.critical import _questions, window_of
 from sloc.windows.overlap import overlaps

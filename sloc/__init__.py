@@ -39,6 +39,7 @@ from sloc.divergence import (
     tv,
     tv_curve,
 )
+from sloc.engine import Plan
 from sloc.results import Curve, Estimate, MixtureTree, TheoremWindow, Window
 from sloc.samplers import forward_reverse, localize
 from sloc.windows import anytime_windows, critical_window, find_window, mixture_tree, theorem2
@@ -63,6 +64,7 @@ __all__ = [
     "Misassignment",
     "MixtureTree",
     "ObservationProcess",
+    "Plan",
     "Population",
     "Revealed",
     "RevealingChannel",

@@ -1,4 +1,4 @@
-"""The command line: ``sloc window``, ``sloc traces``, ``sloc info``.
+"""The command line: ``sloc window``, ``sloc traces``, ``sloc replay``, ``sloc info``.
 
 Options are read here; the work is done in :mod:`sloc.report`.  Bad input ends with exit code 2 and one message on
 standard error, Ctrl-C with 130; neither leaves a file behind.
@@ -143,6 +143,7 @@ def _paragraphs(text: str) -> str:
 def refusals() -> Iterator[None]:
     """Turn refusals into one line on standard error and exit code 2, Ctrl-C into exit code 130."""
     from sloc.contracts import ContractError, InvalidInput
+    from sloc.engine import CheckpointError, NotANumber, OutOfMemory
     from sloc.report.option_text import option_text
 
     try:
@@ -150,8 +151,12 @@ def refusals() -> Iterator[None]:
     except (InvalidInput, ContractError) as error:
         typer.echo(f"sloc: {option_text(str(error), _OPTIONS)}", err=True)
         raise typer.Exit(2) from None
+    except (NotANumber, CheckpointError, OutOfMemory) as error:
+        typer.echo(f"sloc: {error}", err=True)
+        raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        typer.echo("sloc: stopped; nothing was written", err=True)
+        kept = "; the same command goes on from its checkpoints" if "--resume" in sys.argv else ""
+        typer.echo(f"sloc: stopped; nothing was written{kept}", err=True)
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -192,7 +197,8 @@ def window(
         float, typer.Option(parser=real_number, metavar="NUMBER", help="Error level of bands and intervals.")
     ] = 0.05,
     devices: Annotated[
-        int | None, typer.Option(parser=whole_number, metavar="WHOLE", help="Local devices to use; default all.")
+        str | None,
+        typer.Option(help="How many local devices to use, or a kind of them: cpu, gpu or tpu; default all."),
     ] = None,
     x: Annotated[str | None, typer.Option("--x", help="Array or columns of the samples.")] = None,
     labels: Annotated[str | None, typer.Option(help="Array or column of the labels.")] = None,
@@ -214,6 +220,12 @@ def window(
     ] = None,
     out: Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Keep checkpoints beside the output folder, and go on from those of a run that was cut off."
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
     repeat: Annotated[str | None, typer.Option("--from", help="Repeat the run of this run.json exactly.")] = None,
 ) -> None:
@@ -224,23 +236,27 @@ def window(
         from sloc.report.window_run import Settings
 
         if repeat is not None:
-            allowed = {"out", "overwrite", "json", "repeat"}
+            allowed = {"out", "overwrite", "resume", "json", "repeat"}
             given = [name for name in ctx.params if _was_given(ctx, name) and name not in allowed]
             require(
                 not given,
                 "--from",
                 repeat,
-                "no other options beside it than --out, --overwrite and --json; got " + ", ".join(given),
+                "no other options beside it than --out, --overwrite, --resume and --json; got " + ", ".join(given),
             )
             request = read_request(repeat)
         elif source is None:
             raise InvalidInput("SOURCE: expected digits, gaussians, a data file, or --from run.json")
         else:
-            settings = Settings(epsilon, n, times, seed, _split(classes), delta, devices)
+            settings = Settings(epsilon, n, times, seed, _split(classes), delta, _devices(devices))
             request = WindowRequest(
                 source, _split(process), settings, x, labels, scale, image, means, weights, covariances
             )
-        run_window(request, out, overwrite=overwrite, json=json)
+        run_window(request, out, overwrite=overwrite, resume=resume, json=json)
+
+
+def _devices(given: str | None) -> int | str | None:
+    return int(given) if given is not None and given.isdigit() else given
 
 
 def _was_given(ctx: typer.Context, name: str) -> bool:
@@ -290,6 +306,18 @@ def traces(
             overwrite=overwrite,
             json=json,
         )
+
+
+@app.command()
+def replay(
+    folder: Annotated[str, typer.Argument(help="Output folder of a run with --resume that met values that are NaN.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+) -> None:
+    """Evaluate alone the block of draws at which a run met values that are not numbers."""
+    with refusals():
+        from sloc.report.window_command import replay_window
+
+        replay_window(folder, json=json)
 
 
 @app.command()

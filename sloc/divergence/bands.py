@@ -11,8 +11,7 @@ import numpy as np
 from sloc.contracts import is_concrete
 from sloc.divergence.histogram_betting import interval as histogram_interval
 from sloc.divergence.intervals import maurer_pontil
-from sloc.divergence.tallying import tally
-from sloc.engine import Devices, Kernel, Moments, Progress, stream
+from sloc.engine import Kernel, Moments, Plan, stream, tally
 
 
 def streamed(
@@ -23,9 +22,8 @@ def streamed(
     interval: str,
     *,
     spans: Any = None,
-    devices: Devices = None,
     tile: int = 1,
-    progress: Progress | None = None,
+    plan: Plan | None = None,
 ) -> tuple[Any, Any]:
     """Stream a kernel with what ``interval`` needs beside the moments.
 
@@ -35,18 +33,17 @@ def streamed(
         key: typed PRNG key; the moments do not depend on ``interval``.
         blocks: key blocks.
         interval: ``maurer-pontil`` (moments suffice) or ``betting`` (counts of dithered values).
-        spans: see :func:`~sloc.divergence.tallying.tally`.
-        devices: local devices, how many, or None for all.
-        tile: blocks evaluated side by side (speed only).
-        progress: called with ``(done, total)`` blocks.
+        spans: see :func:`~sloc.engine.tally`.
+        tile: blocks evaluated side by side where the plan does not say (speed only).
+        plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
         ``(moments, counts)``, trees of the kernel's shape; ``counts`` is None for ``maurer-pontil``.
 
     """
     if interval == "betting":
-        return tally(kernel, args, key, blocks, spans=spans, devices=devices, tile=tile, progress=progress)
-    return stream(kernel, args, key, blocks, devices=devices, tile=tile, progress=progress), None
+        return tally(kernel, args, key, blocks, spans=spans, tile=tile, plan=plan)
+    return stream(kernel, args, key, blocks, tile=tile, plan=plan), None
 
 
 def mean_interval(

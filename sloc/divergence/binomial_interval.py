@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from sloc.contracts import require
-from sloc.divergence.dithering import BERNOULLI_GRID, dither
+from sloc.engine.dithering import BERNOULLI_GRID, dither
 
 Array = jax.Array
 
@@ -52,7 +52,7 @@ def bernoulli_counts(key: Array, values: Any) -> Array:
 
     The draws are independent with mean ``E v``, so their number of successes is exactly binomial when the values are
     independent and identically distributed.  Counts of disjoint sets of values add up.  Traceable; see
-    :func:`sloc.divergence.dithering.dither`, of which this is the coarsest grid.
+    :func:`sloc.engine.dithering.dither`, of which this is the coarsest grid.
 
     Args:
         key: typed PRNG key, a fresh one for each block of values.

@@ -53,7 +53,7 @@ from sloc.divergence.checks import (
 )
 from sloc.divergence.integrands import log_sum_exp
 from sloc.divergence.intervals import tighten
-from sloc.engine import BLOCK_DRAWS, Devices, Moments, Progress
+from sloc.engine import BLOCK_DRAWS, Moments, Plan
 from sloc.populations.discrete import draw_letters
 from sloc.results import Curve
 
@@ -178,9 +178,7 @@ def bridge_moments(
     *,
     n: int,
     interval: str = "maurer-pontil",
-    devices: Devices = None,
-    tile: int | None = None,
-    progress: Progress | None = None,
+    plan: Plan | None = None,
 ) -> tuple[Moments, Any, int, Array | None]:
     """Stream ``v`` over ``n`` bridge draws: the low-level form of :func:`bridge_overlap`.
 
@@ -189,9 +187,7 @@ def bridge_moments(
         problem: from :func:`~sloc.divergence.bridge_setup.bridge_problem`.
         n: draws, rounded up to whole blocks of 1,024.
         interval: what the draws are kept for, see :func:`~sloc.divergence.bands.streamed`.
-        devices: local devices, how many, or None for all.
-        tile: blocks evaluated side by side (speed only).
-        progress: called with ``(done, total)`` blocks.
+        plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
         ``(moments, counts, draws, refused)``: moments of ``v`` per time, ``[T]`` (``alpha = exp(log_z) * mean``),
@@ -205,7 +201,7 @@ def bridge_moments(
     blocks = -(-n // BLOCK_DRAWS)
     kernel = BridgeKernel()
     (moments, refused), counts = streamed(
-        kernel, problem, key, blocks, interval, devices=devices, tile=tile or 1, progress=progress
+        kernel, problem, key, blocks, interval, plan=plan
     )
     counts = None if counts is None else counts[0]
     share = refused.on_device()[1] if not is_concrete(refused) else refused.on_host()[1]
@@ -249,9 +245,7 @@ def bridge_overlap(
     n: int,
     delta: float = 0.05,
     interval: str = "maurer-pontil",
-    devices: Devices = None,
-    tile: int | None = None,
-    progress: Progress | None = None,
+    plan: Plan | None = None,
 ) -> Curve:
     """Overlap ``alpha_t = 1 - TV(p_t^a, p_t^b)`` over times by pairwise bridges.
 
@@ -273,9 +267,7 @@ def bridge_overlap(
         n: draws, rounded up to whole blocks of 1,024.
         delta: error level of the band.
         interval: ``maurer-pontil`` or ``betting``, see :func:`sloc.measure`.
-        devices: local devices, how many, or None for all.
-        tile: blocks evaluated side by side (speed only).
-        progress: called with ``(done, total)`` blocks.
+        plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
         The curve of ``alpha``, float64 on the host: numbers such as 1e-12 are meant.
@@ -300,7 +292,7 @@ def bridge_overlap(
         one = np.ones(len(shown))
         return Curve(shown, one, 0 * one, one, one, 0, "exact", name)
     moments, counts, draws, refused = bridge_moments(
-        key, problem, n=n, interval=interval, devices=devices, tile=tile, progress=progress
+        key, problem, n=n, interval=interval, plan=plan
     )
     concrete = is_concrete(moments, log_z, share)
     count, mean, variance, low, high = mean_interval(moments, counts, delta / moments.mean.shape[0])

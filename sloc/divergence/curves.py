@@ -95,7 +95,7 @@ def tv_curve(
         b: likewise.
         n: draws (or masks) of each way that is taken, rounded up to whole blocks.  The pilot's come on top: ``n / 8``,
             at least 512 and at most 2,048.
-        **options: ``method``, and ``delta``, ``interval``, ``devices``, ``tile``, ``progress`` of
+        **options: ``method``, and ``delta``, ``interval``, ``plan`` of
             :func:`sloc.measure`.
 
     Returns:
@@ -131,7 +131,7 @@ def information_curve(
         population: the population.
         times: ``[T]``, strictly increasing.
         n: trajectories, rounded up to whole blocks.
-        **options: ``delta``, ``method``, ``interval``, ``devices``, ``tile``, ``progress`` of :func:`sloc.measure`.
+        **options: ``delta``, ``method``, ``interval``, ``plan`` of :func:`sloc.measure`.
 
     Returns:
         A scalar curve in bits, between 0 and ``H(w)``.
@@ -164,7 +164,7 @@ def label_curve(
         times: ``[T]``, strictly increasing.
         init: where trajectories start: an index, a name, or a sequence of them.
         n: trajectories, rounded up to whole blocks.
-        **options: ``delta``, ``method``, ``interval``, ``devices``, ``tile``, ``progress`` of :func:`sloc.measure`.
+        **options: ``delta``, ``method``, ``interval``, ``plan`` of :func:`sloc.measure`.
 
     Returns:
         A curve with a column per sub-population, ``[T, K]``; rows sum to one.
@@ -197,7 +197,7 @@ def clone_agreement(
         population: the population.
         times: ``[T]``, strictly increasing.
         n: trajectories, rounded up to whole blocks.
-        **options: ``delta``, ``method``, ``interval``, ``devices``, ``tile``, ``progress`` of :func:`sloc.measure`.
+        **options: ``delta``, ``method``, ``interval``, ``plan`` of :func:`sloc.measure`.
 
     Returns:
         A scalar curve in ``[1 / K, 1]``.

@@ -1,6 +1,6 @@
 """Betting sequences on dithered histograms: order-free, mergeable, valid at every stopping time.
 
-Values in [0, 1] are rounded at random to a fixed grid (:func:`sloc.divergence.dithering.dither`) and kept as integer
+Values in [0, 1] are rounded at random to a fixed grid (:func:`sloc.engine.dithering.dither`) and kept as integer
 counts.  A mixture of gamblers with constant bets has a wealth that depends on the counts alone, so counts from blocks,
 devices (one ``psum``) and resumed runs add up, in any order, and the bounds hold at every stopping time at once: look
 as often as you like, stop when you like, and intersect what you saw.
@@ -18,7 +18,7 @@ import numpy as np
 
 from sloc.contracts import float_dtype, is_concrete, require
 from sloc.divergence.betting import check_level, invert_wealth
-from sloc.divergence.dithering import check_grid, dither
+from sloc.engine.dithering import check_grid, dither
 
 __all__ = ["BETS", "PRIOR", "dither", "interval", "lower_bound", "upper_bound"]
 

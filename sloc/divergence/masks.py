@@ -40,7 +40,7 @@ from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.intervals import tighten
 from sloc.divergence.paths import shortcut
 from sloc.divergence.statistics import disjoint_pair
-from sloc.engine import Devices, Progress
+from sloc.engine import Plan
 from sloc.populations import Empirical
 from sloc.results import Curve
 
@@ -99,8 +99,7 @@ def mask_overlap(
     n: int,
     delta: float = 0.05,
     interval: str = "maurer-pontil",
-    devices: Devices = None,
-    progress: Progress | None = None,
+    plan: Plan | None = None,
 ) -> Curve:
     """Overlap ``alpha_t = 1 - TV(p_t^a, p_t^b)`` of labelled atoms under a revealing channel, sampling masks only.
 
@@ -120,8 +119,7 @@ def mask_overlap(
         n: masks, rounded up to whole blocks of 64 (at least two blocks).
         delta: error level of the band.
         interval: ``maurer-pontil`` or ``betting``, see :func:`sloc.measure`.
-        devices: local devices, how many, or None for all.
-        progress: called with ``(done, total)`` blocks.
+        plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
         The curve of ``alpha``.
@@ -159,7 +157,7 @@ def mask_overlap(
     require(keep.size <= MOST_ATOMS, "population", f"{keep.size} atoms in the two sets", f"at most {MOST_ATOMS}")
     blocks = max(2, -(-n // _BLOCK))
     args = (process, population.data[keep], *(jnp.asarray(side, float_dtype()) for side in sides), device_times)
-    moments, tallies = streamed(MaskKernel(), args, key, blocks, interval, devices=devices, progress=progress)
+    moments, tallies = streamed(MaskKernel(), args, key, blocks, interval, plan=plan)
     count, mean, variance, lower, upper = mean_interval(moments, tallies, delta / len(display))
     lower, upper = tighten(lower, upper, decreasing=False)
     value, lower, upper = ((1 - share) + share * x for x in (mean, lower, upper))

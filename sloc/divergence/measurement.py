@@ -28,7 +28,7 @@ from sloc.divergence.integrands import Draws, Integrand, log_sum_exp
 from sloc.divergence.intervals import tighten
 from sloc.divergence.paths import batched_paths, reduced
 from sloc.divergence.statistics import Statistic, Term
-from sloc.engine import BLOCK_DRAWS, Devices, Moments, Progress
+from sloc.engine import BLOCK_DRAWS, Moments, Plan
 from sloc.results import Curve
 
 Array = jax.Array
@@ -45,9 +45,7 @@ class MeasureOptions(TypedDict, total=False):
     delta: float
     method: str
     interval: str
-    devices: Devices
-    tile: int | None
-    progress: Progress | None
+    plan: Plan | None
 
 
 def _evaluate(kind: Integrand, stack: dict[str, Array], draws: Draws) -> Array:
@@ -100,9 +98,7 @@ def measure(
     delta: float = 0.05,
     method: str = "auto",
     interval: str = "maurer-pontil",
-    devices: Devices = None,
-    tile: int | None = None,
-    progress: Progress | None = None,
+    plan: Plan | None = None,
 ) -> dict[Any, Curve]:
     """Measure any number of statistics of an exact model in one pass over common trajectories.
 
@@ -130,9 +126,7 @@ def measure(
             counts of dithered values: narrower where values lie near their bounds, and counts of devices and of
             continued runs add up (:mod:`sloc.divergence.histogram_betting`).  Values and standard errors are the
             same with either.
-        devices: local devices, how many, or None for all.
-        tile: blocks evaluated side by side (speed only); None chooses.
-        progress: called with ``(done, total)`` blocks.
+        plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
         A curve per statistic, under its name where a mapping was given, else under the statistic itself.
@@ -176,7 +170,7 @@ def measure(
         )
     if sampled:
         whole = assemble(process, population, device_times, sampled)
-        options = (interval, devices, tile or _default_tile(population, device_times.shape[0]), progress)
+        options = (interval, _default_tile(population, device_times.shape[0]), plan)
         curves |= _sample(key, whole, sampled, shown_times, weights, n, delta, *options)
     return {name: curves[name] for name in named}
 
@@ -253,16 +247,15 @@ def _sample(
     n: int,
     delta: float,
     interval: str,
-    devices: Any,
     tile: int,
-    progress: Progress | None,
+    plan: Plan | None,
 ) -> dict[Any, Curve]:
     blocks = whole.blocks(n)
     limit = 2**31 // whole.kernel.rounds * whole.block_draws
     require(blocks * whole.kernel.rounds < 2**31, "n", n, f"fewer than {limit:,} draws: rounds are counted in int32")
     spans = _spans(whole, terms, weights) if interval == "betting" else None
     moments, counts = streamed(
-        whole.kernel, whole.args, key, blocks, interval, spans=spans, devices=devices, tile=tile, progress=progress
+        whole.kernel, whole.args, key, blocks, interval, spans=spans, tile=tile, plan=plan
     )
     curves, draws = {}, blocks * whole.block_draws
     for g, names in enumerate(whole.groups):

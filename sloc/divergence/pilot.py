@@ -22,7 +22,7 @@ from sloc.contracts import ObservationProcess, Population, Sets, component_mask,
 from sloc.divergence.bridge_setup import BridgeProblem, bridge_problem, has_bridge
 from sloc.divergence.bridges import TOLERANCE, densities, set_densities
 from sloc.divergence.checks import as_times, checked_count, checked_key, checked_pair
-from sloc.engine import Devices, stream
+from sloc.engine import Plan, stream
 from sloc.populations.discrete import draw_letters
 
 Array = jax.Array
@@ -122,7 +122,7 @@ def compare_estimators(
     b: Sets,
     *,
     n: int = 2048,
-    devices: Devices = None,
+    plan: Plan | None = None,
 ) -> PilotReport:
     """Estimate by pilot draws what one draw of either estimator is worth, at each time.
 
@@ -138,7 +138,7 @@ def compare_estimators(
         a: an index, a name, or a sequence of them.
         b: likewise; not the same set as ``a``.
         n: pilot draws, rounded up to blocks of 256.
-        devices: local devices, how many, or None for all.
+        plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
         The report; its variances are estimates, with no guarantee.
@@ -160,7 +160,7 @@ def compare_estimators(
     blocks = max(2, -(-n // _BLOCK))
     finite = np.where(np.isfinite(log_z), log_z, 0.0)
     args = (problem, jnp.asarray(finite, problem.share.dtype), problem.population)
-    _, mean, _ = stream(PilotKernel(), args, key, blocks, devices=devices).on_host()
+    _, mean, _ = stream(PilotKernel(), args, key, blocks, plan=plan).on_host()
     z = np.exp(log_z)
     overlap = z * mean[:, 0]
     balanced = np.maximum(z * mean[:, 1] - overlap**2, 0.0)
@@ -177,7 +177,7 @@ def choose_estimator(
     b: Sets,
     *,
     n: int = 2048,
-    devices: Devices = None,
+    plan: Plan | None = None,
 ) -> Estimator:
     """Name the estimator of ``1 - TV(p_t^a, p_t^b)`` that has less variance per draw, by pilot draws only.
 
@@ -191,7 +191,7 @@ def choose_estimator(
         a: an index, a name, or a sequence of them.
         b: likewise.
         n: pilot draws.
-        devices: local devices, how many, or None for all.
+        plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
         ``"balanced"`` or ``"bridge"``.
@@ -205,5 +205,5 @@ def choose_estimator(
     if same or not has_bridge(*checked):
         return "balanced"
     times = np.reshape(np.asarray(t, np.float64), (1,))
-    report = compare_estimators(key, process, population, times, a, b, n=n, devices=devices)
+    report = compare_estimators(key, process, population, times, a, b, n=n, plan=plan)
     return report.choice[0] if math.isfinite(report.bridge[0]) else "balanced"

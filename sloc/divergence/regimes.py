@@ -45,7 +45,7 @@ from sloc.divergence.measurement import closed_curve, measure
 from sloc.divergence.paths import shortcut
 from sloc.divergence.pilot import compare_estimators
 from sloc.divergence.statistics import TV, disjoint_pair
-from sloc.engine import Devices, Progress
+from sloc.engine import Plan
 from sloc.populations import Empirical
 from sloc.results import Curve
 
@@ -75,9 +75,7 @@ def tv_by_regime(
     delta: float = 0.05,
     method: str = "auto",
     interval: str = "maurer-pontil",
-    devices: Devices = None,
-    tile: int | None = None,
-    progress: Progress | None = None,
+    plan: Plan | None = None,
 ) -> Curve:
     """Total variation over times by the way that ``method`` names or the regime asks for; see the module.
 
@@ -88,14 +86,14 @@ def tv_by_regime(
     given = as_times(*checked, times)[0]
     n, delta, key = checked_count(n), checked_level(delta, "delta"), checked_key(key)
     tv = TV(component_mask(population, a, "a"), component_mask(population, b, "b"))
-    options: dict[str, Any] = {"interval": interval, "devices": devices, "progress": progress}
+    options: dict[str, Any] = {"interval": interval, "plan": plan}
 
     def balanced(at: Any, level: float, way: str = "monte-carlo") -> Curve:
-        return measure(key, process, population, at, [tv], n=n, delta=level, method=way, tile=tile, **options)[tv]
+        return measure(key, process, population, at, [tv], n=n, delta=level, method=way, **options)[tv]
 
     def bridged(at: Any, level: float) -> Curve:
         return _of_overlap(
-            bridge_overlap(key, process, population, at, tv.a, tv.b, n=n, delta=level, tile=tile, **options)
+            bridge_overlap(key, process, population, at, tv.a, tv.b, n=n, delta=level, **options)
         )
 
     def masked() -> Curve:
@@ -114,7 +112,7 @@ def tv_by_regime(
     if _in_fixed_order(*checked):
         return masked()
     pilot = min(PILOT_DRAWS, max(n // 8, 512))
-    bridge, looked = _where_bridge_wins(jax.random.fold_in(key, _SALT), *checked, given, tv, pilot, devices)
+    bridge, looked = _where_bridge_wins(jax.random.fold_in(key, _SALT), *checked, given, tv, pilot, plan)
     parts = []
     for where, way in ((np.flatnonzero(~bridge), balanced), (np.flatnonzero(bridge), bridged)):
         if where.size:
@@ -131,7 +129,7 @@ def _in_fixed_order(process: ObservationProcess, population: Population) -> bool
 
 
 def _where_bridge_wins(
-    key: Array, process: ObservationProcess, population: Population, times: Any, tv: TV, n: int, devices: Devices
+    key: Array, process: ObservationProcess, population: Population, times: Any, tv: TV, n: int, plan: Plan | None
 ) -> tuple[np.ndarray, int]:
     """Return where a bridge has less variance than balanced draws that take its time, and the pilot's draws."""
     left, right, *_ = disjoint_pair(component_mask(population, tv.a, "a"), component_mask(population, tv.b, "b"))
@@ -139,7 +137,7 @@ def _where_bridge_wins(
     pairs = int(each[left].sum()) * int(each[right].sum())
     if pairs * len(times) > MOST_NUMBERS or not has_bridge(process, population):
         return np.zeros(len(times), bool), 0
-    report = compare_estimators(key, process, population, times, tv.a, tv.b, n=n, devices=devices)
+    report = compare_estimators(key, process, population, times, tv.a, tv.b, n=n, plan=plan)
     return BRIDGE_COST * report.bridge < report.balanced, report.n
 
 

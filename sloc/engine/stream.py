@@ -1,4 +1,4 @@
-"""One long mean over fixed key blocks, on any number of local devices, in constant memory.
+"""One long mean over fixed key blocks, on any number of devices and processes, in constant memory.
 
 Block ``b`` always draws from ``fold_in(key, b)``.  Device ``i`` of ``D`` takes the blocks ``i, i + D, ...`` in
 order and the devices are merged in order, so a result depends on the key and the number of blocks, and on the
@@ -8,27 +8,22 @@ topology only through the order of a sum.
 from __future__ import annotations
 
 import functools
-import time
-from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from sloc.contracts import is_concrete
-from sloc.engine.moments import Moments, block_moments, merge_moments, pool_moments, zero_moments
+from sloc.engine.accumulators import Accumulator, Averages, Tallies
+from sloc.engine.cluster import deal, fetch, replicate
+from sloc.engine.faults import memory_advice
+from sloc.engine.longrun import Job, long_run, refuse_nan
+from sloc.engine.plan import Layout, Plan, as_plan, device_mesh
 
 Array = jax.Array
-BLOCK_DRAWS = 1024
-"""Draws per key block: part of the result, never tuned."""
-
-Devices = Sequence[Any] | int | None
-"""Local devices, how many of them, or None for all."""
-
-_AXIS = "blocks"
 _traces = 0
 
 
@@ -44,95 +39,62 @@ class Kernel(Protocol):
         ...
 
 
-class Progress(Protocol):
-    """Called after each chunk of a long run."""
-
-    def __call__(self, done: int, total: int, /) -> None:
-        """Receive the number of blocks done and in all."""
-        ...
-
-
 def count_traces() -> int:
     """Return how many times the streaming loop has been traced in this process (for tests of recompilation)."""
     return _traces
 
 
-def local_mesh(devices: Devices = None) -> Mesh:
-    """Return a one-axis mesh over local devices.
-
-    Args:
-        devices: the devices, how many of the local ones, or None for all of them.
-
-    Raises:
-        InvalidInput: more devices asked for than there are.
-
-    """
-    from sloc.contracts import require
-
-    local = jax.local_devices()
-    if devices is None:
-        chosen: Sequence[Any] = local
-    elif isinstance(devices, int):
-        require(1 <= devices <= len(local), "devices", devices, f"1 to {len(local)}, the local devices of this process")
-        chosen = local[:devices]
-    else:
-        chosen = list(devices)
-        require(len(chosen) > 0, "devices", devices, "at least one device")
-    return Mesh(np.asarray(chosen), (_AXIS,), axis_types=(AxisType.Auto,))
-
-
-def _is_moments(node: Any) -> bool:
-    return isinstance(node, Moments)
-
-
 @functools.partial(jax.jit, static_argnames="kernel")
-def _values(kernel: Kernel, args: Any, key: Array) -> Any:
+def block_values(kernel: Kernel, args: Any, key: Array) -> Any:
+    """Evaluate one block alone, from the block's own key."""
     return kernel(kernel.setup(args), key)
 
 
-def _shapes(kernel: Kernel, args: Any, key: Array) -> Any:
-    # Through jit, which remembers the trace: tracing anew would cost each call some fifteen milliseconds.
-    return _values.eval_shape(kernel, args, key)
-
-
-@functools.partial(jax.jit, static_argnames=("kernel", "mesh", "tile"))
+@functools.partial(jax.jit, static_argnames=("kernel", "accumulator", "mesh", "axis", "tile"))
 def _advance(
-    kernel: Kernel, mesh: Mesh, tile: int, args: Any, key: Array, span: Array, blocks: Array, carry: Any
+    kernel: Kernel,
+    accumulator: Accumulator,
+    mesh: Mesh,
+    axis: str,
+    tile: int,
+    args: Any,
+    extra: Any,
+    key: Array,
+    numbers: Array,
+    carry: Any,
 ) -> Any:
+    """Absorb steps ``low .. high - 1``; ``numbers = (low, high, base, first, blocks)``.
+
+    Blocks count from ``base``, where a run on another topology ended; block ``b`` draws from ``fold_in(key, first + b)``.
+    """
     global _traces
     _traces += 1
-    size = mesh.size
+    size = int(mesh.shape[axis])
 
-    def on_device(args: Any, key: Array, span: Array, blocks: Array, carry: Any) -> Any:
+    def on_device(args: Any, extra: Any, key: Array, numbers: Array, carry: Any) -> Any:
+        low, high, base, first, blocks = (numbers[i] for i in range(5))
         state = kernel.setup(args)
-        index = jax.lax.axis_index(_AXIS) if size > 1 else jnp.zeros((), jnp.int32)
+        index = jax.lax.axis_index(axis) if size > 1 else jnp.zeros((), jnp.int32)
+
+        def one(block: Array) -> Any:
+            own = jax.random.fold_in(key, first + block)
+            return accumulator.block(kernel(state, own), own, extra)
 
         def step(i: Array, carry: Any) -> Any:
-            block = (i * tile + jnp.arange(tile, dtype=jnp.int32)) * size + index
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(key, block)
-            values = (
-                jax.tree.map(lambda v: v[None], kernel(state, keys[0]))
-                if tile == 1
-                else jax.vmap(lambda k: kernel(state, k))(keys)
-            )
-            parts = jax.tree.map(jax.vmap(block_moments), values)
-
-            # Pooled at once, not merged one by one: a loop over tens of tiny merges takes longer than the draws.
-            def absorb(total: Moments, part: Moments) -> Moments:
-                return merge_moments(total, pool_moments(part, block < blocks))
-
-            return jax.tree.map(absorb, carry, parts, is_leaf=_is_moments)
+            block = base + (i * tile + jnp.arange(tile, dtype=jnp.int32)) * size + index
+            parts = jax.tree.map(lambda v: v[None], one(block[0])) if tile == 1 else jax.vmap(one)(block)
+            return accumulator.absorb(carry, parts, block < blocks)
 
         carry = jax.tree.map(lambda leaf: leaf[0], carry)
-        carry = jax.lax.fori_loop(span[0], span[1], step, carry)
+        carry = jax.lax.fori_loop(low, high, step, carry)
         return jax.tree.map(lambda leaf: leaf[None], carry)
 
-    if size == 1:
+    if mesh.size == 1:
         # Under shard_map a CPU runs each device on one thread; a lone device may use them all.
-        return on_device(args, key, span, blocks, carry)
+        return on_device(args, extra, key, numbers, carry)
     return jax.shard_map(
-        on_device, mesh=mesh, in_specs=(P(), P(), P(), P(), P(_AXIS)), out_specs=P(_AXIS), check_vma=False
-    )(args, key, span, blocks, carry)
+        on_device, mesh=mesh, in_specs=(P(), P(), P(), P(), P(axis)), out_specs=P(axis), check_vma=False
+    )(args, extra, key, numbers, carry)
 
 
 def stream(
@@ -141,82 +103,132 @@ def stream(
     key: Array,
     blocks: int | Array,
     *,
-    devices: Devices = None,
+    first: int = 0,
     tile: int = 1,
-    progress: Progress | None = None,
-    seconds_per_chunk: float = 0.5,
+    plan: Plan | None = None,
 ) -> Any:
-    """Average a kernel's values over key blocks ``0 .. blocks - 1``.
+    """Average a kernel's values over key blocks ``first .. first + blocks - 1``.
 
     Computes the streaming mean and variance of every array the kernel returns, over the last axis and all
     blocks, in memory that does not depend on ``blocks``.  Traceable when ``args`` or ``key`` are traced (then on
-    one device and without progress).
+    one device, and the plan is not looked at).
 
     Args:
         kernel: a hashable :class:`Kernel`; equal kernels on equal shapes compile once.
         args: pytree passed to ``kernel.setup``.
         key: typed PRNG key.
         blocks: how many blocks (dynamic: other numbers do not recompile).
-        devices: local devices, how many of them, or None for all.
-        tile: blocks evaluated side by side per step; changes speed, and numbers by rounding only (1e-7).
-        progress: called with ``(done, total)`` blocks after each chunk.
-        seconds_per_chunk: aimed time between two calls of ``progress``.
+        first: the first block, so that a run may be continued.
+        tile: blocks evaluated side by side per step, where the plan does not say; changes speed, and numbers by
+            rounding only (1e-7).
+        plan: devices, checkpoints, progress.
 
     Returns:
         The kernel's pytree with a :class:`Moments` in place of each array.
 
+    Raises:
+        NotANumber: the kernel returned NaN; names the block.
+        OutOfMemory: a step does not fit the device.
+        CheckpointError: the plan's folder cannot be used.
+
     """
-    concrete = is_concrete(args, key, blocks)
-    mesh = local_mesh(devices if concrete else 1)
-    shapes = _shapes(kernel, args, key)
-    carry = jax.tree.map(
-        lambda s: jax.tree.map(
-            lambda leaf: jnp.zeros((mesh.size, *leaf.shape), leaf.dtype), zero_moments(s.shape[:-1], s.dtype)
-        ),
-        shapes,
-    )
-    total = jnp.asarray(blocks, jnp.int32)
-    advance = functools.partial(_advance, kernel, mesh, tile, args, key)
-    if not concrete:
-        steps = -(-total // (mesh.size * tile))
-        carry = advance(jnp.stack([jnp.zeros((), jnp.int32), steps.astype(jnp.int32)]), total, carry)
-        return _collect(carry, 1)
-    steps = -(-int(blocks) // (mesh.size * tile))
-    if progress is None:
-        carry = advance(jnp.asarray([0, steps], jnp.int32), total, carry)
-    else:
-        # Laid out as the loop returns it: otherwise the second chunk would compile once more.
-        carry = jax.device_put(carry, NamedSharding(mesh, P(_AXIS)))
-        carry = _in_chunks(advance, carry, steps, int(blocks), mesh.size * tile, total, progress, seconds_per_chunk)
-    return _collect(jax.device_get(carry), mesh.size)
+    return _run(Averages(), kernel, args, (), key, blocks, first, tile, plan)
 
 
-def _in_chunks(
-    advance: Callable[..., Any],
-    carry: Any,
-    steps: int,
-    blocks: int,
-    per_step: int,
-    total: Array,
-    progress: Progress,
-    seconds: float,
+def tally(
+    kernel: Kernel,
+    args: Any,
+    key: Array,
+    blocks: int | Array,
+    *,
+    spans: Any = None,
+    first: int = 0,
+    tile: int = 1,
+    plan: Plan | None = None,
+) -> tuple[Any, Any]:
+    """Average a kernel's values over key blocks, as :func:`stream` does, and count them on a grid.
+
+    The moments are those of a stream with the same key.  Each value, brought to [0, 1] by ``(v - low) / (high - low)``,
+    is rounded at random to a neighbouring edge of :data:`~sloc.engine.dithering.GRID` and counted.
+
+    Args:
+        kernel: a hashable kernel whose values lie between ``low`` and ``high``.
+        args: pytree passed to ``kernel.setup``.
+        key: typed PRNG key.
+        blocks: how many blocks; in all fewer than 2**31 values of each cell.
+        spans: for each array of the kernel, in the order of its leaves, ``(low, high)``, each broadcast with the
+            array without its last axis; None means (0, 1) for all.
+        first: the first block.
+        tile: as in :func:`stream`.
+        plan: devices, checkpoints, progress.
+
+    Returns:
+        ``(moments, counts)``: the kernel's pytree with a :class:`~sloc.engine.Moments`, and with integer counts
+        ``[..., B + 1]`` (int64 on the host, int32 where traced), in place of each array.  The last count of a cell is
+        of values that are NaN.
+
+    Raises:
+        NotANumber: see :func:`stream`; so with the other errors.
+
+    """
+    # Through jit, which remembers the trace.
+    leaves = jax.tree.leaves(block_values.eval_shape(kernel, args, key))
+    extra = [
+        tuple(jnp.broadcast_to(jnp.asarray(end, leaf.dtype), leaf.shape[:-1]) for end in span)
+        for leaf, span in zip(leaves, spans or [(0.0, 1.0)] * len(leaves), strict=True)
+    ]
+    return _run(Tallies(), kernel, args, extra, key, blocks, first, tile, plan)
+
+
+def _run(
+    accumulator: Accumulator,
+    kernel: Kernel,
+    args: Any,
+    extra: Any,
+    key: Array,
+    blocks: int | Array,
+    first: int,
+    tile: int,
+    plan: Plan | None,
 ) -> Any:
-    done, size = 0, 1
-    while done < steps:
-        stop = min(done + size, steps)
-        began = time.perf_counter()
-        carry = jax.block_until_ready(advance(jnp.asarray([done, stop], jnp.int32), total, carry))
-        took = time.perf_counter() - began
-        progress(min(stop * per_step, blocks), blocks)
-        # The first call compiles; growing at most fourfold keeps its time out of the estimate.
-        size = int(np.clip(round((stop - done) * seconds / max(took, 1e-6)), 1, 4 * size))
-        done = stop
-    return carry
+    plan = as_plan(plan)
+    concrete = is_concrete(args, extra, key, blocks)
+    layout = plan.layout() if concrete else _alone()
+    tile = (plan.tile or tile) if concrete else tile
+    # Through jit, which remembers the trace: tracing anew would cost each call some fifteen milliseconds.
+    shapes = block_values.eval_shape(kernel, args, key)
+    size = layout.size
+    carry = jax.tree.map(
+        lambda leaf: jnp.zeros((size, *leaf.shape), leaf.dtype), jax.eval_shape(lambda: accumulator.zero(shapes))
+    )
+    if not concrete:
+        steps = (-(-jnp.asarray(blocks, jnp.int32) // tile)).astype(jnp.int32)
+        numbers = jnp.stack([jnp.asarray(v, jnp.int32) for v in (0, steps, 0, first, blocks)])
+        carry = _advance(kernel, accumulator, layout.mesh, layout.axis, tile, args, extra, key, numbers, carry)
+        return jax.tree.map(lambda leaf: leaf[0], carry)
+
+    with plan.numerics(), memory_advice(tile):
+        on_mesh = replicate((args, extra, key), layout.mesh)
+
+        def advance(low: int, high: int, base: int, carry: Any) -> Any:
+            numbers = replicate(np.asarray([low, high, base, first, blocks], np.int32), layout.mesh)
+            sent, spans, own = on_mesh
+            return _advance(
+                kernel, accumulator, layout.mesh, layout.axis, tile, sent, spans, own, jnp.asarray(numbers), carry
+            )
+
+        job = Job(kernel, args, extra, key, first, int(blocks), tile, layout, plan, accumulator, block_values)
+        if job.short:
+            steps = -(-int(blocks) // (size * tile))
+            hosted = fetch(advance(0, steps, 0, carry if layout.mesh.size == 1 else deal(carry, layout)), layout.mesh)
+            refuse_nan(job, accumulator.moments(hosted), 0, int(blocks))
+        else:
+            # Laid out as the loop returns it: otherwise the second chunk would compile once more.
+            hosted = long_run(job, advance, carry)
+    parts = [jax.tree.map(lambda leaf, i=i: leaf[i], hosted) for i in range(size)]
+    return accumulator.finish(functools.reduce(accumulator.merge, parts))
 
 
-def _collect(carry: Any, size: int) -> Any:
-    def merge(moments: Moments) -> Moments:
-        parts = [jax.tree.map(lambda leaf, i=i: leaf[i], moments) for i in range(size)]
-        return functools.reduce(merge_moments, parts)
-
-    return jax.tree.map(merge, carry, is_leaf=_is_moments)
+def _alone() -> Layout:
+    mesh = device_mesh(1)
+    return Layout(mesh, str(mesh.axis_names[0]), 1)

@@ -15,7 +15,8 @@ import jax
 import numpy as np
 
 from sloc.contracts import InvalidInput, component_names, float_dtype, require
-from sloc.engine import Progress
+from sloc.engine import Plan, Progress, Replayed, is_leader
+from sloc.report.checkpoints import checkpoints, read_failure
 from sloc.report.output import RUN_FILE, check_run_folder, jsonable, run_folder, write_run_json
 from sloc.report.sources import Source, load_digits_source, load_file_source, load_gaussians_source, parse_image
 from sloc.report.tables import curves_dataset, windows_frame, windows_rows, windows_table
@@ -151,6 +152,7 @@ def run_window(
     out: str | os.PathLike[str] | None = None,
     *,
     overwrite: bool = False,
+    resume: bool = False,
     json: bool = False,
     console: Console | None = None,
     log: Console | None = None,
@@ -167,6 +169,8 @@ def run_window(
         request: what to run.
         out: the folder to write; nothing is written when None.
         overwrite: whether a run in ``out`` may be replaced.
+        resume: keep checkpoints beside ``out`` while running, and go on from those of a run that was cut off; they are
+            removed when everything is written.
         json: print one JSON object to ``console`` and nothing else there.
         console: where results go; standard output when None.
         log: where progress goes; standard error when None.
@@ -193,8 +197,28 @@ def run_window(
         parse_image(request.image)
     source = request.load()
     request.settings.validate(source.population)
-    results = _measure(request, names, source, log)
+    with checkpoints(out, request, resume) as folder:
+        plan = Plan(devices=request.settings.devices, checkpoint=folder)
+        results = _measure(request, names, source, log, plan)
+        return _finish(request, names, source, results, out, overwrite=overwrite, json=json, console=console, log=log)
+
+
+def _finish(
+    request: WindowRequest,
+    names: Sequence[str],
+    source: Source,
+    results: list[ProcessWindows],
+    out: str | os.PathLike[str] | None,
+    *,
+    overwrite: bool,
+    json: bool,
+    console: Console,
+    log: Console,
+) -> dict[str, Any]:
+    """Write and print, in the first process of several only."""
     record = _record(request, names, source, results)
+    if not is_leader():
+        return record
     if out is not None:
         with run_folder(out, overwrite) as folder:
             _write(folder, results, source, request, record, log)
@@ -206,7 +230,60 @@ def run_window(
     return record
 
 
-def _measure(request: WindowRequest, names: Sequence[str], source: Source, log: Console) -> list[ProcessWindows]:
+def replay_window(path: str | os.PathLike[str], *, json: bool = False, console: Console | None = None) -> dict[str, Any]:
+    """Evaluate alone the key block at which a run with checkpoints met NaN, and say what came out.
+
+    Stages before it are read from their checkpoints.
+
+    Args:
+        path: the run's output folder (its checkpoints lie beside it), or the checkpoint folder.
+        json: print one JSON object.
+        console: where the answer goes; standard output when None.
+
+    Returns:
+        ``{"stage", "block", "arrays"}``: for each array of the kernel its shape, how many of its values are NaN, and
+        where the first of them is.
+
+    Raises:
+        InvalidInput: no such run, or its data have changed.
+
+    """
+    from rich.console import Console
+
+    console = Console() if console is None else console
+    arguments, where, stages = read_failure(path)
+    request = WindowRequest.from_arguments(arguments)
+    source = request.load()
+    names = request.processes or (("ou", "masking") if request.source == "digits" else ("ou",))
+    plan = Plan(devices=request.settings.devices, checkpoint=stages, replay=where)
+    try:
+        _measure(request, names, source, Console(stderr=True, quiet=True), plan)
+    except Replayed as found:
+        arrays = []
+        for value in jax.tree.leaves(found.values):
+            wrong = np.argwhere(np.isnan(value))
+            first = wrong[0].tolist() if len(wrong) else None
+            arrays.append({"shape": list(value.shape), "nan": len(wrong), "first": first})
+        record = {"stage": found.stage, "block": found.block, "arrays": arrays}
+    else:
+        raise InvalidInput(f"FOLDER = {str(path)!r}: expected the run that failed; stage {where[0]} did not come up")
+    if json:
+        console.out(json_module.dumps(record), highlight=False)
+    else:
+        console.print(f"block {record['block']} of stage {record['stage']}, alone:", highlight=False)
+        for array in arrays:
+            shape = " x ".join(map(str, array["shape"]))
+            console.print(
+                f"  {shape} values, {array['nan']:,} of them NaN" + (f", first at {array['first']}" if array["nan"] else ""),
+                highlight=False,
+                markup=False,
+            )
+    return record
+
+
+def _measure(
+    request: WindowRequest, names: Sequence[str], source: Source, log: Console, plan: Plan
+) -> list[ProcessWindows]:
     """Calibrate every process first, so that the estimate covers the whole run, then measure."""
     settings, population = request.settings, source.population
     pilots: dict[str, Pilot] = {}
@@ -214,7 +291,7 @@ def _measure(request: WindowRequest, names: Sequence[str], source: Source, log: 
     if missing:
         with log.status(f"compiling and looking where the curves move ({', '.join(missing)}) ..."):
             for name in missing:
-                pilots[name] = run_pilot(name, population, settings)
+                pilots[name] = run_pilot(name, population, settings, plan)
         seconds = sum(p.seconds for p in pilots.values())
         about = f"about {seconds:.0f} s" if seconds >= 1 else "less than a second"
         log.print(
@@ -232,6 +309,7 @@ def _measure(request: WindowRequest, names: Sequence[str], source: Source, log: 
                 population,
                 settings,
                 grids[name],
+                plan,
                 bar(name),
                 refined=refined,
                 progress_refined=bar(f"{name}, edges"),

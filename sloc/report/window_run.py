@@ -16,7 +16,7 @@ from sloc.contracts import ObservationProcess, Population, component_names
 from sloc.divergence import TV, Clones, Information, Labels, closed_tv, measure
 from sloc.divergence.checks import checked_pair
 from sloc.divergence.statistics import Statistic
-from sloc.engine import Progress
+from sloc.engine import Plan, Progress, as_plan
 from sloc.report.window_levels import spread_times, wide_grid
 from sloc.report.window_refine import Crossing, bracket, combined, levels_inside
 from sloc.report.window_settings import PROCESSES, Settings
@@ -109,13 +109,14 @@ def chosen_statistics(population: Population, classes: Sequence[str]) -> dict[An
     return asked
 
 
-def run_pilot(name: str, population: Population, settings: Settings) -> Pilot:
+def run_pilot(name: str, population: Population, settings: Settings, run: Plan | None = None) -> Pilot:
     """Look at all noise levels with few trajectories; choose where to look closely, and time a block.
 
     Args:
         name: one of :data:`PROCESSES`.
         population: the population.
         settings: what is asked for.
+        run: devices and checkpoints.
 
     Raises:
         InvalidInput: bad settings.
@@ -142,8 +143,7 @@ def run_pilot(name: str, population: Population, settings: Settings) -> Pilot:
         statistics,
         n=n,
         delta=settings.delta,
-        devices=settings.devices,
-        progress=mark,
+        plan=as_plan(run).reporting(mark),
     )
     used = max(int(c.n) for c in curves.values())
     per_block = used / max(sizes[-1], 1) if sizes else 1024.0
@@ -170,6 +170,7 @@ def run_process(
     population: Population,
     settings: Settings,
     times: np.ndarray,
+    run: Plan | None = None,
     progress: Progress | None = None,
     *,
     refined: Sequence[float] | None = None,
@@ -193,6 +194,7 @@ def run_process(
         population: the population.
         settings: what is asked for.
         times: increasing noise levels.
+        run: devices and checkpoints.
         progress: called with ``(done, total)`` blocks.
         refined: noise levels of the second look, to repeat a run; chosen inside the brackets when None.
         progress_refined: the second look's ``progress``.
@@ -206,10 +208,11 @@ def run_process(
     """
     process, began = PROCESSES[name](), time.perf_counter()
     _, key_grid, key_fine = _keys(name, settings.seed)
-    options: dict[str, Any] = {"n": settings.n, "delta": settings.delta / 2, "devices": settings.devices}
+    options: dict[str, Any] = {"n": settings.n, "delta": settings.delta / 2}
+    run = as_plan(run)
     classes = settings.chosen(population)
     statistics = chosen_statistics(population, classes)
-    curves = measure(key_grid, process, population, times, statistics, progress=progress, **options)
+    curves = measure(key_grid, process, population, times, statistics, plan=run.reporting(progress), **options)
 
     weights = dict(zip(component_names(population), _weights(population), strict=True))
     entropy, epsilon = entropy_bits(population), settings.epsilon
@@ -218,13 +221,13 @@ def run_process(
         if int(curves["class", a].n) > 0:
             asked[a, "after"] = Crossing(("class", a), 1 - epsilon**2, "last")
             asked[a, "before"] = Crossing(("class", a), epsilon / (1 - weights[a]), "first")
-    plan = plan_tree(process, population, curves, epsilon, settings.delta / 2)
+    tree_plan = plan_tree(process, population, curves, epsilon, settings.delta / 2)
     edges, fine = _edges(
-        key_fine, process, population, curves, asked, statistics, refined, plan, progress=progress_refined, **options
+        key_fine, process, population, curves, asked, statistics, refined, tree_plan, plan=run.reporting(progress_refined), **options
     )
     tree = None
-    if plan is not None:
-        tree = plan.tree(process, population, fine.get("tree"), np.asarray(times, np.float64), settings.delta)
+    if tree_plan is not None:
+        tree = tree_plan.tree(process, population, fine.get("tree"), np.asarray(times, np.float64), settings.delta)
     extra = next((int(c.n) for c in fine.values()), 0)
     within = {
         a: _sampled_window(edges[a, "after"], edges[a, "before"], curves["class", a], a, extra, settings)
@@ -251,7 +254,7 @@ def _edges(
     asked: Mapping[Any, Crossing],
     statistics: Mapping[Any, Statistic],
     levels: Sequence[float] | None,
-    plan: TreePlan | None,
+    tree_plan: TreePlan | None,
     **options: Any,
 ) -> tuple[dict[Any, Edge], dict[Any, Curve]]:
     """Find edges on curves, then look once more with fresh draws; return the edges and the new curves.
@@ -261,17 +264,17 @@ def _edges(
     horizon, times = float(process.horizon), np.asarray(curves["information"].times, np.float64)
     edges = {k: q.on(curves, horizon, process.discrete) for k, q in asked.items()}
     brackets = {k: found for k, edge in edges.items() if (found := bracket(edge, times)) is not None}
-    merges = plan.levels(times) if plan is not None else np.zeros(0)
+    merges = tree_plan.levels(times) if tree_plan is not None else np.zeros(0)
     drawn = any(asked[k].curve != "information" for k in brackets)
-    if not (drawn or (plan is not None and plan.forms is None and merges.size)) or process.discrete:
+    if not (drawn or (tree_plan is not None and tree_plan.forms is None and merges.size)) or process.discrete:
         return edges, {}
     if levels is None:
         most = max(len(times) - len(merges), len(times) // 2)
         inside = levels_inside(times, list(brackets.values()), most) if brackets else np.zeros(0)
         levels = np.union1d(inside, merges).tolist()
     wanted: dict[Any, Statistic] = {asked[k].curve: statistics[asked[k].curve] for k in brackets}
-    if plan is not None:
-        wanted["tree"] = plan.skeleton.statistic
+    if tree_plan is not None:
+        wanted["tree"] = tree_plan.skeleton.statistic
     found = measure(key, process, population, np.asarray(levels, np.float64), wanted, **options)
     for k in brackets:
         edges[k] = combined(edges[k], asked[k].on(found, horizon, process.discrete), asked[k].point_on(found))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax
-
 from sloc.contracts import ObservationProcess, Population, component_names, require
 from sloc.divergence.checks import checked_count, checked_level
+from sloc.engine import device_mesh
 from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, VarianceExploding
 
 PROCESSES: dict[str, type[ObservationProcess]] = {
@@ -30,7 +29,7 @@ class Settings:
         seed: seed of the key.
         classes: names of the classes reported; empty for all.
         delta: error level of the two intervals of each window jointly; half of it is each curve's band's.
-        devices: how many local devices; None for all.
+        devices: how many local devices, or a kind of device; None for all.
 
     """
 
@@ -40,7 +39,7 @@ class Settings:
     seed: int = 0
     classes: tuple[str, ...] = ()
     delta: float = 0.05
-    devices: int | None = None
+    devices: int | str | None = None
 
     def validate(self, population: Population) -> None:
         """Refuse settings that cannot be run, before anything is traced.
@@ -54,13 +53,7 @@ class Settings:
         checked_count(self.n, "--n")
         require(8 <= self.times <= 4096, "--times", self.times, "a number of noise levels, 8 to 4096")
         require(0 <= self.seed < 2**32, "--seed", self.seed, "a whole number from 0 to 2^32 - 1")
-        count = jax.local_device_count()
-        require(
-            self.devices is None or 1 <= self.devices <= count,
-            "--devices",
-            self.devices,
-            f"1 to {count}, the devices there are",
-        )
+        device_mesh(self.devices)
         names = component_names(population)
         for name in self.classes:
             require(name in names, "--classes", name, f"one of {', '.join(names[:40])}")

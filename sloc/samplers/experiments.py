@@ -10,12 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, component_mask, component_names, require, set_name
-from sloc.engine import BLOCK_DRAWS, Devices, Progress, stream
+from sloc.engine import BLOCK_DRAWS, Plan, gather, stream
 from sloc.results import Curve
 from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times, checked_times_or_one
 from sloc.samplers.exact import check_labels
 from sloc.samplers.experiment_kernel import ExperimentKernel, Feature
-from sloc.samplers.gather import gather
 from sloc.samplers.localization import observation_numbers
 from sloc.samplers.localizer import Localizer, as_argument
 
@@ -40,8 +39,7 @@ def forward_reverse(
     samples: bool = True,
     localizer: Localizer | None = None,
     grid: Any = None,
-    devices: Devices = None,
-    tile: int | None = None,
+    plan: Plan | None = None,
 ) -> tuple[np.ndarray, Any]:
     """Run the forward–reverse experiment: ``X ~ p^S``, ``Y_t | X``, then ``X' ~ P(X | Y_t)`` under the whole mixture.
 
@@ -64,8 +62,7 @@ def forward_reverse(
         samples: whether ``X'`` is returned.
         localizer: undo the noise step by step with this sampler instead of one exact draw; needs ``grid``.
         grid: the times that the localizer goes through on its way down from ``t``, or how many of ``process.grid``.
-        devices: local devices, how many, or None for all.
-        tile: blocks of 1,024 trajectories side by side (speed only); None chooses.
+        plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
         ``(labels, samples)``: int32 ``[n]`` and leaves ``[n, ...]``, with a leading ``[T]`` if ``t`` has one and
@@ -81,7 +78,7 @@ def forward_reverse(
     args, times, numbers = _prepare(process, population, init, t, feature, localizer, grid)
     keep, (at_once, chosen) = "samples" if samples else "labels", _sizes(numbers * copies, times.shape[0], localizer)
     kernel = ExperimentKernel(copies, feature, keep, 0, at_once)
-    found = gather(kernel, args, key, n, axis=1, tile=tile or chosen, devices=devices)
+    found = gather(kernel, args, key, n, axis=1, tile=chosen, plan=plan)
     if clones is None:
         found = jax.tree.map(lambda v: v[:, :, 0], found)
     if np.ndim(t) == 0:
@@ -102,9 +99,7 @@ def label_frequencies(
     delta: float = 0.05,
     localizer: Localizer | None = None,
     grid: Any = None,
-    devices: Devices = None,
-    tile: int | None = None,
-    progress: Progress | None = None,
+    plan: Plan | None = None,
 ) -> Curve:
     """Count the labels that come back from forward–reverse experiments, in memory independent of ``n``.
 
@@ -126,9 +121,7 @@ def label_frequencies(
         delta: error level of the band.
         localizer: as in :func:`forward_reverse`.
         grid: as in :func:`forward_reverse`.
-        devices: local devices, how many, or None for all.
-        tile: blocks side by side (speed only); None chooses.
-        progress: called with ``(done, total)`` blocks.
+        plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
         Frequencies ``[T, F]`` with the labels' names.
@@ -142,8 +135,8 @@ def label_frequencies(
     names = component_names(population) if feature is None else None
     count = len(names) if names is not None else checked_count(num_labels, "num_labels")
     labels = names or tuple(str(i) for i in range(count))
-    run = functools.partial(_count, key, process, population, init, t, n, feature, localizer, grid, devices, tile)
-    times, value, draws, start = run("frequencies", 1, count, progress)
+    run = functools.partial(_count, key, process, population, init, t, n, feature, localizer, grid, plan)
+    times, value, draws, start = run("frequencies", 1, count)
     quantity = f"P(label | start in {start}), forward–reverse"
     return _curve(times, value, draws, delta, quantity, labels)
 
@@ -160,9 +153,7 @@ def clone_frequencies(
     delta: float = 0.05,
     localizer: Localizer | None = None,
     grid: Any = None,
-    devices: Devices = None,
-    tile: int | None = None,
-    progress: Progress | None = None,
+    plan: Plan | None = None,
 ) -> Curve:
     """Count how often two clones from the same ``Y_t`` agree on their label, in memory independent of ``n``.
 
@@ -181,9 +172,7 @@ def clone_frequencies(
         delta: error level of the band.
         localizer: as in :func:`forward_reverse`.
         grid: as in :func:`forward_reverse`.
-        devices: local devices, how many, or None for all.
-        tile: blocks side by side (speed only); None chooses.
-        progress: called with ``(done, total)`` blocks.
+        plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
         The share of pairs that agree, ``[T]``.
@@ -195,7 +184,7 @@ def clone_frequencies(
     """
     start = range(population.num_components) if init is None and isinstance(population, Population) else init
     times, value, draws, _ = _count(
-        key, process, population, start, t, n, feature, localizer, grid, devices, tile, "agreement", 2, 0, progress
+        key, process, population, start, t, n, feature, localizer, grid, plan, "agreement", 2, 0
     )
     return _curve(times, value, draws, delta, "P(two clones agree)", ())
 
@@ -210,18 +199,16 @@ def _count(
     feature: Feature | None,
     localizer: Localizer | None,
     grid: Any,
-    devices: Devices,
-    tile: int | None,
+    plan: Plan | None,
     keep: str,
     clones: int,
     num_labels: int,
-    progress: Progress | None,
 ) -> tuple[np.ndarray, np.ndarray, int, str]:
     key, n = checked_key(key), checked_count(n)
     args, times, numbers = _prepare(process, population, init, t, feature, localizer, grid)
     at_once, chosen = _sizes(numbers * clones, times.shape[0], localizer)
     kernel, blocks = ExperimentKernel(clones, feature, keep, num_labels, at_once), -(-n // BLOCK_DRAWS)
-    moments = stream(kernel, args, key, blocks, devices=devices, tile=tile or chosen, progress=progress)
+    moments = stream(kernel, args, key, blocks, tile=chosen, plan=plan)
     start = set_name(population, component_mask(population, init, "init"))
     return np.asarray(times), moments.on_host()[1], blocks * BLOCK_DRAWS, start
 

@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, require
-from sloc.engine import BLOCK_DRAWS, Devices, Progress, stream
+from sloc.engine import BLOCK_DRAWS, Plan, gather, stream
 from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times, positions
 from sloc.samplers.exact import exact_localizer
-from sloc.samplers.gather import gather
 from sloc.samplers.localizer import Localizer, LocalizerState, as_argument
 
 Array = jax.Array
@@ -165,8 +164,7 @@ def localize(
     localizer: Localizer | None = ...,
     trajectories: Literal[False] = ...,
     at: None = ...,
-    devices: Devices = ...,
-    tile: int | None = ...,
+    plan: Plan | None = ...,
 ) -> Any: ...
 @overload
 def localize(
@@ -179,8 +177,7 @@ def localize(
     localizer: Localizer | None = ...,
     trajectories: Literal[True],
     at: Any = ...,
-    devices: Devices = ...,
-    tile: int | None = ...,
+    plan: Plan | None = ...,
 ) -> Localization: ...
 def localize(
     key: Array,
@@ -192,8 +189,7 @@ def localize(
     localizer: Localizer | None = None,
     trajectories: bool = False,
     at: Any = None,
-    devices: Devices = None,
-    tile: int | None = None,
+    plan: Plan | None = None,
 ) -> Any:
     """Draw samples by localization: ``Y_{t_m}``, back along the grid, then ``X | Y_{t_0}``.
 
@@ -212,8 +208,7 @@ def localize(
             returns; default :func:`sloc.samplers.exact_localizer`.
         trajectories: whether the observations on the way are kept too.
         at: the times of the grid at which they are kept; default all of them.
-        devices: local devices, how many, or None for all.
-        tile: blocks of 1,024 draws stepped side by side (speed only); None chooses.
+        plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
         Samples of ``X`` as a pytree of NumPy arrays ``[n, ...]``; a :class:`Localization` if ``trajectories``.
@@ -227,7 +222,7 @@ def localize(
     key, n = checked_key(key), checked_count(n)
     times, slots, localizer, grid, numbers = _prepare(process, population, grid, at, localizer)
     kernel = LocalizeKernel(observation, times.shape[0]) if trajectories else LocalizeKernel()
-    samples, kept = gather(kernel, (localizer, grid, slots), key, n, tile=tile or _tile(numbers), devices=devices)
+    samples, kept = gather(kernel, (localizer, grid, slots), key, n, tile=_tile(numbers), plan=plan)
     return Localization(samples, np.asarray(times), kept) if trajectories else samples
 
 
@@ -241,9 +236,7 @@ def localization_statistics(
     n: int,
     localizer: Localizer | None = None,
     at: Any = None,
-    devices: Devices = None,
-    tile: int | None = None,
-    progress: Progress | None = None,
+    plan: Plan | None = None,
 ) -> LocalizationStatistics:
     """Average a statistic of ``Y_t`` over localizations, at the requested times only, in memory independent of ``n``.
 
@@ -259,9 +252,7 @@ def localization_statistics(
         n: trajectories, rounded up to whole blocks of 1,024.
         localizer: default :func:`sloc.samplers.exact_localizer`.
         at: times of the grid; default all of them.
-        devices: local devices, how many, or None for all.
-        tile: blocks side by side (speed only); None chooses.
-        progress: called with ``(done, total)`` blocks.
+        plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
         Means and standard errors, leaves ``[T, ...]``.
@@ -280,9 +271,8 @@ def localization_statistics(
         (localizer, grid, slots),
         key,
         blocks,
-        devices=devices,
-        tile=tile or _tile(numbers),
-        progress=progress,
+        tile=_tile(numbers),
+        plan=plan,
     )
     draws = blocks * BLOCK_DRAWS
     hosted = jax.tree.map(lambda m: m.on_host(), moments, is_leaf=lambda m: hasattr(m, "on_host"))

@@ -23,9 +23,9 @@ import numpy as np
 
 from sloc.contracts import ObservationProcess, Population
 from sloc.divergence.betting import betting_lower, betting_upper
-from sloc.divergence.dithering import dither
+from sloc.engine.dithering import dither
 from sloc.divergence.histogram_betting import lower_bound, upper_bound
-from sloc.engine import BLOCK_DRAWS
+from sloc.engine import BLOCK_DRAWS, Plan
 from sloc.windows.edges import Edge, crossing_point
 from sloc.windows.overlap import Overlap, OverlapDraws, overlaps
 from sloc.windows.search import Found, Question
@@ -46,7 +46,7 @@ _dithered = jax.jit(dither)
 
 
 @dataclass(frozen=True)
-class Plan:
+class EdgePlan:
     """What the pilot found out about one edge.
 
     Attributes:
@@ -77,6 +77,7 @@ def certified_search(
     delta: float,
     budget: int,
     tolerance: float | None,
+    plan: Plan | None = None,
 ) -> Found:
     """Answer questions by certified intervals that hold jointly with probability ``>= 1 - delta``.
 
@@ -89,6 +90,7 @@ def certified_search(
         delta: joint error level.
         budget: draws in all, pilot included; never exceeded.
         tolerance: aimed half-width of the intervals in time; None spends the budget.
+        plan: how draws are made and kept.
 
     Returns:
         An edge for each question, ``unresolved`` where the budget does not suffice; the draws actually used.
@@ -99,12 +101,12 @@ def certified_search(
     edges, spent, ways = {}, 0, set()
     for index, (name, question) in enumerate(questions.items()):
         key_pilot, key_test = jax.random.split(jax.random.fold_in(key, index))
-        plan = make_plan(key_pilot, process, population, times, question, share, level)
-        left = max(share - plan.draws, 0)
-        edge, draws = certify_edge(key_test, plan, times, level, left, tolerance, float(process.horizon))
+        pilot = make_plan(key_pilot, process, population, times, question, share, level, plan)
+        left = max(share - pilot.draws, 0)
+        edge, draws = certify_edge(key_test, pilot, times, level, left, tolerance, float(process.horizon))
         edges[name] = edge
-        spent += plan.draws + draws
-        ways.add(plan.overlap.estimator)
+        spent += pilot.draws + draws
+        ways.add(pilot.overlap.estimator)
     return Found(edges, {}, spent, f"certified, {' and '.join(sorted(ways))} draws", delta)
 
 
@@ -116,18 +118,19 @@ def make_plan(
     question: Question,
     budget: int,
     level: float,
-) -> Plan:
+    plan: Plan | None = None,
+) -> EdgePlan:
     """Locate an edge roughly, choose the estimator, and predict what the rest of the budget resolves."""
-    kinds = overlaps(process, population, question.tv)
+    kinds = overlaps(process, population, question.tv, plan)
     if kinds[0].share <= question.threshold:
         # TV(a, b) <= share: nested sets this close are within the threshold at every time.
-        return Plan(question, kinds[0], None, 0.0, "below", 0)
+        return EdgePlan(question, kinds[0], None, 0.0, "below", 0)
     each = _pilot_draws(budget, len(kinds))
     if each == 0 and len(kinds) > 1:
         kinds, each = kinds[:1], _pilot_draws(budget, 1)
     if each == 0:
-        return Plan(question, kinds[0], None, 0.0, "", 0)
-    best: tuple[float, Plan] | None = None
+        return EdgePlan(question, kinds[0], None, 0.0, "", 0)
+    best: tuple[float, EdgePlan] | None = None
     spent = 0
     for index, overlap in enumerate(kinds):
         key_coarse, key_fine = jax.random.split(jax.random.fold_in(key, index))
@@ -135,8 +138,7 @@ def make_plan(
         spent += coarse.draws
         place = _locate(coarse, overlap, question)
         if isinstance(place, str):
-            plan = Plan(question, overlap, None, 0.0, place, 0)
-            best = best or (math.inf, plan)
+            best = best or (math.inf, EdgePlan(question, overlap, None, 0.0, place, 0))
             continue
         fine_times = _between(*place, process.discrete)
         fine = overlap.draw(key_fine, fine_times, each)
@@ -149,10 +151,10 @@ def make_plan(
         needed += math.log(1 / level) / rounds * overlap.share * float(np.interp(point, fine.times, fine.scale))
         radius = needed / max(slope, 1e-12)
         if best is None or radius < best[0]:
-            best = radius, Plan(question, overlap, point, radius, "", 0)
+            best = radius, EdgePlan(question, overlap, point, radius, "", 0)
     assert best is not None
     chosen = best[1]
-    return Plan(chosen.question, chosen.overlap, chosen.point, chosen.radius, chosen.outside, spent)
+    return EdgePlan(chosen.question, chosen.overlap, chosen.point, chosen.radius, chosen.outside, spent)
 
 
 def _pilot_draws(budget: int, kinds: int) -> int:
@@ -163,7 +165,7 @@ def _pilot_draws(budget: int, kinds: int) -> int:
 
 def certify_edge(
     key: Array,
-    plan: Plan,
+    plan: EdgePlan,
     times: np.ndarray,
     level: float,
     budget: int,
@@ -217,6 +219,7 @@ def certified_stream(
     delta: float,
     budget: int,
     growth: float = 2.0,
+    plan: Plan | None = None,
 ) -> Iterator[Found]:
     """Yield tighter and tighter intervals; at whatever yield the caller stops, they hold jointly.
 
@@ -231,14 +234,14 @@ def certified_stream(
     for index, (name, question) in enumerate(questions.items()):
         key_pilot, key_test = jax.random.split(jax.random.fold_in(key, index))
         # Nothing bounds a stream's draws, so its pilot may always have the least that locates an edge.
-        plan = make_plan(key_pilot, process, population, times, question, max(share, 8 * _MIN_PILOT), level)
-        spent += plan.draws
-        ways.add(plan.overlap.estimator)
-        if plan.point is None:
-            settled[name], draws = certify_edge(key_test, plan, times, level, share, None, horizon)
+        pilot = make_plan(key_pilot, process, population, times, question, max(share, 8 * _MIN_PILOT), level, plan)
+        spent += pilot.draws
+        ways.add(pilot.overlap.estimator)
+        if pilot.point is None:
+            settled[name], draws = certify_edge(key_test, pilot, times, level, share, None, horizon)
             spent += draws
         else:
-            walks[name] = _Walks(key_test, plan, level, horizon)
+            walks[name] = _Walks(key_test, pilot, level, horizon)
     look = max(share // 8, 2048)
     while True:
         spent += sum(w.advance(look) for w in walks.values())
@@ -250,7 +253,7 @@ def certified_stream(
 class _Walks:
     """The two walks towards one edge, their counts so far, and how many rungs each has passed."""
 
-    def __init__(self, key: Array, plan: Plan, level: float, horizon: float) -> None:
+    def __init__(self, key: Array, plan: EdgePlan, level: float, horizon: float) -> None:
         assert plan.point is not None
         self.plan, self.point, self.level, self.horizon = plan, plan.point, level, horizon
         self.low, self.high = ladder(plan.point, plan.radius, _ANYTIME_LADDER, plan.overlap.process.discrete, horizon)
@@ -316,7 +319,7 @@ def _resolve(draws: OverlapDraws, overlap: Overlap, question: Question, discrete
 
 
 def _certify_outside(
-    key: Array, plan: Plan, times: np.ndarray, level: float, budget: int, horizon: float
+    key: Array, plan: EdgePlan, times: np.ndarray, level: float, budget: int, horizon: float
 ) -> tuple[Edge, int]:
     """Certify that an edge lies before the first or after the last time looked at."""
     below = plan.outside == "below"

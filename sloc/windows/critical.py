@@ -27,6 +27,7 @@ from sloc.divergence.checks import (
     checked_pair,
     checked_tolerance,
 )
+from sloc.engine import Plan
 from sloc.results import Status, Window
 from sloc.windows.certify import certified_search, certified_stream
 from sloc.windows.edges import Edge
@@ -79,7 +80,7 @@ def critical_window(
             overlaps are small) instead: narrower intervals for the draws, at any scale of ``epsilon``.
         budget: with ``certify``, draws in all; too few give status ``unresolved``.
         tolerance: with ``certify``, half-width of the intervals aimed at; draws stop there.
-        **options: ``devices``, ``tile``, ``progress`` of :func:`sloc.measure`.
+        **options: ``plan`` and ``interval`` of :func:`sloc.measure`.
 
     Returns:
         The window; an edge that does not exist or is not settled is None with its status.
@@ -102,7 +103,7 @@ def critical_window(
     if found is None and certify:
         budget, tolerance = checked_count(budget, "budget"), checked_tolerance(tolerance)
         found = certified_search(
-            key, process, population, grid, questions, delta=delta, budget=budget, tolerance=tolerance
+            key, process, population, grid, questions, delta=delta, budget=budget, tolerance=tolerance, plan=options.get("plan")
         )
     if found is None:
         found = sampled_search(
@@ -122,6 +123,7 @@ def anytime_windows(
     times: Any = None,
     delta: float = 0.05,
     budget: int = 65_536,
+    plan: Plan | None = None,
 ) -> Iterator[Window]:
     """Yield critical windows with tighter and tighter certified intervals until the caller stops.
 
@@ -139,6 +141,7 @@ def anytime_windows(
         times: the pilot's grid; default ``process.grid(64)``.
         delta: joint error level over all looks.
         budget: sizes the pilot (15 % of it) and the first look.
+        plan: how draws are made and kept (:class:`sloc.Plan`).
 
     Yields:
         Windows, without end.
@@ -161,6 +164,7 @@ def anytime_windows(
         questions,
         delta=checked_level(delta, "delta"),
         budget=checked_count(budget, "budget"),
+        plan=plan,
     )
     return (window_of(one, float(epsilon), name) for one in found)
 

@@ -20,7 +20,7 @@ from sloc.divergence.checks import as_times
 from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.measurement import assemble
 from sloc.divergence.statistics import disjoint_pair
-from sloc.engine import BLOCK_DRAWS, collect
+from sloc.engine import BLOCK_DRAWS, Plan, collect
 
 Array = jax.Array
 Estimator = Literal["balanced", "bridge"]
@@ -56,6 +56,7 @@ class Overlap:
         tv: the pair of sets.
         share: ``TV(a, b) <= share``; 1 unless the sets are nested.
         estimator: ``balanced`` or ``bridge``.
+        plan: how draws are made and kept.
 
     """
 
@@ -64,6 +65,7 @@ class Overlap:
     tv: TV
     share: float
     estimator: Estimator
+    plan: Plan | None = None
 
     def target(self, threshold: float, scale: Any) -> Any:
         """Mean of ``v`` at which ``TV`` equals ``threshold``."""
@@ -81,24 +83,26 @@ class Overlap:
             problem, log_z, _ = bridge_problem(self.process, self.population, shown, device, a, b)
             assert problem is not None  # equal sets have share 0 and no bridge
             blocks = max(1, n // BLOCK_DRAWS)
-            values, refused = collect(BridgeKernel(), problem, key, blocks, first)
+            values, refused = collect(BridgeKernel(), problem, key, blocks, first, plan=self.plan)
             if np.any(refused > 0):
                 raise_violation(problem, key, first + blocks)
             return OverlapDraws(np.asarray(shown, np.float64), values, np.exp(log_z), blocks * BLOCK_DRAWS, blocks)
         whole = assemble(self.process, self.population, device, {"tv": self.tv.bind(self.population)})
         blocks = max(whole.blocks(0), n // whole.block_draws)
         # Rounding of the strata's weights can lift a sum that should be 1 above it.
-        values = np.minimum(collect(whole.kernel, whole.args, key, blocks, first)[0][0], 1.0)
+        values = np.minimum(collect(whole.kernel, whole.args, key, blocks, first, plan=self.plan)[0][0], 1.0)
         return OverlapDraws(
             np.asarray(shown, np.float64), values, np.ones(len(values)), blocks * whole.block_draws, blocks
         )
 
 
-def overlaps(process: ObservationProcess, population: Population, tv: TV) -> list[Overlap]:
+def overlaps(
+    process: ObservationProcess, population: Population, tv: TV, plan: Plan | None = None
+) -> list[Overlap]:
     """Return the overlap under every estimator that applies: balanced always, bridge where there is one."""
     a, b = (component_mask(population, s, "set") for s in (tv.a, tv.b))
     _, _, part, whole = disjoint_pair(a, b)
     w = host_weights(population)
     share = float(w[part].sum() / w[whole].sum())
     kinds: list[Estimator] = ["balanced", "bridge"] if has_bridge(process, population) and share > 0 else ["balanced"]
-    return [Overlap(process, population, tv, share, kind) for kind in kinds]
+    return [Overlap(process, population, tv, share, kind, plan) for kind in kinds]

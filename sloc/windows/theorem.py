@@ -78,7 +78,7 @@ def theorem2(
         certify: whether to certify the edges by pilot and fixed-sequence tests; see :func:`sloc.critical_window`.
         budget: with ``certify``, draws for the edges.
         tolerance: with ``certify``, half-width of the intervals aimed at.
-        **options: ``devices``, ``tile``, ``progress`` of :func:`sloc.measure`.
+        **options: ``plan`` and ``interval`` of :func:`sloc.measure`.
 
     Returns:
         Edges with statuses (``empty`` where ``T_start < T_end``: the theorem says nothing), bounds and curves.
@@ -111,7 +111,7 @@ def theorem2(
         budget, tolerance = checked_count(budget, "budget"), checked_tolerance(tolerance)
         key, key_edges = jax.random.split(key)
         found = certified_search(
-            key_edges, process, population, grid, questions, delta=delta, budget=budget, tolerance=tolerance
+            key_edges, process, population, grid, questions, delta=delta, budget=budget, tolerance=tolerance, plan=options.get("plan")
         )
     # Edges by other means leave the curves to measure; else both come from one pass.
     asked, again = (questions, refine) if found is None else ({}, False)

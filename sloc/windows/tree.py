@@ -66,7 +66,7 @@ def mixture_tree(
         method: ``auto``; ``closed-form``: no draws at all, nodes are checked by bounds from pairs (refused where
             pairs have no closed form); ``monte-carlo``: no closed forms and no bounds.  ``auto`` samples nodes unless
             pairs have closed forms and there are more than 128 classes.
-        **options: ``devices``, ``tile``, ``progress`` of :func:`sloc.measure`.
+        **options: ``plan`` and ``interval`` of :func:`sloc.measure`.
 
     Returns:
         The tree; a class pair that does not merge within ``times`` leaves its node without a noise amount, with

@@ -21,7 +21,7 @@ from benchmarks.certified_runs import (
 )
 from benchmarks.certified_settings import DELTA, SETTINGS, case, truth
 from benchmarks.certified_truth import Coins, Line, crossing
-from sloc.divergence.dithering import GRID
+from sloc.engine.dithering import GRID
 from tests.oracles import mixtures
 
 

@@ -111,7 +111,7 @@ def test_atoms(arguments, message):
         ({"key": jax.random.PRNGKey(0)}, "key = .*typed PRNG key.*not a raw uint32"),
         ({"key": 0}, "key = 0: expected a typed PRNG key"),
         ({"key": jax.random.split(KEY, 2)}, r"key = .*one key, not a batch of shape \(2,\)"),
-        ({"devices": 10_000}, "devices = 10000: expected"),
+        ({"plan": sloc.Plan(devices=10_000)}, "devices = 10000: expected"),
     ],
 )
 def test_calls(options, message):

@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from sloc.contracts import InvalidInput
 from sloc.divergence import dithering
-from sloc.divergence.dithering import BERNOULLI_GRID, GRID, logit_grid
+from sloc.engine.dithering import BERNOULLI_GRID, GRID, logit_grid
 from sloc.divergence.histogram_betting import BETS, PRIOR, interval, lower_bound, upper_bound
 from tests.divergence.bounded import DISTRIBUTIONS, allowed_misses, misses, normal_from_moments, width_ratio
 

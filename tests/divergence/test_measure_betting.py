@@ -21,10 +21,9 @@ from scipy.stats import binom, norm
 
 import sloc
 from sloc.contracts import InvalidInput
-from sloc.divergence import bridge_overlap, histogram_interval, mask_overlap, tallying
+from sloc.divergence import bridge_overlap, histogram_interval, mask_overlap
 from sloc.divergence.measurement import assemble
-from sloc.divergence.tallying import tally
-from sloc.engine import stream
+from sloc.engine import count_traces, stream, tally
 from sloc.populations import Empirical, GaussianMixture
 from sloc.processes import Masking, OrnsteinUhlenbeck, VarianceExploding
 from tests.oracles.mixtures import Line
@@ -124,7 +123,7 @@ def test_two_halves_of_a_run_are_the_run() -> None:
     np.testing.assert_array_equal(histogram_interval(halves[0] + halves[1], 0.05), histogram_interval(counts[0], 0.05))
     # Side by side, with blocks left over, and with progress: the same counts.
     seen = []
-    again = tally(*assembled(), 12, tile=5, progress=lambda done, total: seen.append((done, total)))[1][0]
+    again = tally(*assembled(), 12, tile=5, plan=sloc.Plan(progress=lambda done, total: seen.append((done, total))))[1][0]
     assert np.abs(again - counts[0]).sum() <= 4  # a value's last digit may send it to the next edge
     assert seen[-1] == (12, 12)
     plain = stream(*assembled(), 12)[0]
@@ -133,10 +132,9 @@ def test_two_halves_of_a_run_are_the_run() -> None:
 
 def test_one_compile_for_any_number_of_draws() -> None:
     tally(*assembled(), 3)
-    size = tallying._advance._cache_size  # pyright: ignore[reportFunctionMemberAccess, reportAttributeAccessIssue]
-    compiled = size()
+    compiled = count_traces()
     tally(*assembled(), 8, first=2)
-    assert size() == compiled
+    assert count_traces() == compiled
 
 
 DEVICES = """
@@ -144,7 +142,7 @@ import json, jax, numpy as np, sloc
 population = sloc.populations.GaussianMixture([.2, .5, .3], [[-1.5], [.5], [2.0]], .5)
 def values(devices):
     curve = sloc.tv_curve(jax.random.key(3), sloc.processes.OrnsteinUhlenbeck(), population, [.1, .4, 1.], 0, [1, 2],
-                          n=11000, interval="betting", method="monte-carlo", devices=devices)
+                          n=11000, interval="betting", method="monte-carlo", plan=sloc.Plan(devices=devices))
     return [np.asarray(v, np.float64).tolist() for v in (curve.lower, curve.upper, curve.value)]
 print(json.dumps([values(d) for d in (1, 2, 8)]))
 """

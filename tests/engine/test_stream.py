@@ -11,7 +11,7 @@ import pytest
 
 import sloc
 from sloc.contracts import InvalidInput
-from sloc.engine import count_traces, local_mesh, stream
+from sloc.engine import count_traces, device_mesh, stream
 from sloc.populations import GaussianMixture
 from sloc.processes import OrnsteinUhlenbeck
 
@@ -51,7 +51,7 @@ def test_blocks_are_folded_into_the_key_and_tiles_do_not_show(blocks, tile):
 def test_progress_counts_blocks_and_changes_nothing():
     seen = []
     first = stream(
-        Uniforms(), jnp.float32(1.0), KEY, 23, tile=2, progress=lambda *a: seen.append(a), seconds_per_chunk=1e-9
+        Uniforms(), jnp.float32(1.0), KEY, 23, tile=2, plan=sloc.Plan(progress=lambda *a: seen.append(a), chunk=0)
     )
     second = stream(Uniforms(), jnp.float32(1.0), KEY, 23, tile=2)
     assert [t for _, t in seen] == [23] * len(seen)
@@ -68,7 +68,7 @@ def test_inside_jit_the_numbers_are_the_same():
 @pytest.mark.parametrize("devices", [0, 10_000, []])
 def test_impossible_numbers_of_devices_are_refused(devices):
     with pytest.raises(InvalidInput, match="devices"):
-        local_mesh(devices)
+        device_mesh(devices)
 
 
 def two(means, variance=1.0, weights=(0.5, 0.5)):
@@ -124,9 +124,9 @@ def test_another_epsilon_does_not_recompile_a_window():
 def test_the_tile_of_measure_does_not_change_numbers():
     values = [
         sloc.tv_curve(
-            KEY, OrnsteinUhlenbeck(), two([[1.0], [-1.0]]), [0.1, 0.5], 0, 1, n=9000, method="monte-carlo", tile=tile
+            KEY, OrnsteinUhlenbeck(), two([[1.0], [-1.0]]), [0.1, 0.5], 0, 1, n=9000, method="monte-carlo", plan=sloc.Plan(block=tile)
         ).value
-        for tile in (1, 5)
+        for tile in (1024, 5 * 1024)
     ]
     np.testing.assert_allclose(values[0], values[1], atol=1e-6)
 

@@ -26,13 +26,13 @@ floating = Empirical(letters.astype(np.float32), np.repeat([0, 1, 2], [11, 16, 2
 def answers(process, population, n, devices):
     curves = sloc.measure(jax.random.key(3), process, population, [.1, .5, .9],
                           {"tv": sloc.TV(0, [1, 2]), "labels": sloc.Labels(1), "clones": sloc.Clones()}, n=n,
-                          devices=devices, method="monte-carlo")
+                          plan=sloc.Plan(devices=devices), method="monte-carlo")
     found = [np.asarray(getattr(c, f), np.float64) for c in curves.values() for f in ("value", "stderr")]
     return [f.ravel().tolist() for f in found]
 def values(n, devices):
     curves = sloc.measure(jax.random.key(3), OrnsteinUhlenbeck(), population, [.1, .5, 1.],
                           {"tv": sloc.TV(0, [1, 2]), "information": sloc.Information()}, n=n,
-                          devices=devices, method="monte-carlo")
+                          plan=sloc.Plan(devices=devices), method="monte-carlo")
     return [np.asarray(getattr(c, f), np.float64).tolist() for c in curves.values() for f in ("value", "stderr")]
 """
 

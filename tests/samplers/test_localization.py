@@ -126,7 +126,7 @@ PLAIN = Localizer(one, halve, lambda key, state: (state.y, state.memory))
 def test_statistics_are_evaluated_at_the_requested_times_only():
     CALLS.clear()
     found = localization_statistics(
-        jax.random.key(6), OU, MIXTURE, counted_square, grid=GRID, n=1_000, at=[0.5, 1.6], localizer=PLAIN, tile=1
+        jax.random.key(6), OU, MIXTURE, counted_square, grid=GRID, n=1_000, at=[0.5, 1.6], localizer=PLAIN, plan=sloc.Plan(block=1024)
     )
     jax.effects_barrier()
     assert found.n == 1_024
@@ -173,9 +173,9 @@ from sloc.populations import GaussianMixture
 mixture = GaussianMixture([.2, .5, .3], [[0., 1.], [1., 0.], [-1., -1.]], .5)
 ou, key, out = sloc.processes.OrnsteinUhlenbeck(), jax.random.key(3), []
 for devices in (1, 4):
-    labels, x = sloc.forward_reverse(key, ou, mixture, 0, [.2, .8], n=9000, devices=devices)
-    curve = label_frequencies(key, ou, mixture, 0, [.2, .8], n=9000, devices=devices)
-    y = sloc.localize(key, ou, mixture, grid=[.2, .8], n=9000, devices=devices)
+    labels, x = sloc.forward_reverse(key, ou, mixture, 0, [.2, .8], n=9000, plan=sloc.Plan(devices=devices))
+    curve = label_frequencies(key, ou, mixture, 0, [.2, .8], n=9000, plan=sloc.Plan(devices=devices))
+    y = sloc.localize(key, ou, mixture, grid=[.2, .8], n=9000, plan=sloc.Plan(devices=devices))
     out.append([labels.sum(), curve.value.tolist(), x.mean(), y.mean(), y[7000].tolist(), x[1, 8999].tolist()])
 print(json.dumps(out, default=float))
 """

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from sloc.contracts import InvalidInput
-from sloc.divergence.dithering import BERNOULLI_GRID, GRID, dither, logit_grid
+from sloc.engine.dithering import BERNOULLI_GRID, GRID, dither, logit_grid
 
 
 def test_grid_holds_float32_numbers_from_exactly_0_to_exactly_1():

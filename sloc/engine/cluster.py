@@ -1,0 +1,126 @@
+"""Several processes, one run: what they must agree on, and how values travel between them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from sloc.contracts import InvalidInput
+from sloc.engine.plan import Layout
+
+_BY_HAND = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+
+
+def start_processes() -> bool:
+    """Join the other processes of a launch, if there are any; call it before anything else touches JAX.
+
+    By hand, from ``JAX_COORDINATOR_ADDRESS``, ``JAX_NUM_PROCESSES`` and ``JAX_PROCESS_ID``; under SLURM (more than one
+    task), Cloud TPU (more than one worker) and Kubernetes (an indexed job of more than one pod) by JAX's own detection.
+
+    Returns:
+        Whether there are other processes.
+
+    Raises:
+        InvalidInput: some of the three variables are missing, or not numbers.
+
+    """
+    given = {name: os.environ.get(name) for name in _BY_HAND}
+    if any(given.values()):
+        missing = [name for name, value in given.items() if not value]
+        if missing:
+            raise InvalidInput(f"{', '.join(missing)}: expected beside {', '.join(n for n in _BY_HAND if given[n])}")
+        try:
+            count, index = int(str(given[_BY_HAND[1]])), int(str(given[_BY_HAND[2]]))
+        except ValueError as error:
+            raise InvalidInput(f"{_BY_HAND[1]}, {_BY_HAND[2]}: expected whole numbers ({error})") from error
+        jax.distributed.initialize(given[_BY_HAND[0]], count, index)
+        return count > 1
+    slurm = int(os.environ.get("SLURM_NTASKS", "1") or 1) > 1 and "SLURM_PROCID" in os.environ
+    tpu = len(os.environ.get("TPU_WORKER_HOSTNAMES", "").split(",")) > 1
+    kubernetes = "KUBERNETES_SERVICE_HOST" in os.environ and "JOB_COMPLETION_INDEX" in os.environ
+    if slurm or tpu or kubernetes:
+        jax.distributed.initialize()
+        return jax.process_count() > 1
+    return False
+
+
+def is_leader() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return jax.process_index() == 0
+
+
+def is_spread(mesh: Mesh) -> bool:
+    """Whether a mesh holds devices of other processes."""
+    return mesh.is_multi_process
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """Return the leaves as arrays that every device of the mesh holds whole; unchanged where the mesh is local."""
+    if not is_spread(mesh):
+        return tree
+    sharding = NamedSharding(mesh, P())
+
+    def place(leaf: Any) -> Any:
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data = place(jax.random.key_data(leaf))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    return jax.tree.map(place, tree)
+
+
+def deal(tree: Any, layout: Layout) -> Any:
+    """Return the leaves ``[D, ...]`` split over the layout's axis."""
+    sharding = NamedSharding(layout.mesh, P(layout.axis))
+    if not is_spread(layout.mesh):
+        return jax.device_put(tree, sharding)
+    hosted = jax.tree.map(np.asarray, tree)
+    return jax.tree.map(lambda v: jax.make_array_from_callback(v.shape, sharding, lambda index: v[index]), hosted)
+
+
+def fetch(tree: Any, mesh: Mesh) -> Any:
+    """Return the leaves whole, on every process's host."""
+    if not is_spread(mesh):
+        return jax.device_get(tree)
+    from jax.experimental import multihost_utils
+
+    return jax.tree.map(np.asarray, multihost_utils.process_allgather(tree, tiled=True))
+
+
+def from_leader(tree: Any, mesh: Mesh) -> Any:
+    """Return the first process's values on every process; shapes and types must agree."""
+    if not is_spread(mesh):
+        return tree
+    from jax.experimental import multihost_utils
+
+    return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
+
+
+def check_agreement(stage: str, mesh: Mesh) -> None:
+    """Refuse to go on unless every process was given the same call.
+
+    Raises:
+        InvalidInput: processes disagree.
+
+    """
+    if not is_spread(mesh):
+        return
+    from jax.experimental import multihost_utils
+
+    mine = np.frombuffer(bytes.fromhex(stage), np.uint8).astype(np.int32)
+    every = np.asarray(multihost_utils.process_allgather(mine))
+    if (every != mine).any():
+        others = np.flatnonzero((every != every[0]).any(axis=1)).tolist()
+        raise InvalidInput(
+            f"arguments = those of process {jax.process_index()}: expected the same call with the same arguments, key "
+            f"and versions on every process; processes {others} differ from process 0"
+        )
+
+

@@ -1,0 +1,93 @@
+"""Checkpoints of a command: a hidden folder beside its output folder, gone when the output is there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from sloc.contracts import InvalidInput, require
+from sloc.engine import NotANumber, is_leader
+from sloc.report.output import jsonable, versions
+
+REQUEST, FAILURE, STAGES = "request.json", "failure.json", "stages"
+
+
+class Request(Protocol):
+    """What a command was asked for."""
+
+    def to_arguments(self) -> Mapping[str, Any]:
+        """Return every argument by name."""
+        ...
+
+
+def checkpoint_folder(out: str | os.PathLike[str]) -> Path:
+    """Return where the checkpoints of a run that writes ``out`` lie."""
+    target = Path(out).expanduser().absolute()
+    return target.parent / f".{target.name}.checkpoint"
+
+
+@contextlib.contextmanager
+def checkpoints(out: str | os.PathLike[str] | None, request: Request, resume: bool) -> Iterator[Path | None]:
+    """Yield the folder for a plan's checkpoints, or None without ``resume``; remove it if the block ends well.
+
+    Where a kernel returns NaN, the block is noted for ``sloc replay``.
+
+    Raises:
+        InvalidInput: ``resume`` without an output folder, or a place that cannot be written to.
+
+    """
+    if not resume:
+        yield None
+        return
+    require(out is not None, "--resume", resume, "an output folder (--out) beside it")
+    assert out is not None
+    folder = checkpoint_folder(out)
+    if is_leader():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / REQUEST, {"command": "window", "arguments": request.to_arguments(), "versions": versions()})
+        except OSError as error:
+            raise InvalidInput(f"--resume: expected a place for {folder} that can be written to ({error})") from error
+    try:
+        yield folder / STAGES
+    except NotANumber as error:
+        if is_leader():
+            _write(folder / FAILURE, {"stage": error.stage, "block": error.block, "message": str(error)})
+        raise
+    if is_leader():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_failure(path: str | os.PathLike[str]) -> tuple[dict[str, Any], tuple[str, int], Path]:
+    """Return the arguments of a run that met NaN, ``(stage, block)``, and the folder of its stages.
+
+    Args:
+        path: the run's output folder, or its checkpoint folder.
+
+    Raises:
+        InvalidInput: nothing was noted there.
+
+    """
+    folder = Path(path).expanduser().absolute()
+    folder = folder if (folder / REQUEST).is_file() else checkpoint_folder(folder)
+    try:
+        request = json.loads((folder / REQUEST).read_text("utf-8"))
+        failure = json.loads((folder / FAILURE).read_text("utf-8"))
+        arguments, where = dict(request["arguments"]), (str(failure["stage"]), int(failure["block"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(
+            f"FOLDER = {str(path)!r}: expected a run with --resume that ended with values that are not numbers "
+            f"({' '.join(str(error).split())})"
+        ) from error
+    return arguments, where, folder / STAGES
+
+
+def _write(file: Path, record: Any) -> None:
+    aside = file.with_suffix(".partial")
+    aside.write_text(json.dumps(jsonable(record), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    aside.replace(file)

@@ -346,9 +346,19 @@ def info(
         typer.echo(f"{name:10} {', '.join(value) if isinstance(value, list) else value}")
 
 
+def _join() -> None:
+    if not set(sys.argv[1:2]) <= {"window", "replay"} or any(a in ("-h", "--help") for a in sys.argv):
+        return
+    with refusals():
+        from sloc.engine import start_processes
+
+        start_processes()
+
+
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; in a launch of several processes, join the others first."""
     try:
+        _join()
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:

@@ -26,8 +26,7 @@ from sloc.divergence.bridge_setup import bridge_problem
 from sloc.divergence.bridges import BridgeKernel
 from sloc.divergence.histogram_betting import upper_bound
 from sloc.divergence.measurement import assemble
-from sloc.engine import tally
-from sloc.engine import collect
+from sloc.engine import collect, tally
 
 DELTA = 0.05
 LOOK = 32

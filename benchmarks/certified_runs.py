@@ -203,7 +203,7 @@ def _trap(setting: Setting, _key: Any, process: Any, population: Any, _times: An
     # The margin is a few roundings of a float32 time.
     point = edge * (1 + 1e-6) + _FROM_POINT[setting.way] * radius
     kinds = overlaps(process, population, question.tv)
-    return certify.Plan(question, kinds[-1 if last else 0], point, radius, "", 0)
+    return certify.EdgePlan(question, kinds[-1 if last else 0], point, radius, "", 0)
 
 
 @functools.cache

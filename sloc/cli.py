@@ -223,7 +223,8 @@ def window(
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Keep checkpoints beside the output folder, and go on from those of a run that was cut off."
+            "--resume",
+            help="Keep checkpoints beside the output folder, and go on from those of a run that was cut off.",
         ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,

@@ -6,7 +6,6 @@ from sloc.divergence.binomial_interval import bernoulli_counts, bernoulli_interv
 from sloc.divergence.bridges import BridgeDraw, BridgeViolation, bridge_overlap
 from sloc.divergence.closed_forms import closed_tv
 from sloc.divergence.curves import clone_agreement, information_curve, label_curve, tv, tv_curve
-from sloc.engine.dithering import dither, logit_grid
 from sloc.divergence.histogram_betting import interval as histogram_interval
 from sloc.divergence.intervals import maurer_pontil, tighten
 from sloc.divergence.masks import mask_overlap
@@ -25,6 +24,7 @@ from sloc.divergence.statistics import (
     Misassignment,
     Statistic,
 )
+from sloc.engine.dithering import dither, logit_grid
 
 __all__ = [
     "KL",

@@ -200,9 +200,7 @@ def bridge_moments(
     """
     blocks = -(-n // BLOCK_DRAWS)
     kernel = BridgeKernel()
-    (moments, refused), counts = streamed(
-        kernel, problem, key, blocks, interval, plan=plan
-    )
+    (moments, refused), counts = streamed(kernel, problem, key, blocks, interval, plan=plan)
     counts = None if counts is None else counts[0]
     share = refused.on_device()[1] if not is_concrete(refused) else refused.on_host()[1]
     if not is_concrete(share):
@@ -291,9 +289,7 @@ def bridge_overlap(
     if problem is None:  # the same set twice
         one = np.ones(len(shown))
         return Curve(shown, one, 0 * one, one, one, 0, "exact", name)
-    moments, counts, draws, refused = bridge_moments(
-        key, problem, n=n, interval=interval, plan=plan
-    )
+    moments, counts, draws, refused = bridge_moments(key, problem, n=n, interval=interval, plan=plan)
     concrete = is_concrete(moments, log_z, share)
     count, mean, variance, low, high = mean_interval(moments, counts, delta / moments.mean.shape[0])
     xp = np if concrete else jnp

@@ -254,9 +254,7 @@ def _sample(
     limit = 2**31 // whole.kernel.rounds * whole.block_draws
     require(blocks * whole.kernel.rounds < 2**31, "n", n, f"fewer than {limit:,} draws: rounds are counted in int32")
     spans = _spans(whole, terms, weights) if interval == "betting" else None
-    moments, counts = streamed(
-        whole.kernel, whole.args, key, blocks, interval, spans=spans, tile=tile, plan=plan
-    )
+    moments, counts = streamed(whole.kernel, whole.args, key, blocks, interval, spans=spans, tile=tile, plan=plan)
     curves, draws = {}, blocks * whole.block_draws
     for g, names in enumerate(whole.groups):
         for i, name in enumerate(names):

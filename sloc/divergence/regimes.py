@@ -92,9 +92,7 @@ def tv_by_regime(
         return measure(key, process, population, at, [tv], n=n, delta=level, method=way, **options)[tv]
 
     def bridged(at: Any, level: float) -> Curve:
-        return _of_overlap(
-            bridge_overlap(key, process, population, at, tv.a, tv.b, n=n, delta=level, **options)
-        )
+        return _of_overlap(bridge_overlap(key, process, population, at, tv.a, tv.b, n=n, delta=level, **options))
 
     def masked() -> Curve:
         return _of_overlap(mask_overlap(key, process, population, times, tv.a, tv.b, n=n, delta=delta, **options))

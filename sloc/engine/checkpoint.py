@@ -65,20 +65,22 @@ class Store:
             foreign = self.path.exists() and any(self.path.iterdir())
             if foreign:
                 raise CheckpointError(
-                    f"checkpoint = {str(self.path)!r}: expected an empty folder or one of a run; this one holds other files"
+                    f"checkpoint = {str(self.path)!r}: expected an empty folder or one of a run; it holds other files"
                 )
             return {"format": FORMAT, "stages": {}}
         try:
             found = json.loads(file.read_text("utf-8"))
             if found["format"] != FORMAT:
                 raise CheckpointError(
-                    f"checkpoint = {str(self.path)!r}: written in format {found['format']}, this version reads {FORMAT}; "
+                    f"checkpoint = {str(self.path)!r}: written in format {found['format']}, this version reads "
+                    f"{FORMAT}; "
                     "finish it with the version that began it, or name another folder"
                 )
             dict(found["stages"])
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
-                f"checkpoint = {str(self.path)!r}: its {MANIFEST} cannot be read ({error}); remove the folder to start again"
+                f"checkpoint = {str(self.path)!r}: its {MANIFEST} cannot be read ({error}); remove the folder to "
+                "start again"
             ) from error
         return found
 
@@ -104,7 +106,8 @@ def _difference(prints: dict[str, str], stages: dict[str, dict[str, str]]) -> st
     said = [f"{k} {nearest.get(k)} there, {prints.get(k)} here" if k in lead else k for k in items]
     if any(k in lead for k in items):
         return (
-            f"expected a checkpoint of these versions ({'; '.join(said)}): its numbers need not be the same to the bit; "
+            f"expected a checkpoint of these versions ({'; '.join(said)}): its numbers need not be the same to "
+            "the bit; "
             "finish it with the version that began it, or name another folder"
         )
     return (
@@ -138,7 +141,7 @@ class Stage:
         for step in steps:
             try:
                 note, arrays = self._read(step)
-            except Exception as error:  # noqa: BLE001 - whatever Orbax or a damaged file throws
+            except Exception as error:
                 reasons.append(f"{step}: {' '.join(str(error).split())[:160] or type(error).__name__}")
                 continue
             if reasons:
@@ -150,7 +153,8 @@ class Stage:
             return note, arrays
         if reasons:
             raise CheckpointError(
-                f"checkpoint = {str(self.path)!r}: no state of it can be read ({'; '.join(reasons)}); remove the folder "
+                f"checkpoint = {str(self.path)!r}: no state of it can be read ({'; '.join(reasons)}); "
+                "remove the folder "
                 "to start again"
             )
         return None
@@ -178,7 +182,8 @@ class Stage:
             manager.wait_until_finished()
         except (OSError, ValueError, RuntimeError) as error:
             warnings.warn(
-                f"checkpoint {self.path}: state {step} could not be written ({' '.join(str(error).split())[:200]}); the "
+                f"checkpoint {self.path}: state {step} could not be written ({' '.join(str(error).split())[:200]}); "
+                "the "
                 "run goes on, and the states before it are kept",
                 CheckpointWarning,
                 stacklevel=2,
@@ -210,7 +215,9 @@ class Stage:
                 max_to_keep=_KEPT, enable_async_checkpointing=False, create=not alone, **alone
             )
             self._manager = ocp.CheckpointManager(
-                self.path, options=options, item_handlers={"arrays": ocp.StandardCheckpointHandler(), "note": ocp.JsonCheckpointHandler()}
+                self.path,
+                options=options,
+                item_handlers={"arrays": ocp.StandardCheckpointHandler(), "note": ocp.JsonCheckpointHandler()},
             )
         return self._manager
 

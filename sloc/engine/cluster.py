@@ -122,5 +122,3 @@ def check_agreement(stage: str, mesh: Mesh) -> None:
             f"arguments = those of process {jax.process_index()}: expected the same call with the same arguments, key "
             f"and versions on every process; processes {others} differ from process 0"
         )
-
-

@@ -28,9 +28,7 @@ def _chunk(kernel: Kernel, args: Any, key: Array, start: Array) -> Any:
     return jax.tree.map(lambda v: jnp.moveaxis(v, 0, -2).reshape(*v.shape[1:-1], -1), values)
 
 
-def collect(
-    kernel: Kernel, args: Any, key: Array, blocks: int, first: int = 0, *, plan: Plan | None = None
-) -> Any:
+def collect(kernel: Kernel, args: Any, key: Array, blocks: int, first: int = 0, *, plan: Plan | None = None) -> Any:
     """Evaluate key blocks ``first .. first + blocks - 1`` and return their values in order.
 
     Block ``b`` draws from ``fold_in(key, b)`` as in :func:`sloc.engine.stream`; the result depends on nothing else.

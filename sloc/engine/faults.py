@@ -30,7 +30,7 @@ class NotANumber(ArithmeticError):
         self.stage = stage
 
 
-class Replayed(Exception):  # noqa: N818 - it is an answer, not an error
+class Replayed(Exception):
     """One block, evaluated alone.
 
     Attributes:

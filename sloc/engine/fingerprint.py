@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import re
+import sys
 from typing import Any
 
 import jax
@@ -57,11 +58,9 @@ def fingerprint(kernel: Any, args: Any, key: Any, **numbers: Any) -> dict[str, s
         **numbers: whatever else, such as the number of blocks.
 
     """
-    import sloc
-
     structure = _ADDRESS.sub("", str(jax.tree.structure(args)))
     return {
-        "sloc": sloc.__version__,
+        "sloc": sys.modules["sloc"].__version__,
         "jax": jax.__version__,
         "precision": str(jax.numpy.result_type(float)),
         "kernel": describe(kernel),

@@ -112,9 +112,7 @@ def _copy(target: np.ndarray, source: Any, *, axis: int, low: int, high: int) ->
 class _Kept:
     """The draws so far, on disk; does nothing without a checkpoint folder."""
 
-    def __init__(
-        self, kernel: Kernel, args: Any, key: Array, n: int, axis: int, plan: Plan, layout: Layout
-    ) -> None:
+    def __init__(self, kernel: Kernel, args: Any, key: Array, n: int, axis: int, plan: Plan, layout: Layout) -> None:
         self.every, self.layout, self.stage = plan.every, layout, None
         self.saved_at = time.monotonic()
         self.shapes = jax.eval_shape(lambda a, k: kernel(kernel.setup(a), k), args, key)

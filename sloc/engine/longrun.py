@@ -187,7 +187,8 @@ def refuse_nan(job: Job, moments: Any, low: int, high: int) -> None:
                 stage,
             )
     raise NotANumber(
-        f"kernel {type(job.kernel).__name__}: the mean is NaN, though no block is when evaluated alone; infinite values "
+        f"kernel {type(job.kernel).__name__}: the mean is NaN, though no block is when evaluated alone; infinite "
+        "values "
         "of both signs, or a kernel that depends on what is evaluated beside it",
         -1,
         stage,

@@ -65,7 +65,8 @@ def _advance(
 ) -> Any:
     """Absorb steps ``low .. high - 1``; ``numbers = (low, high, base, first, blocks)``.
 
-    Blocks count from ``base``, where a run on another topology ended; block ``b`` draws from ``fold_in(key, first + b)``.
+    Blocks count from ``base``, where a run on another topology ended; block ``b`` draws from
+    ``fold_in(key, first + b)``.
     """
     global _traces
     _traces += 1

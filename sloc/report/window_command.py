@@ -230,7 +230,9 @@ def _finish(
     return record
 
 
-def replay_window(path: str | os.PathLike[str], *, json: bool = False, console: Console | None = None) -> dict[str, Any]:
+def replay_window(
+    path: str | os.PathLike[str], *, json: bool = False, console: Console | None = None
+) -> dict[str, Any]:
     """Evaluate alone the key block at which a run with checkpoints met NaN, and say what came out.
 
     Stages before it are read from their checkpoints.
@@ -274,7 +276,8 @@ def replay_window(path: str | os.PathLike[str], *, json: bool = False, console: 
         for array in arrays:
             shape = " x ".join(map(str, array["shape"]))
             console.print(
-                f"  {shape} values, {array['nan']:,} of them NaN" + (f", first at {array['first']}" if array["nan"] else ""),
+                f"  {shape} values, {array['nan']:,} of them NaN"
+                + (f", first at {array['first']}" if array["nan"] else ""),
                 highlight=False,
                 markup=False,
             )

@@ -223,7 +223,16 @@ def run_process(
             asked[a, "before"] = Crossing(("class", a), epsilon / (1 - weights[a]), "first")
     tree_plan = plan_tree(process, population, curves, epsilon, settings.delta / 2)
     edges, fine = _edges(
-        key_fine, process, population, curves, asked, statistics, refined, tree_plan, plan=run.reporting(progress_refined), **options
+        key_fine,
+        process,
+        population,
+        curves,
+        asked,
+        statistics,
+        refined,
+        tree_plan,
+        plan=run.reporting(progress_refined),
+        **options,
     )
     tree = None
     if tree_plan is not None:

@@ -23,9 +23,9 @@ import numpy as np
 
 from sloc.contracts import ObservationProcess, Population
 from sloc.divergence.betting import betting_lower, betting_upper
-from sloc.engine.dithering import dither
 from sloc.divergence.histogram_betting import lower_bound, upper_bound
 from sloc.engine import BLOCK_DRAWS, Plan
+from sloc.engine.dithering import dither
 from sloc.windows.edges import Edge, crossing_point
 from sloc.windows.overlap import Overlap, OverlapDraws, overlaps
 from sloc.windows.search import Found, Question

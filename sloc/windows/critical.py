@@ -103,7 +103,15 @@ def critical_window(
     if found is None and certify:
         budget, tolerance = checked_count(budget, "budget"), checked_tolerance(tolerance)
         found = certified_search(
-            key, process, population, grid, questions, delta=delta, budget=budget, tolerance=tolerance, plan=options.get("plan")
+            key,
+            process,
+            population,
+            grid,
+            questions,
+            delta=delta,
+            budget=budget,
+            tolerance=tolerance,
+            plan=options.get("plan"),
         )
     if found is None:
         found = sampled_search(

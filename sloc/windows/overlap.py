@@ -96,9 +96,7 @@ class Overlap:
         )
 
 
-def overlaps(
-    process: ObservationProcess, population: Population, tv: TV, plan: Plan | None = None
-) -> list[Overlap]:
+def overlaps(process: ObservationProcess, population: Population, tv: TV, plan: Plan | None = None) -> list[Overlap]:
     """Return the overlap under every estimator that applies: balanced always, bridge where there is one."""
     a, b = (component_mask(population, s, "set") for s in (tv.a, tv.b))
     _, _, part, whole = disjoint_pair(a, b)

@@ -111,7 +111,15 @@ def theorem2(
         budget, tolerance = checked_count(budget, "budget"), checked_tolerance(tolerance)
         key, key_edges = jax.random.split(key)
         found = certified_search(
-            key_edges, process, population, grid, questions, delta=delta, budget=budget, tolerance=tolerance, plan=options.get("plan")
+            key_edges,
+            process,
+            population,
+            grid,
+            questions,
+            delta=delta,
+            budget=budget,
+            tolerance=tolerance,
+            plan=options.get("plan"),
         )
     # Edges by other means leave the curves to measure; else both come from one pass.
     asked, again = (questions, refine) if found is None else ({}, False)

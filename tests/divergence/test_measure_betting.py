@@ -123,7 +123,9 @@ def test_two_halves_of_a_run_are_the_run() -> None:
     np.testing.assert_array_equal(histogram_interval(halves[0] + halves[1], 0.05), histogram_interval(counts[0], 0.05))
     # Side by side, with blocks left over, and with progress: the same counts.
     seen = []
-    again = tally(*assembled(), 12, tile=5, plan=sloc.Plan(progress=lambda done, total: seen.append((done, total))))[1][0]
+    again = tally(*assembled(), 12, tile=5, plan=sloc.Plan(progress=lambda done, total: seen.append((done, total))))[1][
+        0
+    ]
     assert np.abs(again - counts[0]).sum() <= 4  # a value's last digit may send it to the next edge
     assert seen[-1] == (12, 12)
     plain = stream(*assembled(), 12)[0]

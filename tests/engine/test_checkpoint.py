@@ -165,7 +165,7 @@ def test_where_nothing_can_be_read_it_says_so(tmp_path):
     for other in state.parent.iterdir():
         if other.name.isdigit():
             damage_remove(other)
-    with pytest.raises(CheckpointError, match="no state of it can be read .*; remove the folder to start again"):
+    with pytest.raises(CheckpointError, match=r"no state of it can be read .*; remove the folder to start again"):
         stream(Uniforms(), ARGS, KEY, 9, plan=plan(folder))
 
 
@@ -257,7 +257,15 @@ def test_windows_trees_and_experiments_go_on(tmp_path):
     """Everything public that runs long: each stage is found again, and no draw is made twice."""
     calls = {
         "window": lambda p: sloc.critical_window(
-            KEY, sloc.processes.OrnsteinUhlenbeck(), MIXTURE, 0, [0, 1], epsilon=0.2, n=4096, method="monte-carlo", plan=p
+            KEY,
+            sloc.processes.OrnsteinUhlenbeck(),
+            MIXTURE,
+            0,
+            [0, 1],
+            epsilon=0.2,
+            n=4096,
+            method="monte-carlo",
+            plan=p,
         ),
         "certified": lambda p: sloc.critical_window(
             KEY,
@@ -292,7 +300,8 @@ import json, sys, jax, numpy as np, sloc
 population = sloc.populations.GaussianMixture([.2, .5, .3], [[0., 1.], [1., 0.], [-1., -1.]], .5)
 plan = sloc.Plan(checkpoint=sys.argv[1], every=0.0, chunk=0.02) if sys.argv[1] != "-" else None
 curves = sloc.measure(jax.random.key(3), sloc.processes.OrnsteinUhlenbeck(), population, np.linspace(.1, 1., 16),
-                      {"tv": sloc.TV(0, [1, 2]), "labels": sloc.Labels(1)}, n=3_000_000, method="monte-carlo", plan=plan)
+                      {"tv": sloc.TV(0, [1, 2]), "labels": sloc.Labels(1)}, n=3_000_000,
+                      method="monte-carlo", plan=plan)
 print(json.dumps([np.asarray(getattr(c, f), np.float64).tobytes().hex() for c in curves.values()
                   for f in ("value", "stderr", "lower", "upper")]))
 """
@@ -307,7 +316,9 @@ def test_twenty_kills_at_random_moments_change_no_bit(tmp_path):
     length = time.monotonic() - began
     folder, rng, kills = tmp_path / "c", np.random.default_rng(0), 0
     while kills < 20:
-        with subprocess.Popen([*command, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as child:
+        with subprocess.Popen(
+            [*command, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
+        ) as child:
             try:
                 child.wait(timeout=float(rng.uniform(0.2, 0.5)) * length + 2.0)
             except subprocess.TimeoutExpired:

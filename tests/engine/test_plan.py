@@ -65,7 +65,7 @@ def test_what_cannot_be_followed_is_refused(given, words):
 
 
 def test_only_plans_are_plans():
-    with pytest.raises(InvalidInput, match="plan = 3: expected a sloc.Plan or None"):
+    with pytest.raises(InvalidInput, match=r"plan = 3: expected a sloc\.Plan or None"):
         as_plan(3)
 
 
@@ -107,7 +107,7 @@ def test_precision_is_that_of_kernels_that_ask_for_none():
 @pytest.mark.parametrize("watched", [False, True])
 def test_the_block_with_a_nan_is_named_and_can_be_replayed(run, watched):
     plan = sloc.Plan(progress=(lambda *_: None) if watched else None)
-    with pytest.raises(NotANumber, match="block 5 of key .* returned NaN in 2,048 of 2,048 values") as caught:
+    with pytest.raises(NotANumber, match=r"block 5 of key .* returned NaN in 2,048 of 2,048 values") as caught:
         run(Uniforms(), BROKEN, KEY, 12, plan=plan)
     assert caught.value.block == 5
     with pytest.raises(Replayed) as found:

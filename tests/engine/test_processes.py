@@ -120,7 +120,9 @@ def test_the_command_line_runs_unchanged_in_two_processes(tmp_path):
 
 def test_half_a_launch_is_refused(monkeypatch):
     monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "127.0.0.1:1")
-    with pytest.raises(InvalidInput, match="JAX_NUM_PROCESSES, JAX_PROCESS_ID: expected beside JAX_COORDINATOR_ADDRESS"):
+    with pytest.raises(
+        InvalidInput, match="JAX_NUM_PROCESSES, JAX_PROCESS_ID: expected beside JAX_COORDINATOR_ADDRESS"
+    ):
         start_processes()
     monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
     monkeypatch.setenv("JAX_PROCESS_ID", "0")

@@ -124,7 +124,15 @@ def test_another_epsilon_does_not_recompile_a_window():
 def test_the_tile_of_measure_does_not_change_numbers():
     values = [
         sloc.tv_curve(
-            KEY, OrnsteinUhlenbeck(), two([[1.0], [-1.0]]), [0.1, 0.5], 0, 1, n=9000, method="monte-carlo", plan=sloc.Plan(block=tile)
+            KEY,
+            OrnsteinUhlenbeck(),
+            two([[1.0], [-1.0]]),
+            [0.1, 0.5],
+            0,
+            1,
+            n=9000,
+            method="monte-carlo",
+            plan=sloc.Plan(block=tile),
         ).value
         for tile in (1024, 5 * 1024)
     ]

@@ -90,7 +90,9 @@ def test_counted_clones_are_those_of_the_experiment(drawn):
 
 @pytest.mark.slow
 def test_one_time_and_another_tile_give_the_same_draws(drawn):
-    labels, samples = sloc.forward_reverse(jax.random.key(0), OU, MIXTURE, [0, 1, 2], 0.6, n=3_000, plan=sloc.Plan(block=1024))
+    labels, samples = sloc.forward_reverse(
+        jax.random.key(0), OU, MIXTURE, [0, 1, 2], 0.6, n=3_000, plan=sloc.Plan(block=1024)
+    )
     assert labels.shape == (3_000,)
     assert samples.shape == (3_000, 2)
     np.testing.assert_array_equal(labels, drawn[0][1, :3_000, 0])

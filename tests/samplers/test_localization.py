@@ -126,7 +126,15 @@ PLAIN = Localizer(one, halve, lambda key, state: (state.y, state.memory))
 def test_statistics_are_evaluated_at_the_requested_times_only():
     CALLS.clear()
     found = localization_statistics(
-        jax.random.key(6), OU, MIXTURE, counted_square, grid=GRID, n=1_000, at=[0.5, 1.6], localizer=PLAIN, plan=sloc.Plan(block=1024)
+        jax.random.key(6),
+        OU,
+        MIXTURE,
+        counted_square,
+        grid=GRID,
+        n=1_000,
+        at=[0.5, 1.6],
+        localizer=PLAIN,
+        plan=sloc.Plan(block=1024),
     )
     jax.effects_barrier()
     assert found.n == 1_024

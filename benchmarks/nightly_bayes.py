@@ -39,6 +39,8 @@ PRIOR = sloc.bayes.GaussianMixtureModel(
     2, "spherical", location=(0.0,), scale=(1.0,), spread=4.0, width=1.0, width_sd=0.3, concentration=5.0
 )
 POINTS, EPSILON, LEVEL = 60, 0.3, 0.9
+MOVED = 2.0
+"""Units of time by which draws are moved, to see a test of calibration fail."""
 Row = dict[str, str | float]
 
 
@@ -49,6 +51,7 @@ class Calibration:
     Attributes:
         ranks: ``[sets, 2]``, of ``T_after`` and ``T_before`` in (0, 1), draws thinned.
         smooth: ``[sets, 2]``, the share of all draws below the truth, ties by a fixed number of the data set.
+        moved: ``[sets, 2]``, the same ranks with every draw moved by :data:`MOVED`: what a broken posterior looks like.
         index: ``[sets]``, the number of the data set.
         retried: data sets fitted again.
         refused: data sets whose second fit was refused too.
@@ -57,6 +60,7 @@ class Calibration:
 
     ranks: np.ndarray
     smooth: np.ndarray
+    moved: np.ndarray
     index: np.ndarray
     retried: int = 0
     refused: int = 0
@@ -127,24 +131,30 @@ def fitted(key: jax.Array, data: np.ndarray, draws: int) -> tuple[sloc.bayes.Mix
     return None, 2
 
 
-def calibrate(sets: int, seed: int = 0, draws: int = 250, shift: float = 0.0) -> Calibration:
-    """Fit simulated data sets and rank the true edges; ``shift`` moves the draws by so much, to see a test fail."""
-    ranks, smooth, index, refusals = [], [], [], []
+def calibrate(sets: int, seed: int = 0, draws: int = 250) -> Calibration:
+    """Fit simulated data sets and rank the true edges."""
+    ranks, smooth, moved, index, refusals = [], [], [], [], []
     for i, exact, data, u in data_sets(sets, seed):
         posterior, attempts = fitted(jax.random.fold_in(jax.random.key(seed), i), data, draws)
         refusals.append(attempts)
         if posterior is None:
             continue
-        true, found = edges_of(exact)[0], edges_of(posterior) + shift
+        true, found = edges_of(exact)[0], edges_of(posterior)
         # Draws of one chain are correlated, and ranks want independent ones.
         count = int(np.clip(min(posterior.diagnostics.ess.values()), 50, len(found)))
         thin = found[evenly(len(found), count)]
         ranks.append([normalised_rank(thin[:, e], true[e], u[e]) for e in range(2)])
+        moved.append([normalised_rank(thin[:, e] + MOVED, true[e], u[e]) for e in range(2)])
         smooth.append([normalised_rank(found[:, e], true[e], u[2 + e]) for e in range(2)])
         index.append(i)
     counts = np.asarray(refusals)
     return Calibration(
-        np.asarray(ranks), np.asarray(smooth), np.asarray(index), int((counts > 0).sum()), int((counts > 1).sum())
+        np.asarray(ranks),
+        np.asarray(smooth),
+        np.asarray(moved),
+        np.asarray(index),
+        int((counts > 0).sum()),
+        int((counts > 1).sum()),
     )
 
 
@@ -158,7 +168,8 @@ def reference(sets: int, seed: int = 0) -> Calibration:
         )
         true, found = edges_of(exact)[0], edges_of(draws)
         ranks.append([normalised_rank(found[:, e], true[e], u[2 + e]) for e in range(2)])
-    return Calibration(np.asarray(ranks), np.asarray(ranks), np.arange(sets))
+    exact = np.asarray(ranks)
+    return Calibration(exact, exact, exact, np.arange(sets))
 
 
 def uniformity_rows(name: str, ranks: np.ndarray) -> list[Row]:

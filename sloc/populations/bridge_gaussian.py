@@ -107,7 +107,7 @@ def restrict_atoms(population: Empirical, index: np.ndarray) -> Empirical:
     """Return the atoms ``index``, each a class of its own."""
     data = jax.tree.map(lambda leaf: leaf[index], population.data)
     names = tuple(str(i) for i in range(len(index)))
-    return Empirical.tree_unflatten(((1,) * len(index), names), (data, jnp.zeros((len(index),))))
+    return Empirical.tree_unflatten(((1,) * len(index), names, population.kernel), (data, jnp.zeros((len(index),))))
 
 
 def _mixture_log_ratios(process: Any, population: GaussianMixture, y: Array, t: Array) -> Array:

@@ -20,12 +20,14 @@ from sloc.contracts import (
     require,
     shown,
 )
+from sloc.populations.atoms import Draws, class_log_sums, worth_tiling
 from sloc.populations.bridge_laws import resolve_bridge
 from sloc.populations.discrete import draw_letters
 from sloc.populations.weights import check_weights
 
 Array = jax.Array
-_HIGHEST = jax.lax.Precision.HIGHEST
+KERNELS = ("xla", "pallas")
+"""Ways to sum over atoms under a Gaussian channel."""
 _MANY_CLASSES = 128
 """From here on classes are reduced by segment instead of one slice each."""
 
@@ -41,11 +43,15 @@ class Empirical(Population):
         data: ``[N, ...]``, an array or a pytree of arrays with a common first axis.
         labels: ``N`` labels (str or int); None makes each atom its own class.
         weights: ``[K]`` in the order of the sorted labels; default ``n_theta / N``.
+        kernel: how curves under a Gaussian channel sum over atoms: ``xla``, or ``pallas`` for a kernel written by hand
+            for GPU and TPU, which is checked by its interpreter and has **not been tested on hardware**; a CPU takes
+            the XLA path with either.
 
     Attributes:
         data: the atoms, sorted by label.
         counts: atoms per class (static).
         names: the sorted labels as strings (static).
+        kernel: see above (static).
 
     Raises:
         InvalidInput: no data, labels of the wrong length or of one class only, data that are not finite.
@@ -54,8 +60,9 @@ class Empirical(Population):
 
     atomic: ClassVar[bool] = True
 
-    def __init__(self, data: Any, labels: Any = None, weights: Any = None) -> None:
+    def __init__(self, data: Any, labels: Any = None, weights: Any = None, *, kernel: str = "xla") -> None:
         """Sort the atoms by label."""
+        require(kernel in KERNELS, "kernel", kernel, " or ".join(KERNELS))
         leaves = (
             [np.asarray(leaf) for leaf in jax.tree.leaves(data)] if not _is_nested_list(data) else [np.asarray(data)]
         )
@@ -76,6 +83,7 @@ class Empirical(Population):
         self._data = jax.tree.unflatten(structure, [_as_leaf(leaf[order]) for leaf in leaves])
         self._counts = tuple(int(c) for c in np.bincount(index, minlength=len(classes)))
         self._names = tuple(classes)
+        self._kernel = kernel
         if weights is None:
             self._log_weights: Any = np.log(np.asarray(self._counts, np.float64) / n)
         else:
@@ -96,6 +104,11 @@ class Empirical(Population):
     def names(self) -> tuple[str, ...]:
         """The sorted labels as strings."""
         return self._names
+
+    @property
+    def kernel(self) -> str:
+        """How curves under a Gaussian channel sum over atoms."""
+        return self._kernel
 
     @property
     def log_weights(self) -> Array:
@@ -122,22 +135,26 @@ class Empirical(Population):
         return self.num_atoms
 
     def tree_flatten_with_keys(self) -> tuple[tuple[Any, ...], Any]:
-        """Arrays are leaves, class sizes and names are structure."""
+        """Arrays are leaves; class sizes, names and kernel are structure."""
         key = jax.tree_util.GetAttrKey
-        return ((key("data"), self._data), (key("log_weights"), self._log_weights)), (self._counts, self._names)
+        return ((key("data"), self._data), (key("log_weights"), self._log_weights)), self._static
 
     @classmethod
     def tree_unflatten(cls, aux: Any, children: Any) -> Empirical:
         """Rebuild without sorting or checking."""
         new = object.__new__(cls)
         new._data, new._log_weights = children
-        new._counts, new._names = aux
+        new._counts, new._names, new._kernel = aux
         return new
+
+    @property
+    def _static(self) -> tuple[tuple[int, ...], tuple[str, ...], str]:
+        return self._counts, self._names, self._kernel
 
     def canonical(self) -> Empirical:
         """Return a copy with strong-typed arrays."""
         leaves = jax.tree.map(_as_leaf, self._data)
-        return self.tree_unflatten((self._counts, self._names), (leaves, jnp.asarray(self._log_weights, float_dtype())))
+        return self.tree_unflatten(self._static, (leaves, jnp.asarray(self._log_weights, float_dtype())))
 
     def __repr__(self) -> str:
         """Return sizes, not data."""
@@ -298,8 +315,7 @@ def centre_atoms(process: GaussianChannel, population: Empirical) -> tuple[Any, 
     n = population.num_atoms
     flat = jnp.asarray(population.data, float_dtype()).reshape(n, -1)
     centred = flat - jnp.mean(flat, axis=0, keepdims=True)
-    aux = (population.counts, population.names)
-    return process, Empirical.tree_unflatten(aux, (centred, population.log_weights))
+    return process, Empirical.tree_unflatten(population._static, (centred, population.log_weights))
 
 
 @empirical_gaussian.paths
@@ -309,27 +325,21 @@ def empirical_gaussian_paths(
     """``[T, K, B]`` up to a constant, from inner products ``<x, x_i>``, ``<z, x_i>`` formed once per trajectory.
 
     With ``x`` an atom, ``-|a (x - x_i) + sigma z|^2 / 2 sigma^2 = -(a^2 / 2 sigma^2) |x - x_i|^2
-    - (a / sigma) <z, x - x_i>`` + const, so each further time costs one exponential per atom.
+    - (a / sigma) <z, x - x_i>`` + const, so each further time costs one exponential per atom; in tiles, see
+    :mod:`sloc.populations.atoms`, unless classes are so small that the answer is as large as what tiles would save.
     """
     data = jnp.asarray(population.data)
     data = data if jnp.issubdtype(data.dtype, jnp.floating) else data.astype(float_dtype())
     batch, d = components.shape[0], data.shape[1]
     key_x, key_z = jax.random.split(key)
     index = population._draw(key_x, components)
-    x, z = data[index], jax.random.normal(key_z, (batch, d), data.dtype)
-    products = jnp.matmul(data, jnp.concatenate([x, z]).T, precision=_HIGHEST)  # [N, 2B]
-    inner, noise = products[:, :batch], products[:, batch:]
-    norms = jnp.sum(jnp.square(data), axis=1)
-    square = jnp.maximum(norms[:, None] + norms[index][None, :] - 2 * inner, 0.0)
-    prints = _fingerprints(data)
-    own = jnp.all(prints[:, :, None] == prints[:, index][:, None, :], axis=0)
-    # Rounding must not separate a trajectory from its own atom or a copy of it, whose distance is exactly zero.
-    square = jnp.where(own, jnp.zeros_like(square), square)
-    cross = jnp.sum(x * z, axis=1)[None, :] - noise
-    cross = jnp.where(own, jnp.zeros_like(cross), cross)
+    z = jax.random.normal(key_z, (batch, d), data.dtype)
     a, sigma = process.coefficients(times)
-    rate = a / sigma
-    return jax.lax.map(lambda r: population.by_class(-0.5 * r * r * square - r * cross), rate)
+    rates, prints = a / sigma, _fingerprints(data)
+    if worth_tiling(population.counts):
+        return class_log_sums(data, prints, population.counts, index, z, rates, kernel=population.kernel)
+    squares, crosses = Draws.of(data, prints, index, z).products(data, prints)
+    return jax.lax.map(lambda r: population.by_class(-0.5 * r * r * squares - r * crosses), rates)
 
 
 def _fingerprints(data: Array) -> Array:

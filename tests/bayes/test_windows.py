@@ -204,5 +204,5 @@ def test_credible_intervals_are_calibrated():
     gap = found.smooth - other.smooth[found.index]
     assert (gap.std(axis=0) < 0.05).all()
     assert (np.abs(gap.mean(axis=0)) < 7 * gap.std(axis=0) / np.sqrt(len(gap))).all()
-    # The test can fail: draws moved by one unit of time are found out.
-    assert rejected(calibrate(30, shift=1.0).ranks[:, 1])
+    # The test can fail: draws moved in time are found out.
+    assert rejected(found.moved[:, 1])

@@ -170,7 +170,8 @@ def test_fast_way_up_against_logarithms(v, s, m, depth):
         return class_logs(*pop.tables(), logs)[0], pop.class_likelihoods(messages), pop.class_likelihoods(tiled)
 
     relative, plain, by_tile = (np.asarray(a) for a in run(logs, messages, tiled))
-    assert relative.min() < -1
+    # The classes differ, so that agreement says something.
+    assert relative.min() < -0.5
     np.testing.assert_allclose(plain, np.exp(relative), rtol=2e-4, atol=1e-30)
     np.testing.assert_allclose(np.concatenate(list(by_tile), 1), plain, rtol=1e-5)
 

@@ -1,0 +1,207 @@
+"""Class sums over labelled atoms in tiles: against their definition in float64, in memory, and lowered.
+
+Nothing here is random beyond fixed draws: errors are those of rounding.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import expit, logsumexp
+
+import sloc
+from sloc.populations import Empirical, atoms, atoms_pallas, empirical
+from sloc.processes import OrnsteinUhlenbeck
+
+OU = OrnsteinUhlenbeck()
+COUNTS = (100, 17, 43)
+RATES = np.array([0.0, 1e-4, 0.03, 0.5, 2.0, 40.0], np.float32)
+
+
+def problem(counts=COUNTS, d=5, batch=30, offset=0.0, seed=0):
+    """Return data sorted by class (one atom stands twice), drawn atoms and noise, in float32."""
+    rng = np.random.default_rng(seed)
+    data = (rng.normal(size=(sum(counts), d)) + offset).astype(np.float32)
+    data[-1] = data[0]
+    return data, rng.integers(0, sum(counts), batch).astype(np.int32), rng.normal(size=(batch, d)).astype(np.float32)
+
+
+def definition(data, counts, index, z, rates):
+    """The sums from differences in float64, ``[T, K, B]``."""
+    data, z, rates = (np.asarray(v, np.float64) for v in (data, z, rates))
+    gap = data[index][None] - data[:, None]
+    square, cross = np.sum(gap**2, axis=2), np.sum(gap * z[None], axis=2)
+    logs = -0.5 * rates[:, None, None] ** 2 * square - rates[:, None, None] * cross
+    parts = np.split(logs, np.cumsum(counts)[:-1], axis=1)
+    return np.stack([logsumexp(p, axis=1) - np.log(p.shape[1]) for p in parts], axis=1)
+
+
+@functools.partial(jax.jit, static_argnames=("counts", "kernel"))
+def sums(data, counts, index, z, rates, kernel="xla"):
+    return atoms.class_log_sums(data, empirical._fingerprints(data), counts, index, z, rates, kernel=kernel)
+
+
+def small_tiles(monkeypatch, **sizes):
+    small = atoms.Sizes(**{"atoms": 8, "tile": 64, "step": 1024, "strip": 1024, **sizes})
+    monkeypatch.setitem(atoms.SIZES, jax.default_backend(), small)
+    jax.clear_caches()
+
+
+@pytest.mark.parametrize("height", [8, 32, None])
+def test_tiles_of_any_size_give_the_definition(monkeypatch, height):
+    # 8: classes of many tiles, whose sums are merged, and strips with a smaller rest; None: a tile a class.
+    if height is not None:
+        small_tiles(monkeypatch, atoms=height)
+    data, index, z = problem(batch=150)
+    found = np.asarray(sums(data, COUNTS, index, z, RATES))
+    exact = definition(data, COUNTS, index, z, RATES)
+    assert found.shape == exact.shape
+    np.testing.assert_allclose(found, exact, rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(found[0], 0.0, atol=1e-6)
+
+
+def test_an_atom_and_its_copy_are_at_distance_zero():
+    data, _, z = problem()
+    index = np.array([0, len(data) - 1], np.int32)
+    found = np.asarray(sums(data, COUNTS, index, z[:2], np.float32([1e6])))
+    # At this rate nothing else is left: the log of one atom's share, exactly, in both classes that hold it.
+    np.testing.assert_allclose(found[0, [0, 2]], -np.log([[100.0] * 2, [43.0] * 2]), rtol=1e-6)
+    # Far exponents are of size 1e11, where rounding alone is beyond what an exponential can hold.
+    np.testing.assert_allclose(found, definition(data, COUNTS, index, z[:2], np.float32([1e6])), rtol=1e-5)
+
+
+@pytest.mark.parametrize("counts", [(5, 1, 300), (8, 8), (183, 174, 178), (1,) * 40 + (2000,)])
+@pytest.mark.parametrize("powers", [False, True])
+def test_tiles_hold_each_atom_once_and_one_class_each(counts, powers):
+    tiles = atoms.cut(counts, 256, powers)
+    np.testing.assert_array_equal(tiles.rows[tiles.valid], np.arange(sum(counts)))
+    assert tiles.valid.any(axis=1).all()
+    owners = np.repeat(np.arange(len(counts)), counts)
+    assert (owners[tiles.rows] == tiles.classes[:, None]).all()
+    height = tiles.rows.shape[1]
+    assert height <= 256
+    assert height & (height - 1) == 0 if powers else height % 8 == 0
+
+
+def test_few_places_are_wasted_on_large_classes():
+    for counts in ((1000,) * 10, (6742, 5923, 5958, 6131, 5842), (178, 182, 177, 183)):
+        assert atoms.cut(counts, 256).valid.mean() > 0.96
+
+
+# --- accuracy of float32 ------------------------------------------------------------------------------
+
+
+def test_float32_keeps_its_digits_far_from_the_origin():
+    """Stated in ``class_log_sums``: d = 3072 at offset 100, after centring, against float64 on the same numbers."""
+    counts = (40, 30)
+    data, index, z = problem(counts, d=3072, batch=24, offset=100.0)
+    data[:40] += 0.02
+    population = Empirical(data, np.repeat([0, 1], counts))
+    centred = np.asarray(empirical.centre_atoms(OU, population)[1].data)
+    rates = np.geomspace(1e-3, 1.0, 8).astype(np.float32)
+    found = np.asarray(sums(centred, counts, index, z, rates), np.float64)
+    exact = definition(data, counts, index, z, rates)
+    gap, truth = found[:, 0] - found[:, 1], exact[:, 0] - exact[:, 1]
+    x = np.linalg.norm(centred, axis=1).max()
+    bound = 1e-6 * (rates**2 * 2 * x**2 + rates * np.linalg.norm(z, axis=1).max() * 2 * x)
+    assert (np.abs(gap - truth).max(axis=1) <= bound + 1e-5).all()
+    # Class posteriors, the numbers that everything else is made of.
+    posterior, expected = (expit(v) for v in (gap, truth))
+    assert np.abs(posterior - expected).max() < 2e-4
+    # Without centring the same algebra is lost.
+    raw = np.asarray(sums(data, counts, index, z, rates), np.float64)
+    assert np.abs(raw[-1, 0] - raw[-1, 1] - truth[-1]).max() > 100 * np.abs(gap[-1] - truth[-1]).max()
+
+
+# --- memory, derivatives --------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="tiles of other platforms are larger")
+def test_nothing_of_size_draws_by_atoms_by_times_is_held():
+    n, d, batch, times = 200_000, 16, 1024, 64
+    shape = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
+    index = jax.ShapeDtypeStruct((batch,), jnp.int32)
+    compiled = sums.lower(shape((n, d)), (n // 2, n // 2), index, shape((batch, d)), shape((times,))).compile()
+    held = compiled.memory_analysis().temp_size_in_bytes
+    # A strip, a tile and the answer; one product of all atoms and draws alone would be 800 MB, all times 52 GB.
+    assert held < 64e6
+
+
+def test_derivatives_in_the_rates_are_finite():
+    data, index, z = problem()
+    f = functools.partial(sums, data, COUNTS, index, z)
+    step = np.float32(1e-2)
+    _, found = jax.jvp(f, (jnp.asarray(RATES),), (jnp.ones_like(RATES),))
+    exact = (definition(data, COUNTS, index, z, RATES + step) - definition(data, COUNTS, index, z, RATES - step)) / (
+        2 * step
+    )
+    np.testing.assert_allclose(found[1:5], exact[1:5], rtol=0.02, atol=0.02)
+    assert np.isfinite(found).all()
+
+
+# --- the kernel written by hand ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("counts", [COUNTS, (300, 16)])
+def test_the_pallas_kernel_agrees_with_the_xla_path(counts):
+    data, index, z = problem(counts)
+    reference = sums(data, counts, index, z, RATES)
+    found = sums(data, counts, index, z, RATES, kernel="interpret")
+    np.testing.assert_allclose(found, reference, rtol=2e-5, atol=2e-5)
+
+
+def test_on_a_cpu_the_kernel_falls_back_and_curves_are_the_same():
+    data, index, z = problem()
+    if jax.default_backend() == "cpu":
+        both = (sums(data, COUNTS, index, z, RATES, kernel=k) for k in ("xla", "pallas"))
+        np.testing.assert_allclose(*both, rtol=2e-5, atol=2e-5)
+    population = Empirical(data, np.repeat([0, 1, 2], COUNTS), kernel="pallas")
+    leaves, structure = jax.tree.flatten(population)
+    assert jax.tree.unflatten(structure, leaves).kernel == population.canonical().kernel == "pallas"
+    assert empirical.centre_atoms(OU, population)[1].kernel == "pallas"
+    assert structure != jax.tree.structure(Empirical(data, np.repeat([0, 1, 2], COUNTS)))
+
+
+def test_unknown_kernels_are_refused():
+    with pytest.raises(sloc.InvalidInput, match=r"kernel = 'cuda': expected xla or pallas"):
+        Empirical([[0.0], [1.0]], kernel="cuda")
+
+
+def operands():
+    shapes = [(2, 64, 256), (2, 64, 256), (6,)]
+    return [jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes]
+
+
+def test_the_pallas_kernel_lowers_for_gpus():
+    call = jax.jit(functools.partial(atoms_pallas.tile_log_sums, platform="cuda"))
+    target = "__gpu$xla.gpu.triton"
+    # The target has no promise of stability between versions, which an export would otherwise insist on.
+    allowed = [jax.export.DisabledSafetyCheck.custom_call(target)]
+    exported = jax.export.export(call, platforms=("cuda",), disabled_checks=allowed)(*operands())
+    assert target in exported.mlir_module()
+
+
+def test_the_pallas_kernel_lowers_for_tpus():
+    call = jax.jit(functools.partial(atoms_pallas.tile_log_sums, platform="tpu"))
+    # Lowering asks which TPU, which a machine without one must be told.
+    device = jax.sharding.AbstractDevice("TPU v5 lite", 1, "tpu")
+    with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((1,), ("x",), abstract_device=device)):
+        exported = jax.export.export(call, platforms=("tpu",))(*operands())
+    assert "tpu_custom_call" in exported.mlir_module()
+
+
+def test_the_xla_path_lowers_for_every_platform():
+    data, index, z = problem()
+    call = jax.jit(lambda *a: sums(a[0], COUNTS, *a[1:]))
+    platforms = ("cpu", "cuda", "tpu")
+    assert jax.export.export(call, platforms=platforms)(data, index, z, RATES).platforms == platforms
+
+
+def test_sizes_are_positive():
+    assert all(min(dataclasses.astuple(s)) > 0 and s.atoms & (s.atoms - 1) == 0 for s in atoms.SIZES.values())

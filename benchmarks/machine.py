@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 from importlib import metadata
@@ -44,6 +45,19 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def has_peer(package: str, smoke: bool) -> bool:
+    """Whether a peer is installed.
+
+    Raises:
+        ModuleNotFoundError: it is not, and this is a full run, whose results would lack its rows without a word.
+
+    """
+    present = importlib.util.find_spec(package) is not None
+    if not (present or smoke):
+        raise ModuleNotFoundError(f"{package} is not installed: pip install -e '.[bench]', or --smoke to go without it")
+    return present
 
 
 def versions() -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import subprocess
 
 import pytest
 
@@ -15,3 +17,15 @@ def test_only_a_smoke_run_goes_without_a_peer(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ModuleNotFoundError, match=r"diffrax is not installed.*--smoke"):
         # Before anything is measured.
         next(samplers.run(1, False, ("reverse diffusion",)))
+
+
+def test_the_commit_is_named_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = machine.commit()
+    assert own is None or re.fullmatch(r"[0-9a-f]{40,64}\+?", own)
+
+    def no_git(*arguments: object, **options: object) -> None:
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(subprocess, "run", no_git)
+    assert machine.commit() is None
+    assert list(machine.code()) == ["versions"]

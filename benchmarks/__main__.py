@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result: dict[str, Any] = {
         "suite": chosen.suite,
         "device": machine.device_name(),
-        "versions": machine.versions(),
+        **machine.code(),
         "date": chosen.date or datetime.now(UTC).isoformat(timespec="seconds"),
         "smoke": chosen.smoke,
         "rounds": rounds,

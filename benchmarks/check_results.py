@@ -7,6 +7,7 @@ Run ``python -m benchmarks.check_results`` for every JSON file in ``benchmarks/r
 * ``device``: what it ran on;
 * ``versions``: package name to version;
 * ``date``: ISO 8601;
+* ``commit``: hash of the code's commit, with ``+`` where it had changes (results of before it was kept have none);
 * ``rows``: a list of objects with ``name``, a finite number ``value``, and ``unit`` (empty for a ratio); more keys may
   stand beside these.
 
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-COMMITTED = ("bayes", "certified", "windows")
+COMMITTED = ("bayes", "certificates", "certified", "samplers", "structures", "windows")
 """Suites of which a result must stand in :data:`RESULTS`."""
 
 
@@ -87,6 +88,8 @@ def problems(result: Any) -> list[str]:
         for key, (good, expected) in checks.items()
         if not good(result.get(key))
     ]
+    if "commit" in result and not is_text(result["commit"]):
+        found.append(f"commit = {result['commit']!r}: expected the hash of a commit")
     rows = result.get("rows")
     if not isinstance(rows, list) or not rows:
         return [*found, f"rows = {rows!r}: expected a list with at least one row"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
+import subprocess
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +49,19 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
+def has_peer(package: str, smoke: bool) -> bool:
+    """Whether a peer is installed.
+
+    Raises:
+        ModuleNotFoundError: it is not, and this is a full run, whose results would lack its rows without a word.
+
+    """
+    present = importlib.util.find_spec(package) is not None
+    if not (present or smoke):
+        raise ModuleNotFoundError(f"{package} is not installed: pip install -e '.[bench]', or --smoke to go without it")
+    return present
+
+
 def versions() -> dict[str, str]:
     """Return the versions of what the numbers depend on."""
     found = {"python": platform.python_version()}
@@ -55,6 +71,29 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def commit() -> str | None:
+    """Return the commit of this code, with a ``+`` where files differ from it; None outside a repository."""
+    folder = Path(__file__).resolve().parents[1]
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        # A folder that lies in somebody else's repository has no commit of its own.
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != folder:
+            return None
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def code() -> dict[str, Any]:
+    """Return what ran, as entries of a result: versions, and the commit where it is known."""
+    found, own = {"versions": versions()}, commit()
+    return found if own is None else found | {"commit": own}
 
 
 def ceilings(rounds: int, smoke: bool = False) -> dict[str, Row]:

@@ -31,7 +31,8 @@ import numpy as np
 import sloc
 import sloc.bayes
 from benchmarks.bayes_reference import reference_posterior
-from benchmarks.machine import device_name, versions
+from benchmarks.machine import code, device_name
+from benchmarks.timing import at_most, called
 from sloc.bayes.posterior_draws import evenly
 from sloc.results.status import STATUSES
 
@@ -41,6 +42,8 @@ PRIOR = sloc.bayes.GaussianMixtureModel(
 POINTS, EPSILON, LEVEL = 60, 0.3, 0.9
 MOVED = 2.0
 """Units of time by which draws are moved, to see a test of calibration fail."""
+LEAST, SECONDS = 1e-3, 20.0
+"""The p-values of calibration must be above the first, and pushing draws should take no longer than the second."""
 Row = dict[str, str | float]
 
 
@@ -172,8 +175,8 @@ def reference(sets: int, seed: int = 0) -> Calibration:
     return Calibration(exact, exact, exact, np.arange(sets))
 
 
-def uniformity_rows(name: str, ranks: np.ndarray) -> list[Row]:
-    """Coverage and p-values of uniformity."""
+def uniformity_rows(name: str, ranks: np.ndarray, must: bool = False) -> list[Row]:
+    """Coverage and p-values of uniformity, which ``must`` lie above :data:`LEAST` where a result promises it."""
     from scipy.stats import binomtest, kstest
 
     inside = int(((ranks > (1 - LEVEL) / 2) & (ranks < (1 + LEVEL) / 2)).sum())
@@ -184,7 +187,11 @@ def uniformity_rows(name: str, ranks: np.ndarray) -> list[Row]:
     }
     return [
         {"name": f"{name}: data sets", "value": len(ranks), "unit": "sets"},
-        *({"name": f"{name}: {what}", "value": value, "unit": ""} for what, value in found.items()),
+        *(
+            {"name": f"{name}: {what}", "value": value, "unit": ""}
+            | ({"target": f"> {LEAST:g}", "met": value > LEAST, "must": True} if must and "p-value" in what else {})
+            for what, value in found.items()
+        ),
     ]
 
 
@@ -195,7 +202,7 @@ def calibration_rows(found: Calibration, other: Calibration) -> list[Row]:
         {"name": "sets refused for good", "value": found.refused, "unit": "sets"},
     ]
     for e, name in enumerate(("T_after", "T_before")):
-        rows += uniformity_rows(name, found.ranks[:, e])
+        rows += uniformity_rows(name, found.ranks[:, e], must=True)
         counts = np.histogram(found.ranks[:, e], bins=10, range=(0, 1))[0]
         rows += [
             {"name": f"{name}: ranks in [{b / 10:.1f}, {(b + 1) / 10:.1f})", "value": int(c), "unit": "sets"}
@@ -236,12 +243,15 @@ def push_rows(draws: int, n: int = 4096) -> list[Row]:
                 cpu.append(time.process_time() - busy)
             what = f"K = {k}, {'a covariance each' if per_component else 'one covariance'}, {draws:,} draws x 64 times"
             rows += [
-                {"name": f"{what}: with compilation", "value": seconds[0], "unit": "s"},
+                at_most({"name": f"{what}: with compilation", "value": seconds[0], "unit": "s"}, SECONDS),
                 {"name": f"{what}: with compilation, processor time", "value": cpu[0], "unit": "s"},
                 {"name": f"{what}: again", "value": seconds[1], "unit": "s"},
                 {"name": f"{what}: again, processor time", "value": cpu[1], "unit": "s"},
             ]
-    return rows
+    mixtures = stacked(3, draws, False)
+    took = called(lambda: sloc.bayes.merge_posterior(jax.random.key(0), process, mixtures, epsilon=0.1, n=n))[1]
+    what = f"merges, K = 3, one covariance, {draws:,} draws x 64 times: with compilation"
+    return [*rows, at_most({"name": what, "value": took, "unit": "s"}, SECONDS)]
 
 
 def main() -> None:
@@ -253,9 +263,10 @@ def main() -> None:
     options = parser.parse_args()
     rows = push_rows(options.draws)
     rows += calibration_rows(calibrate(options.sets), reference(max(options.more, options.sets)))
-    found = versions() | {n: metadata.version(n) for n in ("numpyro", "optax")}
+    found = code()
+    found["versions"] |= {n: metadata.version(n) for n in ("numpyro", "optax")}
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    result = {"suite": "bayes", "device": device_name(), "versions": found, "date": date, "rows": rows}
+    result = {"suite": "bayes", "device": device_name(), **found, "date": date, "rows": rows}
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for row in rows:

@@ -29,7 +29,7 @@ from typing import Any
 from benchmarks.certified_runs import FALSE_ALARM, LOOKS, Tally, run
 from benchmarks.certified_settings import DELTA, SETTINGS, Setting
 from benchmarks.check_results import problems
-from benchmarks.machine import cores, device_name, versions
+from benchmarks.machine import code, cores, device_name, versions
 from benchmarks.timing import Row
 
 RESULT = Path(__file__).parent / "results" / "certified.json"
@@ -152,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measure_all(names, kept, min(chosen.workers, len(names)))
     found = [row for name in names for row in kept.rows[name]]
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    result = {"suite": "certified", "device": device_name(), "versions": versions(), "date": date, "rows": found}
+    result = {"suite": "certified", "device": device_name(), **code(), "date": date, "rows": found}
     if path is not None and partial is not None:
         write(path, result)
         partial.unlink(missing_ok=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -38,6 +37,8 @@ def run(rounds: int, smoke: bool, parts: Sequence[str] = PARTS) -> Iterator[Row]
         parts: which of :data:`PARTS`.
 
     """
+    if "reverse diffusion" in parts:
+        machine.has_peer("diffrax", smoke)
     ceilings = machine.ceilings(rounds, smoke)
     yield from ceilings.values()
     if "experiments" in parts:
@@ -226,7 +227,7 @@ def diffusion_rows(rounds: int, smoke: bool) -> Iterator[Row]:
         "sloc": functools.partial(sloc.localize, key, PROCESS, MIXTURE, grid=grid, n=n, localizer=localizer),
         "lax.scan by hand": by_hand(grid, n),
     }
-    present = importlib.util.find_spec("diffrax") is not None
+    present = machine.has_peer("diffrax", smoke)
     if present:
         # Linear in the number of draws, and slow: an eighth of them, scaled.
         calls["diffrax, Euler, VirtualBrownianTree"] = by_diffrax(grid, n // 8, True)

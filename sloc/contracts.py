@@ -502,6 +502,10 @@ class Population(Contract):
         """Numbers held per draw and time while the path is computed: sizes the compute tile."""
         return self.num_components
 
+    def marginals_words(self, process: ObservationProcess) -> str:
+        """How ``log p_t^theta(y)`` is got under a process, for the ``method`` of results; override where not exact."""
+        return "exact marginals"
+
     def sample(self, key: Array, component: Array) -> Any:
         """Draw ``X ~ p^theta`` for ``theta = component`` (an int32 scalar, possibly traced)."""
         raise _missing(self, "sample(key, component)", "draw from a sub-population")

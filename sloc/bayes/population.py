@@ -266,6 +266,13 @@ class NumPyroPopulation(Population):
         """:meth:`exactness_under` a process of the usual family: Gaussian, or revealing where ``X`` is discrete."""
         return self.exactness_under(RevealingChannel() if self.sites.discrete else GaussianChannel())
 
+    def marginals_words(self, process: ObservationProcess) -> str:
+        """:meth:`exactness_under` a process, in the words that results use."""
+        text = self.exactness_under(process)
+        if text == "exact":
+            return super().marginals_words(process)
+        return f"marginals {text}" if text.startswith("exact") else f"marginals by {text}"
+
     def log_marginals(self, process: ObservationProcess, y: Any, t: Array) -> Array:
         """``log p_t^theta(y)`` for every theta, ``[K]``; see :attr:`exactness` for how."""
         return _log_marginals(self, process, y, t)

@@ -300,5 +300,5 @@ def bridge_overlap(
     if refused is not None:
         value = jnp.where(refused > 0, jnp.nan, value)
     value, lower, upper = ((1 - share) + share * x for x in (value, lower, upper))
-    method = "bridge, exact marginals" + interval_words(interval)
+    method = f"bridge, {population.marginals_words(process)}" + interval_words(interval)
     return Curve(shown, value, share * stderr, lower, upper, draws, method, name)

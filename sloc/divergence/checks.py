@@ -120,16 +120,16 @@ def _check_range(
         )
 
 
-def checked_count(n: Any, argument: str = "n") -> int:
-    """Return ``n`` as an int of at least 2.
+def checked_count(n: Any, argument: str = "n", least: int = 2) -> int:
+    """Return ``n`` as an int of at least ``least``.
 
     Raises:
-        InvalidInput: not a whole number, or below 2.
+        InvalidInput: not a whole number, or below ``least``.
 
     """
     number = isinstance(n, (int, float, np.integer, np.floating)) and not isinstance(n, bool)
     whole = number and math.isfinite(n) and float(n) == int(n)
-    require(whole and int(n) >= 2, argument, n, "a whole number of draws, at least 2")
+    require(whole and int(n) >= least, argument, n, f"a whole number of draws, at least {least}")
     return int(n)
 
 

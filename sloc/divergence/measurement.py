@@ -256,11 +256,13 @@ def _sample(
     spans = _spans(whole, terms, weights) if interval == "betting" else None
     moments, counts = streamed(whole.kernel, whole.args, key, blocks, interval, spans=spans, tile=tile, plan=plan)
     curves, draws = {}, blocks * whole.block_draws
+    process, population, *_ = whole.args
+    words = population.marginals_words(process)
     for g, names in enumerate(whole.groups):
         for i, name in enumerate(names):
             part = jax.tree.map(lambda leaf, i=i: leaf if leaf.ndim == 0 else leaf[i], moments[g])
             own = None if counts is None else counts[g][i]
-            curves[name] = _summarise(part, own, terms[name], times, weights, draws, delta)
+            curves[name] = _summarise(part, own, terms[name], times, weights, draws, delta, words)
     return curves
 
 
@@ -284,7 +286,9 @@ def _default_tile(population: Population, times: int) -> int:
     return int(max(1, min(budget // per_block, _LARGEST_TILE)))
 
 
-def _summarise(moments: Moments, counts: Any, term: Term, times: Any, weights: Any, draws: int, delta: float) -> Curve:
+def _summarise(
+    moments: Moments, counts: Any, term: Term, times: Any, weights: Any, draws: int, delta: float, words: str
+) -> Curve:
     offset, slope, low, high = term.affine(weights)
     level = delta / math.prod(moments.mean.shape)
     count, mean, variance, *bounds = mean_interval(moments, counts, level, low, high)
@@ -295,5 +299,5 @@ def _summarise(moments: Moments, counts: Any, term: Term, times: Any, weights: A
         lower, upper = tighten(lower, upper, term.monotone == "decreasing")
     value = offset + slope * mean
     stderr = abs(slope) * xp.sqrt(variance / xp.asarray(count, mean.dtype))
-    method = "monte carlo, exact marginals" + ("" if counts is None else interval_words("betting"))
+    method = f"monte carlo, {words}" + ("" if counts is None else interval_words("betting"))
     return Curve(times, value, stderr, lower, upper, draws, method, term.quantity, term.unit, term.labels)

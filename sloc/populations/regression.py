@@ -103,6 +103,12 @@ class SparseRegression(Population):
             "p_t^signal, its logarithm biased low"
         )
 
+    def marginals_words(self, process: ObservationProcess) -> str:
+        """Exact while the supports are enumerated, else estimated; see :attr:`method`."""
+        if self.exact:
+            return super().marginals_words(process)
+        return f"marginals by sequential Monte Carlo ({self.particles} particles)"
+
     def path_elements(self) -> int:
         """Numbers held per draw and time, at most."""
         return self.num_supports * (self.sparsity + 1) if self.exact else self.particles * self.features

@@ -87,7 +87,7 @@ def critical_window(
 
     Raises:
         InvalidInput: ``after`` not inside ``before``, sets empty or unknown, ``epsilon`` outside ``(0, 1)``, bad
-            times, ``n < 2``.
+            times, ``n < 2``, ``budget < 1``, a ``tolerance`` that is not positive.
         ContractError: see :func:`sloc.measure`.
 
     Source: Li, Karan & Chen 2025, Def. 4; its order ``T_after <= T_before`` is not guaranteed, and a window that
@@ -97,11 +97,11 @@ def critical_window(
     key, given = checked_key(key), (process, population)
     process, population = checked_pair(process, population)
     delta, n, method = checked_level(delta, "delta"), checked_count(n), checked_method(method)
+    budget, tolerance = checked_count(budget, "budget", 1), checked_tolerance(tolerance)
     questions, name = _questions(population, after, before, epsilon)
     grid = default_times(process, population, times)
     found = exactly(*given, questions, method)
     if found is None and certify:
-        budget, tolerance = checked_count(budget, "budget"), checked_tolerance(tolerance)
         found = certified_search(
             key,
             process,
@@ -171,7 +171,7 @@ def anytime_windows(
         grid,
         questions,
         delta=checked_level(delta, "delta"),
-        budget=checked_count(budget, "budget"),
+        budget=checked_count(budget, "budget", 1),
         plan=plan,
     )
     return (window_of(one, float(epsilon), name) for one in found)

@@ -59,6 +59,11 @@ class PairTimes:
         return groups
 
 
+def curve_words(curve: Curve) -> str:
+    """How a curve was got, as one item of a list: ``monte carlo with exact marginals``."""
+    return curve.method.replace(", ", " with ", 1)
+
+
 def exact_pairs(forms: PairForms, grid: np.ndarray, epsilon: float) -> PairTimes:
     """Return exact merge times; pairs that never merge stand at the last grid time.
 
@@ -113,7 +118,7 @@ def sampled_pairs(
         bc = np.stack([affinity(float(t))[rows, columns] for t in times])
         lower, upper = 1.0 - np.minimum(bc, 1.0), np.sqrt(np.maximum(1.0 - np.square(bc), 0.0))
     value = (lower + upper) / 2
-    sampled, draws = np.zeros(count, bool), 0
+    sampled, draws, way = np.zeros(count, bool), 0, "monte carlo"
     rounds = 1 if affinity is None else _ROUNDS
     for number in range(rounds):
         last = number == rounds - 1
@@ -135,8 +140,9 @@ def sampled_pairs(
         value[:, new] = np.clip(found[0], lower[:, new], upper[:, new])
         sampled[new] = True
         draws += int(curve.n)
+        way = curve_words(curve)
     pruned = "" if sampled.all() else f" ({int(sampled.sum()):,} of {count:,}, the others by affinities)"
-    way = f"pairs monte carlo with exact marginals{pruned}"
+    way = f"pairs {way}{pruned}"
     bands = (times, value, lower, upper)
     return _pair_times(bands, k, epsilon, horizon, discrete, draws, way, bool(sampled.any()))
 
@@ -167,7 +173,7 @@ def pairs_from_curves(
     times, draws = np.asarray(ordered[0].times, np.float64), int(ordered[0].n)
     value, lower, upper = joint_bands(ordered, draws // k, delta)
     bands = (times, value, lower, upper)
-    way = "pairs monte carlo with exact marginals"
+    way = f"pairs {curve_words(ordered[0])}"
     return _pair_times(bands, k, epsilon, horizon, discrete, draws, way, True)
 
 

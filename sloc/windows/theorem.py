@@ -84,7 +84,8 @@ def theorem2(
         Edges with statuses (``empty`` where ``T_start < T_end``: the theorem says nothing), bounds and curves.
 
     Raises:
-        InvalidInput: ``init`` not inside ``target``, sets empty or unknown, ``epsilon`` outside ``(0, 1)``.
+        InvalidInput: ``init`` not inside ``target``, sets empty or unknown, ``epsilon`` outside ``(0, 1)``,
+            ``n < 2``, ``budget < 1``, a ``tolerance`` that is not positive.
         ContractError: see :func:`sloc.measure`.
 
     Source: Li, Karan & Chen 2025, Theorem 2, and its proof for the certificate; closed forms by
@@ -95,6 +96,7 @@ def theorem2(
     process, population = checked_pair(process, population)
     epsilon, delta, n = checked_level(epsilon, "epsilon"), checked_level(delta, "delta"), checked_count(n)
     method = checked_method(method)
+    budget, tolerance = checked_count(budget, "budget", 1), checked_tolerance(tolerance)
     start = component_mask(population, init, "init")
     goal = component_mask(population, target, "target")
     require(not (start & ~goal).any(), "init", init, f"a subset of target = {shown(target)}")
@@ -108,7 +110,6 @@ def theorem2(
     further = {"certificate": Certificate(start, goal), "misassignment": Misassignment(goal)}
     found = exactly(*given, questions, method)
     if found is None and certify:
-        budget, tolerance = checked_count(budget, "budget"), checked_tolerance(tolerance)
         key, key_edges = jax.random.split(key)
         found = certified_search(
             key_edges,

@@ -12,7 +12,7 @@ from sloc.results import Curve
 from sloc.results.tree import MixtureTree
 from sloc.windows.linkage import linkage_on_host
 from sloc.windows.pair_table import PairForms
-from sloc.windows.pair_times import PairTimes
+from sloc.windows.pair_times import PairTimes, curve_words
 from sloc.windows.tree_evidence import Bands, cluster_bounds, overlap_bounds
 from sloc.windows.tree_nodes import Layout, build_nodes
 from sloc.windows.tree_statistics import NodeTable, members_of, parents_of
@@ -120,7 +120,7 @@ class Skeleton:
             draws,
             own,
         )
-        way = "nodes by bounds from pairs" if curve is None else "nodes monte carlo with exact marginals"
+        way = "nodes by bounds from pairs" if curve is None else f"nodes {curve_words(curve)}"
         return MixtureTree(
             self.layout.linkage,
             self.names,

@@ -247,3 +247,29 @@ def test_import_sloc_leaves_numpyro_alone():
 
     code = "import sys, sloc; sys.exit('numpyro' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def shifted():
+    mu = numpyro.sample("mu", dist.Normal(0.0, 1.0))
+    theta = numpyro.sample("theta", dist.Bernoulli(0.3))
+    numpyro.sample("x", dist.Normal(mu + 2.0 * theta, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "words"),
+    [
+        (gaussians, {}, "exact marginals"),
+        (branches, {}, "marginals by quadrature"),
+        (many, {"draws": 8}, "marginals by monte-carlo n=8"),
+        (shifted, {"posterior_samples": {"mu": np.array([0.1, 0.2])}}, "marginals exact given 2 posterior draws"),
+        (shifted, {"prior_draws": 3}, "marginals by monte-carlo n=3 (prior draws of mu; exact given them)"),
+    ],
+)
+def test_words_for_how_marginals_are_got(model, options, words):
+    assert NumPyroPopulation(model, **options).marginals_words(OU) == words
+
+
+@pytest.mark.slow
+def test_results_say_how_marginals_are_got():
+    found = sloc.tv(jax.random.key(0), OU, NumPyroPopulation(branches), 0.5, 0, 1, n=16, method="monte-carlo")
+    assert found.method == "monte carlo, marginals by quadrature"

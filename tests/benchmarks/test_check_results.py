@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks import check_results
+from benchmarks.__main__ import SUITES
 
 GOOD: dict[str, Any] = {
     "suite": "windows",
@@ -53,6 +54,8 @@ def test_each_key_is_needed(key: str) -> None:
         (("versions",), {"jax": 0.1}),
         (("date",), "yesterday"),
         (("date",), 20250131),
+        (("commit",), ""),
+        (("commit",), None),
         (("rows",), []),
         (("rows", 0), 5),
         (("rows", 0, "name"), ...),
@@ -69,6 +72,18 @@ def test_a_wrong_entry_is_named(path: tuple[Any, ...], value: object) -> None:
     found = check_results.problems(changed(path, value))
     assert len(found) == 1
     assert found[0].startswith(str(path[0]))
+
+
+def test_every_suite_of_a_full_run_must_be_committed() -> None:
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
+    made = [line.partition(":=")[2].split() for line in makefile.splitlines() if line.startswith("SUITES :=")]
+    assert len(made) == 1
+    assert set(made[0]) == set(SUITES)
+    assert set(check_results.COMMITTED) == {*made[0], "bayes", "certified"}
+
+
+def test_a_commit_may_be_named() -> None:
+    assert check_results.problems(GOOD | {"commit": "0123abc+"}) == []
 
 
 def test_status_of_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

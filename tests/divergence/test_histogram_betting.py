@@ -138,6 +138,26 @@ def test_traced_agrees_and_is_rounded_outwards(name):
         np.testing.assert_allclose(np.asarray(high32), high, rtol=1e-6, atol=2e-3 * (high - low).max())
 
 
+@pytest.mark.slow
+def test_a_table_of_cells_in_one_compiled_call():
+    # 64 times by 45 pairs, from no draws to many, all mass in one cell to spread over all.
+    rng = np.random.default_rng(11)
+    shares = rng.gamma(np.geomspace(0.02, 2.0, 64)[:, None, None], size=(64, 45, GRID.size))
+    draws = np.geomspace(1, 1e6, 45).astype(int)
+    counts = np.zeros((64, 45, GRID.size + 1), np.int32)
+    counts[..., :-1] = rng.multinomial(draws, shares / shares.sum(-1, keepdims=True))
+    counts[0, 0] = 0
+    low, high = interval(counts, DELTA / (64 * 45))
+    low32, high32 = jax.jit(interval)(jnp.asarray(counts), DELTA / (64 * 45))
+    assert low.shape == low32.shape == (64, 45)
+    # The level itself is rounded, which a few draws feel: by 1e-6 of a bound of 1e-6.
+    assert np.all(np.asarray(low32, np.float64) <= low * (1 + 3e-6))
+    assert np.all(np.asarray(high32, np.float64) >= high * (1 - 3e-7))
+    width = high - low
+    assert np.all(np.abs(np.asarray(low32) - low) <= 2e-3 * width + 1e-6)
+    assert np.all(np.abs(np.asarray(high32) - high) <= 2e-3 * width + 1e-6)
+
+
 def test_ends_empty_and_spoilt_cells():
     counts = np.zeros((4, GRID.size + 1), int)
     counts[0, 0] = counts[1, -2] = counts[3, 5] = 1000

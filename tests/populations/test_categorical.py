@@ -17,7 +17,7 @@ from sloc.contracts import (
 )
 from sloc.populations import categorical, discrete
 from sloc.populations.categorical import ProductCategorical
-from sloc.processes import BinarySymmetric, Masking, OrderedMasking, OrnsteinUhlenbeck, Truncation
+from sloc.processes import BinarySymmetric, Erasure, Masking, OrderedMasking, OrnsteinUhlenbeck, Truncation
 
 from . import enumeration as oracle
 from .channels import Blocks, Scramble
@@ -46,12 +46,16 @@ def differences(logs: np.ndarray) -> np.ndarray:
     return np.exp(logs - logs.max(1, keepdims=True))
 
 
-@pytest.mark.parametrize("full", [True, False])
-@pytest.mark.parametrize("zeros", [True, False])
-def test_revealed_marginals_match_enumeration_and_sum_to_one(full, zeros):
+@pytest.mark.parametrize(
+    ("full", "zeros", "rates"),
+    [*((f, z, np.ones(LENGTH)) for f in (True, False) for z in (True, False))]
+    + [(f, True, np.array([0.5, 1.0, 2.0, 3.0])) for f in (True, False)],
+    ids=lambda v: str(v) if isinstance(v, bool) else "masking" if (v == 1).all() else "erasure",
+)
+def test_revealed_marginals_match_enumeration_and_sum_to_one(full, zeros, rates):
     pop = population(full, zeros=zeros)
     pmf = oracle.product_pmf(full_probs(pop))
-    t, process = 0.3, Masking()
+    t, process = 0.3, Masking() if (rates == 1).all() else Erasure(rates).canonical()
     evaluate = jax.jit(jax.vmap(lambda v, m: pop.log_marginals(process, Revealed(v, m), jnp.float32(t))))
     words, patterns = oracle.words(3, LENGTH), oracle.patterns(LENGTH)
     cases = {(tuple(np.where(m, w, 0)), tuple(m)) for w in words for m in patterns}
@@ -59,9 +63,8 @@ def test_revealed_marginals_match_enumeration_and_sum_to_one(full, zeros):
     known = np.array([m for _, m in cases])
     got = np.asarray(evaluate(values, known))
     mass = np.array([oracle.seen_mass(pmf, 3, v, m) for v, m in zip(values, known, strict=True)])
-    hidden = (~known).sum(1)
     with np.errstate(divide="ignore"):
-        want = np.log(mass) + (hidden * np.log(t) + (LENGTH - hidden) * np.log(1 - t))[:, None]
+        want = np.log(mass) + np.log(np.where(known, 1 - t**rates, t**rates)).sum(1)[:, None]
     assert not np.isnan(got).any()
     np.testing.assert_allclose(got, want, atol=1e-5, rtol=1e-5)
     np.testing.assert_allclose(np.exp(got.astype(np.float64)).sum(0), 1, atol=1e-5)

@@ -1,14 +1,18 @@
 """Every built-in population passes the public conformance suite under every built-in process that it supports.
 
-Each call fails by chance with probability at most ``FALSE_ALARM``: 25 calls, 2.5e-9 for the file.  What the draws
+Each call fails by chance with probability at most ``FALSE_ALARM``: 33 calls, 3.3e-9 for the file.  What the draws
 resolve is shown by the deliberate errors in ``tests/testing``; here every pair and every shortcut of it is run.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from sloc import populations
+from sloc.contracts import Population
 from sloc.populations import Empirical, GaussianMixture, MarkovChains, ProductCategorical
 from sloc.processes import (
     BinarySymmetric,
@@ -20,6 +24,8 @@ from sloc.processes import (
     VarianceExploding,
 )
 from sloc.testing import check_population
+
+from .test_examples_conformance import PAIRS as EXAMPLES
 
 FALSE_ALARM = 1e-10
 DRAWS = 256
@@ -81,9 +87,6 @@ TIMES = {
     "BinarySymmetric": [0.0, 0.1, 0.3],
 }
 
-# Those run by default: each population and each process, and each code path that is a pair's own.
-FAST = {"matrices, OrnsteinUhlenbeck"}
-
 
 def table():
     """Return the pairs, by name."""
@@ -117,3 +120,19 @@ def test_conforms(pair):
         population, process, times=TIMES[type(process).__name__], draws=DRAWS, false_alarm=FALSE_ALARM
     )
     print(report)
+
+
+ELSEWHERE = {"RandomHierarchy": "test_hierarchy.py"}
+"""Populations whose call of the suite stands beside their other tests."""
+
+
+def test_every_population_is_here():
+    exported = {
+        name
+        for name in populations.__all__
+        if isinstance(getattr(populations, name), type) and issubclass(getattr(populations, name), Population)
+    }
+    checked = {type(population).__name__ for population, _ in [*PAIRS.values(), *EXAMPLES.values()]}
+    for name, file in ELSEWHERE.items():
+        assert "check_population(" in (Path(__file__).parent / file).read_text(encoding="utf-8"), name
+    assert exported == checked | set(ELSEWHERE)

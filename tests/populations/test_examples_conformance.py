@@ -5,44 +5,15 @@ Each call fails by chance with probability at most ``FALSE_ALARM``: 18 calls, 1.
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from sloc.populations import (
-    CriticalTokens,
-    HiddenMarkov,
-    InContext,
-    KalmanDiscourse,
-    RandomWalkSolver,
-    SparseRegression,
-)
-from sloc.processes import BinarySymmetric, Masking, OrderedMasking, Retimed, Steps, Truncation
+from sloc.processes import BinarySymmetric, Masking, OrderedMasking, Truncation
 from sloc.testing import check_population
+
+from .examples import DISCOURSE, EXAMPLES, HIDDEN, REGRESSION, TOKENS, WALK, rows
 
 FALSE_ALARM = 1e-10
 DRAWS = 512
-WEIGHTS = (0.3, 0.7)
-
-
-def rows(length: int, width: int):
-    """Truncation that hides whole rows."""
-    return Retimed(Truncation(length * width), Steps(width * np.arange(length + 1)))
-
-
-DISCOURSE = KalmanDiscourse([[1.0, 0.0], [0.3, 0.91**0.5]], 20.0, 3, 0.5, WEIGHTS)
-REGRESSION = SparseRegression(0.3, 3, 2, 3, WEIGHTS)
-HIDDEN = HiddenMarkov(
-    [[0.5, 0.5], [0.8, 0.2]],
-    [[[0.9, 0.1], [0.2, 0.8]], [[0.3, 0.7], [0.6, 0.4]]],
-    [[[0.9, 0.1], [0.3, 0.7]], [[0.2, 0.8], [0.6, 0.4]]],
-    3,
-    WEIGHTS,
-)
-EXAMPLES = InContext([[[0.8, 0.2], [0.3, 0.7]], [[0.1, 0.9], [0.6, 0.4]]], [0.4, 0.6], 2, weights=WEIGHTS)
-WALK = RandomWalkSolver(0.2, 2, 4, WEIGHTS)
-TOKENS = CriticalTokens(
-    [0.6, 0.4], [[0.5, 0.5], [0.3, 0.7]], [[[0.9, 0.1], [0.8, 0.2]], [[0.1, 0.9], [0.3, 0.7]]], 1, 2, 4, WEIGHTS
-)
 
 PAIRS = {
     "discourse, words": (DISCOURSE, rows(3, 2)),
@@ -66,8 +37,24 @@ PAIRS = {
 }
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("pair", PAIRS)
+# One pair of each population; the others are more of the kind.
+SLOW = {
+    "discourse, words",
+    "regression, samples",
+    "hidden, Masking",
+    "examples, Truncation",
+    "walk, Truncation",
+    "tokens, Truncation",
+}
+
+
+def test_each_population_has_a_pair_in_the_slow_tier():
+    assert {type(PAIRS[pair][0]) for pair in SLOW} == {type(population) for population, _ in PAIRS.values()}
+
+
+@pytest.mark.parametrize(
+    "pair", [pytest.param(pair, marks=pytest.mark.slow if pair in SLOW else pytest.mark.nightly) for pair in PAIRS]
+)
 def test_conforms(pair):
     population, process = PAIRS[pair]
     population.validate()

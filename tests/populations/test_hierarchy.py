@@ -131,6 +131,11 @@ def test_one_observation_against_enumeration(name):
             np.testing.assert_allclose(logs[i], exact, rtol=1e-6, atol=tolerance)
             np.testing.assert_allclose(path[i], exact, rtol=1e-6, atol=tolerance)
             marginals = every.marginals(every.posterior(WEIGHTS, leaves), sizes)
+            # The class's posterior, from the marginals and from the passes up and down.
+            joint = np.log(WEIGHTS) + np.asarray(logs[i], np.float64)
+            shares = np.exp(joint - joint.max()) / np.exp(joint - joint.max()).sum()
+            np.testing.assert_allclose(shares, marginals[0][0], atol=1e-6)
+            np.testing.assert_allclose(posteriors[0][i], marginals[0], atol=1e-6)
             for found, truth in zip(posteriors, marginals, strict=True):
                 np.testing.assert_allclose(found[i], truth, atol=3e-6)
 

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.linalg import expm
 
 from sloc.contracts import ContractError, InvalidInput, Population, Revealed, check_registered, find_marginals
 from sloc.populations import HiddenMarkov
-from sloc.processes import BinarySymmetric, Masking, OrderedMasking, OrnsteinUhlenbeck, Truncation
+from sloc.processes import BinarySymmetric, Erasure, Masking, OrderedMasking, OrnsteinUhlenbeck, RateMatrix, Truncation
 from tests.oracles.words import hidden_pmf
 
 from . import enumeration as oracle
@@ -39,27 +40,38 @@ def word_masses(letters: int = LETTERS, zeros: bool = True) -> np.ndarray:
     return np.array([hidden_pmf(initial[k], moves[k], emissions[k], LENGTH) for k in range(2)])
 
 
-def test_revealed_marginals_match_enumeration():
+@pytest.mark.parametrize("rates", [np.ones(LENGTH), np.array([0.5, 1.0, 3.0])], ids=["masking", "erasure"])
+def test_revealed_marginals_match_enumeration(rates):
     pop, pmf = population(), word_masses()
+    process, hides = Masking() if (rates == 1).all() else Erasure(rates).canonical(), 0.3**rates
     cases = [
         (np.where(m, w, 0), m)
         for m in oracle.patterns(LENGTH)
         for w in itertools.product(*(range(LETTERS) if seen else (0,) for seen in m))
     ]
     values, known = np.array([c[0] for c in cases], np.int32), np.array([c[1] for c in cases])
-    got = jax.jit(jax.vmap(lambda v, m: pop.log_marginals(Masking(), Revealed(v, m), jnp.float32(0.3))))(values, known)
+    got = jax.jit(jax.vmap(lambda v, m: pop.log_marginals(process, Revealed(v, m), jnp.float32(0.3))))(values, known)
     mass = [
-        0.3 ** (~m).sum() * 0.7 ** m.sum() * oracle.seen_mass(pmf, LETTERS, v, m)
+        np.where(m, 1 - hides, hides).prod() * oracle.seen_mass(pmf, LETTERS, v, m)
         for v, m in zip(values, known, strict=True)
     ]
     with np.errstate(divide="ignore"):
         np.testing.assert_allclose(np.asarray(got), np.log(mass), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("process", "t"), [(Scramble(), 0.35), (BinarySymmetric(), 0.1)], ids=["scramble", "flips"])
+JUMPS = np.array([[-1.0, 0.7, 0.3], [0.2, -0.5, 0.3], [0.0, 1.5, -1.5]])
+
+
+@pytest.mark.parametrize(
+    ("process", "t"),
+    [(Scramble(), 0.35), (BinarySymmetric(), 0.1), (RateMatrix(JUMPS), 0.6)],
+    ids=["scramble", "flips", "rates"],
+)
 def test_memoryless_marginals_match_enumeration(process, t):
-    letters = 3 if isinstance(process, Scramble) else 2
-    matrix = np.asarray(process.transition(np.float64(t)), float)
+    letters = 2 if isinstance(process, BinarySymmetric) else 3
+    rates = isinstance(process, RateMatrix)
+    matrix = expm(t * JUMPS) if rates else np.asarray(process.transition(np.float64(t)), float)
+    process = process.canonical()
     want = oracle.noisy_pmf(word_masses(letters), letters, LENGTH, matrix)
     pop, y = population(letters), jnp.asarray(oracle.words(letters, LENGTH), jnp.int32)
     got = jax.jit(jax.vmap(lambda w: pop.log_marginals(process, w, jnp.float32(t))))(y)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.linalg import expm
 
 from sloc.contracts import (
     ContractError,
@@ -19,7 +20,15 @@ from sloc.contracts import (
 )
 from sloc.populations import discrete
 from sloc.populations.markov import MarkovChains
-from sloc.processes import BinarySymmetric, Masking, OrderedMasking, OrnsteinUhlenbeck, Truncation
+from sloc.processes import (
+    BinarySymmetric,
+    Erasure,
+    Masking,
+    OrderedMasking,
+    OrnsteinUhlenbeck,
+    RateMatrix,
+    Truncation,
+)
 
 from . import enumeration as oracle
 from .channels import Cut, Prefix, Scramble
@@ -33,6 +42,8 @@ LENGTH = 4
 ORDER = (2, 0, 3, 1)
 REVEALING = [Masking(), Prefix(LENGTH), Cut(LENGTH), OrderedMasking(list(ORDER)).canonical()]
 NAMES = ["masking", "prefix", "cut", "ordered"]
+RATES = np.array([0.5, 1.0, 2.0, 3.0])
+JUMPS = np.array([[-1.0, 0.7, 0.3], [0.2, -0.5, 0.3], [0.0, 1.5, -1.5]])
 
 
 def population(letters: int = 3, k: int = 3, zeros: bool = True, length: int = LENGTH) -> MarkovChains:
@@ -48,6 +59,9 @@ def word_masses(pop: MarkovChains) -> np.ndarray:
 
 def pattern_law(process, t) -> dict[tuple[bool, ...], float]:
     """Probability of each pattern of seen coordinates, from the definition of the process."""
+    if isinstance(process, Erasure):
+        hides = t**RATES
+        return {tuple(m): float(np.where(m, 1 - hides, hides).prod()) for m in oracle.patterns(LENGTH)}
     if isinstance(process, Masking):
         return {tuple(m): float(t ** (~m).sum() * (1 - t) ** m.sum()) for m in oracle.patterns(LENGTH)}
     hidden = range(LENGTH - t, LENGTH) if isinstance(process, Truncation) else ORDER[:t]
@@ -62,7 +76,7 @@ def as_times(process, times):
     return jnp.asarray(times, jnp.int32 if process.discrete else jnp.float32)
 
 
-@pytest.mark.parametrize("process", REVEALING, ids=NAMES)
+@pytest.mark.parametrize("process", [*REVEALING, Erasure(RATES).canonical()], ids=[*NAMES, "erasure"])
 def test_revealed_marginals_match_enumeration_and_sum_to_one(process):
     pop = population()
     pmf = word_masses(pop)
@@ -81,10 +95,15 @@ def test_revealed_marginals_match_enumeration_and_sum_to_one(process):
         np.testing.assert_allclose(np.exp(got.astype(np.float64)).sum(0), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("t", [0.0, 0.35, 1.0])
-def test_memoryless_marginals_match_enumeration_and_sum_to_one(t):
-    pop, process = population(), Scramble()
-    want = oracle.noisy_pmf(word_masses(pop), 3, LENGTH, np.asarray(process.transition(t), float))
+@pytest.mark.parametrize(
+    ("process", "t"),
+    [*((Scramble(), t) for t in (0.0, 0.35, 1.0)), (RateMatrix(JUMPS), 0.6)],
+    ids=["scramble, 0", "scramble, 0.35", "scramble, 1", "rates"],
+)
+def test_memoryless_marginals_match_enumeration_and_sum_to_one(process, t):
+    pop = population()
+    matrix = expm(t * JUMPS) if isinstance(process, RateMatrix) else np.asarray(process.transition(t), float)
+    want, process = oracle.noisy_pmf(word_masses(pop), 3, LENGTH, matrix), process.canonical()
     y = jnp.asarray(oracle.words(3, LENGTH), jnp.int32)
     got = np.asarray(jax.jit(jax.vmap(lambda w: pop.log_marginals(process, w, jnp.float32(t))))(y))
     with np.errstate(divide="ignore"):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import sloc
 from sloc.contracts import ContractError, InvalidInput, Population, Revealed, check_registered, find_marginals
 from sloc.populations import SparseRegression
 from sloc.processes import Masking, OrnsteinUhlenbeck, Retimed, Steps, Truncation
@@ -185,3 +186,17 @@ def test_registered_and_refuses_other_processes():
 def test_bad_input_is_refused(arguments, message):
     with pytest.raises(InvalidInput, match=message):
         SparseRegression(*arguments).validate()
+
+
+def test_words_for_how_marginals_are_got():
+    assert population().marginals_words(Masking()) == "exact marginals"
+    words = population(most_supports=0, particles=4).marginals_words(Masking())
+    assert words == "marginals by sequential Monte Carlo (4 particles)"
+
+
+@pytest.mark.slow
+def test_results_say_when_marginals_are_estimates():
+    pop = population(most_supports=0, particles=4)
+    process = Truncation(SAMPLES * (FEATURES + 1))
+    found = sloc.tv(jax.random.key(0), process, pop, 6, 0, 1, n=16, method="monte-carlo")
+    assert found.method == "monte carlo, marginals by sequential Monte Carlo (4 particles)"

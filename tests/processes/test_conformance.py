@@ -109,11 +109,13 @@ SLOW = {
 }
 
 
+SAMPLE = {"Retimed OU", "Product, groups", "Permuted Truncation"}
+
+
 def tier(case):
-    """Combinators go through the suite at night: each is one more of many like it."""
-    return (
-        pytest.mark.nightly if case.split()[0].rstrip(",") in ("Retimed", "Permuted", "Product") else pytest.mark.slow
-    )
+    """Combinators go through the suite at night, but for one of each: the others are more of the kind."""
+    combined = case.split()[0].rstrip(",") in ("Retimed", "Permuted", "Product")
+    return pytest.mark.nightly if combined and case not in SAMPLE else pytest.mark.slow
 
 
 @pytest.mark.parametrize("case", [*FAST, *(pytest.param(case, marks=tier(case)) for case in SLOW)])

@@ -144,6 +144,7 @@ def test_a_perturbed_model_keeps_the_conditions(tree):
     for n, m in zip(own.nodes, far.nodes, strict=True):
         assert n.noise_amount <= m.noise_amount
     assert far.verdict == "holds"
+    assert own.verdict == "holds"
 
 
 def test_tables(tree):

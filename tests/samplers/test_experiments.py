@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import sloc
+from sloc.engine import count_traces
 from sloc.populations import Empirical, GaussianMixture
 from sloc.processes import Masking, OrnsteinUhlenbeck
 from sloc.samplers import clone_frequencies, exact_localizer, label_frequencies
@@ -165,3 +166,25 @@ def test_scattered_counts_are_the_compared_ones():
     scattered = ExperimentKernel(1, None, "frequencies", 64, 1).reduced(labels)
     np.testing.assert_array_equal(compared, scattered[:63])
     np.testing.assert_array_equal(compared[:, 0] * 1_024, np.bincount(np.clip(labels[:, 0], -1, 63) + 1)[1:64])
+
+
+TRACED = []
+
+
+def counted_side(x):
+    """Label a sample by the sign of its first number; runs once for each trace."""
+    TRACED.append(x)
+    return (x[0] > 0).astype(jnp.int32)
+
+
+@pytest.mark.slow
+def test_other_times_and_parameters_do_not_trace_again():
+    def run(population, times):
+        label_frequencies(jax.random.key(0), OU, population, 0, times, n=1024)
+        sloc.forward_reverse(jax.random.key(0), OU, population, 0, times, n=1024, feature=counted_side, samples=False)
+        return count_traces(), len(TRACED)
+
+    before, first = count_traces(), run(MIXTURE, [0.1, 0.6])
+    assert first[0] == before + 1
+    assert first[1] > 0
+    assert run(GaussianMixture([0.1, 0.6, 0.3], MEANS + 1, 0.4), [0.3, 2.0]) == first

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from scipy.special import ndtri
 
 import sloc
+from sloc.results.status import STATUSES
 from sloc.windows import anytime_windows
 from sloc.windows.walks import ladder, walk
 
@@ -78,13 +81,26 @@ def test_tolerance_saves_draws() -> None:
         assert high - low <= 4 * 0.1
 
 
-def test_too_small_a_budget_is_a_status() -> None:
+@pytest.mark.parametrize("budget", [1, 10, 4096])
+def test_too_small_a_budget_is_a_status(budget: int) -> None:
     window = sloc.critical_window(
-        jax.random.key(4), OU, GAUSSIANS, 0, [0, 1], epsilon=0.05, method="monte-carlo", certify=True, budget=10
+        jax.random.key(4), OU, GAUSSIANS, 0, [0, 1], epsilon=0.05, method="monte-carlo", certify=True, budget=budget
     )
     assert window.t_before is None
     assert window.status_before == "unresolved"
     assert window.draws == 0  # less than a pilot takes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", [sloc.theorem2, anytime_windows], ids=lambda call: call.__name__)
+def test_the_least_budget_is_accepted(call: Callable[..., Any]) -> None:
+    own = {} if call is anytime_windows else {"method": "monte-carlo", "certify": True, "n": 2}
+    found = call(jax.random.key(4), OU, GAUSSIANS, 0, [0, 1], epsilon=0.05, budget=1, times=[0.5, 1.0], **own)
+    if call is anytime_windows:
+        window = next(found)
+        assert {window.status_after, window.status_before} <= set(STATUSES)
+    else:
+        assert found.status_end == "unresolved"
 
 
 def test_laws_that_are_all_but_equal() -> None:
@@ -175,22 +191,30 @@ def test_same_key_same_window() -> None:
     assert first == again
 
 
+@pytest.mark.parametrize("method", ["auto", "monte-carlo"])
+@pytest.mark.parametrize("call", [sloc.critical_window, sloc.theorem2, anytime_windows], ids=lambda call: call.__name__)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("budget", 1),
+        ("budget", 0),
+        ("budget", -1),
         ("budget", 2.5),
+        ("budget", "many"),
         ("tolerance", 0.0),
         ("tolerance", -1.0),
         ("delta", 0.0),
         ("delta", 1.0),
         ("epsilon", 0.0),
+        ("epsilon", 1.0),
     ],
 )
-def test_bad_input(name: str, value: float) -> None:
-    asked = {"epsilon": 0.1, "certify": True, "method": "monte-carlo"} | {name: value}
-    with pytest.raises(sloc.InvalidInput, match=name):
-        sloc.critical_window(jax.random.key(0), OU, GAUSSIANS, 0, [0, 1], **asked)
+def test_bad_input(call: Callable[..., object], method: str, name: str, value: object) -> None:
+    # A stream has neither method nor tolerance. With "auto" the edges have closed forms, and are refused all the same.
+    fixed = {} if call is anytime_windows else {"certify": True, "method": method}
+    if call is anytime_windows and (name == "tolerance" or method == "auto"):
+        return
+    with pytest.raises(sloc.InvalidInput, match=f"{name} = "):
+        call(jax.random.key(0), OU, GAUSSIANS, 0, [0, 1], **({"epsilon": 0.1} | fixed | {name: value}))
 
 
 def test_the_walk_stops_at_the_first_failure() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 from scipy.special import xlogy
-from scipy.stats import norm
+from scipy.stats import entropy, norm
 
 import sloc
 from sloc.windows import decided_between, information_density, information_window
+from tests.populations.enumeration import markov_pmf
 
 TIMES = np.linspace(0.2, 4.0, 40)
 
@@ -38,6 +40,10 @@ def test_density_integrates_to_the_information(curve: sloc.Curve) -> None:
     np.testing.assert_allclose((density.value * np.diff(TIMES)).sum(), curve.value[0] - curve.value[-1], rtol=1e-9)
     assert (density.lower <= density.value).all()
     assert (density.value <= density.upper + 1e-12).all()
+    # False alarm 1e-9, the band's level, for all tests of this curve at once.
+    truth = -np.diff([exact(t) for t in TIMES]) / np.diff(TIMES)
+    assert (density.lower <= truth).all()
+    assert (truth <= density.upper).all()
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.5, 2.0), (TIMES[3], TIMES[30]), (1.0, 1.1)])
@@ -54,6 +60,9 @@ def test_window_holds_its_share(curve: sloc.Curve) -> None:
     assert window.resolved
     assert abs(exact(window.t_after) - 0.9) < 0.01
     assert abs(exact(window.t_before) - 0.1) < 0.01
+    for interval, bits in ((window.after_interval, 0.9), (window.before_interval, 0.1)):
+        root = brentq(lambda t, bits=bits: exact(t) - bits, TIMES[0], TIMES[-1])
+        assert interval[0] <= root <= interval[1]
     wide, narrow = information_window(curve, 0.9, total=1.0), information_window(curve, 0.5, total=1.0)
     assert wide.t_after < narrow.t_after < narrow.t_before < wide.t_before
 
@@ -65,6 +74,34 @@ def test_per_token_information_of_a_sequence() -> None:
     population = sloc.populations.ProductCategorical(probs, [0.5, 0.5])
     curve = sloc.information_curve(jax.random.key(0), sloc.processes.Truncation(6), population, range(7), n=2048)
     np.testing.assert_allclose(information_density(curve).value, [0, 0, 1, 0, 0, 0], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_per_token_information_of_chains_against_enumeration() -> None:
+    # False alarm 1e-9, the band's level.
+    length, w = 5, np.array([0.3, 0.7])
+    initial = np.array([[0.5, 0.5], [0.8, 0.2]])
+    transitions = np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.3, 0.7], [0.6, 0.4]]])
+    population = sloc.populations.MarkovChains(initial, transitions, length, w)
+    process = sloc.processes.Truncation(length)
+    curve = sloc.information_curve(
+        jax.random.key(0), process, population, range(length + 1), n=32_768, delta=1e-9, method="monte-carlo"
+    )
+
+    def bits(seen: int) -> float:
+        if seen == 0:
+            return 0.0
+        joint = w[:, None] * markov_pmf(initial, transitions, seen)
+        posterior = joint / joint.sum(0)
+        return float(entropy(w, base=2) - (joint.sum(0) * entropy(posterior, base=2, axis=0)).sum())
+
+    # At time t the first length - t tokens are seen: one step of the curve is one token's information.
+    truth = np.array([bits(length - t) - bits(length - t - 1) for t in range(length)])
+    density = information_density(curve)
+    assert (density.lower <= truth + 1e-6).all()
+    assert (truth - 1e-6 <= density.upper).all()
+    np.testing.assert_allclose(density.value, truth, atol=0.01)
+    assert truth.min() > 0.01
 
 
 @pytest.mark.parametrize(("low", "high"), [(2.0, 1.0), (0.1, 1.0), (1.0, 9.0)])

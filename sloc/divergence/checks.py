@@ -156,13 +156,14 @@ def checked_method(method: Any) -> str:
 
 
 def checked_tv_method(method: Any) -> str:
-    """Return one of the ways to a total variation: those of :func:`checked_method`, ``bridge``, ``mask-conditioned``.
+    """Return one of the ways to a total variation: those of :func:`checked_method`, ``bridge``, ``mask-conditioned``,
+    ``sobol``.
 
     Raises:
         InvalidInput: anything else.
 
     """
-    return _chosen(method, ("auto", "closed-form", "monte-carlo", "bridge", "mask-conditioned"), "method")
+    return _chosen(method, ("auto", "closed-form", "monte-carlo", "bridge", "mask-conditioned", "sobol"), "method")
 
 
 def checked_interval(interval: Any) -> str:

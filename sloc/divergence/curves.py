@@ -81,6 +81,8 @@ def tv_curve(
       (:func:`sloc.divergence.bridge_overlap`);
     * ``mask-conditioned``: for labelled atoms under a revealing channel, a finite sum given each mask
       (:func:`sloc.divergence.mask_overlap`);
+    * ``sobol``: for Gaussian mixtures of shared covariance, rotated scrambled Sobol' points: a point estimate of far
+      less variance for two components, without an interval (:func:`sloc.divergence.tv_point`);
     * ``auto``: the closed form; else the exact sum where the order of masking is fixed; else at each time balanced
       draws or bridges, whichever pilot draws with another key show to have less variance for the seconds they take.
       Where balanced draws win at every time, or values are traced, the numbers are those of ``monte-carlo`` with

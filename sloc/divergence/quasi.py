@@ -23,6 +23,7 @@ from sloc.contracts import (
     float_dtype,
     is_concrete,
     require,
+    set_name,
     shown,
 )
 from sloc.divergence.checks import as_time, checked_count, checked_key, checked_pair
@@ -30,7 +31,7 @@ from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.integrands import log_sum_exp, overlap
 from sloc.divergence.statistics import disjoint_pair
 from sloc.populations import GaussianMixture
-from sloc.results import Estimate
+from sloc.results import Curve, Estimate
 
 Array = jax.Array
 
@@ -98,6 +99,17 @@ def tv_point(
     value, stderr = share * (1 - values.mean()), share * values.std(ddof=1) / math.sqrt(replicates)
     draws = points * replicates * len(means)
     return Estimate(float(value), float(stderr), 0.0, 1.0, draws, "scrambled Sobol', no interval")
+
+
+def sobol_curve(
+    key: Array, process: ObservationProcess, population: Population, times: Any, a: Sets, b: Sets, *, n: int
+) -> Curve:
+    """Return :func:`tv_point` at each time, with the same scrambles (common random numbers) and ``n`` draws a time."""
+    points = [tv_point(key, process, population, t, a, b, n=n) for t in np.asarray(times, np.float64)]
+    parts = {k: np.asarray([getattr(p, k) for p in points], np.float64) for k in ("value", "stderr", "lower", "upper")}
+    left, right = component_mask(population, a, "a"), component_mask(population, b, "b")
+    name = f"TV({set_name(population, left)}, {set_name(population, right)})"
+    return Curve(np.asarray(times), **parts, n=sum(p.n for p in points), method=points[0].method, quantity=name)
 
 
 def _rotated(process: GaussianChannel, population: Any, t: float, used: np.ndarray) -> np.ndarray:

@@ -44,6 +44,7 @@ from sloc.divergence.masks import is_fixed_order, mask_overlap
 from sloc.divergence.measurement import closed_curve, measure
 from sloc.divergence.paths import shortcut
 from sloc.divergence.pilot import compare_estimators
+from sloc.divergence.quasi import sobol_curve
 from sloc.divergence.statistics import TV, disjoint_pair
 from sloc.engine import Plan
 from sloc.populations import Empirical
@@ -102,6 +103,8 @@ def tv_by_regime(
         return bridged(times, delta)
     if method == "mask-conditioned":
         return masked()
+    if method == "sobol":
+        return sobol_curve(key, process, population, given, tv.a, tv.b, n=n)
     if method != "auto" or not concrete:
         return balanced(times, delta, method)
     exact = closed_curve(process, population, given, tv.bind(population))

@@ -83,6 +83,19 @@ def test_sobol_points_agree_with_draws_for_sets() -> None:
         assert abs(point.value - draws.value) < 7 * draws.stderr + 10 * point.stderr
 
 
+def test_sobol_points_by_name() -> None:
+    population = GaussianMixture([0.5, 0.5], [[1.0, 0.0], [-1.0, 0.0]])
+    times = [0.2, 0.4, 1.0]
+    curve = sloc.tv_curve(KEY, OrnsteinUhlenbeck(), population, times, 0, 1, n=4096, method="sobol")
+    exact = sloc.tv_curve(KEY, OrnsteinUhlenbeck(), population, times, 0, 1, n=2, method="closed-form")
+    # Scrambled nets in one dimension: errors of 1e-5 and less, so that a hundred times as much is never met.
+    np.testing.assert_allclose(curve.value, exact.value, atol=1e-3)
+    assert curve.method == "scrambled Sobol', no interval"
+    one = sloc.tv(KEY, OrnsteinUhlenbeck(), population, 0.4, 0, 1, n=4096, method="sobol")
+    assert one.value == curve.value[1]
+    assert (one.lower, one.upper) == (0.0, 1.0)
+
+
 def test_sobol_refuses_what_it_cannot_do() -> None:
     own = GaussianMixture([0.5, 0.5], [[0.0], [2.0]], [[[1.0]], [[2.0]]])
     with pytest.raises(InvalidInput, match="shared covariance"):

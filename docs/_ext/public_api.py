@@ -21,6 +21,8 @@ PACKAGES = (
     "sloc.populations",
     "sloc.results",
     "sloc.divergence",
+    # Before its package, whose page would else claim its names.
+    "sloc.windows.printed",
     "sloc.windows",
     "sloc.samplers",
     "sloc.bayes",

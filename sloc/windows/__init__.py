@@ -1,5 +1,6 @@
 """Curves to windows: critical windows, Theorem 2, and rises in resampled answers."""
 
+from sloc.windows import printed
 from sloc.windows.axes import information_axis, on_axis
 from sloc.windows.critical import anytime_windows, critical_window
 from sloc.windows.crossing import find_window
@@ -27,6 +28,7 @@ __all__ = [
     "information_window",
     "mixture_tree",
     "on_axis",
+    "printed",
     "read_trace_table",
     "rise_window",
     "theorem2",

@@ -156,8 +156,9 @@ def checked_method(method: Any) -> str:
 
 
 def checked_tv_method(method: Any) -> str:
-    """Return one of the ways to a total variation: those of :func:`checked_method`, ``bridge``, ``mask-conditioned``,
-    ``sobol``.
+    """Return one of the ways to a total variation.
+
+    They are those of :func:`checked_method`, ``bridge``, ``mask-conditioned`` and ``sobol``.
 
     Raises:
         InvalidInput: anything else.

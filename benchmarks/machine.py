@@ -49,7 +49,7 @@ def _processor() -> str:
 def versions() -> dict[str, str]:
     """Return the versions of what the numbers depend on."""
     found = {"python": platform.python_version()}
-    for name in ("jax", "jaxlib", "numpy", "scipy", "scikit-learn", "sloc"):
+    for name in ("jax", "jaxlib", "numpy", "scipy", "scikit-learn", "torch", "pykeops", "sloc"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

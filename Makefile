@@ -114,7 +114,7 @@ examples: $(DEV_STAMP)
 	done
 	$(PY) -m pytest examples || [ $$? -eq 5 ]
 
-SUITES := windows certificates samplers structures
+SUITES := atoms windows certificates samplers structures
 
 bench: $(BENCH_STAMP)
 	@set -e; mkdir -p build; for suite in $(SUITES); do \

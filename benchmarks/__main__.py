@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import certificates, machine, samplers, structures, windows
+from benchmarks import atoms, certificates, machine, samplers, structures, windows
 from benchmarks.check_results import problems
 from benchmarks.timing import Row
 
 SUITES = {
+    "atoms": (atoms.run, atoms.PARTS),
     "certificates": (certificates.run, certificates.PARTS),
     "samplers": (samplers.run, samplers.PARTS),
     "structures": (structures.run, structures.PARTS),

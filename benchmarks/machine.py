@@ -65,7 +65,7 @@ def has_peer(package: str, smoke: bool) -> bool:
 def versions() -> dict[str, str]:
     """Return the versions of what the numbers depend on."""
     found = {"python": platform.python_version()}
-    for name in ("jax", "jaxlib", "numpy", "scipy", "scikit-learn", "sloc"):
+    for name in ("jax", "jaxlib", "numpy", "scipy", "scikit-learn", "torch", "pykeops", "sloc"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -1,0 +1,83 @@
+"""Thm. 5 and 6: sparse regression against a null; all or nothing, and sharper the more features there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+import sloc
+from sloc.windows import printed
+
+from .rows import Fit, Result, Row, crossing, slope
+
+NAME, SPARSITY, VARIANCE, SAMPLES = "Thm. 5-6", 2, 0.02, 10
+DRAWS = {20: 32_768, 100: 8_192, 300: 2_048}
+LEVELS = (0.1, 0.9)
+"""The width is between these levels of TV, over N*."""
+
+
+def distances(features: int, draws: int) -> sloc.Curve:
+    """Return TV of signal and null against samples removed, by draws; posteriors are exact."""
+    width = features + 1
+    steps = sloc.processes.Steps(width * np.arange(SAMPLES + 1))
+    process = sloc.processes.Retimed(sloc.processes.Truncation(SAMPLES * width), steps)
+    population = sloc.populations.SparseRegression(VARIANCE, features, SPARSITY, SAMPLES)
+    return sloc.tv_curve(
+        jax.random.key(features), process, population, np.arange(SAMPLES + 1), 0, 1, n=draws, delta=0.01,
+        method="monte-carlo",
+    )  # fmt: skip
+
+
+def places(tv: np.ndarray) -> np.ndarray:
+    """Return the samples at which TV reaches .1, .5 and .9, interpolated."""
+    n = np.arange(SAMPLES + 1)
+    return np.array([crossing(n, np.maximum.accumulate(tv), level) for level in (LEVELS[0], 0.5, LEVELS[1])])
+
+
+def run(draws: dict[int, int] | None = None) -> Result:
+    """Return half-way point and relative width by the number of features."""
+    draws = draws or DRAWS
+    rows, widths, series = [], [], {}
+    for features, number in draws.items():
+        curve = distances(features, number)
+        value, lower, upper = (np.asarray(v, np.float64)[::-1] for v in (curve.value, curve.lower, curve.upper))
+        unit = printed.sample_threshold(features, SPARSITY, VARIANCE)
+        # A curve inside the band crosses between where the band's ends cross.
+        middle, early, late = places(value) / unit, places(upper) / unit, places(lower) / unit
+        width = (middle[2] - middle[0], max(early[2] - late[0], 1e-9), late[2] - early[0])
+        widths.append(width)
+        how, setting = f"{int(curve.n):,} draws", f"n = {features}, k = {SPARSITY}, σ² = {VARIANCE:g}"
+        rows += [
+            Row(NAME, setting, "samples at TV = ½, over N*", None, middle[1], early[1], late[1], how, 1.0,
+                f"N* = {unit:.3f}; asymptotic in n"),
+            Row(NAME, setting, "width from TV = .1 to .9, over N*", None, *width, how, None,
+                "2δ for any δ > 0 as n grows: falls, slowly"),
+        ]  # fmt: skip
+        series[str(features)] = {"tv": value, "lower": lower, "upper": upper, "unit": unit}
+    table = np.array(widths)
+    fit = Fit(NAME, "sharpens with n", "n", "width over N*",
+              *slope(list(draws), table[:, 0], band=(table[:, 1], table[:, 2])), None)  # fmt: skip
+    return Result(rows, [fit], {"curves": series, "n": list(draws), "widths": table})
+
+
+def draw(axes: Any, found: dict[str, Any]) -> None:
+    """Draw TV against samples in units of the threshold, and the widths."""
+    from .pictures import BLUE, SOFT, ordered_colours, ticks
+
+    left, right = axes
+    for (n, curve), colour in zip(found["curves"].items(), ordered_colours(len(found["n"])), strict=True):
+        x = np.arange(SAMPLES + 1) / curve["unit"]
+        left.fill_between(x, curve["lower"], curve["upper"], color=colour, alpha=0.2, linewidth=0)
+        left.plot(x, curve["tv"], color=colour, marker="o", markersize=3, linewidth=1.2, label=f"n = {n}")
+    left.axvline(1, color=SOFT, linestyle=":", label="N*")
+    left.set(xlabel="samples, in units of N*", ylabel="TV of signal and null", xlim=(0, 3), title="k = 2, σ² = 0.02")
+    left.legend(fontsize=7.5)
+    n, widths = found["n"], np.asarray(found["widths"])
+    right.vlines(n, widths[:, 1], widths[:, 2], color=BLUE, linewidth=3, alpha=0.4)
+    right.plot(n, widths[:, 0], color=BLUE, marker="o", markersize=4)
+    right.set(
+        xscale="log", xlabel="features n", ylabel="width (TV .1 to .9) over N*", ylim=(0, None), title="sharper with n"
+    )
+    ticks(right, found["n"])

@@ -1,0 +1,81 @@
+"""Ex. 4: two continuations that part at one token (a jailbreak, an agent that drifts off), under truncation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+import sloc
+from sloc.windows import printed
+
+from .rows import Result, Row, ends
+
+NAME, EPSILON, LENGTH, START, SPREAD = "Ex. 4", 0.1, 9, 3, 3
+LEAKS = (0.0, 0.05)
+
+
+def tables(leak: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return first token, transitions before the modes part, and transitions of the two modes.
+
+    Letters: the request, refusing, complying.  A mode writes its own letter but for a share ``leak``, spread over the
+    other two.
+    """
+    rows = [np.full(3, leak / 2) + (1 - 1.5 * leak) * np.eye(3)[letter] for letter in (1, 2)]
+    return np.eye(3)[0], np.tile(np.eye(3)[0], (3, 1)), np.stack([np.tile(row, (3, 1)) for row in rows])
+
+
+def prefix_distances(leak: float) -> np.ndarray:
+    """Return TV of the first ``n = 0 .. L`` tokens, exactly, from the laws of all ``3^n`` prefixes."""
+    first, common, branches = tables(leak)
+    laws, out = [first, first], [0.0, 0.0]
+    for place in range(1, LENGTH):
+        share = min(max((place - START + 1) / SPREAD, 0.0), 1.0)
+        moves = [(1 - share) * common + share * branch for branch in branches]
+        laws = [law[..., None] * move for law, move in zip(laws, moves, strict=True)]
+        out.append(float(np.abs(laws[0] - laws[1]).sum() / 2))
+    return np.array(out)
+
+
+def exact_edges(leak: float, epsilon: float = EPSILON) -> tuple[int, int]:
+    """Return last ``t`` with ``TV >= 1 - eps^2`` and first with ``TV / 2 <= eps`` (equal weights), tokens removed."""
+    tv = prefix_distances(leak)[::-1]
+    return int(np.flatnonzero(tv >= 1 - epsilon**2).max()), int(np.flatnonzero(tv / 2 <= epsilon).min())
+
+
+def run(budget: int = 120_000) -> Result:
+    """Return certified, exact and printed windows with and without a leak."""
+    rows, said = [], printed.critical_token_edges(LENGTH, START, SPREAD)
+    for leak in LEAKS:
+        population = sloc.populations.CriticalTokens(*tables(leak), START, SPREAD, LENGTH)
+        window = sloc.critical_window(
+            jax.random.key(4), sloc.processes.Truncation(LENGTH), population, 0, [0, 1], epsilon=EPSILON,
+            certify=True, budget=budget,
+        )  # fmt: skip
+        exact, how = exact_edges(leak), f"certified, {window.draws:,} draws"
+        setting = f"L = {LENGTH}, a = {START}, k = {SPREAD}, leak = {leak:g}, ε = {EPSILON:g}"
+        late = "supports disjoint up to ε: TV ≥ 1 - ε, not 1 - ε²: the exact edge is earlier"
+        rows += [
+            Row(NAME, setting, "T_after (tokens removed)", exact[0], *ends(window.t_after, window.after_interval), how,
+                said.after, late if leak else "the last token to part already shows it"),
+            Row(NAME, setting, "T_before (tokens removed)", exact[1], *ends(window.t_before, window.before_interval),
+                how, said.before, "attained: one token moves TV past 2ε"),
+        ]  # fmt: skip
+    series = {"tv": [prefix_distances(leak)[::-1] for leak in LEAKS], "printed": said, "leaks": LEAKS,
+              "exact": [exact_edges(leak) for leak in LEAKS]}  # fmt: skip
+    return Result(rows, [], series)
+
+
+def draw(axes: Any, found: dict[str, Any]) -> None:
+    """Draw TV against tokens removed, without and with a leak."""
+    from .pictures import BLUE, ORANGE, SOFT, span
+
+    for ax, leak, tv, exact in zip(axes, found["leaks"], found["tv"], found["exact"], strict=True):
+        ax.plot(range(LENGTH + 1), tv, color=BLUE, marker="o", markersize=4, linewidth=1)
+        ax.axhline(1 - EPSILON**2, color=SOFT, linewidth=0.8, linestyle=":")
+        ax.axhline(2 * EPSILON, color=SOFT, linewidth=0.8, linestyle=":")
+        span(ax, exact, BLUE, "exact window", 0.0)
+        span(ax, found["printed"], ORANGE, "printed", 0.06)
+        ax.set(xlabel="tokens removed, t", ylabel="TV of the two modes", title=f"leak {leak:g}", ylim=(-0.14, 1.05))
+        ax.legend(fontsize=7.5)

@@ -1,0 +1,102 @@
+"""Ex. 7: words like a staircase: a deep mixture tree when letters are hidden in order, a flat one under diffusion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+import sloc
+from sloc.results import MixtureTree
+
+from .rows import Fit, Result, Row, same, slope
+
+NAME, EPSILON = "Ex. 7", 0.1
+LENGTHS = (4, 8, 16, 32, 64)
+
+
+def staircase(d: int) -> np.ndarray:
+    """Return the words of ``d`` letters that are ``i`` ones, then zeros, ``[d + 1, d]``."""
+    return np.tril(np.ones((d + 1, d), int), -1)
+
+
+def trees(d: int) -> dict[str, MixtureTree]:
+    """Return the mixture tree of the staircase under hiding from the left, masking at random, and diffusion."""
+    population = sloc.populations.Empirical(staircase(d))
+    processes = {
+        "ordered masking": sloc.processes.OrderedMasking(np.arange(d)[::-1]),
+        "masking": sloc.processes.Masking(),
+        "diffusion": sloc.processes.OrnsteinUhlenbeck(),
+    }
+    return {
+        name: sloc.mixture_tree(jax.random.key(8), process, population, epsilon=EPSILON, method="closed-form")
+        for name, process in processes.items()
+    }
+
+
+def checked_depth(tree: MixtureTree) -> int:
+    """Return the most merges on a path to a leaf at which the conditions of an epsilon-mixture tree hold."""
+    good = [bool(n.children) and n.merged.verdict == n.apart.verdict == "holds" for n in tree.nodes]
+    below = [0] * len(tree.nodes)
+    for node in tree.nodes:
+        below[node.index] = good[node.index] + max((below[c] for c in node.children), default=0)
+    return below[-1]
+
+
+def exact_depth(d: int, process: str) -> int:
+    """Return the depth by looking at the words.
+
+    In order: with ``t`` letters hidden two words are either equal in what is left or not, so classes only split and
+    TV is 0 or 1; a level is a ``t`` at which the largest class grows.  Under diffusion a set of two or more merged
+    words has a neighbour outside at the distance of its own neighbours, so the overlap with the rest is at least
+    ``(1 - eps) / d`` and no set but the whole is apart while ``d < (1 - eps) / eps^2``.
+    """
+    if process == "diffusion":
+        assert d < (1 - EPSILON) / EPSILON**2
+        return 1
+    largest = [np.unique(staircase(d)[:, : d - t], axis=0, return_counts=True)[1].max() for t in range(d + 1)]
+    return int(np.count_nonzero(np.diff(largest)))
+
+
+def run() -> Result:
+    """Return depths by length, under each process."""
+    found = {d: trees(d) for d in LENGTHS}
+    depths = {name: [checked_depth(found[d][name]) for d in LENGTHS] for name in ("ordered masking", "diffusion")}
+    merges = {name: [found[d][name].depth for d in LENGTHS] for name in ("ordered masking", "masking", "diffusion")}
+    last = LENGTHS[-1]
+    rows = [
+        Row(NAME, f"d = {last}, ε = {EPSILON:g}, {name}", "depth of the ε-mixture tree", exact_depth(last, name),
+            *same(depths[name][-1]), "closed form, conditions certified", said, note)
+        for name, said, note in (
+            ("ordered masking", last, "a window for each letter (the printed process hides t + 1 letters at t)"),
+            ("diffusion", None, "O(1): no merge but the last is apart from the rest"),
+        )
+    ]  # fmt: skip
+    fits = [
+        Fit(NAME, "depth ~ d in order", "d", "depth, ordered masking", *slope(LENGTHS, depths["ordered masking"]), 1.0),
+        Fit(NAME, "depth O(1) under diffusion", "d", "depth, diffusion", *slope(LENGTHS, depths["diffusion"]), 0.0),
+    ]
+    return Result(rows, fits, {"d": LENGTHS, "depths": depths, "merges": merges})
+
+
+def draw(axes: Any, found: dict[str, Any]) -> None:
+    """Draw depths against length: of trees that meet the conditions, and of merges whatever the conditions."""
+    from .pictures import BLUE, GREEN, ORANGE, ticks
+
+    left, right = axes
+    colours = {"ordered masking": BLUE, "masking": GREEN, "diffusion": ORANGE}
+    marks, sizes = {"ordered masking": "o", "masking": "^", "diffusion": "s"}, {"masking": 8}
+    for ax, depths, title in (
+        (left, found["depths"], "levels at which the conditions hold"),
+        (right, found["merges"], "levels of merges, conditions or not"),
+    ):
+        for name, values in depths.items():
+            ax.plot(
+                found["d"], values, color=colours[name], marker=marks[name], markersize=sizes.get(name, 4), label=name
+            )
+        ax.set(xscale="log", yscale="log", xlabel="letters d", ylabel="depth of the tree", title=title)
+        ax.legend(fontsize=7.5)
+        ticks(ax, found["d"])
+        ax.set_yticks([1, *found["d"]], labels=[str(d) for d in (1, *found["d"])])
+        ax.yaxis.minorticks_off()

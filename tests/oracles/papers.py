@@ -1,0 +1,161 @@
+"""Windows of the papers' examples by brute force, float64 NumPy and SciPy; nothing here uses the library."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+from scipy.integrate import quad
+from scipy.optimize import brentq
+
+from tests.oracles import discourse as discourse_oracle
+from tests.oracles import hierarchy as hierarchy_oracle
+from tests.oracles import words
+
+
+def edge(quantity: Callable[[float], float], level: float, low: float, high: float) -> float:
+    """Where a falling quantity passes a level."""
+    return float(brentq(lambda t: quantity(t) - level, low, high, xtol=1e-13))
+
+
+def coins_tv(p: float, q: float, tokens: int) -> np.ndarray:
+    """TV of 0 .. ``tokens`` coins of bias p and q, from laws of the number of heads grown coin by coin."""
+    laws, out = [np.array([1.0]), np.array([1.0])], [0.0]
+    for _ in range(tokens):
+        laws = [np.convolve(law, [1 - bias, bias]) for law, bias in zip(laws, (p, q), strict=True)]
+        out.append(float(np.abs(laws[0] - laws[1]).sum() / 2))
+    return np.array(out)
+
+
+def long_coins_tv(p: float, q: float, tokens: int, reach: float = 40.0) -> float:
+    """TV of so many coins, by ratios of neighbouring masses outwards from the mode."""
+
+    def masses(bias: float) -> np.ndarray:
+        mode, spread = int(tokens * bias), int(reach * math.sqrt(tokens)) + 10
+        low, high = max(mode - spread, 0), min(mode + spread, tokens)
+        k = np.arange(low, high)
+        steps = np.log((tokens - k) / (k + 1) * (bias / (1 - bias)))
+        logs = np.concatenate([[0.0], np.cumsum(steps)])
+        out = np.zeros(tokens + 1)
+        out[low : high + 1] = np.exp(logs - logs.max())
+        return out / out.sum()
+
+    return float(np.abs(masses(p) - masses(q)).sum() / 2)
+
+
+def absorbed_tv(p: float, barrier: int, steps: int) -> float:
+    """TV of an absorbed walk and its mirror image, by powers of the transition matrix."""
+    size = 2 * barrier + 1
+    move = np.zeros((size, size))
+    move[0, 0] = move[-1, -1] = 1.0
+    for i in range(1, size - 1):
+        move[i, i + 1], move[i, i - 1] = p, 1 - p
+    law = np.linalg.matrix_power(move, steps)[barrier]
+    return float(np.abs(law - law[::-1]).sum() / 2)
+
+
+def script_window(tables, start: int, spread: int, length: int, epsilon: float) -> tuple[int, int]:
+    """Edges in tokens removed of two scripts of equal weight, by the masses of all words."""
+    initial, common, branches = tables
+    first, second = (words.script_pmf(initial, common, branch, start, spread, length) for branch in branches)
+    tv = np.array([words.prefix_tv(first, second, initial.size, length, length - t) for t in range(length + 1)])
+    return int(np.flatnonzero(tv >= 1 - epsilon**2).max()), int(np.flatnonzero(tv / 2 <= epsilon).min())
+
+
+def discourse_tv(alpha: float, cosine: float, length: int, seen: int) -> float:
+    """TV of the first words of two topics: dense covariances, then an integral over the angle.
+
+    All that tells the topics apart is one plane vector, ``N(0, I + A theta theta^T)``.
+    """
+    if seen == 0:
+        return 0.0
+    times = np.arange(length - 1, length - 1 - seen, -1.0)
+    noise = discourse_oracle.covariance(np.array([0.0]), alpha, times)
+    template = np.exp(-times)
+    a = alpha * float(template @ np.linalg.solve(noise, template))
+    tilt = math.acos(cosine)
+
+    def ray(angle: float, topic: float) -> float:
+        # Density of the angle of N(0, I + a t t^T): 1 / (2 pi sqrt(det) u^T inv u).
+        u = 1 - a / (1 + a) * math.cos(angle - topic) ** 2
+        return 1 / (2 * math.pi * math.sqrt(1 + a) * u)
+
+    peaks = sorted(x % math.pi for x in (0.0, tilt, tilt / 2, (tilt + math.pi) / 2))
+    cuts = [0.0, *peaks, math.pi]
+    # Around each peak, whose width is 1 / sqrt(a), finer and finer pieces.
+    fine = sorted(
+        {min(max(c + s * 10.0**-k, 0.0), math.pi) for c in cuts for s in (-1, 1) for k in range(1, 9)} | set(cuts)
+    )
+    pieces = [
+        quad(lambda v: abs(ray(v, 0.0) - ray(v, tilt)), lo, hi, epsabs=1e-12, limit=200)[0]
+        for lo, hi in itertools.pairwise(fine)
+    ]
+    return float(sum(pieces))  # Half of the distance, twice half of the circle.
+
+
+def regression_distances(features: int, variance: float, samples: int, draws: int, seed: int) -> np.ndarray:
+    """``|tanh(l / 2)|`` after 0 .. ``samples`` samples, pairs of supports one by one, ``[draws, samples + 1]``.
+
+    Half of the draws from the signal (two ones), half from the null; each row is the mean of one of each.
+    """
+    rng, pairs = np.random.default_rng(seed), np.array(list(itertools.combinations(range(features), 2)))
+    out = np.zeros((draws, samples + 1))
+    for i, signal in itertools.product(range(draws), (True, False)):
+        a = rng.normal(size=(samples, features))
+        if signal:
+            b = a[:, :2].sum(1) + math.sqrt(variance) * rng.normal(size=samples)
+        else:
+            b = math.sqrt(2 + variance) * rng.normal(size=samples)
+        rest = b[:, None] - a[:, pairs[:, 0]] - a[:, pairs[:, 1]]
+        logs = np.cumsum(-0.5 * (rest**2 / variance + math.log(variance)), 0)
+        top = logs.max(1, keepdims=True)
+        evidence = top[:, 0] + np.log(np.exp(logs - top).mean(1))
+        null = np.cumsum(-0.5 * (b**2 / (2 + variance) + math.log(2 + variance)))
+        out[i, 1:] += np.abs(np.tanh((evidence - null) / 2)) / 2
+    return out
+
+
+def atoms_clones(atoms: np.ndarray, times: np.ndarray, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """``E sum pi^2`` of atoms under the Ornstein-Uhlenbeck process by draws, and its standard errors."""
+    rng, (n, d) = np.random.default_rng(seed), atoms.shape
+    picked, noise = rng.integers(0, n, draws), rng.normal(size=(draws, d))
+    means, errors = [], []
+    for t in times:
+        a, sigma = math.exp(-t), math.sqrt(-math.expm1(-2 * t))
+        y = a * atoms[picked] + sigma * noise
+        square = (y**2).sum(1)[:, None] - 2 * a * y @ atoms.T + a**2 * (atoms**2).sum(1)
+        logs = -0.5 * square / sigma**2
+        p = np.exp(logs - logs.max(1, keepdims=True))
+        p /= p.sum(1, keepdims=True)
+        value = (p**2).sum(1)
+        means.append(value.mean())
+        errors.append(value.std() / math.sqrt(draws))
+    return np.array(means), np.array(errors)
+
+
+def grammar_beliefs(rules: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean belief in the true class and in the true leaves by number of erased leaves, over all trees and masks.
+
+    ``E P(true symbol | seen) = sum over what can be seen of sum_symbol P(symbol, seen)^2 / P(seen)``.
+    """
+    trees = hierarchy_oracle.derivations(rules, classes)
+    leaves, mass = trees.levels[-1], trees.mass / trees.mass.sum()
+    number = leaves.shape[1]
+    totals, counts = np.zeros((2, number + 1)), np.zeros(number + 1)
+    for known in itertools.product((False, True), repeat=number):
+        shown = np.where(np.array(known), leaves, -1)
+        seen = np.unique(shown, axis=0, return_inverse=True)[1].ravel()
+        p = np.bincount(seen, mass)
+
+        def right(symbol: np.ndarray) -> float:
+            joint = np.zeros((len(p), symbol.max() + 1))  # noqa: B023
+            np.add.at(joint, (seen, symbol), mass)  # noqa: B023
+            return float((joint**2 / p[:, None]).sum())  # noqa: B023
+
+        hidden = number - sum(known)
+        totals[0, hidden] += right(trees.classes)
+        totals[1, hidden] += np.mean([right(column) for column in leaves.T])
+        counts[hidden] += 1
+    return tuple(totals / counts)

@@ -39,6 +39,7 @@ DEMO_STAMP := $(VENV)/.stamp-viz
 DEV_STAMP := $(VENV)/.stamp-dev
 DOCS_STAMP := $(VENV)/.stamp-docs
 BENCH_STAMP := $(VENV)/.stamp-bench
+PEERS_STAMP := $(VENV)/.stamp-peers
 
 $(VENV_STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -66,8 +67,13 @@ $(DOCS_STAMP): $(DEV_STAMP)
 
 # Not before the development set, for the same reason; the peers are wanted by the benchmarks alone.
 $(BENCH_STAMP): $(DEV_STAMP)
-	@echo "Installing the benchmarks' peers (once) ..."
+	@echo "Installing the benchmarks' small peers (once) ..."
 	@$(PIP_INSTALL) -e '.[bench]'
+	@touch $@
+
+$(PEERS_STAMP): $(BENCH_STAMP)
+	@echo "Installing the benchmarks' large peers (once) ..."
+	@$(PIP_INSTALL) -e '.[peers]'
 	@touch $@
 
 setup: $(DOCS_STAMP)
@@ -125,7 +131,7 @@ bench: $(BENCH_STAMP)
 # The device's name stands in the file's: results of other machines lie beside it.
 DEVICE = $(shell $(PY) -c 'from benchmarks import machine; print(machine.short_name())')
 
-nightly: $(BENCH_STAMP)
+nightly: $(PEERS_STAMP)
 	@mkdir -p benchmarks/results
 	$(PYTEST) -m nightly
 	@set -e; for suite in $(SUITES); do \

@@ -58,7 +58,7 @@ def has_peer(package: str, smoke: bool) -> bool:
     """
     present = importlib.util.find_spec(package) is not None
     if not (present or smoke):
-        raise ModuleNotFoundError(f"{package} is not installed: pip install -e '.[bench]', or --smoke to go without it")
+        raise ModuleNotFoundError(f"{package} is not installed: pip install -e '.[peers]', or --smoke to go without it")
     return present
 
 

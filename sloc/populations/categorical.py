@@ -108,23 +108,23 @@ class ProductCategorical(Population):
     @property
     def num_components(self) -> int:
         """``K`` (static)."""
-        return int(jnp.shape(self.probs)[0])
+        return int(np.shape(self.probs)[0])
 
     @property
     def num_letters(self) -> int:
         """``q``, the size of the alphabet (static)."""
-        return int(jnp.shape(self.probs)[-1])
+        return int(np.shape(self.probs)[-1])
 
     @property
     def identical(self) -> bool:
         """Whether all coordinates of a sub-population share one law, ``probs [K, q]`` (static)."""
-        return len(jnp.shape(self.probs)) == 2
+        return len(np.shape(self.probs)) == 2
 
     @property
     def num_coordinates(self) -> int:
         """``L``, the length of ``X`` (static)."""
         if not self.identical:
-            return int(jnp.shape(self.probs)[1])
+            return int(np.shape(self.probs)[1])
         require(self.length is not None, "length", self.length, "a length, since probs is [K, q]")
         assert self.length is not None
         return self.length

@@ -71,12 +71,12 @@ class KalmanDiscourse(Population):
     @property
     def num_components(self) -> int:
         """``K``, the number of topics (static)."""
-        return int(jnp.shape(self.directions)[0])
+        return int(np.shape(self.directions)[0])
 
     @property
     def dimension(self) -> int:
         """``d`` (static)."""
-        return int(jnp.shape(self.directions)[1])
+        return int(np.shape(self.directions)[1])
 
     def validate(self) -> None:
         """Check directions, alpha, number of words, step, weights and names.

@@ -136,22 +136,22 @@ class RandomHierarchy(Population):
     @property
     def num_components(self) -> int:
         """``K`` (static)."""
-        return int(jnp.shape(self.rules)[1]) if self.num_classes is None else int(self.num_classes)
+        return int(np.shape(self.rules)[1]) if self.num_classes is None else int(self.num_classes)
 
     @property
     def num_letters(self) -> int:
         """``v``, the size of the alphabet (static)."""
-        return int(jnp.shape(self.rules)[1]) if self.vocabulary is None else int(self.vocabulary)
+        return int(np.shape(self.rules)[1]) if self.vocabulary is None else int(self.vocabulary)
 
     @property
     def depth(self) -> int:
         """``L`` (static)."""
-        return int(jnp.shape(self.rules)[0])
+        return int(np.shape(self.rules)[0])
 
     @property
     def branching(self) -> int:
         """``s`` (static)."""
-        return int(jnp.shape(self.rules)[3])
+        return int(np.shape(self.rules)[3])
 
     @property
     def num_leaves(self) -> int:
@@ -164,7 +164,7 @@ class RandomHierarchy(Population):
 
     def path_elements(self) -> int:
         """One number for each leaf, letter and rule."""
-        return self.num_leaves * self.num_letters * int(jnp.shape(self.rules)[2])
+        return self.num_leaves * self.num_letters * int(np.shape(self.rules)[2])
 
     def validate(self) -> None:
         """Check shapes, sizes, letters, weights, names, and that no tuple has two owners.

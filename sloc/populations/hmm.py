@@ -75,16 +75,16 @@ class HiddenMarkov(Population):
     @property
     def num_components(self) -> int:
         """``K`` (static)."""
-        return int(jnp.shape(self.initial)[0])
+        return int(np.shape(self.initial)[0])
 
     @property
     def num_letters(self) -> int:
         """``q``, the size of the alphabet (static)."""
-        return int(jnp.shape(self.emissions)[-1])
+        return int(np.shape(self.emissions)[-1])
 
     def path_elements(self) -> int:
         """Numbers the filter holds per draw and time, at most."""
-        return self.num_components * (int(jnp.shape(self.initial)[-1]) + 1)
+        return self.num_components * (int(np.shape(self.initial)[-1]) + 1)
 
     def validate(self) -> None:
         """Check shapes, rows, length, weights and names.

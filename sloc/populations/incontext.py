@@ -48,7 +48,7 @@ class InContext(Backed):
     @property
     def num_components(self) -> int:
         """``K``, the number of rules (static)."""
-        return int(jnp.shape(self.outputs)[0])
+        return int(np.shape(self.outputs)[0])
 
     @property
     def length(self) -> int:
@@ -58,7 +58,7 @@ class InContext(Backed):
     @property
     def num_letters(self) -> int:
         """``m + q``, inputs and outputs together (static)."""
-        return sum(int(n) for n in jnp.shape(self.outputs)[1:])
+        return sum(int(n) for n in np.shape(self.outputs)[1:])
 
     def validate(self) -> None:
         """Check shapes, rows, weights and names, and that nothing but the outputs depends on the rule.

@@ -73,12 +73,12 @@ class MarkovChains(Population):
     @property
     def num_components(self) -> int:
         """``K`` (static)."""
-        return int(jnp.shape(self.initial)[0])
+        return int(np.shape(self.initial)[0])
 
     @property
     def num_letters(self) -> int:
         """``q``, the size of the alphabet (static)."""
-        return int(jnp.shape(self.initial)[-1])
+        return int(np.shape(self.initial)[-1])
 
     def validate(self) -> None:
         """Check shapes, rows, length, weights and names.

@@ -105,12 +105,12 @@ class CriticalTokens(Backed):
     @property
     def num_components(self) -> int:
         """``K``, the number of modes (static)."""
-        return int(jnp.shape(self.branches)[0])
+        return int(np.shape(self.branches)[0])
 
     @property
     def num_letters(self) -> int:
         """``q``, the size of the alphabet (static)."""
-        return int(jnp.shape(self.branches)[-1])
+        return int(np.shape(self.branches)[-1])
 
     def validate(self) -> None:
         """Check shapes, rows, the critical token, length, weights, names and vocabulary.

@@ -13,16 +13,18 @@ import pytest
 import sloc
 from sloc.divergence.checks import as_times, checked_pair
 from sloc.divergence.measurement import MeasureKernel
-from sloc.populations import Empirical, GaussianMixture, MarkovChains, ProductCategorical
+from sloc.populations import Empirical, GaussianMixture, MarkovChains, ProductCategorical, SparseRegression
 from sloc.processes import (
     BinarySymmetric,
     FlowMatching,
+    LinearGaussian,
     Masking,
     OrderedMasking,
     OrnsteinUhlenbeck,
     Truncation,
     VarianceExploding,
 )
+from tests.populations.examples import DISCOURSE, EXAMPLES, HIDDEN, REGRESSION, TOKENS, WALK, rows
 
 MEANS = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.5, 1.0]])
 GAUSSIANS = {
@@ -50,9 +52,24 @@ PAIRS = (
         for q in DISCRETE.values()
     ]
 )
+# What takes long to lower stands in the slow tier.
+LONG: list[Any] = [
+    (Masking(), HIDDEN),
+    (rows(3, 2), DISCOURSE),
+    (rows(3, 4), REGRESSION),
+    (rows(3, 4), SparseRegression(0.3, 3, 2, 3, most_supports=0, particles=4)),
+    (Truncation(4), WALK),
+    (Truncation(4), TOKENS),
+    (Truncation(4), EXAMPLES),
+    (LinearGaussian(np.eye(3)[:2]), GAUSSIANS["own"]),
+]
 
 
-@pytest.mark.parametrize(("process", "population"), PAIRS, ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize(
+    ("process", "population"),
+    [*PAIRS, *(pytest.param(*pair, marks=pytest.mark.slow) for pair in LONG)],
+    ids=lambda v: type(v).__name__,
+)
 def test_block_function_lowers_for_every_platform(process, population):
     process, population = checked_pair(process, population)
     times = as_times(process, population, [1, 2] if process.discrete else [0.1, 0.3])[1]

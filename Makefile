@@ -120,7 +120,7 @@ examples: $(DEV_STAMP)
 	done
 	$(PY) -m pytest examples || [ $$? -eq 5 ]
 
-SUITES := atoms windows certificates samplers structures
+SUITES := atoms windows certificates samplers structures unnormalized
 
 bench: $(BENCH_STAMP)
 	@set -e; mkdir -p build; for suite in $(SUITES); do \

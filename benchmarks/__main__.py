@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import atoms, certificates, machine, samplers, structures, windows
+from benchmarks import atoms, certificates, machine, samplers, structures, unnormalized, windows
 from benchmarks.check_results import problems
 from benchmarks.timing import Row
 
@@ -21,6 +21,7 @@ SUITES = {
     "certificates": (certificates.run, certificates.PARTS),
     "samplers": (samplers.run, samplers.PARTS),
     "structures": (structures.run, structures.PARTS),
+    "unnormalized": (unnormalized.run, unnormalized.PARTS),
     "windows": (windows.run, windows.PARTS),
 }
 

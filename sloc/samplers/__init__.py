@@ -6,7 +6,9 @@ from sloc.samplers.experiments import clone_frequencies, forward_reverse, label_
 from sloc.samplers.interwoven import interweave
 from sloc.samplers.localization import Localization, LocalizationStatistics, localization_statistics, localize
 from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState, observation_itself
+from sloc.samplers.oracle import OracleChains, OracleSettings, oracle_localizer
 from sloc.samplers.scores import mixture_score
+from sloc.samplers.unnormalized import Unnormalized
 
 __all__ = [
     "Localization",
@@ -14,6 +16,9 @@ __all__ = [
     "Localizer",
     "LocalizerInfo",
     "LocalizerState",
+    "OracleChains",
+    "OracleSettings",
+    "Unnormalized",
     "clone_frequencies",
     "euler_reverse",
     "exact_localizer",
@@ -24,4 +29,5 @@ __all__ = [
     "localize",
     "mixture_score",
     "observation_itself",
+    "oracle_localizer",
 ]

@@ -118,6 +118,7 @@ def _numbers(argument: str, value: Any) -> np.ndarray:
 
 
 def _positive(argument: str, value: Any) -> float:
-    number = _numbers(argument, value)
-    require(number.shape == () and math.isfinite(number) and number > 0, argument, value, "a positive finite number")
-    return float(number)
+    numbers = _numbers(argument, value)
+    number = float(numbers) if numbers.shape == () else math.nan
+    require(math.isfinite(number) and number > 0, argument, value, "a positive finite number")
+    return number

@@ -102,7 +102,7 @@ def test_width_of_two_gaussians_does_not_grow():
     assert place["exponent"] == pytest.approx(0.5, abs=1e-6)
 
 
-@pytest.mark.parametrize("d", [4, 64])
+@pytest.mark.parametrize("d", [4, pytest.param(64, marks=pytest.mark.slow)])
 def test_four_gaussians_against_draws_in_all_dimensions(d):
     # 4 comparisons at 6.5 standard errors: 4e-10.
     mu, weights = gaussian_mixture.means(d), np.full(4, 0.25)

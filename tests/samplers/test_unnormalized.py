@@ -58,6 +58,7 @@ def draw():
     return call
 
 
+@pytest.mark.slow
 def test_samples_of_a_gaussian(draw):
     x = draw(ONE, 1)
     # Each draw is one chain of its own run: 6.5 standard errors on three means and three variances, 5e-10 in all, and
@@ -66,7 +67,7 @@ def test_samples_of_a_gaussian(draw):
     assert (np.abs(x.var(0, ddof=1) / VARIANCE - 1) <= 6.5 * np.sqrt(2 / N) + 0.03).all()
 
 
-@pytest.mark.parametrize("weight", [2 / 3, 0.2])
+@pytest.mark.parametrize("weight", [pytest.param(2 / 3, marks=pytest.mark.slow), 0.2])
 def test_weight_of_two_modes(draw, weight):
     x = draw(target(weight), 2)
     near = x.sum(axis=1) < 0
@@ -93,6 +94,7 @@ def test_without_jumps_far_modes_keep_their_shares():
     assert abs(np.mean(x.sum(axis=1) < 0) - 0.5) <= 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jumps", [True, False])
 def test_evaluations_are_counted(jumps, monkeypatch):
     seen = []
@@ -109,7 +111,8 @@ def test_evaluations_are_counted(jumps, monkeypatch):
     state, _ = localizer.step(jax.random.key(1), state, jnp.float32(1.0))
     jax.block_until_ready(localizer.finish(jax.random.key(2), state))
     jax.effects_barrier()
-    assert len(seen) == OracleSettings(2, 3, 2, 4, jumps).evaluations(2)
+    # A callback that takes nothing runs once for both chains.
+    assert 2 * len(seen) == OracleSettings(2, 3, 2, 4, jumps).evaluations(2)
 
 
 GOOD = {"log_density": lambda x: -jnp.sum(x * x), "dim": 2, "radius": 1.0}

@@ -41,6 +41,9 @@ def run(rounds: int, smoke: bool, parts: Sequence[str] = PARTS) -> Iterator[Row]
         parts: which of :data:`PARTS`.
 
     """
+    if "peers" in parts:
+        for package in ("torch", "pykeops"):
+            machine.has_peer(package, smoke)
     ceilings = machine.ceilings(rounds, smoke)
     yield from (ceilings[name] for name in ("exp", "matmul", "normal"))
     if "peers" in parts:

@@ -8,15 +8,17 @@ import subprocess
 
 import pytest
 
-from benchmarks import machine, samplers
+from benchmarks import atoms, machine, samplers
 
 
 def test_only_a_smoke_run_goes_without_a_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert not machine.has_peer("diffrax", smoke=True)
+    # Before anything is measured.
     with pytest.raises(ModuleNotFoundError, match=r"diffrax is not installed.*--smoke"):
-        # Before anything is measured.
         next(samplers.run(1, False, ("reverse diffusion",)))
+    with pytest.raises(ModuleNotFoundError, match=r"torch is not installed.*--smoke"):
+        next(atoms.run(1, False, ("peers",)))
 
 
 def test_the_commit_is_named_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,9 @@ def sobol_curve(
 ) -> Curve:
     """Return :func:`tv_point` at each time, with the same scrambles (common random numbers) and ``n`` draws a time."""
     points = [tv_point(key, process, population, t, a, b, n=n) for t in np.asarray(times, np.float64)]
-    parts: Any = {k: np.asarray([getattr(p, k) for p in points], np.float64) for k in ("value", "stderr", "lower", "upper")}
+    parts: Any = {
+        k: np.asarray([getattr(p, k) for p in points], np.float64) for k in ("value", "stderr", "lower", "upper")
+    }
     left, right = component_mask(population, a, "a"), component_mask(population, b, "b")
     name = f"TV({set_name(population, left)}, {set_name(population, right)})"
     return Curve(np.asarray(times), **parts, n=sum(p.n for p in points), method=points[0].method, quantity=name)

@@ -74,12 +74,13 @@ def test_a_wrong_entry_is_named(path: tuple[Any, ...], value: object) -> None:
     assert found[0].startswith(str(path[0]))
 
 
-def test_every_suite_of_a_full_run_must_be_committed() -> None:
+def test_results_that_must_stand_come_from_a_full_run() -> None:
     makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
     made = [line.partition(":=")[2].split() for line in makefile.splitlines() if line.startswith("SUITES :=")]
     assert len(made) == 1
     assert set(made[0]) == set(SUITES)
-    assert set(check_results.COMMITTED) == {*made[0], "bayes", "certified"}
+    assert {"windows", "certificates", "bayes", "certified"} <= set(check_results.COMMITTED)
+    assert set(check_results.COMMITTED) <= {*made[0], "bayes", "certified"}
 
 
 def test_a_commit_may_be_named() -> None:

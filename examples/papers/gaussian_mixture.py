@@ -35,7 +35,7 @@ def first_against_rest(points: np.ndarray, spacing: float = 0.22) -> float:
     axes = [np.arange(c.min() - 6.2, c.max() + 6.2, spacing) for c in points.T]
     y = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, points.shape[1])
     logs = -0.5 * ((y[None] - points[:, None]) ** 2).sum(-1) - points.shape[1] / 2 * math.log(2 * math.pi)
-    first, rest = logs[0], logsumexp(logs[1:], axis=0) - math.log(len(points) - 1)
+    first, rest = logs[0], np.asarray(logsumexp(logs[1:], axis=0)) - math.log(len(points) - 1)
     return 1 - float(np.exp(np.minimum(first, rest)).sum() * spacing ** points.shape[1])
 
 

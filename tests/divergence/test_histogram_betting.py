@@ -9,8 +9,8 @@ import pytest
 from scipy.special import logsumexp
 
 from sloc.contracts import InvalidInput
-from sloc.divergence import dithering
 from sloc.divergence.histogram_betting import BETS, PRIOR, interval, lower_bound, upper_bound
+from sloc.engine import dithering
 from sloc.engine.dithering import BERNOULLI_GRID, GRID, logit_grid
 from tests.divergence.bounded import DISTRIBUTIONS, allowed_misses, misses, normal_from_moments, width_ratio
 

@@ -252,7 +252,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
 MIXTURE = sloc.populations.GaussianMixture([0.5, 0.5], [[3.0], [-3.0]])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_windows_trees_and_experiments_go_on(tmp_path):
     """Everything public that runs long: each stage is found again, and no draw is made twice."""
     calls = {
@@ -307,7 +307,7 @@ print(json.dumps([np.asarray(getattr(c, f), np.float64).tobytes().hex() for c in
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_twenty_kills_at_random_moments_change_no_bit(tmp_path):
     env = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", CHILD]

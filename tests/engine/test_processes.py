@@ -78,7 +78,7 @@ def close(a, b):
         np.testing.assert_allclose(np.asarray(x, float), np.asarray(y, float), rtol=0, atol=2e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_processes_of_two_devices_give_the_answer_of_one(tmp_path):
     single = SCRIPT.replace("assert start_processes()", "").replace(
         "assert jax.process_count() == 2 and jax.device_count() == 4, jax.devices()", ""
@@ -103,14 +103,14 @@ def test_two_processes_of_two_devices_give_the_answer_of_one(tmp_path):
     close(json.loads(again), alone)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_processes_that_disagree_are_refused():
     ended = launch(SCRIPT, DIFFER=True, FOLDER=None)
     assert all(code != 0 for code, *_ in ended)
     assert all("expected the same call with the same arguments" in err for *_, err in ended), ended
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_command_line_runs_unchanged_in_two_processes(tmp_path):
     code = (
         "import sys; sys.argv = ['sloc', 'window', 'gaussians', '--means', '3;-3', '--n', '4096', '--times', '8',"

@@ -102,7 +102,7 @@ def test_width_of_two_gaussians_does_not_grow():
     assert place["exponent"] == pytest.approx(0.5, abs=1e-6)
 
 
-@pytest.mark.parametrize("d", [4, pytest.param(64, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("d", [4, pytest.param(64, marks=pytest.mark.nightly)])
 def test_four_gaussians_against_draws_in_all_dimensions(d):
     # 4 comparisons at 6.5 standard errors: 4e-10.
     mu, weights = gaussian_mixture.means(d), np.full(4, 0.25)
@@ -118,7 +118,7 @@ def test_four_gaussians_against_draws_in_all_dimensions(d):
         assert said.before >= exact[1]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_lattice_of_four_gaussians():
     mu = gaussian_mixture.means(4)
     for quantity, t in zip(("T_after", "T_before"), gaussian_mixture.exact_edges(mu), strict=True):
@@ -283,7 +283,7 @@ def test_all_or_nothing_with_few_features():
     check_regression(20, 2_000)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("features", "draws"), [(100, 1_000), (300, 200)])
 def test_all_or_nothing_with_many_features(features, draws):
     check_regression(features, draws)
@@ -424,7 +424,7 @@ def test_the_committed_table_is_what_the_code_gives(module):
     same(again["fits"], kept["fits"], 1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["gaussian_pair", "masked_pair", "critical_token", "in_context", "masking_orders"])
 def test_the_committed_table_is_what_the_code_draws(name):
     again = json.loads(json.dumps(record(importlib.import_module(f"examples.papers.{name}").run())))

@@ -78,7 +78,7 @@ def columns(x) -> np.ndarray:
     return np.concatenate([flat, (flat[:, :, None] * flat[:, None, :]).reshape(N, -1)], axis=1)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("pair", PAIRS)
 def test_samples_have_the_law_of_the_population(pair):
     process, population, grid = PAIRS[pair]
@@ -88,7 +88,7 @@ def test_samples_have_the_law_of_the_population(pair):
     assert_same_law(columns(x), columns(want), false_alarm=FALSE_ALARM, what=pair)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_labels_of_words_come_back_as_label_curve_says():
     # Both bands hold at 1e-10, so they meet.
     times, n = [0.2, 0.7], 16_384

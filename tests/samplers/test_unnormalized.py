@@ -58,7 +58,7 @@ def draw():
     return call
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_samples_of_a_gaussian(draw):
     x = draw(ONE, 1)
     # Each draw is one chain of its own run: 6.5 standard errors on three means and three variances, 5e-10 in all, and
@@ -67,7 +67,7 @@ def test_samples_of_a_gaussian(draw):
     assert (np.abs(x.var(0, ddof=1) / VARIANCE - 1) <= 6.5 * np.sqrt(2 / N) + 0.03).all()
 
 
-@pytest.mark.parametrize("weight", [pytest.param(2 / 3, marks=pytest.mark.slow), 0.2])
+@pytest.mark.parametrize("weight", [pytest.param(w, marks=pytest.mark.nightly) for w in (2 / 3, 0.2)])
 def test_weight_of_two_modes(draw, weight):
     x = draw(target(weight), 2)
     near = x.sum(axis=1) < 0
@@ -78,14 +78,14 @@ def test_weight_of_two_modes(draw, weight):
         assert (np.abs(x[part].mean(0) - mean) <= 7 * np.sqrt(VARIANCE / part.sum())).all()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_weights_of_modes_of_unlike_width(draw):
     x = draw(target(0.5, variances=(0.25, 0.5)), 3)
     near = x.sum(axis=1) < 0
     assert_frequencies([near.sum(), (~near).sum()], [0.5, 0.5])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_without_jumps_far_modes_keep_their_shares():
     process, of = VarianceExploding(), target(0.2)
     localizer = oracle_localizer(process, of, jumps=False)
@@ -94,7 +94,7 @@ def test_without_jumps_far_modes_keep_their_shares():
     assert abs(np.mean(x.sum(axis=1) < 0) - 0.5) <= 0.05
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("jumps", [True, False])
 def test_evaluations_are_counted(jumps, monkeypatch):
     seen = []

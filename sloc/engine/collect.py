@@ -52,8 +52,8 @@ def collect(kernel: Kernel, args: Any, key: Array, blocks: int, first: int = 0, 
     """
     plan = as_plan(plan)
     stage, known = None, None
-    shapes = jax.eval_shape(lambda a, k: kernel(kernel.setup(a), k), args, key)
     if plan.store is not None:
+        shapes = jax.eval_shape(lambda a, k: kernel(kernel.setup(a), k), args, key)
         if is_leader():
             prints = fingerprint(kernel, args, key, n=f"{blocks} blocks from {first}, values", products=plan.precision)
             stage = plan.store.stage(prints)

@@ -115,7 +115,8 @@ class _Kept:
     def __init__(self, kernel: Kernel, args: Any, key: Array, n: int, axis: int, plan: Plan, layout: Layout) -> None:
         self.every, self.layout, self.stage = plan.every, layout, None
         self.saved_at = time.monotonic()
-        self.shapes = jax.eval_shape(lambda a, k: kernel(kernel.setup(a), k), args, key)
+        # Asked for only where there is a checkpoint: it traces the kernel once more.
+        self.shapes = lambda: jax.eval_shape(lambda a, k: kernel(kernel.setup(a), k), args, key)
         self.axis, self.n = axis, n
         self.asked = plan.store is not None
         if self.asked or is_spread(layout.mesh):
@@ -134,7 +135,7 @@ class _Kept:
         if done == 0:
             return None, 0
         empty = jax.tree.map(
-            lambda s: np.zeros((*s.shape[: self.axis], self.n, *s.shape[self.axis + 1 :]), s.dtype), self.shapes
+            lambda s: np.zeros((*s.shape[: self.axis], self.n, *s.shape[self.axis + 1 :]), s.dtype), self.shapes()
         )
         out = empty if found is None else jax.tree.structure(empty).unflatten([np.array(a) for a in found[1]])
         return from_leader(out, self.layout.mesh), done

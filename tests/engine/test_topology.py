@@ -79,7 +79,7 @@ HIGH_WATER = """
 times = np.linspace(.05, .95, 64)
 pair = {"gaussians": (OrnsteinUhlenbeck(), population), "atoms": (Masking(), atoms)}["PAIR"]
 curves = sloc.measure(jax.random.key(3), *pair, times, {"tv": sloc.TV(0, [1, 2]), "information": sloc.Information()},
-                      n=N, devices=1, method="monte-carlo")
+                      n=N, plan=sloc.Plan(devices=1), method="monte-carlo")
 assert curves["tv"].n >= N
 # Not ru_maxrss: on Linux a child inherits it from the process that started it.
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:")))

@@ -2,6 +2,7 @@
 
 from sloc.engine.cluster import is_leader, start_processes
 from sloc.engine.collect import collect
+from sloc.engine.dithering import dither, logit_grid
 from sloc.engine.faults import CheckpointError, CheckpointWarning, NotANumber, OutOfMemory, Replayed
 from sloc.engine.gather import gather
 from sloc.engine.moments import Moments, block_moments, merge_moments, pool_moments, zero_moments
@@ -25,8 +26,10 @@ __all__ = [
     "collect",
     "count_traces",
     "device_mesh",
+    "dither",
     "gather",
     "is_leader",
+    "logit_grid",
     "merge_moments",
     "pool_moments",
     "start_processes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import secrets
@@ -45,24 +46,35 @@ class Store:
         """Return the stage of a fingerprint, and note it in the manifest.
 
         Raises:
-            CheckpointError: the folder holds another run, or one of other versions; the message says what differs.
-            OSError: the folder cannot be written to.
+            CheckpointError: the folder holds another run, or one of other versions (the message says what differs), cannot
+                be written to, or Orbax is not installed.
 
         """
+        if importlib.util.find_spec("orbax") is None:
+            raise CheckpointError("checkpoint: expected Orbax to be installed: pip install 'sloc[scale]'")
         name, found = stage_name(prints), self._manifest()
         stages = found["stages"]
         if name not in stages and stages and not self._joined:
             raise CheckpointError(f"checkpoint = {str(self.path)!r}: {_difference(prints, stages)}")
-        self._joined = True
         if name not in stages:
             stages[name] = prints
-            self._write(found)
+            try:
+                self._write(found)
+            except OSError as error:
+                reason = f"its {MANIFEST} could not be written ({error})"
+                if not self._joined:
+                    raise CheckpointError(f"checkpoint = {str(self.path)!r}: {reason}") from error
+                warnings.warn(f"checkpoint {self.path}: {reason}; the run goes on", CheckpointWarning, stacklevel=2)
+                return Stage(self.path / name, name, silent=True)
+        self._joined = True
         return Stage(self.path / name, name)
 
     def _manifest(self) -> dict[str, Any]:
         file = self.path / MANIFEST
         if not file.exists():
-            foreign = self.path.exists() and any(self.path.iterdir())
+            # A manifest written aside by a run that was killed before it could be put in place is no foreign file.
+            own = f".{MANIFEST}-"
+            foreign = self.path.exists() and any(not p.name.startswith(own) for p in self.path.iterdir())
             if foreign:
                 raise CheckpointError(
                     f"checkpoint = {str(self.path)!r}: expected an empty folder or one of a run; it holds other files"
@@ -119,9 +131,9 @@ def _difference(prints: dict[str, str], stages: dict[str, dict[str, str]]) -> st
 class Stage:
     """One long mean or one gathering of a run: numbered states, the newest readable of which counts."""
 
-    def __init__(self, path: Path, name: str) -> None:
-        """Open lazily."""
-        self.path, self.name = path, name
+    def __init__(self, path: Path, name: str, silent: bool = False) -> None:
+        """Open lazily; a ``silent`` stage keeps nothing."""
+        self.path, self.name, self.silent = path, name, silent
         self._manager: Any = None
 
     def load(self) -> tuple[dict[str, Any], list[np.ndarray]] | None:
@@ -166,6 +178,8 @@ class Stage:
             Whether it was written; a full disk or the like gives a warning, and the states before it stay.
 
         """
+        if self.silent:
+            return False
         import orbax.checkpoint as ocp
 
         note = {**note, "digest": digest_of(arrays)}

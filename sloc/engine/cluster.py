@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,8 +14,10 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from sloc.contracts import InvalidInput
-from sloc.engine.plan import Layout
+from sloc.engine.faults import CheckpointError
+from sloc.engine.plan import Layout, Plan
 
+_LETTERS = 2048
 _BY_HAND = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 
 
@@ -41,7 +45,9 @@ def start_processes() -> bool:
             raise InvalidInput(f"{_BY_HAND[1]}, {_BY_HAND[2]}: expected whole numbers ({error})") from error
         jax.distributed.initialize(given[_BY_HAND[0]], count, index)
         return count > 1
-    slurm = int(os.environ.get("SLURM_NTASKS", "1") or 1) > 1 and "SLURM_PROCID" in os.environ
+    # An allocation without `srun` has tasks and no step; JAX needs the step's nodes.
+    step = {"SLURM_PROCID", "SLURM_STEP_NODELIST"} <= set(os.environ)
+    slurm = int(os.environ.get("SLURM_NTASKS", "1") or 1) > 1 and step
     tpu = len(os.environ.get("TPU_WORKER_HOSTNAMES", "").split(",")) > 1
     kubernetes = "KUBERNETES_SERVICE_HOST" in os.environ and "JOB_COMPLETION_INDEX" in os.environ
     if slurm or tpu or kubernetes:
@@ -103,8 +109,36 @@ def from_leader(tree: Any, mesh: Mesh) -> Any:
     return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
 
 
-def check_agreement(stage: str, mesh: Mesh) -> None:
-    """Refuse to go on unless every process was given the same call.
+def on_leader(work: Callable[[], Any], mesh: Mesh) -> Any:
+    """Do something in the first process only; what it refuses is refused in all of them.
+
+    Returns:
+        The work's result in the first process, None in the others.
+
+    Raises:
+        CheckpointError: in every process, what the first one raised.
+
+    """
+    result, refusal = None, ""
+    if is_leader():
+        try:
+            result = work()
+        except (CheckpointError, OSError) as error:
+            refusal = str(error) or type(error).__name__
+            if not is_spread(mesh):
+                raise
+    if is_spread(mesh):
+        text = np.zeros(_LETTERS, np.uint8)
+        encoded = np.frombuffer(refusal.encode()[:_LETTERS], np.uint8)
+        text[: encoded.size] = encoded
+        said = bytes(from_leader(text, mesh)).rstrip(b"\0").decode(errors="ignore")
+        if said:
+            raise CheckpointError(said)
+    return result
+
+
+def check_agreement(stage: str, mesh: Mesh, plan: Plan | None = None, tile: int = 1) -> None:
+    """Refuse to go on unless every process was given the same call and the same plan.
 
     Raises:
         InvalidInput: processes disagree.
@@ -114,7 +148,9 @@ def check_agreement(stage: str, mesh: Mesh) -> None:
         return
     from jax.experimental import multihost_utils
 
-    mine = np.frombuffer(bytes.fromhex(stage), np.uint8).astype(np.int32)
+    asked = "" if plan is None else f"{plan.store is not None} {plan.replay} {plan.progress is not None}"
+    whole = hashlib.sha256(f"{stage} {asked} {tile} {mesh.devices.shape}".encode()).digest()
+    mine = np.frombuffer(whole[:16], np.uint8).astype(np.int32)
     every = np.asarray(multihost_utils.process_allgather(mine))
     if (every != mine).any():
         others = np.flatnonzero((every != every[0]).any(axis=1)).tolist()

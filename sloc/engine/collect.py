@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.engine.cluster import from_leader, is_leader
+from sloc.engine.cluster import check_agreement, from_leader, on_leader
 from sloc.engine.faults import memory_advice
-from sloc.engine.fingerprint import fingerprint
+from sloc.engine.fingerprint import fingerprint, stage_name
 from sloc.engine.plan import Plan, as_plan
 from sloc.engine.stream import Kernel
 
@@ -54,11 +54,11 @@ def collect(kernel: Kernel, args: Any, key: Array, blocks: int, first: int = 0, 
     stage, known = None, None
     if plan.store is not None:
         shapes = jax.eval_shape(lambda a, k: kernel(kernel.setup(a), k), args, key)
-        if is_leader():
-            prints = fingerprint(kernel, args, key, n=f"{blocks} blocks from {first}, values", products=plan.precision)
-            stage = plan.store.stage(prints)
-            known = stage.load()
-        mesh = plan.layout().mesh
+        store, mesh = plan.store, plan.layout().mesh
+        prints = fingerprint(kernel, args, key, n=f"{blocks} blocks from {first}, values", products=plan.precision)
+        check_agreement(stage_name(prints), mesh, plan)
+        stage = on_leader(lambda: store.stage(prints), mesh)
+        known = on_leader(lambda: None if stage is None else stage.load(), mesh)
         if bool(from_leader(np.asarray(known is not None), mesh)):
             widths = jax.tree.map(lambda s: np.zeros((*s.shape[:-1], s.shape[-1] * blocks), s.dtype), shapes)
             values = widths if known is None else jax.tree.structure(shapes).unflatten(known[1])

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from sloc.engine.cluster import check_agreement, fetch, from_leader, is_leader, is_spread, replicate
+from sloc.engine.cluster import check_agreement, fetch, from_leader, is_spread, on_leader, replicate
 from sloc.engine.faults import memory_advice
 from sloc.engine.fingerprint import fingerprint, stage_name
 from sloc.engine.plan import BLOCK_DRAWS, Layout, Plan, as_plan
@@ -76,7 +76,7 @@ def gather(
     tile = tile if n > BLOCK_DRAWS else 1
     total, per_chunk = -(-n // BLOCK_DRAWS), layout.size * tile
     with plan.numerics(), memory_advice(tile):
-        kept = _Kept(kernel, args, key, n, axis, plan, layout)
+        kept = _Kept(kernel, args, key, n, axis, plan, layout, tile)
         out, done = kept.resume()
         sent, own = replicate((args, key), layout.mesh)
 
@@ -112,7 +112,9 @@ def _copy(target: np.ndarray, source: Any, *, axis: int, low: int, high: int) ->
 class _Kept:
     """The draws so far, on disk; does nothing without a checkpoint folder."""
 
-    def __init__(self, kernel: Kernel, args: Any, key: Array, n: int, axis: int, plan: Plan, layout: Layout) -> None:
+    def __init__(
+        self, kernel: Kernel, args: Any, key: Array, n: int, axis: int, plan: Plan, layout: Layout, tile: int
+    ) -> None:
         self.every, self.layout, self.stage = plan.every, layout, None
         self.saved_at = time.monotonic()
         # Asked for only where there is a checkpoint: it traces the kernel once more.
@@ -121,15 +123,16 @@ class _Kept:
         self.asked = plan.store is not None
         if self.asked or is_spread(layout.mesh):
             prints = fingerprint(kernel, args, key, n=f"{n} draws along {axis}", products=plan.precision)
-            check_agreement(stage_name(prints), layout.mesh)
-            if plan.store is not None and is_leader():
-                self.stage = plan.store.stage(prints)
+            check_agreement(stage_name(prints), layout.mesh, plan, tile)
+            store = plan.store
+            if store is not None:
+                self.stage = on_leader(lambda: store.stage(prints), layout.mesh)
 
     def resume(self) -> tuple[Any, int]:
         """Return the draws so far (None where there are none) and the number of blocks they fill."""
         if not self.asked:
             return None, 0
-        found = None if self.stage is None else self.stage.load()
+        found = on_leader(lambda: None if self.stage is None else self.stage.load(), self.layout.mesh)
         done = 0 if found is None else int(found[0]["done"])
         done = int(from_leader(np.asarray(done, np.int32), self.layout.mesh))
         if done == 0:

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sloc.contracts import require
 from sloc.engine.accumulators import Accumulator, is_moments
 from sloc.engine.checkpoint import Stage
-from sloc.engine.cluster import check_agreement, deal, fetch, from_leader, is_leader, is_spread
+from sloc.engine.cluster import check_agreement, deal, fetch, from_leader, is_spread, on_leader
 from sloc.engine.faults import NotANumber, Replayed
 from sloc.engine.fingerprint import fingerprint, stage_name
 from sloc.engine.plan import Layout, Plan
@@ -76,7 +77,7 @@ class Job:
     def topology(self) -> str:
         """What must be the same for sums to have the same bits."""
         device = self.layout.mesh.devices.flat[0]
-        return f"{self.layout.size} x {device.platform}, tile {self.tile}"
+        return f"{self.layout.size} x {device.device_kind}, tile {self.tile}"
 
 
 def long_run(job: Job, advance: Advance, carry: Any) -> Any:
@@ -87,11 +88,14 @@ def long_run(job: Job, advance: Advance, carry: Any) -> Any:
     """
     mesh, plan, per_step = job.layout.mesh, job.plan, job.layout.size * job.tile
     stage = stage_name(job.prints)
-    check_agreement(stage, mesh)
+    check_agreement(stage, mesh, plan, job.tile)
     if plan.replay is not None and plan.replay[0] == stage:
         number = plan.replay[1]
+        inside = job.first <= number < job.first + job.blocks
+        require(inside, "replay", plan.replay, f"a block from {job.first} to {job.first + job.blocks - 1}")
         raise Replayed(number, stage, replay_block(job, number - job.first))
-    kept = plan.store.stage(job.prints) if plan.store is not None and is_leader() else None
+    store = plan.store
+    kept = None if store is None else on_leader(lambda: store.stage(job.prints), mesh)
     hosted, base, done = _resumed(job, kept, carry)
     carry = deal(hosted, job.layout)
     steps, step = -(-(job.blocks - base) // per_step), (done - base) // per_step
@@ -132,7 +136,7 @@ def _resumed(job: Job, kept: Stage | None, carry: Any) -> tuple[Any, int, int]:
     """Return ``(state [D, ...] on the host, base, blocks done)``, from the newest checkpoint where there is one."""
     hosted = jax.tree.map(np.asarray, carry)
     base = done = 0
-    found = None if kept is None else kept.load()
+    found = on_leader(lambda: None if kept is None else kept.load(), job.layout.mesh) if job.plan.store else None
     if found is not None:
         note, arrays = found
         done = int(note["done"])

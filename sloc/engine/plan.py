@@ -53,7 +53,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to run: every field changes speed, safety or comfort, none of them a number (beyond rounding, 1e-6).
+    """How to run: every field but ``precision`` changes speed, safety or comfort, and no number beyond rounding.
 
     Attributes:
         devices: the devices, how many of the local ones, a platform's name, or None: all devices of all processes
@@ -108,6 +108,9 @@ class Plan:
             value = getattr(self, name)
             number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
             require(number and value >= 0, name, value, "a number of seconds, 0 or more")
+        given = self.replay
+        pair = given is None or (isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str))
+        require(pair and (given is None or isinstance(given[1], int)), "replay", given, "None or (stage, block)")
         require(self.progress is None or callable(self.progress), "progress", self.progress, "a function (done, total)")
         if self.checkpoint is not None:
             object.__setattr__(self, "store", Store(self.checkpoint))

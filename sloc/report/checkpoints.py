@@ -50,17 +50,38 @@ def checkpoints(out: str | os.PathLike[str] | None, request: Request, resume: bo
     if is_leader():
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            _check_same(folder, request)
             _write(folder / REQUEST, {"command": "window", "arguments": request.to_arguments(), "versions": versions()})
+            (folder / FAILURE).unlink(missing_ok=True)
         except OSError as error:
             raise InvalidInput(f"--resume: expected a place for {folder} that can be written to ({error})") from error
     try:
         yield folder / STAGES
     except NotANumber as error:
-        if is_leader():
+        if is_leader() and error.block >= 0:
             _write(folder / FAILURE, {"stage": error.stage, "block": error.block, "message": str(error)})
         raise
     if is_leader():
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_same(folder: Path, request: Request) -> None:
+    """Refuse to go on from checkpoints of another request (other devices are no other request)."""
+    if not (folder / REQUEST).is_file():
+        return
+    try:
+        before = dict(json.loads((folder / REQUEST).read_text("utf-8"))["arguments"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"--resume: {folder / REQUEST} cannot be read; remove {folder} to start again") from error
+    now = jsonable(request.to_arguments())
+    flat = [{**a, **{k: v for k, v in a.get("settings", {}).items() if k != "devices"}} for a in (before, now)]
+    differ = sorted(k for k in {*flat[0], *flat[1]} - {"settings"} if flat[0].get(k) != flat[1].get(k))
+    require(
+        not differ,
+        "--resume",
+        str(folder),
+        f"the run that was cut off; this one differs in {', '.join(differ)} (remove the folder to start anew)",
+    )
 
 
 def read_failure(path: str | os.PathLike[str]) -> tuple[dict[str, Any], tuple[str, int], Path]:

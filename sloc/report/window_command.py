@@ -186,7 +186,7 @@ def run_window(
     from rich.console import Console
 
     console = Console() if console is None else console
-    log = Console(stderr=True) if log is None else log
+    log = Console(stderr=True, quiet=not is_leader()) if log is None else log
     if out is not None:
         check_run_folder(out, overwrite)
     names = request.processes or (("ou", "masking") if request.source == "digits" else ("ou",))
@@ -269,6 +269,8 @@ def replay_window(
         record = {"stage": found.stage, "block": found.block, "arrays": arrays}
     else:
         raise InvalidInput(f"FOLDER = {str(path)!r}: expected the run that failed; stage {where[0]} did not come up")
+    if not is_leader():
+        return record
     if json:
         console.out(json_module.dumps(record), highlight=False)
     else:

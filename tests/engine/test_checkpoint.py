@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ import sloc
 from sloc.contracts import InvalidInput
 from sloc.engine import CheckpointError, CheckpointWarning, collect, gather, stream, tally
 from sloc.engine.checkpoint import MANIFEST, Stage
+from sloc.engine.fingerprint import describe
 
 ROOT = Path(__file__).parents[2]
 KEY = jax.random.key(4)
@@ -227,6 +229,51 @@ def edited(folder, **changes):
     file.write_text(json.dumps(record))
 
 
+def test_a_kill_before_the_first_manifest_is_in_place_does_no_harm(tmp_path):
+    folder = tmp_path / "c"
+    folder.mkdir()
+    (folder / f".{MANIFEST}-0123abcd").write_text('{"form')
+    same(stream(Uniforms(), ARGS, KEY, 2, plan=plan(folder)), stream(Uniforms(), ARGS, KEY, 2))
+
+
+def test_a_later_stage_that_cannot_be_noted_is_a_warning(tmp_path, monkeypatch):
+    one = plan(tmp_path / "c")
+    stream(Uniforms(), ARGS, KEY, 2, plan=one)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sloc.engine.checkpoint.Store._write", full)
+    with pytest.warns(CheckpointWarning, match=r"manifest.json could not be written .*goes on"):
+        found = stream(Uniforms(2), ARGS, KEY, 2, plan=one)
+    same(found, stream(Uniforms(2), ARGS, KEY, 2))
+    with pytest.raises(CheckpointError, match="could not be written"):
+        stream(Uniforms(), ARGS, KEY, 2, plan=plan(tmp_path / "d"))
+
+
+def made(factor):
+    return lambda x: factor * x
+
+
+class Plain:
+    def __init__(self, size):
+        self.size = size
+
+
+def test_what_differs_is_described_differently():
+    pairs = [
+        (lambda x: x, lambda x: 2 * x),
+        (made(1), made(2)),
+        (Plain(1), Plain(2)),
+        (np.arange(5000), np.arange(5000)[::-1]),
+        (functools.partial(made, 1), functools.partial(made, 2)),
+    ]
+    for a, b in pairs:
+        assert describe(a) != describe(b)
+    assert describe(made(1)) == describe(made(1))
+    assert describe(Plain(1)) == describe(Plain(1))
+
+
 def test_another_versions_checkpoint_is_refused(tmp_path):
     folder = tmp_path / "c"
     cut_run(folder, stream)
@@ -315,17 +362,22 @@ def test_twenty_kills_at_random_moments_change_no_bit(tmp_path):
     whole = subprocess.run([*command, "-"], capture_output=True, text=True, env=env, check=True).stdout
     length = time.monotonic() - began
     folder, rng, kills = tmp_path / "c", np.random.default_rng(0), 0
-    while kills < 20:
+    for _ in range(60):
+        if kills == 20:
+            break
         with subprocess.Popen(
             [*command, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
         ) as child:
             try:
-                child.wait(timeout=float(rng.uniform(0.2, 0.5)) * length + 2.0)
+                said, errors = child.communicate(timeout=float(rng.uniform(0.4, 1.0)) * length)
             except subprocess.TimeoutExpired:
                 child.send_signal(signal.SIGKILL)
                 kills += 1
                 continue
-        # It ended before it was killed: begin again, so that all twenty kills hit a run.
+        # It ended before it was killed: well, or the test fails.  Begin again, so that all twenty kills hit a run.
+        assert child.returncode == 0, errors
+        assert said.decode() == whole
         shutil.rmtree(folder)
+    assert kills == 20
     ended = subprocess.run([*command, str(folder)], capture_output=True, text=True, env=env, check=True)
     assert ended.stdout == whole

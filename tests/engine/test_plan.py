@@ -35,7 +35,6 @@ class Uniforms:
         return jnp.where(bad, jnp.nan, u)
 
 
-GOOD = (jnp.asarray([-1], jnp.int32),)
 BROKEN = jnp.asarray([5, 9], jnp.int32)
 
 
@@ -54,6 +53,7 @@ BROKEN = jnp.asarray([5, 9], jnp.int32)
         ({"every": -1}, "every = -1"),
         ({"chunk": float("nan")}, "chunk = nan"),
         ({"progress": 3}, "progress = 3"),
+        ({"replay": 3}, "replay = 3"),
         ({"checkpoint": 3}, "checkpoint = 3"),
         ({"checkpoint": __file__}, "this is a file"),
     ],

@@ -54,8 +54,8 @@ def test_a_run_cut_off_goes_on_and_leaves_only_its_output(
     assert not (tmp_path / "out").exists()
     # Another run does not go on from there, and does no harm.
     other = run(*command, "--seed", 1)
-    assert other.exit_code == 1
-    assert "differs in key" in other.stderr
+    assert other.exit_code == 2
+    assert "differs in seed" in other.stderr
     ended = run(*command)
     assert ended.exit_code == 0, ended.output
     assert curves(json.loads(ended.stdout)) == curves(json.loads(plain.stdout))

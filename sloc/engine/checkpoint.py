@@ -46,8 +46,8 @@ class Store:
         """Return the stage of a fingerprint, and note it in the manifest.
 
         Raises:
-            CheckpointError: the folder holds another run, or one of other versions (the message says what differs), cannot
-                be written to, or Orbax is not installed.
+            CheckpointError: the folder holds another run, or one of other versions (the message says what
+                differs), cannot be written to, or Orbax is not installed.
 
         """
         if importlib.util.find_spec("orbax") is None:

@@ -111,6 +111,16 @@ def test_processes_that_disagree_are_refused():
 
 
 @pytest.mark.nightly
+def test_what_the_first_process_refuses_is_refused_by_all(tmp_path):
+    folder = tmp_path / "c"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps({"format": 1, "stages": {"0" * 16: {"kernel": "another"}}}))
+    ended = launch(SCRIPT, DIFFER=False, FOLDER=str(folder))
+    assert all(code != 0 for code, *_ in ended)
+    assert all("CheckpointError" in err for *_, err in ended), ended
+
+
+@pytest.mark.nightly
 def test_the_command_line_runs_unchanged_in_two_processes(tmp_path):
     code = (
         "import sys; sys.argv = ['sloc', 'window', 'gaussians', '--means', '3;-3', '--n', '4096', '--times', '8',"

@@ -1,8 +1,8 @@
 """Standard normals whose generator's rounds are written out, so that XLA fuses them with what uses the draws.
 
-The numbers are those of ``jax.random.normal``.  On a CPU its rounds are a loop through memory, about three times as slow
-as the same rounds in registers; where a kernel does little else with a draw, that is most of its time.  Written out they
-take longer to compile, so this is for the innermost loops.
+The numbers are those of ``jax.random.normal``.  On a CPU its rounds are a loop through memory, about three times as
+slow as the same rounds in registers; where a kernel does little else with a draw, that is most of its time.  Written
+out they take longer to compile, so this is for the innermost loops.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def threefry(key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Ar
 
 
 def normals(key: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
-    """Draw what ``jax.random.normal(key, shape, dtype)`` draws, up to rounding: ``sqrt(2) erfinv(u)``, ``u`` in (-1, 1).
+    """Draw what ``jax.random.normal`` draws, up to rounding: ``sqrt(2) erfinv(u)`` of uniform ``u`` in (-1, 1).
 
     Written out for float32 and a Threefry key in JAX's default, partitionable mode: draw ``i`` takes both words of
     :func:`threefry` at ``(0, i)``, combined by exclusive or.  Otherwise it *is* ``jax.random.normal``.

@@ -87,8 +87,12 @@ demo: $(DEMO_STAMP)
 WORKERS ?= auto
 PYTEST := $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile
 
+# A test compiles much and runs it once: less optimisation saves a third. The slow tests and the benchmarks compile as
+# users do. (XLA refuses flags it does not know: empty this for another version.)
+TEST_XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1
+
 test: $(DEV_STAMP)
-	$(PYTEST)
+	XLA_FLAGS='$(strip $(XLA_FLAGS) $(TEST_XLA_FLAGS))' $(PYTEST)
 
 # Exit code 5 says that no test bears the marker, which is no failure.
 slow: $(DEV_STAMP)

@@ -191,8 +191,8 @@ def bridge_moments(
 
     Returns:
         ``(moments, counts, draws, refused)``: moments of ``v`` per time, ``[T]`` (``alpha = exp(log_z) * mean``),
-        counts of dithered ``v`` where the interval reads them (else None), the draws made, and None, or where traced the share of
-        refused draws per time, ``[T]``.
+        counts of dithered ``v`` where the interval reads them (else None), the draws made, and None, or where traced
+        the share of refused draws per time, ``[T]``.
 
     Raises:
         BridgeViolation: a draw had ``v > 1 + 1e-4``; the message names the pair and the time (not under tracing).

@@ -1,7 +1,7 @@
 """Trees of many classes whose pairs are sampled: which pairs are, and heights against the closed form.
 
-The classes are unit Gaussians on a line given as Gaussians of covariances of their own, which have no closed form in the
-library; their exact heights are those of the shared covariance.
+The classes are unit Gaussians on a line, given as Gaussians of covariances of their own, which have no closed form in
+the library; their exact heights are those of the shared covariance.
 """
 
 from __future__ import annotations

@@ -57,12 +57,11 @@ def _gaussians(process: Any, population: GaussianMixture, t: float) -> np.ndarra
     total = a**2 * np.broadcast_to(cov, (k, d, d)) + sigma**2 * np.eye(d)
     table = np.ones((k, k))
     log_det = np.linalg.slogdet(total)[1]
-    for i in range(k):
-        for j in range(i):
-            middle = (total[i] + total[j]) / 2
-            distance = gap[i, j] @ np.linalg.solve(middle, gap[i, j]) / 8
-            distance += 0.5 * (np.linalg.slogdet(middle)[1] - 0.5 * (log_det[i] + log_det[j]))
-            table[i, j] = table[j, i] = np.exp(-distance)
+    for i in range(1, k):
+        middle = (total[i] + total[:i]) / 2
+        distance = np.sum(gap[i, :i] * np.linalg.solve(middle, gap[i, :i, :, None])[..., 0], axis=1) / 8
+        distance += 0.5 * (np.linalg.slogdet(middle)[1] - 0.5 * (log_det[i] + log_det[:i]))
+        table[i, :i] = table[:i, i] = np.exp(-distance)
     return table
 
 

@@ -189,8 +189,10 @@ def invert_wealth(
     else:
         bracket = jax.lax.fori_loop(0, _STEPS, step, bracket)
     bound = candidate(bracket[1])
-    # A bracket that never moved ends at a candidate that was not tried.
-    return xp.where(log_wealth(bound) >= level, bound, 0.0 if side == 1 else 1.0)
+    # A bracket that never moved ends at a candidate that was not tried.  One that moved ends at a rejected one, and is
+    # not asked again: compiled elsewhere, the same wealth may round to just below the level.
+    rejected = (bracket[1] < farthest) | (log_wealth(bound) >= level)
+    return xp.where(rejected, bound, 0.0 if side == 1 else 1.0)
 
 
 def _bound(values: Any, delta: Any, side: int) -> Any:

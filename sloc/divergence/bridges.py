@@ -191,8 +191,8 @@ def bridge_moments(
 
     Returns:
         ``(moments, counts, draws, refused)``: moments of ``v`` per time, ``[T]`` (``alpha = exp(log_z) * mean``),
-        counts of dithered ``v`` for ``betting`` (else None), the draws made, and None, or where traced the share of
-        refused draws per time, ``[T]``.
+        counts of dithered ``v`` where the interval reads them (else None), the draws made, and None, or where traced
+        the share of refused draws per time, ``[T]``.
 
     Raises:
         BridgeViolation: a draw had ``v > 1 + 1e-4``; the message names the pair and the time (not under tracing).
@@ -264,7 +264,7 @@ def bridge_overlap(
         b: likewise.
         n: draws, rounded up to whole blocks of 1,024.
         delta: error level of the band.
-        interval: ``maurer-pontil`` or ``betting``, see :func:`sloc.measure`.
+        interval: ``maurer-pontil``, ``betting`` or ``clopper-pearson``, see :func:`sloc.measure`.
         plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
@@ -291,7 +291,7 @@ def bridge_overlap(
         return Curve(shown, one, 0 * one, one, one, 0, "exact", name)
     moments, counts, draws, refused = bridge_moments(key, problem, n=n, interval=interval, plan=plan)
     concrete = is_concrete(moments, log_z, share)
-    count, mean, variance, low, high = mean_interval(moments, counts, delta / moments.mean.shape[0])
+    count, mean, variance, low, high = mean_interval(moments, counts, interval, delta / moments.mean.shape[0])
     xp = np if concrete else jnp
     # In float64 on the host Z may be as small as 1e-300; the mean of v is of order one.
     z = xp.exp(log_z)

@@ -21,6 +21,7 @@ from sloc.contracts import (
     require,
     shown,
 )
+from sloc.divergence.bands import INTERVALS
 
 Array = jax.Array
 
@@ -168,13 +169,13 @@ def checked_tv_method(method: Any) -> str:
 
 
 def checked_interval(interval: Any) -> str:
-    """Return ``maurer-pontil`` or ``betting``.
+    """Return one of :data:`~sloc.divergence.bands.INTERVALS`.
 
     Raises:
         InvalidInput: anything else.
 
     """
-    return _chosen(interval, ("maurer-pontil", "betting"), "interval")
+    return _chosen(interval, INTERVALS, "interval")
 
 
 def _chosen(value: Any, choices: tuple[str, ...], argument: str) -> str:

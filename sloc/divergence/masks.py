@@ -118,7 +118,7 @@ def mask_overlap(
         b: likewise.
         n: masks, rounded up to whole blocks of 64 (at least two blocks).
         delta: error level of the band.
-        interval: ``maurer-pontil`` or ``betting``, see :func:`sloc.measure`.
+        interval: ``maurer-pontil``, ``betting`` or ``clopper-pearson``, see :func:`sloc.measure`.
         plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
@@ -158,7 +158,7 @@ def mask_overlap(
     blocks = max(2, -(-n // _BLOCK))
     args = (process, population.data[keep], *(jnp.asarray(side, float_dtype()) for side in sides), device_times)
     moments, tallies = streamed(MaskKernel(), args, key, blocks, interval, plan=plan)
-    count, mean, variance, lower, upper = mean_interval(moments, tallies, delta / len(display))
+    count, mean, variance, lower, upper = mean_interval(moments, tallies, interval, delta / len(display))
     lower, upper = tighten(lower, upper, decreasing=False)
     value, lower, upper = ((1 - share) + share * x for x in (mean, lower, upper))
     stderr = share * np.sqrt(variance / count)

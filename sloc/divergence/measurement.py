@@ -122,10 +122,14 @@ def measure(
         delta: error level of each curve's band.
         method: ``auto`` uses closed forms of TV where the types have one, ``monte-carlo`` (or ``balanced``) never,
             ``closed-form`` only (refused where there is none).
-        interval: ``maurer-pontil`` (empirical Bernstein, from mean and variance), or ``betting``, from integer
-            counts of dithered values: narrower where values lie near their bounds, and counts of devices and of
-            continued runs add up (:mod:`sloc.divergence.histogram_betting`).  Values and standard errors are the
-            same with either.
+        interval: ``maurer-pontil`` (empirical Bernstein, from mean and variance); ``betting``, from integer counts of
+            dithered values: narrower where values lie near their bounds
+            (:mod:`sloc.divergence.histogram_betting`); or ``clopper-pearson``, from counts of values turned into
+            Bernoulli draws (:func:`sloc.divergence.bernoulli_interval`): the strong choice where values are nearly 0
+            or 1 anyway, wide elsewhere, valid for an ``n`` fixed beforehand.  Counts of devices and of continued runs
+            add up.  Values and standard errors are the same with all of them.  The interval tuned to ``n`` that bets
+            on values in their order (:func:`sloc.divergence.betting_interval`) has no name here, because it needs the
+            draws themselves; certified edges use it.
         plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
@@ -135,8 +139,8 @@ def measure(
         InvalidInput: see the arguments; sets that are empty or unknown.
         ContractError: classes that break the contract, a pair that cannot be evaluated.
 
-    Source: Li, Karan & Chen 2025, Sect. 3; identities by Bayes' rule; intervals by Maurer & Pontil 2009, Theorem 4,
-    and by mixtures of the capital processes of Waudby-Smith & Ramdas 2024.
+    Source: Li, Karan & Chen 2025, Sect. 3; identities by Bayes' rule; intervals by Maurer & Pontil 2009, Theorem 4, by
+    mixtures of the capital processes of Waudby-Smith & Ramdas 2024, and by Clopper & Pearson 1934.
 
     """
     key, given = checked_key(key), (process, population)
@@ -253,7 +257,7 @@ def _sample(
     blocks = whole.blocks(n)
     limit = 2**31 // whole.kernel.rounds * whole.block_draws
     require(blocks * whole.kernel.rounds < 2**31, "n", n, f"fewer than {limit:,} draws: rounds are counted in int32")
-    spans = _spans(whole, terms, weights) if interval == "betting" else None
+    spans = _spans(whole, terms, weights) if interval != "maurer-pontil" else None
     moments, counts = streamed(whole.kernel, whole.args, key, blocks, interval, spans=spans, tile=tile, plan=plan)
     curves, draws = {}, blocks * whole.block_draws
     process, population, *_ = whole.args
@@ -262,7 +266,7 @@ def _sample(
         for i, name in enumerate(names):
             part = jax.tree.map(lambda leaf, i=i: leaf if leaf.ndim == 0 else leaf[i], moments[g])
             own = None if counts is None else counts[g][i]
-            curves[name] = _summarise(part, own, terms[name], times, weights, draws, delta, words)
+            curves[name] = _summarise(part, own, interval, terms[name], times, weights, draws, delta, words)
     return curves
 
 
@@ -287,11 +291,19 @@ def _default_tile(population: Population, times: int) -> int:
 
 
 def _summarise(
-    moments: Moments, counts: Any, term: Term, times: Any, weights: Any, draws: int, delta: float, words: str
+    moments: Moments,
+    counts: Any,
+    interval: str,
+    term: Term,
+    times: Any,
+    weights: Any,
+    draws: int,
+    delta: float,
+    words: str,
 ) -> Curve:
     offset, slope, low, high = term.affine(weights)
     level = delta / math.prod(moments.mean.shape)
-    count, mean, variance, *bounds = mean_interval(moments, counts, level, low, high)
+    count, mean, variance, *bounds = mean_interval(moments, counts, interval, level, low, high)
     xp = np if is_concrete(mean, weights) else jnp
     ends = [offset + slope * bound for bound in bounds]
     lower, upper = xp.minimum(*ends), xp.maximum(*ends)
@@ -299,5 +311,5 @@ def _summarise(
         lower, upper = tighten(lower, upper, term.monotone == "decreasing")
     value = offset + slope * mean
     stderr = abs(slope) * xp.sqrt(variance / xp.asarray(count, mean.dtype))
-    method = f"monte carlo, {words}" + ("" if counts is None else interval_words("betting"))
+    method = f"monte carlo, {words}" + interval_words(interval)
     return Curve(times, value, stderr, lower, upper, draws, method, term.quantity, term.unit, term.labels)

@@ -6,6 +6,9 @@ Half the pilot is drawn from each, and both second moments are taken under the m
 ``m = (p_A + p_B) / 2``, ``g`` and ``Z`` as in :mod:`sloc.divergence.bridges` and ``h = min(p_A, p_B)``,
 
     balanced: ``int h^2 / m``,   bridge: ``Z int h^2 / g``,   ``alpha = int h``.
+
+These draws are plain.  The choice asks only which of two variances is the larger, and where that is close it hardly
+matters; where an edge lies, which points of low discrepancy do tell better, is for :mod:`sloc.windows.certify`.
 """
 
 from __future__ import annotations

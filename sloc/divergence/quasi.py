@@ -114,6 +114,55 @@ def sobol_curve(
     return Curve(np.asarray(times), **parts, n=sum(p.n for p in points), method=points[0].method, quantity=name)
 
 
+def takes_points(process: ObservationProcess, population: Population) -> bool:
+    """Whether :func:`sobol_rounds` knows the pair: a Gaussian channel and a Gaussian mixture of shared covariance."""
+    return isinstance(process, GaussianChannel) and type(population) is GaussianMixture and population.shared
+
+
+def sobol_rounds(
+    key: Array,
+    process: ObservationProcess,
+    population: Population,
+    times: np.ndarray,
+    left: np.ndarray,
+    right: np.ndarray,
+    n: int,
+) -> np.ndarray:
+    """Overlaps of two disjoint sets at several times, one column for each scrambled Sobol' point: for pilots.
+
+    A column is what a round of balanced draws is, ``sum_k m_k 2 sigma(-|l(mu_k + z_k)|)``, with points in place of
+    normal draws; every component has a scramble of its own, common to all times.  The mean of a row is unbiased, and
+    the spread of a row is that of independent rounds; columns are **not** independent, so no interval may be made of
+    them.
+
+    Args:
+        key: typed PRNG key; it seeds the scrambles.
+        process: a Gaussian channel, concrete.
+        population: a Gaussian mixture of shared covariance, concrete; see :func:`takes_points`.
+        times: ``[T]``.
+        left: boolean ``[K]``.
+        right: boolean ``[K]``, apart from ``left``.
+        n: most evaluations a time; rounded down so that each of the ``K'`` components used has a power of two.
+
+    Returns:
+        ``[T, N]`` with ``N K' <= n`` where ``n >= 2 K'``.
+
+    Source: Owen 1998 (scrambled nets).
+
+    """
+    assert isinstance(process, GaussianChannel)
+    w, used = host_weights(population), left | right
+    means = np.stack([_rotated(process, population, float(t), used) for t in times])
+    means = means[..., : max(1, min(means.shape[2], means.shape[1] - 1))]
+    log_a, log_b = (jnp.asarray(_log_within(w, side)[used], float_dtype()) for side in (left, right))
+    mass = 0.5 * np.sum([np.where(side, w, 0.0)[used] / w[side].sum() for side in (left, right)], axis=0)
+    points = 1 << max(1, (max(n, 2) // means.shape[1]).bit_length() - 1)
+    seeds = np.random.SeedSequence(np.asarray(jax.random.key_data(key)).ravel().tolist()).spawn(means.shape[1])
+    z = np.stack([_normal_points(seed, points, means.shape[2]) for seed in seeds])
+    given = (jnp.asarray(v, float_dtype()) for v in (means, z, mass))
+    return np.minimum(np.asarray(_rounds(*given, log_a, log_b), np.float64), 1.0)
+
+
 def _rotated(process: GaussianChannel, population: Any, t: float, used: np.ndarray) -> np.ndarray:
     """Return the whitened means of the components used, in their own principal axes, ``[K', min(K', d)]``, float64.
 
@@ -136,15 +185,19 @@ def _log_within(w: np.ndarray, side: np.ndarray) -> np.ndarray:
         return np.log(np.where(side, w, 0.0) / w[side].sum())
 
 
-def _replicate(seed: Any, means: np.ndarray, log_a: Array, log_b: Array, mass: np.ndarray, points: int) -> float:
+def _normal_points(seed: Any, points: int, d: int) -> np.ndarray:
+    """Return scrambled Sobol' points as standard normal ones, ``[points, d]``, float64."""
     from scipy.special import ndtri
     from scipy.stats import qmc
 
-    d = means.shape[1]
     # Sixty bits, so that the inverse normal never meets 0.
     sobol = qmc.Sobol(d, scramble=True, bits=60, rng=np.random.default_rng(seed))
     uniform = np.clip(sobol.random(points), 2.0**-61, 1 - 2.0**-53)
-    z = jnp.asarray(ndtri(uniform), float_dtype())
+    return ndtri(uniform)
+
+
+def _replicate(seed: Any, means: np.ndarray, log_a: Array, log_b: Array, mass: np.ndarray, points: int) -> float:
+    z = jnp.asarray(_normal_points(seed, points, means.shape[1]), float_dtype())
     device_means = jnp.asarray(means, float_dtype())
     per_component = np.asarray(_overlaps(device_means, z, log_a, log_b), np.float64)
     return float(mass @ per_component.mean(1))
@@ -153,12 +206,27 @@ def _replicate(seed: Any, means: np.ndarray, log_a: Array, log_b: Array, mass: n
 @jax.jit
 def _overlaps(means: Array, z: Array, log_a: Array, log_b: Array) -> Array:
     """``2 sigma(-|l|)`` at ``mu_k + z`` for every ``k`` and point, ``[K, N]``."""
+    return jax.lax.map(lambda mean: _from_one(mean, z, means, log_a, log_b), means)
 
-    def one(mean: Array) -> Array:
-        # log N(mu_k + z; mu_c) - log N(z; 0) = -<mu_k - mu_c, z> - |mu_k - mu_c|^2 / 2: nothing cancels.
-        gap = mean[None, :] - means
-        inner = jnp.matmul(gap, z.T, precision=jax.lax.Precision.HIGHEST)
-        log_p = -inner - 0.5 * jnp.sum(jnp.square(gap), axis=1)[:, None]
-        return overlap(log_sum_exp(log_p + log_a[:, None], axis=0) - log_sum_exp(log_p + log_b[:, None], axis=0))
 
-    return jax.lax.map(one, means)
+@jax.jit
+def _rounds(means: Array, z: Array, mass: Array, log_a: Array, log_b: Array) -> Array:
+    """``sum_k m_k 2 sigma(-|l(mu_k + z_k)|)`` at each time and point, ``[T, N]``."""
+
+    def at(means: Array) -> Array:
+        def add(total: Array, part: tuple[Array, Array, Array]) -> tuple[Array, None]:
+            mean, z, share = part
+            return total + share * _from_one(mean, z, means, log_a, log_b), None
+
+        return jax.lax.scan(add, jnp.zeros(z.shape[1], z.dtype), (means, z, mass))[0]
+
+    return jax.lax.map(at, means)
+
+
+def _from_one(mean: Array, z: Array, means: Array, log_a: Array, log_b: Array) -> Array:
+    """``2 sigma(-|l|)`` at ``mean + z``, ``[N]``."""
+    # log N(mu_k + z; mu_c) - log N(z; 0) = -<mu_k - mu_c, z> - |mu_k - mu_c|^2 / 2: nothing cancels.
+    gap = mean[None, :] - means
+    inner = jnp.matmul(gap, z.T, precision=jax.lax.Precision.HIGHEST)
+    log_p = -inner - 0.5 * jnp.sum(jnp.square(gap), axis=1)[:, None]
+    return overlap(log_sum_exp(log_p + log_a[:, None], axis=0) - log_sum_exp(log_p + log_b[:, None], axis=0))

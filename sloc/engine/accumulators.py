@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,8 @@ def is_moments(node: Any) -> bool:
 @dataclass(frozen=True)
 class Averages:
     """Moments of each array of a kernel, in a tree of the kernel's shape."""
+
+    kept: ClassVar[str] = "moments"
 
     def zero(self, shapes: Any) -> Any:
         """Return the state before any block."""
@@ -58,16 +60,27 @@ class Averages:
 
 @dataclass(frozen=True)
 class Tallies:
-    """Moments, and integer counts of values rounded at random to :data:`~sloc.engine.dithering.GRID`.
+    """Moments, and integer counts of values rounded at random to the edges of a grid.
 
     The state is ``(moments, counts)``, each a tree of the kernel's shape; counts are ``[..., B + 1]``, the last of them
     of values that are NaN.  Integer counts of blocks, devices and resumed runs add up exactly, so an interval from them
     does not depend on how the work was divided.
+
+    Attributes:
+        edges: the grid, from 0 to 1.
+
     """
+
+    edges: tuple[float, ...] = tuple(GRID.tolist())
+
+    @property
+    def kept(self) -> str:
+        """What is kept, in words."""
+        return f"moments and counts on {len(self.edges)} edges"
 
     def zero(self, shapes: Any) -> Any:
         """Return the state before any block."""
-        counts = jax.tree.map(lambda s: jnp.zeros((*s.shape[:-1], GRID.size + 1), jnp.int32), shapes)
+        counts = jax.tree.map(lambda s: jnp.zeros((*s.shape[:-1], len(self.edges) + 1), jnp.int32), shapes)
         return Averages().zero(shapes), counts
 
     def block(self, values: Any, key: Array, extra: Any) -> Any:
@@ -77,7 +90,7 @@ class Tallies:
         for i, (value, (low, high)) in enumerate(zip(leaves, extra, strict=True)):
             # Rounding may lift a value off the end of its span; NaN is kept and counted as refused.
             share = jnp.clip((value - low[..., None]) / (high - low)[..., None], 0.0, 1.0)
-            found.append(dither(jax.random.fold_in(salted, i), share))
+            found.append(dither(jax.random.fold_in(salted, i), share, self.edges))
         return jax.tree.map(block_moments, values), tree.unflatten(found)
 
     def absorb(self, total: Any, parts: Any, keep: Array) -> Any:

@@ -63,13 +63,12 @@ class Job:
     @functools.cached_property
     def prints(self) -> dict[str, str]:
         """The fingerprint."""
-        kept = type(self.accumulator).__name__
         return fingerprint(
             self.kernel,
             (self.args, self.extra),
             self.key,
             n=f"{self.blocks} blocks from {self.first}",
-            interval=kept,
+            interval=self.accumulator.kept,
             products=self.plan.precision,
         )
 

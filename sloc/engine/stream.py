@@ -19,6 +19,7 @@ from jax.sharding import PartitionSpec as P
 from sloc.contracts import is_concrete
 from sloc.engine.accumulators import Accumulator, Averages, Tallies
 from sloc.engine.cluster import deal, fetch, replicate
+from sloc.engine.dithering import check_grid
 from sloc.engine.faults import memory_advice
 from sloc.engine.longrun import Job, long_run, refuse_nan
 from sloc.engine.plan import Layout, Plan, as_plan, device_mesh
@@ -142,6 +143,7 @@ def tally(
     key: Array,
     blocks: int | Array,
     *,
+    grid: Any = None,
     spans: Any = None,
     first: int = 0,
     tile: int = 1,
@@ -150,13 +152,14 @@ def tally(
     """Average a kernel's values over key blocks, as :func:`stream` does, and count them on a grid.
 
     The moments are those of a stream with the same key.  Each value, brought to [0, 1] by ``(v - low) / (high - low)``,
-    is rounded at random to a neighbouring edge of :data:`~sloc.engine.dithering.GRID` and counted.
+    is rounded at random to a neighbouring edge of the grid and counted.
 
     Args:
         kernel: a hashable kernel whose values lie between ``low`` and ``high``.
         args: pytree passed to ``kernel.setup``.
         key: typed PRNG key.
         blocks: how many blocks; in all fewer than 2**31 values of each cell.
+        grid: edges as of :func:`~sloc.engine.dithering.logit_grid`; None means :data:`~sloc.engine.dithering.GRID`.
         spans: for each array of the kernel, in the order of its leaves, ``(low, high)``, each broadcast with the
             array without its last axis; None means (0, 1) for all.
         first: the first block.
@@ -178,7 +181,7 @@ def tally(
         tuple(jnp.broadcast_to(jnp.asarray(end, leaf.dtype), leaf.shape[:-1]) for end in span)
         for leaf, span in zip(leaves, spans or [(0.0, 1.0)] * len(leaves), strict=True)
     ]
-    return _run(Tallies(), kernel, args, extra, key, blocks, first, tile, plan)
+    return _run(Tallies(tuple(check_grid(grid).tolist())), kernel, args, extra, key, blocks, first, tile, plan)
 
 
 def _run(

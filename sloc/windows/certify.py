@@ -5,7 +5,9 @@ variance it sees, and sets a radius ``r`` that fresh draws can resolve.  Fresh d
 either side, ``point -+ {8, 4, 2, 1} r``, outermost first, each at the full level of its side, stopping at the first
 failure (fixed-sequence testing): the last success bounds the edge.  The order depends on the pilot only, TV never
 increases in time, and a wrong bound would need the rejection of a true hypothesis, so each side errs with probability
-at most its level, whatever the dependence between times.  Levels are shared by Bonferroni over edges and sides.
+at most its level, whatever the dependence between times.  The pilot may therefore look by any points it likes: for
+Gaussians of shared covariance its balanced values are those of scrambled Sobol' points, and they place the ladder where
+the overlap is not small.  Levels are shared by Bonferroni over edges and sides.
 Streams walk in the same way by tests that hold at every stopping time; a rung that was ever passed stays passed.
 
 Sources: fixed-sequence testing as in Learn-then-Test (arXiv 2110.01052); betting bounds of Waudby-Smith & Ramdas 2024.
@@ -38,6 +40,14 @@ _FINE = 17
 _MIN_PILOT = 2048
 _WIDENING = 1.5
 """Width of the betting interval over the normal one, near enough to plan with."""
+_SEEN = 0.05
+"""Overlap from which Sobol' points place an edge.
+
+Measured for two and eight Gaussians on a line and overlaps of 0.09 to 0.9: at 1,024 draws a pass they missed it by
+0.0003 to 0.018 in time, at 256 by 0.001 to 0.025, where bridges at 1,024 missed by 0.009 to 0.026.  Were every edge
+placed exactly, intervals would be 17 to 25 % narrower.  At overlaps of 0.01 they were on a par for two Gaussians and
+lost twofold for eight, at 0.001 up to thirteenfold: bridges place such edges.
+"""
 _ANYTIME_LADDER = tuple(2.0 ** (5 - k / 2) for k in range(17))
 
 
@@ -131,19 +141,21 @@ def make_plan(
     if each == 0:
         return EdgePlan(question, kinds[0], None, 0.0, "", 0)
     best: tuple[float, EdgePlan] | None = None
-    spent = 0
+    spent, placed = 0, None
     for index, overlap in enumerate(kinds):
         key_coarse, key_fine = jax.random.split(jax.random.fold_in(key, index))
-        coarse = overlap.draw(key_coarse, times, each)
+        coarse = overlap.look(key_coarse, times, each)
         spent += coarse.draws
         place = _locate(coarse, overlap, question)
         if isinstance(place, str):
             best = best or (math.inf, EdgePlan(question, overlap, None, 0.0, place, 0))
             continue
         fine_times = _between(*place, process.discrete)
-        fine = overlap.draw(key_fine, fine_times, each)
+        fine = overlap.look(key_fine, fine_times, each)
         spent += fine.draws
         point, slope, sd = _resolve(fine, overlap, question, process.discrete)
+        if overlap.by_points and overlap.target(question.threshold, 1.0) >= _SEEN:
+            placed = point
         rounds_per_draw = fine.values.shape[1] / fine.draws
         rounds = max(budget * (1 - _PILOT_SHARE) * rounds_per_draw, 2.0)
         needed = _WIDENING * sd * math.sqrt(2 * math.log(1 / level) / rounds)
@@ -154,7 +166,8 @@ def make_plan(
             best = radius, EdgePlan(question, overlap, point, radius, "", 0)
     assert best is not None
     chosen = best[1]
-    return EdgePlan(chosen.question, chosen.overlap, chosen.point, chosen.radius, chosen.outside, spent)
+    point = chosen.point if placed is None else placed
+    return EdgePlan(chosen.question, chosen.overlap, point, chosen.radius, chosen.outside, spent)
 
 
 def _pilot_draws(budget: int, kinds: int) -> int:

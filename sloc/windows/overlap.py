@@ -6,7 +6,7 @@ A statement ``TV(t) > c`` is thus a statement about a bounded mean, ``E v < (1 -
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import jax
@@ -19,11 +19,13 @@ from sloc.divergence.bridges import BridgeKernel, raise_violation
 from sloc.divergence.checks import as_times
 from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.measurement import assemble
+from sloc.divergence.quasi import sobol_rounds, takes_points
 from sloc.divergence.statistics import disjoint_pair
 from sloc.engine import BLOCK_DRAWS, Plan, collect
 
 Array = jax.Array
 Estimator = Literal["balanced", "bridge"]
+_TIMES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,15 @@ class Overlap:
 
     def draw(self, key: Array, times: Any, n: int, first: int = 0) -> OverlapDraws:
         """Draw at most ``n`` trajectories (whole blocks, from block ``first``, at least one) at all times each."""
+        wanted = np.asarray(times, np.float64)
+        padded = _padded(wanted, self.process)
+        if len(padded) == len(wanted):
+            return self._draw(key, wanted, n, first)
+        drawn = self._draw(key, padded, n, first)
+        rows = np.searchsorted(drawn.times, wanted)
+        return replace(drawn, times=drawn.times[rows], values=drawn.values[rows], scale=drawn.scale[rows])
+
+    def _draw(self, key: Array, times: np.ndarray, n: int, first: int) -> OverlapDraws:
         shown, device = as_times(self.process, self.population, times)
         if self.estimator == "bridge":
             a, b = (component_mask(self.population, np_set, "set") for np_set in (self.tv.a, self.tv.b))
@@ -94,6 +105,39 @@ class Overlap:
         return OverlapDraws(
             np.asarray(shown, np.float64), values, np.ones(len(values)), blocks * whole.block_draws, blocks
         )
+
+    @property
+    def by_points(self) -> bool:
+        """Whether :meth:`look` takes Sobol' points."""
+        return self.estimator == "balanced" and takes_points(self.process, self.population)
+
+    def look(self, key: Array, times: Any, n: int) -> OverlapDraws:
+        """As :meth:`draw`, to choose where to test and how, never to test: by Sobol' points where the pair takes them.
+
+        Columns are then not independent.  What is certified rests on other draws, whatever these say.
+        """
+        if not self.by_points:
+            return self.draw(key, times, n)
+        shown = np.asarray(as_times(self.process, self.population, times)[0], np.float64)
+        a, b = (component_mask(self.population, s, "set") for s in (self.tv.a, self.tv.b))
+        left, right, *_ = disjoint_pair(a, b)
+        values = sobol_rounds(key, self.process, self.population, shown, left, right, n)
+        draws = values.shape[1] * int((left | right).sum())
+        return OverlapDraws(shown, values, np.ones(len(shown)), draws, 0)
+
+
+def _padded(times: np.ndarray, process: ObservationProcess) -> np.ndarray:
+    """Add whole times to those of discrete time, up to a multiple of 16 where there are as many.
+
+    Rungs that round to one time are one, so every call would otherwise bring a number of times, hence a compilation, of
+    its own.
+    """
+    horizon = float(process.horizon)
+    missing = -len(times) % _TIMES_AT_ONCE
+    if not process.discrete or not np.isfinite(horizon) or missing == 0:
+        return times
+    others = np.setdiff1d(np.arange(1.0, min(horizon, len(times) + _TIMES_AT_ONCE + 1) + 1), times)
+    return np.union1d(times, others[:missing])
 
 
 def overlaps(process: ObservationProcess, population: Population, tv: TV, plan: Plan | None = None) -> list[Overlap]:

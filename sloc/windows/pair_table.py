@@ -17,6 +17,9 @@ from sloc.windows.edges import exact_edge
 _ONE_BY_ONE = 64
 """Classes up to which pairs without a vectorised form are worked out one by one."""
 
+_BY_ROWS = 1_024
+"""Classes up to which affinities of Gaussians of different covariance are worked out, a row of pairs at a time."""
+
 
 @dataclass(frozen=True)
 class PairForms:
@@ -71,7 +74,8 @@ def pair_forms(process: ObservationProcess, population: Population, epsilon: flo
 def affinity_form(process: ObservationProcess, population: Population) -> Callable[[float], np.ndarray] | None:
     """Return ``t -> [K, K]``, the affinities of pairs that have no closed form of TV, or None."""
     probe = 1.0 if process.discrete else min(0.5, float(process.horizon) / 2)
-    if population.num_components > _ONE_BY_ONE or affinities(process, population, probe) is None:
+    most = _BY_ROWS if type(population) is GaussianMixture else _ONE_BY_ONE
+    if population.num_components > most or affinities(process, population, probe) is None:
         return None
 
     def affinity(t: float) -> np.ndarray:

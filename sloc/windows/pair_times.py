@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,8 @@ _SAME = 1e-6
 """TV up to which sampled classes count as one law at all times."""
 _ROUNDS = 3
 """Times that pairs are added because the tree changed."""
+_FEW = 64
+"""Classes up to which every pair that may decide a height is sampled; with more of them one stands in for many."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,9 @@ def sampled_pairs(
 ) -> PairTimes:
     """Sample the curves of all pairs, or of those that can decide a height where affinities are known.
 
+    With more than 64 classes one pair a merge is sampled first and stands in for the others (:func:`relay`); of those
+    only the ones are sampled that could still merge a grid step later than all that were.
+
     Args:
         run: ``(times, statistic, share, number) -> Curve``; ``share`` is the part of the error level to use.
         grid: ``[T]``.
@@ -122,7 +127,9 @@ def sampled_pairs(
     rounds = 1 if affinity is None else _ROUNDS
     for number in range(rounds):
         last = number == rounds - 1
-        wanted = np.ones(count, bool) if affinity is None else _contenders(times, value, lower, upper, epsilon, k)
+        wanted = np.ones(count, bool)
+        if affinity is not None:
+            wanted = _contenders(times, value, lower, upper, epsilon, k, sampled if k > _FEW else None)
         if last and affinity is not None:
             wanted |= sampled
         new = np.flatnonzero(wanted & ~sampled)
@@ -139,6 +146,8 @@ def sampled_pairs(
         upper[:, new] = np.maximum(np.minimum(upper[:, new], found[2]), lower[:, new])
         value[:, new] = np.clip(found[0], lower[:, new], upper[:, new])
         sampled[new] = True
+        if affinity is not None and k > _FEW:
+            relay(times, value, lower, upper, sampled, epsilon, k)
         draws += int(curve.n)
         way = curve_words(curve)
     pruned = "" if sampled.all() else f" ({int(sampled.sum()):,} of {count:,}, the others by affinities)"
@@ -226,21 +235,96 @@ def _pair_times(
 
 
 def _contenders(
-    times: np.ndarray, value: np.ndarray, lower: np.ndarray, upper: np.ndarray, epsilon: float, k: int
+    times: np.ndarray,
+    value: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    epsilon: float,
+    k: int,
+    sampled: np.ndarray | None,
 ) -> np.ndarray:
-    """Pairs that may decide the height of the merge at which they meet, in the tree of the present values."""
-    rows, columns = np.triu_indices(k, 1)
+    """Pairs that may decide the height of the merge at which they meet, in the tree of the present values.
+
+    Where ``sampled`` is given: at a merge of which no pair was sampled, the one that surely merges last; else those
+    that may merge a grid step later than every sampled one.
+    """
     # Between grid times by interpolation: this decides what to sample, not what is claimed.
-    point, low, high = (_edges(times, v, v, v, epsilon, np.inf, False)[0] for v in (value, lower, upper))
-    table = np.zeros((k, k))
-    table[rows, columns] = table[columns, rows] = point
-    linkage = linkage_on_host(table)
-    members = members_of(linkage[:, :2], k)
-    wanted = np.zeros(len(rows), bool)
-    for a, b in linkage[:, :2].astype(np.int64):
-        here = (members[a][rows] & members[b][columns]) | (members[b][rows] & members[a][columns])
-        wanted |= here & (high >= low[here].max())
+    low, high = (_edges(times, v, v, v, epsilon, np.inf, False)[0] for v in (lower, upper))
+    wanted = np.zeros(value.shape[1], bool)
+    step = float(np.diff(times).max(initial=0.0))
+    for _, _, cut in _cuts(times, value, epsilon, k):
+        here = cut.ravel()
+        if sampled is None:
+            wanted[here[high[here] >= low[here].max()]] = True
+        elif sampled[here].any():
+            wanted[here[high[here] > high[here[sampled[here]]].max() + step]] = True
+        else:
+            wanted[here[np.argmax(low[here])]] = True
     return wanted
+
+
+def _cuts(
+    times: np.ndarray, value: np.ndarray, epsilon: float, k: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield for each merge of the tree of ``value`` both sides' members and the numbers of the pairs between them."""
+    rows, columns = np.triu_indices(k, 1)
+    number, table = np.zeros((k, k), np.int64), np.zeros((k, k))
+    number[rows, columns] = number[columns, rows] = np.arange(len(rows))
+    table[rows, columns] = table[columns, rows] = _edges(times, value, value, value, epsilon, np.inf, False)[0]
+    merges = linkage_on_host(table)[:, :2]
+    members = members_of(merges, k)
+    for a, b in merges.astype(np.int64):
+        left, right = np.flatnonzero(members[a]), np.flatnonzero(members[b])
+        yield left, right, number[np.ix_(left, right)]
+
+
+def relay(
+    times: np.ndarray,
+    value: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    sampled: np.ndarray,
+    epsilon: float,
+    k: int,
+) -> None:
+    """Bound pairs by a sampled pair beside them, in place: ``|TV(i, j) - TV(i', j')| <= TV(i, i') + TV(j, j')``.
+
+    The triangle inequality of TV twice; the bounds hold wherever those they are made of do.  At every merge of the
+    tree of the present values the pairs between its two sides lean on the sampled one of greatest TV among them: where
+    two groups meet that have each merged long before, all pairs between them are one.
+
+    Args:
+        times: ``[T]``.
+        value: ``[T, P]``, pairs in the order of ``triu_indices``.
+        lower: ``[T, P]``.
+        upper: ``[T, P]``.
+        sampled: boolean ``[P]``.
+        epsilon: the threshold.
+        k: number of classes.
+
+    """
+    rows, columns = np.triu_indices(k, 1)
+    total = value.sum(axis=0)
+
+    def from_one(group: np.ndarray, one: int) -> np.ndarray:
+        first, second = np.minimum(group, one), np.maximum(group, one)
+        # Of no use for the class itself, whose entry is set to 0.
+        at = first * k - first * (first + 1) // 2 + second - first - 1
+        return np.where(group == one, 0.0, upper[:, np.minimum(at, len(rows) - 1)])
+
+    # Groups come before what they merge into, so bounds within them are at their best.
+    for left, right, cut in list(_cuts(times, value, epsilon, k)):
+        known = cut[sampled[cut]]
+        if not len(known) or len(known) == cut.size:
+            continue
+        best = int(known[np.argmax(total[known])])
+        ends = (int(rows[best]), int(columns[best]))
+        i, j = ends if ends[0] in left else ends[::-1]
+        slack = from_one(left, i)[:, :, None] + from_one(right, j)[:, None, :]
+        lower[:, cut] = np.maximum(lower[:, cut], lower[:, best][:, None, None] - slack)
+        upper[:, cut] = np.maximum(np.minimum(upper[:, cut], upper[:, best][:, None, None] + slack), lower[:, cut])
+        rest = cut[~sampled[cut]]
+        value[:, rest] = np.clip(value[:, best][:, None], lower[:, rest], upper[:, rest])
 
 
 def _edges(

@@ -193,7 +193,7 @@ def test_bridges_and_masks_take_it_too() -> None:
 
 @pytest.mark.parametrize("value", ["normal", None, 3])
 def test_unknown_intervals_are_refused(value: object) -> None:
-    with pytest.raises(InvalidInput, match=r"interval = .*one of maurer-pontil, betting"):
+    with pytest.raises(InvalidInput, match=r"interval = .*one of maurer-pontil, betting, clopper-pearson"):
         sloc.measure(KEY, OU, THREE, TIMES, EVERY, n=64, interval=value)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InvalidInput, match="interval = "):
         sloc.tv(KEY, OU, THREE, 0.1, 0, 1, n=64, interval=value)  # pyright: ignore[reportArgumentType]

@@ -15,7 +15,7 @@ from benchmarks import machine
 from benchmarks.check_results import problems
 from benchmarks.regressions import Comparison, compare, read_committed
 from benchmarks.runner import checked_folder, file_name, run_suite, write_result
-from benchmarks.show import comparison_table, line, result_table
+from benchmarks.show import comparison_table, line, result_table, terminal
 from benchmarks.suites import chosen_parts, chosen_suites
 from sloc.contracts import InvalidInput, require
 
@@ -71,7 +71,7 @@ def run_bench(
         for name in names
         if against is not None
     }
-    console = Console() if console is None else console
+    console = terminal() if console is None else console
     number = rounds or (SMOKE_ROUNDS if smoke else FULL_ROUNDS)
     results, comparisons, failed = [], {}, False
     for name in names:

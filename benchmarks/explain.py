@@ -23,7 +23,7 @@ from benchmarks import machine
 from benchmarks.kernels import KERNELS
 from benchmarks.operations import count_operations
 from benchmarks.runner import checked_folder, write_result
-from benchmarks.show import number, plain_table
+from benchmarks.show import number, plain_table, terminal
 from benchmarks.timing import timed
 from sloc.contracts import require
 
@@ -126,7 +126,7 @@ def run_explain(
     for name in names:
         require(name in KERNELS, "--only", name, f"a kernel: {'; '.join(KERNELS)}")
     folder = None if out is None else checked_folder(out)
-    console = Console() if console is None else console
+    console = terminal() if console is None else console
     load = os.getloadavg()[0]
     ceilings = machine.ceilings(rounds, smoke)
     found = {}

@@ -30,6 +30,7 @@ from sloc.populations import (
 from sloc.processes import BinarySymmetric, Masking, OrnsteinUhlenbeck, Retimed, Steps, Truncation
 from sloc.samplers.experiment_kernel import ExperimentKernel
 from sloc.samplers.localization import LocalizeKernel
+from sloc.samplers.localizer import as_argument
 
 Built = tuple[Callable[..., Any], tuple[Any, ...]]
 TIMES = 64
@@ -86,7 +87,7 @@ def _experiment(process: sloc.ObservationProcess, population: sloc.Population) -
 def _localization(make: Callable[..., samplers.Localizer], steps: int = 128) -> Built:
     process, population = OrnsteinUhlenbeck().canonical(), _mixture(8, 16).canonical()
     grid = jnp.linspace(0.01, 3.0, steps)
-    localizer = samplers.localizer.as_argument(make(process, population))
+    localizer = as_argument(make(process, population))
     return _block(LocalizeKernel(), (localizer, grid, jnp.full((steps,), -1, jnp.int32)))
 
 

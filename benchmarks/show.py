@@ -6,13 +6,22 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from benchmarks.regressions import LIMIT, Comparison
 from benchmarks.timing import Row
 
+_WIDTH = 160
+"""Columns where there is no terminal to ask."""
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def terminal() -> Console:
+    """Return where tables are printed: standard output, wide where it is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDTH)
 
 
 def number(value: float, unit: str = "") -> str:

@@ -34,7 +34,7 @@ def one_by_one(initial: Array, moves: Array, weights: Array) -> Array:
         predicted, total = carry
         joint = predicted * weight[None]
         scale = jnp.sum(joint, 1)
-        ahead = jnp.einsum("kxy,kxn->kyn", moves, joint / scale[:, None], precision="highest")
+        ahead = jnp.einsum("kxy,kxn->kyn", moves, joint / scale[:, None, :], precision="highest")
         return (ahead, total + jnp.log(scale)), None
 
     draws = weights.shape[-1]
@@ -99,7 +99,7 @@ def node_by_node(population: RandomHierarchy, messages: Array) -> Array:
         pair = jax.lax.dynamic_slice_in_dim(store, 2 * node, 2)
         rule = rules[level]
         message = jnp.sum(pair[0][rule[..., 0]] * pair[1][rule[..., 1]], 1)
-        message = message / jnp.max(message, 0)
+        message = message / jnp.max(message, 0, keepdims=True)
         return jax.lax.dynamic_update_slice_in_dim(store, message[None], leaves + node, 0), None
 
     nodes = jnp.arange(sum(counts), dtype=jnp.int32)

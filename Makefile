@@ -88,8 +88,14 @@ demo: $(DEMO_STAMP)
 WORKERS ?= auto
 PYTEST := $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile
 
+# A test compiles much and runs it once: less optimisation saves a third, and so does not building reductions for YNNPACK,
+# which crashes or hangs now and then in jaxlib 0.10.2 and 0.11.0 (jax issue 39257). The slow tests, examples, docs and
+# benchmarks compile as users do. XLA refuses flags it does not know: empty this for another version.
+TEST_XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1 \
+  --xla_cpu_experimental_ynn_fusion_type=
+
 test: $(DEV_STAMP)
-	$(PYTEST)
+	XLA_FLAGS='$(strip $(XLA_FLAGS) $(TEST_XLA_FLAGS))' $(PYTEST)
 
 # Exit code 5 says that no test bears the marker, which is no failure.
 slow: $(DEV_STAMP)

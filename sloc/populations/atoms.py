@@ -16,6 +16,7 @@ exponentials; memory is that of the data, of the answer ``[T, K, B]``, and of a 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.populations.atoms_pallas import MOST_ATOMS, SAMPLES, tile_log_sums
+from sloc.populations.exponentials import exp2
 
 Array = jax.Array
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -32,6 +34,11 @@ _AWAY = 1e30
 """``<z, x - x_i>`` of a place without an atom: no exponential of it is left, and no derivative is infinite."""
 _LEAST_RATE = 1e-27
 """A rate of 0 is replaced by this one, at which nothing is told apart either, so that ``_AWAY`` stays away."""
+_LOG2E = math.log2(math.e)
+_SLACK = 120.0
+"""Largest distance of a bound from a maximum: relative to half way between sums lie in e^-60 .. 1,000 e^60."""
+_SAFE_EXPONENT = 1e5
+"""Below it an exponent is rounded by less than 0.1."""
 _FEW = 16
 """Below so many atoms a class the answer itself is as large as what tiles would save."""
 
@@ -151,7 +158,7 @@ def class_log_sums(
     extra = width * blocks - batch
     draws = Draws.of(data, prints, jnp.pad(index, (0, extra)), jnp.pad(z, ((0, extra), (0, 0))))
     chunk, chunks = _even(times, max(size.step // (height * width), 1), 1)
-    padded = jnp.pad(jnp.maximum(rates, jnp.asarray(_LEAST_RATE, rates.dtype)), (0, chunk * chunks - times))
+    padded = jnp.pad(jnp.maximum(rates, jnp.asarray(_LEAST_RATE, rates.dtype)), (0, chunk * chunks - times), "edge")
     walk = functools.partial(_tile_steps, width=width, chunk=chunk)
     step = functools.partial(_step, walk, kernel)
 
@@ -240,27 +247,55 @@ def _step(walk: Any, kernel: str, squares: Array, crosses: Array, rates: Array) 
 
 
 def _tile_steps(squares: Array, crosses: Array, rates: Array, *, width: int, chunk: int) -> Array:
-    """Log-sum-exp over the atoms of each tile, ``[G, A, B] -> [G, T, B]``: tile by tile, ``chunk`` times at once."""
+    """Log-sum-exp over the atoms of each tile, ``[G, A, B] -> [G, T, B]``: tile by tile, ``chunk`` times at once.
+
+    The exponents are lines in ``1 / r`` times ``r^2``, so their maximum is ``r^2`` times a convex function, below its
+    chords: from the maxima at the ends of a chunk follows, for every rate between, a bound that no exponent exceeds.
+    How far the bound may lie above the maximum is known from the range of the slopes; where that is little, one pass
+    over the atoms suffices, and where it is not, each rate's own maximum is found first.
+    """
     tiles, height, batch = squares.shape
     halves = -0.5 * squares
+    ends = jnp.concatenate([rates[::chunk], rates[-1:]])
 
     def one(place: tuple[Array, Array]) -> Array:
         tile, column = place
 
         def taken(x: Array) -> Array:
-            return jax.lax.dynamic_slice(x, (tile, jnp.zeros_like(tile), column), (1, height, width))
+            return jax.lax.dynamic_slice(x, (tile, jnp.zeros_like(tile), column), (1, height, width))[0]
 
         half, cross = taken(halves), taken(crosses)
 
-        def at(r: Array) -> Array:
+        def exponents(r: Array) -> Array:
             r = r[:, None, None]
-            return _lse(r * (r * half - cross))
+            return r * (r * half[None] - cross[None])
 
-        return jax.lax.map(at, rates.reshape(-1, chunk)).reshape(-1, width)
+        tops = jax.lax.map(lambda r: jnp.max(exponents(r[None])[0], axis=0), ends)
+        slopes = jnp.max(jnp.where(cross < _AWAY / 2, cross, -jnp.inf)) - jnp.min(cross)
+
+        def at(part: tuple[Array, Array, Array, Array, Array]) -> Array:
+            r, first, last, top, next_top = part
+            gap = jnp.where(first == last, jnp.ones_like(first), first - last)
+            share = (first - r) / gap
+            slack = slopes * jnp.max(share * (1 - share)) * gap
+            low, high = (share * (r / last))[:, None], ((1 - share) * (r / first))[:, None]
+            bound = low * next_top[None] + high * top[None]
+            fits = (slack < _SLACK) & jnp.all(jnp.abs(bound) < _SAFE_EXPONENT) & jnp.all((r <= first) & (r >= last))
+            # Half way between: as far from overflow as from underflow.
+            return jax.lax.cond(fits, lambda: _log_sum(exponents(r), bound - 0.5 * slack), lambda: _lse(exponents(r)))
+
+        parts = (rates.reshape(-1, chunk), ends[:-1], ends[1:], tops[:-1], tops[1:])
+        return jax.lax.map(at, parts).reshape(-1, width)
 
     grid = np.meshgrid(np.arange(tiles), np.arange(0, batch, width), indexing="ij")
     found = jax.lax.map(one, tuple(jnp.asarray(g.reshape(-1), jnp.int32) for g in grid))
     return jnp.moveaxis(found.reshape(tiles, batch // width, -1, width), 1, 2).reshape(tiles, -1, batch)
+
+
+def _log_sum(x: Array, level: Array) -> Array:
+    """``log sum exp`` over the middle axis of ``[T, A, B]``, relative to a level ``[T, B]`` near the maximum."""
+    scale = jnp.asarray(_LOG2E, x.dtype)
+    return jnp.log(jnp.sum(exp2(scale * x - (scale * level)[:, None]), axis=1)) + level
 
 
 def _lse(x: Array) -> Array:
@@ -268,5 +303,6 @@ def _lse(x: Array) -> Array:
     safe = jnp.where(jnp.isfinite(top), top, jnp.zeros_like(top))
     # The compiler may form x once for the maximum and again, contracted with the difference, for the exponential. Half
     # a unit in the last place of 1e10 is more than an exponential can hold; what is true of exact numbers is kept.
-    total = jnp.sum(jnp.exp(x - safe[:, None]), axis=1)
+    scale = jnp.asarray(_LOG2E, x.dtype)
+    total = jnp.sum(exp2(scale * jnp.minimum(x - safe[:, None], 0.0)), axis=1)
     return jnp.log(jnp.clip(total, 1.0, x.shape[1])) + safe

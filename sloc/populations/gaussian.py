@@ -26,6 +26,7 @@ from sloc.contracts import (
     require,
     shown,
 )
+from sloc.engine.normals import normals
 from sloc.populations.bridge_laws import resolve_bridge
 from sloc.populations.discrete import draw_letters
 from sloc.populations.weights import check_weights
@@ -307,8 +308,8 @@ def gaussian_paths(
     means, cov = _centred(population.means), population.covariances
     batch, d = components.shape[0], means.shape[1]
     key_x, key_z = jax.random.split(key)
-    white = jax.random.normal(key_x, (d, batch), means.dtype)
-    z = jax.random.normal(key_z, (d, batch), means.dtype)
+    white = normals(key_x, (d, batch), means.dtype)
+    z = normals(key_z, (d, batch), means.dtype)
     a, sigma = process.coefficients(times)
     if cov.ndim == 0:
         v = a**2 * cov + sigma**2
@@ -375,8 +376,8 @@ def diagonalised_paths(
     means, batch = population.means, components.shape[0]
     k, d = means.shape
     key_x, key_z = jax.random.split(key)
-    white = jax.random.normal(key_x, (d, batch), means.dtype)
-    z = jax.random.normal(key_z, (d, batch), means.dtype)
+    white = normals(key_x, (d, batch), means.dtype)
+    z = normals(key_z, (d, batch), means.dtype)
     a, sigma = process.coefficients(times)
     scale = jnp.sqrt(population.values)
 

@@ -18,6 +18,7 @@ from sloc.contracts import (
     require,
     shown,
 )
+from sloc.engine.normals import normals
 from sloc.samplers.checks import checked_model, checked_times
 from sloc.samplers.exact import log_posterior, start
 from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState
@@ -92,7 +93,7 @@ def euler_step(process: Any, population: Any, key: Array, y: Array, t: Array, s:
     """One Euler–Maruyama step: ``(Y_s, E[X | Y_t])``."""
     f, g2, a, variance = rates(process, t)
     score, h = mixture_score(process, population, y, t), t - s
-    noise = jax.random.normal(key, y.shape, y.dtype)
+    noise = normals(key, y.shape, y.dtype)
     return (1.0 - h * f) * y + (h * g2) * score + jnp.sqrt(h * g2) * noise, (y + variance * score) / a
 
 

@@ -66,6 +66,29 @@ def test_tiles_of_any_size_give_the_definition(monkeypatch, height):
     np.testing.assert_allclose(found[0], 0.0, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "rates", [np.geomspace(40, 0.01, 48), np.linspace(3, 1, 16), np.full(9, 2.0), np.geomspace(0.01, 40, 20)]
+)
+def test_many_rates_at_once_give_the_definition(rates):
+    # Falling rates are taken relative to a bound from the ends of a chunk, rising ones each relative to its maximum.
+    data, index, z = problem(counts=(300, 117, 243), batch=60)
+    rates = rates.astype(np.float32)
+    found = np.asarray(sums(data, (300, 117, 243), index, z, rates))
+    exact = definition(data, (300, 117, 243), index, z, rates)
+    np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-5)
+
+
+def test_a_chunk_of_rates_needs_one_maximum_where_exponents_are_few(monkeypatch):
+    # With the slower way switched off, rates at which it is not needed come out the same.
+    data, index, z = problem(counts=(300, 117, 243), batch=60)
+    rates = np.geomspace(4, 0.01, 64).astype(np.float32)
+    monkeypatch.setattr(atoms, "_lse", lambda x: jnp.full((x.shape[0], x.shape[2]), jnp.nan))
+    jax.clear_caches()
+    found = np.asarray(sums(data, (300, 117, 243), index, z, rates))
+    jax.clear_caches()
+    np.testing.assert_allclose(found, definition(data, (300, 117, 243), index, z, rates), rtol=1e-5, atol=1e-5)
+
+
 def test_an_atom_and_its_copy_are_at_distance_zero():
     data, _, z = problem()
     index = np.array([0, len(data) - 1], np.int32)

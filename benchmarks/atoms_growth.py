@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 import sloc
-from benchmarks.timing import Contender, Row, race
+from benchmarks.growth import growth
+from benchmarks.timing import Row
 
 BASE = {"atoms": 4096, "d": 16, "times": 32, "draws": 1024}
 SIZES: dict[str, tuple[tuple[int, ...], dict[str, int]]] = {
@@ -37,17 +38,9 @@ def growth_rows(rounds: int, smoke: bool) -> Iterator[Row]:
             continue
         if smoke:
             sizes, others = (sizes[0] // 16, sizes[0] // 8), {"atoms": 256, "times": 4} | others
-        problems = [{**BASE, **others, name: size} for size in sizes]
-        timings = race([Contender(str(p[name]), _curve(**p)) for p in problems], rounds)
-        medians = [timings[str(size)].median for size in sizes]
-        exponent = float(np.polyfit(np.log(sizes), np.log(medians), 1)[0])
-        fixed = {k: v for k, v in problems[0].items() if k != name}
-        yield {
-            "name": f"growth: exponent of {name} in sloc's time, 1 expected",
-            "value": exponent,
-            "unit": "",
-            "expected": 1.0,
-            "sizes": list(sizes),
-            "seconds": medians,
-            "others": fixed,
-        }
+        fixed = {k: v for k, v in (BASE | others).items() if k != name}
+
+        def call(size: int, name: str = name, fixed: dict[str, int] = fixed) -> Callable[[], Any]:
+            return _curve(**fixed, **{name: size})
+
+        yield growth(name, sizes, call, 1.0, rounds, others=fixed)

@@ -5,18 +5,15 @@ Eight classes, so that 4,096 draws are four blocks and not five.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
-from benchmarks.subprocesses import ROOT
+from benchmarks.subprocesses import measured
 from benchmarks.timing import Row, at_most
 
 _CODE = """
-import json, resource, sys, time
+import json, sys, time
 import jax, numpy as np, sloc
+from benchmarks.machine import peak_memory
 atoms, d, n, count = (int(a) for a in sys.argv[1:])
 data = np.random.default_rng(0).standard_normal((atoms, d), np.float32)
 population = sloc.populations.Empirical(data, np.arange(atoms) % 8)
@@ -28,30 +25,15 @@ def run(n):
                  method="monte-carlo")
     return time.perf_counter() - began
 first, seconds = run(1024), run(n)
-try:
-    with open("/proc/self/status") as status:
-        peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-except OSError:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-print(json.dumps({"first": first, "seconds": seconds, "peak": peak}))
+print(json.dumps({"first": first, "seconds": seconds, "peak": peak_memory()["resident"]}))
 """
 
 
 def large_rows(smoke: bool, ceilings: dict[str, Row]) -> Iterator[Row]:
     """Yield the time (target: 45 s), its share of what exp and matrix products take, and the peak (target: 4 GB)."""
     atoms, d, n, times = (2000, 32, 1024, 8) if smoke else (60_000, 784, 4096, 64)
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    done = subprocess.run(
-        [sys.executable, "-c", _CODE, *map(str, (atoms, d, n, times))],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    if done.returncode:
-        raise RuntimeError(f"a measuring process failed:\n{done.stderr}")
-    found = json.loads(done.stdout.splitlines()[-1])
+    # A GPU's memory is this process's for the most part; one that takes what it needs finds room beside it.
+    found = measured(_CODE, atoms, d, n, times, XLA_PYTHON_CLIENT_PREALLOCATE="false")
     case = f"large: {atoms} atoms, d = {d}, {n} draws, {times} times"
     seconds: Row = {"name": f"{case}: time", "value": found["seconds"], "unit": "s"}
     peak: Row = {"name": f"{case}: peak resident", "value": found["peak"], "unit": "B"}

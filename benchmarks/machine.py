@@ -6,8 +6,10 @@ import importlib.util
 import os
 import platform
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import jax
@@ -49,16 +51,32 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
+def peak_memory() -> dict[str, int]:
+    """Return the most bytes held so far: ``resident`` of this process, ``device`` where a device counts them."""
+    try:
+        # Not ru_maxrss: on Linux a child starts with the peak of the process that started it.
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        found = {"resident": next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))}
+    except OSError:
+        found = {"resident": getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)}
+    counted = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    return found if counted is None else found | {"device": int(counted)}
+
+
+class MissingPeer(ModuleNotFoundError):
+    """A full run needs a peer that is not installed."""
+
+
 def has_peer(package: str, smoke: bool) -> bool:
     """Whether a peer is installed.
 
     Raises:
-        ModuleNotFoundError: it is not, and this is a full run, whose results would lack its rows without a word.
+        MissingPeer: it is not, and this is a full run, whose results would lack its rows without a word.
 
     """
     present = importlib.util.find_spec(package) is not None
     if not (present or smoke):
-        raise ModuleNotFoundError(f"{package} is not installed: pip install -e '.[peers]', or --smoke to go without it")
+        raise MissingPeer(f"{package} is not installed: pip install -e '.[peers]', or --smoke to go without it")
     return present
 
 

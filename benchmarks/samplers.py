@@ -1,6 +1,7 @@
-"""The suite ``samplers``: forward–reverse experiments, and a reverse diffusion against a scan by hand and diffrax.
+"""The suite ``samplers``: forward–reverse experiments, clones, and a reverse diffusion against a scan and diffrax.
 
-One problem throughout: eight spherical Gaussians in sixteen dimensions under the Ornstein–Uhlenbeck process.
+One problem throughout but for the clones (:mod:`benchmarks.samplers_clones`): eight spherical Gaussians in sixteen
+dimensions under the Ornstein–Uhlenbeck process.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import sloc
-from benchmarks import machine
+from benchmarks import machine, samplers_clones
 from benchmarks.timing import Contender, Row, at_most, called, race, ratio_row, time_rows
 from sloc import samplers
 
-PARTS = ("experiments", "reverse diffusion")
+PARTS = ("experiments", "clones", "reverse diffusion")
 K, DIMENSION, TIMES, TRAJECTORIES = 8, 16, 64, 100_000
 STEPS, FIRST, LAST = 1_000, 0.01, 3.0
 MEANS = np.random.default_rng(0).normal(size=(K, DIMENSION)).astype(np.float32) * 1.5
@@ -37,12 +39,15 @@ def run(rounds: int, smoke: bool, parts: Sequence[str] = PARTS) -> Iterator[Row]
         parts: which of :data:`PARTS`.
 
     """
-    if "reverse diffusion" in parts:
-        machine.has_peer("diffrax", smoke)
+    for part, package in (("reverse diffusion", "diffrax"), ("clones", "torch")):
+        if part in parts:
+            machine.has_peer(package, smoke)
     ceilings = machine.ceilings(rounds, smoke)
     yield from ceilings.values()
     if "experiments" in parts:
         yield from experiment_rows(rounds, smoke, ceilings)
+    if "clones" in parts:
+        yield from samplers_clones.rows(rounds, smoke)
     if "reverse diffusion" in parts:
         yield from diffusion_rows(rounds, smoke)
 
@@ -243,7 +248,7 @@ def diffusion_rows(rounds: int, smoke: bool) -> Iterator[Row]:
     own = timings["sloc"]
     yield at_most(ratio_row(f"{case}: sloc over lax.scan by hand", own, timings["lax.scan by hand"]), 1.1)
     if not present:
-        print("diffrax is not installed: its rows are left out")
+        print("diffrax is not installed: its rows are left out", file=sys.stderr)
         return
     for name, least in (("VirtualBrownianTree", 20.0), ("UnsafeBrownianPath", 1.4)):
         yield ratio_row(f"{case}: diffrax, {name} over sloc", timings[f"diffrax, Euler, {name}"], own, least)

@@ -1,13 +1,13 @@
-"""The suite ``structures``: mixture trees of many classes, and posteriors in random hierarchies."""
+"""The suite ``structures``: mixture trees of many classes, random hierarchies, and two ways to filter."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks import hierarchy, machine, trees
+from benchmarks import filters, hierarchy, machine, trees
 from benchmarks.timing import Row
 
-PARTS = ("trees", "hierarchy")
+PARTS = ("trees", "hierarchy", "filters")
 
 
 def run(rounds: int, smoke: bool, parts: Sequence[str] = PARTS) -> Iterator[Row]:
@@ -25,3 +25,5 @@ def run(rounds: int, smoke: bool, parts: Sequence[str] = PARTS) -> Iterator[Row]
         yield from trees.rows(rounds, smoke)
     if "hierarchy" in parts:
         yield from hierarchy.rows(rounds, smoke, ceilings)
+    if "filters" in parts:
+        yield from filters.rows(rounds, smoke)

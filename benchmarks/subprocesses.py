@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks.timing import Row, at_most
 
 ROOT = Path(__file__).parents[1]
 
 _MEMORY = """
-import resource, sys
+import json, sys, time
 import jax, numpy as np, sloc
+from benchmarks.machine import peak_memory
 n, case = int(sys.argv[1]), sys.argv[2]
 if case == "gaussians":
     means = np.zeros((2, 64)); means[0, 0], means[1, 0] = 1.0, -1.0
@@ -23,60 +27,77 @@ else:
     rng = np.random.default_rng(0)
     population = sloc.populations.Empirical(rng.normal(size=(200, 16)), np.arange(200) % 4)
 process = sloc.processes.OrnsteinUhlenbeck()
-sloc.measure(jax.random.key(0), process, population, process.grid(64),
-             {"tv": sloc.TV(0, 1), "information": sloc.Information()}, n=n, method="monte-carlo")
-try:
-    # Not ru_maxrss: on Linux a child starts with the peak of the process that started it.
-    with open("/proc/self/status") as status:
-        peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-except OSError:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-print(peak)
+def run(n):
+    began = time.perf_counter()
+    sloc.measure(jax.random.key(0), process, population, process.grid(64), [sloc.TV(0, 1)], n=n, method="monte-carlo")
+    return time.perf_counter() - began
+run(min(n, 100_000))
+print(json.dumps({"seconds": run(n), "peak": peak_memory()["resident"]}))
 """
 
 _IMPORT = """
-import time
+import json, time
 import jax, jax.numpy
 began = time.perf_counter()
 import sloc
-print(time.perf_counter() - began)
+print(json.dumps(time.perf_counter() - began))
 """
 
 
-def _number(code: str, *arguments: str) -> float:
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a measuring process: this one's, with sloc's sources and ``more``."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, **more}
+
+
+def measured(code: str, *arguments: object, **more: str) -> Any:
+    """Run code in a process of its own and return the JSON of its last line.
+
+    Args:
+        code: Python.
+        arguments: of the command line.
+        more: entries of its environment.
+
+    Raises:
+        RuntimeError: it failed.
+
+    """
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": path},
+        env=environment(**more),
     )
     if done.returncode:
         raise RuntimeError(f"a measuring process failed:\n{done.stderr}")
-    return float(done.stdout.split()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def memory_rows(base: int, times_more: int = 64) -> list[Row]:
-    """Return the peak resident memory at ``base`` and at ``64 base`` trajectories, and their ratio (target: 1.05)."""
-    rows = []
-    for case in ("gaussians", "atoms"):
-        small, large = (_number(_MEMORY, str(n), case) for n in (base, times_more * base))
-        rows += [
-            {"name": f"memory, {case}: peak resident, n = {base}", "value": small, "unit": "B"},
-            {"name": f"memory, {case}: peak resident, n = {times_more * base}", "value": large, "unit": "B"},
-            at_most(
-                {"name": f"memory, {case}: peak at {times_more} n over peak at n", "value": large / small, "unit": ""},
-                1.05,
-            ),
-        ]
-    return rows
+def memory_rows(smoke: bool) -> Iterator[Row]:
+    """Yield the peak resident memory of small and of large numbers of trajectories, and their ratio (target: 1.05).
+
+    For two Gaussians 1e5 and 1e8 trajectories at 64 times, whose time is a row too (target: 60 s for one statistic).
+    The processes run on the host's CPU, whose memory is asked for, wherever else there is a device.
+    """
+    sizes = {"gaussians": (100_000, 100_000_000), "atoms": (1 << 14, 1 << 20)}
+    for case, (few, many) in sizes.items():
+        few, many = (1024, 4096) if smoke else (few, many)
+        small, large = (measured(_MEMORY, n, case, JAX_PLATFORMS="cpu") for n in (few, many))
+        if case == "gaussians":
+            name = f"memory, {case}: TV of {many:,} trajectories at 64 times, run"
+            row: Row = {"name": name, "value": large["seconds"], "unit": "s"}
+            yield row if smoke else at_most(row, 60.0)
+        for n, found in ((few, small), (many, large)):
+            yield {"name": f"memory, {case}: peak resident, n = {n:,}", "value": found["peak"], "unit": "B"}
+        ratio = {"name": f"memory, {case}: peak at {many:,} over peak at {few:,}", "unit": ""}
+        yield at_most(ratio | {"value": large["peak"] / small["peak"]}, 1.05)
 
 
 def import_row(rounds: int) -> Row:
     """Return how long ``import sloc`` takes once JAX is there (target: under one second)."""
-    seconds = [_number(_IMPORT) for _ in range(rounds)]
+    seconds = [float(measured(_IMPORT)) for _ in range(rounds)]
     row = {
         "name": "import: sloc beyond jax",
         "value": statistics.median(seconds),

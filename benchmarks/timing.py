@@ -116,9 +116,24 @@ def time_rows(case: str, timings: dict[str, Timing], notes: dict[str, str] | Non
     return rows
 
 
-def ratio_row(name: str, slow: Timing, fast: Timing, target: float | None = None, **more: Any) -> Row:
-    """Return how many times ``slow`` takes what ``fast`` takes, round by round; ``target`` is the least wanted."""
+def ratio_row(
+    name: str, slow: Timing, fast: Timing, target: float | None = None, *, better: str | None = "higher", **more: Any
+) -> Row:
+    """Return how many times ``slow`` takes what ``fast`` takes, round by round.
+
+    Args:
+        name: of the row.
+        slow: the numerator.
+        fast: the denominator.
+        target: the least wanted.
+        better: ``"higher"`` or ``"lower"`` where the ratio says how good sloc is, so that it is held against committed
+            ones (:mod:`benchmarks.regressions`); None where it says something else.
+        more: further entries.
+
+    """
     row = spread_row(name, [s / f for s, f in zip(slow.seconds, fast.seconds, strict=True)], "", **more)
+    if better is not None:
+        row["better"] = better
     if target is not None:
         row |= {"target": f">= {target:g}", "met": row["value"] >= target}
     return row
@@ -126,4 +141,5 @@ def ratio_row(name: str, slow: Timing, fast: Timing, target: float | None = None
 
 def at_most(row: Row, limit: float) -> Row:
     """Return ``row`` with an upper target."""
-    return row | {"target": f"<= {limit:g}", "met": row["value"] <= limit}
+    row = row | {"target": f"<= {limit:g}", "met": row["value"] <= limit}
+    return row | {"better": "lower"} if "better" in row else row

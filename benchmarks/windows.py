@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks import machine, subprocesses, windows_digits, windows_gaussians, windows_scaling
+from benchmarks import (
+    machine,
+    subprocesses,
+    windows_devices,
+    windows_digits,
+    windows_gaussians,
+    windows_generators,
+    windows_scaling,
+)
 from benchmarks.timing import Row
 
-PARTS = ("gaussians", "scaling", "digits", "memory", "import")
+PARTS = ("gaussians", "generators", "scaling", "devices", "digits", "memory", "import")
 
 
 def run(rounds: int, smoke: bool, parts: Sequence[str] = PARTS) -> Iterator[Row]:
@@ -23,11 +31,15 @@ def run(rounds: int, smoke: bool, parts: Sequence[str] = PARTS) -> Iterator[Row]
     yield from ceilings.values()
     if "gaussians" in parts:
         yield from windows_gaussians.rows(rounds, smoke, ceilings)
+    if "generators" in parts:
+        yield from windows_generators.rows(rounds, smoke)
     if "scaling" in parts:
         yield from windows_scaling.rows(rounds, smoke)
+    if "devices" in parts:
+        yield from windows_devices.rows(rounds, smoke)
     if "digits" in parts:
         yield from windows_digits.rows(rounds, smoke, ceilings)
     if "memory" in parts:
-        yield from subprocesses.memory_rows(1024 if smoke else 1 << 14, 4 if smoke else 64)
+        yield from subprocesses.memory_rows(smoke)
     if "import" in parts:
         yield subprocesses.import_row(1 if smoke else max(rounds, 3))

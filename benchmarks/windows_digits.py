@@ -148,5 +148,8 @@ def linearity(case: str, name: str, make: Make, digits: Digits, n: int, rounds: 
     sizes = (2 * n, n)
     timings = race([Contender(str(m), functools.partial(make(digits, m), 0), 1 / m) for m in sizes], min(rounds, 3))
     return ratio_row(
-        f"{case}: {name}, time per trajectory at n = {2 * n} over n = {n}", timings[str(2 * n)], timings[str(n)]
+        f"{case}: {name}, time per trajectory at n = {2 * n} over n = {n}",
+        timings[str(2 * n)],
+        timings[str(n)],
+        better=None,
     )

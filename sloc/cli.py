@@ -1,4 +1,4 @@
-"""The command line: ``sloc window``, ``sloc traces``, ``sloc replay``, ``sloc info``.
+"""The command line: ``sloc window``, ``sloc traces``, ``sloc replay``, ``sloc bench``, ``sloc info``.
 
 Options are read here; the work is done in :mod:`sloc.report`.  Bad input ends with exit code 2 and one message on
 standard error, Ctrl-C with 130; neither leaves a file behind.
@@ -319,6 +319,58 @@ def replay(
         from sloc.report.window_command import replay_window
 
         replay_window(folder, json=json)
+
+
+@app.command(
+    help=_paragraphs(
+        "Run benchmarks, in a checkout of the repository.\n\nSUITES are atoms, certificates (or certified), samplers "
+        "(or reverse), structures (or tree), unnormalized and windows; all of them where none is named. Each prints a "
+        "table of medians over interleaved rounds."
+    )
+)
+def bench(
+    suites: Annotated[list[str] | None, typer.Argument(help="Which suites.", metavar="[SUITES]...")] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes, to show that everything runs.")] = False,
+    rounds: Annotated[
+        int | None,
+        typer.Option(parser=whole_number, metavar="WHOLE", help="Interleaved rounds; default 5, 2 with --smoke."),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Run these parts only; repeat it or separate by commas.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "--output", "-o", help="Folder for files SUITE-DEVICE.json.")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="A committed result of this device, or their folder: ends with exit code 1 where a ratio is more than "
+            "twice as bad."
+        ),
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Show operations, bytes and memory of each compiled kernel, and its floor, instead."
+        ),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+) -> None:
+    """Run benchmarks."""
+    with refusals():
+        from sloc.report.bench_command import bench_module
+
+        status = bench_module().run_bench(
+            suites or (),
+            smoke=smoke,
+            rounds=rounds,
+            only=_split(only),
+            json=json,
+            out=out,
+            against=against,
+            explain=explain,
+        )
+    raise typer.Exit(status)
 
 
 @app.command()

@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.peers.answers import Digits
 from benchmarks.peers.atoms import workers
+from benchmarks.peers.numpy_sums import centred, class_logs, coefficients, drawn
 
 Curve = Callable[[int], np.ndarray]
 DRAWS_AT_ONCE = 128
@@ -43,23 +44,6 @@ def information(digits: Digits, log_p: np.ndarray) -> np.ndarray:
     return -np.sum(weights * np.log2(weights)) - by_class @ weights
 
 
-def coefficients(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``a`` and ``sigma`` of Ornstein-Uhlenbeck noise."""
-    return np.exp(-times), np.sqrt(-np.expm1(-2 * times))
-
-
-def drawn(digits: Digits, rng: np.random.Generator, per_class: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw atoms of each class, class by class, and their noise: ``[B]`` and ``[B, d]``."""
-    index = np.concatenate([rng.integers(s.start, s.stop, per_class) for s in digits.slices])
-    return index, rng.standard_normal((index.size, digits.data.shape[1]), np.float32)
-
-
-def _centred(digits: Digits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    data = np.ascontiguousarray(digits.data - digits.data.mean(axis=0), np.float32)
-    a, sigma = coefficients(digits.times)
-    return data, np.sum(data * data, axis=1), (a / sigma).astype(np.float32)
-
-
 def _blocks(n: int, classes: int) -> list[int]:
     """Cut ``n / K`` draws a class into blocks of about ``DRAWS_AT_ONCE`` draws in all."""
     per_class, most = max(n // classes, 1), max(DRAWS_AT_ONCE // classes, 1)
@@ -74,27 +58,10 @@ def _joined(digits: Digits, parts: Sequence[np.ndarray]) -> np.ndarray:
 
 def numpy_same_algebra(digits: Digits, n: int) -> Curve:
     """sloc's algebra in float32: inner products once, in place, small blocks, one thread a core."""
-    data, norms, rates = _centred(digits)
-    shift = np.log(np.asarray(digits.counts, np.float32))[:, None]
+    given = centred(digits)
 
     def block(task: tuple[np.random.Generator, int]) -> np.ndarray:
-        index, z = drawn(digits, *task)
-        x = data[index]
-        half = data @ x.T - 0.5 * (norms[:, None] + norms[index][None])
-        cross = data @ z.T - np.sum(x * z, axis=1)
-        half[index, np.arange(index.size)] = cross[index, np.arange(index.size)] = 0
-        log_p = np.empty((rates.size, digits.classes, index.size), np.float32)
-        work = np.empty_like(half)
-        for i, r in enumerate(rates):
-            np.multiply(half, r, out=work)
-            work += cross
-            work *= r
-            for c, s in enumerate(digits.slices):
-                part, top = work[s], work[s].max(axis=0)
-                part -= top
-                np.exp(part, out=part)
-                log_p[i, c] = np.log(part.sum(axis=0)) + top
-        return log_p - shift
+        return class_logs(digits, given, *drawn(digits, *task))
 
     def run(seed: int) -> np.ndarray:
         sizes = _blocks(n, digits.classes)
@@ -127,7 +94,7 @@ def torch_tuned(digits: Digits, n: int) -> Curve:
     """sloc's algebra: inner products once, log-sum-exp in place, small blocks, all threads."""
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(workers())
-    numbers, squares, rates = _centred(digits)
+    numbers, squares, rates = centred(digits)
     data, norms = torch.from_numpy(numbers), torch.from_numpy(squares)
 
     def block(rng: np.random.Generator, per_class: int) -> np.ndarray:
@@ -181,7 +148,7 @@ def keops_as_written(digits: Digits, n: int) -> Curve:
 def keops_tuned(digits: Digits, n: int) -> Curve:
     """All times of all draws at once, one inner product with ``r (r x + z)`` and one norm, ``logsumexp`` by class."""
     torch, lazy = importlib.import_module("torch"), importlib.import_module("pykeops.torch").LazyTensor
-    numbers, squares, rates = _centred(digits)
+    numbers, squares, rates = centred(digits)
     data, halves = torch.from_numpy(numbers), torch.from_numpy(0.5 * squares)
     r = torch.from_numpy(rates)[:, None, None]
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.peers.answers import Answers, Digits, statistics
+from benchmarks.peers.numpy_sums import centred, class_logs, drawn
 
 Array = jax.Array
 All = Callable[[int], Answers]
@@ -147,30 +148,10 @@ def numpy_as_written(digits: Digits, n: int) -> All:
 def numpy_in_blocks(digits: Digits, n: int, per_class: int = 12) -> All:
     """sloc's algebra in float32: inner products once, in place, blocks that stay in cache, one thread a core."""
     per_class, k = min(per_class, n // digits.classes), digits.classes
-    data = np.ascontiguousarray(digits.data - digits.data.mean(axis=0), np.float32)
-    norms = np.sum(data * data, axis=1)
-    rates = (np.exp(-digits.times) / np.sqrt(-np.expm1(-2 * digits.times))).astype(np.float32)
-    shift = np.log(np.asarray(digits.counts, np.float32))[:, None]
+    given = centred(digits)
 
     def block(rng: np.random.Generator) -> Answers:
-        index = np.concatenate([rng.integers(s.start, s.stop, per_class) for s in digits.slices])
-        x = data[index]
-        z = rng.standard_normal(x.shape, np.float32)
-        half = -0.5 * (norms[:, None] + norms[index][None]) + data @ x.T
-        cross = data @ z.T - np.sum(x * z, axis=1)
-        half[index, np.arange(index.size)] = cross[index, np.arange(index.size)] = 0
-        log_p = np.empty((rates.size, k, index.size), np.float32)
-        work = np.empty_like(half)
-        for i, r in enumerate(rates):
-            np.multiply(half, r, out=work)
-            work += cross
-            work *= r
-            for c, s in enumerate(digits.slices):
-                part, top = work[s], work[s].max(axis=0)
-                part -= top
-                np.exp(part, out=part)
-                log_p[i, c] = np.log(part.sum(axis=0)) + top
-        log_p -= shift
+        log_p = class_logs(digits, given, *drawn(digits, rng, per_class))
         return statistics(np, digits, log_p.reshape(-1, k, k, per_class))
 
     return in_threads(block, max(n // (per_class * k), 1))

@@ -12,11 +12,13 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from sloc.contracts import require
 from sloc.engine.cluster import check_agreement, fetch, from_leader, is_spread, on_leader, replicate
-from sloc.engine.faults import memory_advice
+from sloc.engine.faults import Replayed, memory_advice
 from sloc.engine.fingerprint import fingerprint, stage_name
+from sloc.engine.nans import first_nan, not_a_number
 from sloc.engine.plan import BLOCK_DRAWS, Layout, Plan, as_plan
-from sloc.engine.stream import Kernel
+from sloc.engine.stream import Kernel, block_values
 
 Array = jax.Array
 
@@ -60,12 +62,14 @@ def gather(
         n: how many draws.
         axis: where the draws lie.
         tile: blocks evaluated side by side on a device, where there is more than one; a plan's ``block`` wins.
-        plan: devices, checkpoints, progress.
+        plan: devices, checkpoints, progress, a block to replay.
 
     Returns:
         The kernel's pytree as NumPy arrays with ``n`` along ``axis``.
 
     Raises:
+        NotANumber: a draw holds NaN; names the block.
+        Replayed: the plan asks for one block of this run alone.
         OutOfMemory: a step does not fit the device.
         CheckpointError: the plan's folder cannot be used.
 
@@ -77,6 +81,10 @@ def gather(
     total, per_chunk = -(-n // BLOCK_DRAWS), layout.size * tile
     with plan.numerics(), memory_advice(tile):
         kept = _Kept(kernel, args, key, n, axis, plan, layout, tile)
+        if plan.replay is not None and plan.replay[0] == kept.name:
+            number = plan.replay[1]
+            require(0 <= number < total, "replay", plan.replay, f"a block from 0 to {total - 1}")
+            raise Replayed(number, kept.name, _alone(kernel, args, key, number))
         out, done = kept.resume()
         sent, own = replicate((args, key), layout.mesh)
 
@@ -92,6 +100,10 @@ def gather(
             if waiting is not None:
                 low = waiting[0] * BLOCK_DRAWS
                 values = fetch(waiting[1], layout.mesh)
+                wrong = first_nan(values, axis, min(per_chunk * BLOCK_DRAWS, n - low))
+                if wrong is not None:
+                    block = (low + wrong) // BLOCK_DRAWS
+                    raise not_a_number(kernel, key, block, _alone(kernel, args, key, block), kept.name)
                 if out is None:
                     out = jax.tree.map(lambda v: np.empty((*v.shape[:axis], n, *v.shape[axis + 1 :]), v.dtype), values)
                 high = min(low + per_chunk * BLOCK_DRAWS, n)
@@ -102,6 +114,12 @@ def gather(
                     plan.progress(done, total)
             waiting = ahead
     return out
+
+
+def _alone(kernel: Kernel, args: Any, key: Array, block: int) -> Any:
+    """Evaluate one block by itself, as NumPy arrays."""
+    own = jax.random.fold_in(key, jnp.asarray(block, jnp.int32))
+    return jax.tree.map(np.asarray, block_values(kernel, args, own))
 
 
 def _copy(target: np.ndarray, source: Any, *, axis: int, low: int, high: int) -> None:
@@ -120,13 +138,23 @@ class _Kept:
         # Asked for only where there is a checkpoint: it traces the kernel once more.
         self.shapes = lambda: jax.eval_shape(lambda a, k: kernel(kernel.setup(a), k), args, key)
         self.axis, self.n = axis, n
+        self.digest = lambda: fingerprint(kernel, args, key, n=f"{n} draws along {axis}", products=plan.precision)
         self.asked = plan.store is not None
         if self.asked or is_spread(layout.mesh):
-            prints = fingerprint(kernel, args, key, n=f"{n} draws along {axis}", products=plan.precision)
-            check_agreement(stage_name(prints), layout.mesh, plan, tile)
+            check_agreement(self.name, layout.mesh, plan, tile)
             store = plan.store
             if store is not None:
-                self.stage = on_leader(lambda: store.stage(prints), layout.mesh)
+                self.stage = on_leader(lambda: store.stage(self.prints), layout.mesh)
+
+    @functools.cached_property
+    def prints(self) -> dict[str, str]:
+        """The fingerprint: digests of everything, so made only where they are asked for."""
+        return self.digest()
+
+    @property
+    def name(self) -> str:
+        """Name of the run's stage."""
+        return stage_name(self.prints)
 
     def resume(self) -> tuple[Any, int]:
         """Return the draws so far (None where there are none) and the number of blocks they fill."""

@@ -18,6 +18,7 @@ from sloc.engine.checkpoint import Stage
 from sloc.engine.cluster import check_agreement, deal, fetch, from_leader, is_spread, on_leader
 from sloc.engine.faults import NotANumber, Replayed
 from sloc.engine.fingerprint import fingerprint, stage_name
+from sloc.engine.nans import count_nans, not_a_number
 from sloc.engine.plan import Layout, Plan
 
 Advance = Callable[[int, int, int, Any], Any]
@@ -178,21 +179,12 @@ def refuse_nan(job: Job, moments: Any, low: int, high: int) -> None:
         return
     stage = stage_name(job.prints)
     for block in range(low, high):
-        values = jax.tree.leaves(replay_block(job, block))
-        wrong = sum(int(np.isnan(v).sum()) for v in values)
-        if wrong:
-            number, size = job.first + block, sum(v.size for v in values)
-            data = np.asarray(jax.random.key_data(job.key)).tolist()
-            raise NotANumber(
-                f"kernel {type(job.kernel).__name__}: block {number} of key {data} ({job.key.dtype}) returned NaN in "
-                f"{wrong:,} of {size:,} values; evaluate it alone with sloc.Plan(replay=({stage!r}, {number}))",
-                number,
-                stage,
-            )
+        values = replay_block(job, block)
+        if count_nans(values)[0]:
+            raise not_a_number(job.kernel, job.key, job.first + block, values, stage)
     raise NotANumber(
         f"kernel {type(job.kernel).__name__}: the mean is NaN, though no block is when evaluated alone; infinite "
-        "values "
-        "of both signs, or a kernel that depends on what is evaluated beside it",
+        "values of both signs, or a kernel that depends on what is evaluated beside it",
         -1,
         stage,
     )

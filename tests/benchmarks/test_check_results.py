@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks import check_results
-from benchmarks.__main__ import SUITES
+from benchmarks.suites import SUITES
 
 GOOD: dict[str, Any] = {
     "suite": "windows",

@@ -140,6 +140,31 @@ def test_gather_reports_progress_and_a_block_size_changes_no_draw():
     np.testing.assert_array_equal(one, collect(Uniforms(), args, KEY, 5)[:, :5000])
 
 
+@pytest.mark.parametrize("plan", [None, sloc.Plan(block=3072)])
+def test_a_gathered_draw_that_is_nan_names_its_block(plan):
+    with pytest.raises(NotANumber, match=r"kernel Uniforms: block 5 of key .* NaN in 2,048 of 2,048 values") as caught:
+        gather(Uniforms(), BROKEN, KEY, 12_000, axis=1, plan=plan)
+    assert caught.value.block == 5
+    with pytest.raises(Replayed) as found:
+        gather(Uniforms(), BROKEN, KEY, 12_000, axis=1, plan=sloc.Plan(replay=(caught.value.stage, 5)))
+    assert np.isnan(found.value.values).all()
+    with pytest.raises(InvalidInput, match="a block from 0 to 11"):
+        gather(Uniforms(), BROKEN, KEY, 12_000, axis=1, plan=sloc.Plan(replay=(caught.value.stage, 12)))
+    # Draws that nobody asked for do not count: block 5 begins with draw 5,120.
+    assert gather(Uniforms(), BROKEN, KEY, 5_120, axis=1, plan=plan).shape == (2, 5_120)
+
+
+def test_draws_that_are_nan_are_never_kept(tmp_path):
+    plan = sloc.Plan(checkpoint=tmp_path, every=0)
+    with pytest.raises(NotANumber, match="block 5 of key"):
+        gather(Uniforms(), BROKEN, KEY, 12_000, axis=1, plan=plan)
+    # What came before it is: five blocks, from which the run would go on.
+    done = gather(Uniforms(), BROKEN, KEY, 5_120, axis=1)
+    with pytest.raises(NotANumber, match="block 5 of key"):
+        gather(Uniforms(), BROKEN, KEY, 12_000, axis=1, plan=sloc.Plan(checkpoint=tmp_path, every=0))
+    assert np.isfinite(done).all()
+
+
 def test_memory_complaints_say_which_setting_to_lower():
     with pytest.raises(OutOfMemory, match="lower block= of the plan"), memory_advice(16):
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 123 bytes")

@@ -1,0 +1,123 @@
+"""The per-device kernels at working sizes: what one key block of 1,024 draws evaluates, and its arguments.
+
+Kinds and populations are those whose lowering for CPU, GPU and TPU is tested; a name says process and population.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import sloc
+from sloc import samplers
+from sloc.divergence.checks import as_times, checked_pair
+from sloc.divergence.measurement import MeasureKernel
+from sloc.engine import BLOCK_DRAWS
+from sloc.populations import (
+    Empirical,
+    GaussianMixture,
+    HiddenMarkov,
+    KalmanDiscourse,
+    MarkovChains,
+    ProductCategorical,
+    RandomHierarchy,
+    SparseRegression,
+)
+from sloc.processes import BinarySymmetric, Masking, OrnsteinUhlenbeck, Retimed, Steps, Truncation
+from sloc.samplers.experiment_kernel import ExperimentKernel
+from sloc.samplers.localization import LocalizeKernel
+from sloc.samplers.localizer import as_argument
+
+Built = tuple[Callable[..., Any], tuple[Any, ...]]
+TIMES = 64
+
+
+def _uniform(*shape: int) -> np.ndarray:
+    rows = np.random.default_rng(0).uniform(0.1, 1.0, shape)
+    return rows / rows.sum(axis=-1, keepdims=True)
+
+
+def _mixture(components: int, d: int, covariances: Any = 1.0) -> GaussianMixture:
+    means = np.random.default_rng(1).normal(size=(components, d))
+    return GaussianMixture(np.full(components, 1 / components), means, covariances)
+
+
+def _own(components: int, d: int) -> np.ndarray:
+    roots = np.random.default_rng(2).normal(size=(components, d, d)) / d**0.5
+    return roots @ np.swapaxes(roots, 1, 2) + np.eye(d)
+
+
+def _atoms(count: int, d: int, discrete: bool) -> Empirical:
+    rng = np.random.default_rng(3)
+    data = rng.integers(0, 4, (count, d)) if discrete else rng.standard_normal((count, d), np.float32)
+    return Empirical(data, np.arange(count) % 8)
+
+
+def _rows(length: int, width: int) -> Retimed:
+    return Retimed(Truncation(length * width), Steps(width * np.arange(length + 1)))
+
+
+def measured(process: sloc.ObservationProcess, population: sloc.Population, times: int = TIMES) -> Built:
+    """Return the kernel of :func:`sloc.measure` with a TV, label laws and the information."""
+    process, population = checked_pair(process, population)
+    grid = as_times(process, population, process.grid(times))[1]
+    terms = [s.bind(population) for s in (sloc.TV(0, 1), sloc.Labels(0), sloc.Information())]
+    stacks = tuple({f: jnp.asarray(v)[None] for f, v in term.arrays.items()} for term in terms)
+    count = population.num_components
+    kernel = MeasureKernel(tuple(term.kind for term in terms), max(BLOCK_DRAWS // count, 1))
+    index = jnp.arange(count, dtype=jnp.int32)
+    return _block(kernel, (process, population, grid, index, index, stacks))
+
+
+def _block(kernel: Any, args: Any) -> Built:
+    return (lambda args, key: kernel(kernel.setup(args), key)), (args, jax.random.key(0))
+
+
+def _experiment(process: sloc.ObservationProcess, population: sloc.Population) -> Built:
+    process, population = checked_pair(process, population)
+    grid = as_times(process, population, process.grid(TIMES))[1]
+    kernel = ExperimentKernel(1, None, "frequencies", population.num_components, 8)
+    return _block(kernel, (process, population, population.log_weights, grid, None, None))
+
+
+def _localization(make: Callable[..., samplers.Localizer], steps: int = 128) -> Built:
+    process, population = OrnsteinUhlenbeck().canonical(), _mixture(8, 16).canonical()
+    grid = jnp.linspace(0.01, 3.0, steps)
+    localizer = as_argument(make(process, population))
+    return _block(LocalizeKernel(), (localizer, grid, jnp.full((steps,), -1, jnp.int32)))
+
+
+def _hierarchy() -> Built:
+    population = RandomHierarchy.random(jax.random.key(0), 8, 6, 2, 8, 4, one_hot=True)
+    return measured(OrnsteinUhlenbeck(), population, 16)
+
+
+_OU, _MASKING = OrnsteinUhlenbeck, Masking
+KERNELS: dict[str, Callable[[], Built]] = {
+    "OU; 2 Gaussians d = 64": lambda: measured(_OU(), _mixture(2, 64)),
+    "OU; 8 Gaussians d = 16 one covariance": lambda: measured(_OU(), _mixture(8, 16, _own(1, 16)[0])),
+    "OU; 8 Gaussians d = 16 own covariances": lambda: measured(_OU(), _mixture(8, 16, _own(8, 16))),
+    "OU; 2048 atoms d = 64": lambda: measured(_OU(), _atoms(2048, 64, False)),
+    "masking; 2048 atoms d = 64": lambda: measured(_MASKING(), _atoms(2048, 64, True)),
+    "masking; 8 product laws L = 64 q = 4": lambda: measured(_MASKING(), ProductCategorical(_uniform(8, 64, 4))),
+    "BSC; 2 coins L = 64": lambda: measured(BinarySymmetric(), ProductCategorical.coins([0.3, 0.6], 64)),
+    "masking; 4 Markov chains L = 64 q = 4": lambda: measured(
+        _MASKING(), MarkovChains(_uniform(4, 4), _uniform(4, 4, 4), 64)
+    ),
+    "truncation; 4 hidden Markov chains L = 64": lambda: measured(
+        Truncation(64), HiddenMarkov(_uniform(4, 4), _uniform(4, 4, 4), _uniform(4, 4, 4), 64)
+    ),
+    "truncation; Kalman discourse 16 words": lambda: measured(
+        _rows(16, 2), KalmanDiscourse([[1.0, 0.0], [0.3, 0.91**0.5]], 20.0, 16, 0.5)
+    ),
+    "truncation; sparse regression": lambda: measured(_rows(8, 9), SparseRegression(0.3, 8, 2, 8)),
+    "OU; random hierarchy 64 leaves": _hierarchy,
+    "forward-reverse; 8 Gaussians d = 16": lambda: _experiment(_OU(), _mixture(8, 16)),
+    "localization; 8 Gaussians d = 16 128 steps": lambda: _localization(samplers.exact_localizer),
+    "Euler reverse; 8 Gaussians d = 16 128 steps": lambda: _localization(samplers.euler_reverse),
+}
+"""Builders by name; nothing is made before it is asked for."""

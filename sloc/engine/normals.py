@@ -60,7 +60,8 @@ def normals(key: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
     """
     dtype = jax.dtypes.canonicalize_dtype(float if dtype is None else dtype)
     size = math.prod(shape)
-    fits = 0 < size < _MOST and dtype == jnp.float32 and jax.config.jax_threefry_partitionable
+    partitionable = bool(getattr(jax.config, "jax_threefry_partitionable", False))
+    fits = partitionable and 0 < size < _MOST and dtype == jnp.float32
     if not fits or str(jax.random.key_impl(key)) != _THREEFRY:
         return jax.random.normal(key, shape, dtype)
     words = jax.random.key_data(key)

@@ -28,6 +28,8 @@ from sloc.populations.weights import check_weights
 Array = jax.Array
 KERNELS = ("xla", "pallas")
 """Ways to sum over atoms under a Gaussian channel."""
+_TOGETHER = 16
+"""Coordinates compared in one loop of the compiled code."""
 _MANY_CLASSES = 128
 """From here on classes are reduced by segment instead of one slice each."""
 
@@ -385,18 +387,45 @@ def empirical_revealing_paths(
     # Hidden from times[first] on; `count` where it never is.
     first = jnp.searchsorted(times, thresholds.astype(times.dtype), side="left").astype(small)
 
-    def settle(x: Array, first: Array) -> Array:
-        return jnp.max(jnp.where(flat != x[None, :], first[None, :], jnp.zeros_like(first)[None, :]), axis=1)
-
-    agreed = jax.vmap(settle, out_axes=-1)(flat[index], first)  # [N, B]
+    agreed = settled(flat, flat[index], first)  # [N, B]
     log_n = np.log(np.asarray(population.counts, np.float64))
     shift = jnp.asarray(log_n, float_dtype())[:, None]
 
     def at(step: Array) -> Array:
-        hit = (agreed <= step).astype(float_dtype())
-        return jnp.log(_class_sums(hit, population.counts)) - shift
+        # Counted in integers: exact, and the comparison is fused with the sum.
+        hits = _class_sums((agreed <= step).astype(jnp.int32), population.counts)
+        return jnp.log(hits.astype(float_dtype())) - shift
 
     return jax.lax.map(at, jnp.arange(count, dtype=jnp.int32).astype(small))
+
+
+def settled(atoms: Array, x: Array, first: Array) -> Array:
+    """``max_{l: atom_l != x_l} first_l`` of every atom and draw, ``[N, B]``; 0 where they do not differ.
+
+    A few coordinates at a time, written out: as a reduction over coordinates the compiler would hold ``N B d`` numbers.
+
+    Args:
+        atoms: ``[N, d]``.
+        x: ``[B, d]``.
+        first: ``[B, d]``, unsigned or not negative.
+
+    """
+    d = atoms.shape[1]
+    group = min(d, _TOGETHER)
+    spare = -d % group
+
+    def cut(values: Array) -> Array:
+        # Coordinates that are made up are equal on both sides.
+        return jnp.pad(values, ((0, 0), (0, spare))).T.reshape(-1, group, values.shape[0])
+
+    def step(largest: Array, part: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        for atom, own, time in zip(*part, strict=True):
+            differs = atom[:, None] != own[None]
+            largest = jnp.maximum(largest, jnp.where(differs, time[None], jnp.zeros_like(time)[None]))
+        return largest, None
+
+    start = jnp.zeros((atoms.shape[0], x.shape[0]), first.dtype)
+    return jax.lax.scan(step, start, (cut(atoms), cut(x), cut(first)))[0]
 
 
 def _class_sums(x: Array, counts: Sequence[int]) -> Array:

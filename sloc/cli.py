@@ -20,6 +20,7 @@ import typer
 import typer.core
 
 from sloc.report.sources import FILE_HELP
+from sloc.report.toolchain import leave_out_ynnpack
 from sloc.report.traces_command import COLUMN_HELP
 
 INTERRUPTED = 130
@@ -411,6 +412,9 @@ def _join() -> None:
 def main() -> None:
     """Run the command line; in a launch of several processes, join the others first."""
     try:
+        # Benchmarks measure what `import sloc` gives.
+        if sys.argv[1:2] != ["bench"]:
+            leave_out_ynnpack()
         _join()
         app()
     except SystemExit as end:

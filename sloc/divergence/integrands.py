@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -88,6 +88,8 @@ class Integrand:
     """Base of the integrands: hashable, no state but static structure."""
 
     columns: bool = False
+    by_slices: ClassVar[bool] = False
+    """Whether each term reads few slices: on a CPU many terms are then faster one after the other than as a gather."""
 
     def __call__(self, arrays: Arrays, draws: Draws) -> Array:
         """Return one value per round, ``[T, R]`` (``[T, C, R]`` where ``columns``)."""
@@ -97,6 +99,8 @@ class Integrand:
 @dataclass(frozen=True)
 class PairOverlap(Integrand):
     """``1 - TV`` of two single sub-populations, read from their own two strata only."""
+
+    by_slices: ClassVar[bool] = True
 
     def __call__(self, arrays: Arrays, draws: Draws) -> Array:
         """Average the overlap over one draw from each side."""

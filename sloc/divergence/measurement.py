@@ -55,6 +55,8 @@ def _evaluate(kind: Integrand, stack: dict[str, Array], draws: Draws) -> Array:
     if all(leaf.shape[0] == 1 for leaf in stack.values()):
         # Under vmap indices become gathers, which a CPU does not vectorise; a lone term needs only slices.
         return kind({name: leaf[0] for name, leaf in stack.items()}, draws)[None]
+    if kind.by_slices and jax.default_backend() == "cpu":
+        return jax.lax.map(lambda a: kind(a, draws), stack)
     return jax.vmap(lambda a: kind(a, draws))(stack)
 
 

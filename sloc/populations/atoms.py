@@ -37,8 +37,8 @@ _LEAST_RATE = 1e-27
 _LOG2E = math.log2(math.e)
 _SLACK = 120.0
 """Largest distance of a bound from a maximum: relative to half way between sums lie in e^-60 .. 1,000 e^60."""
-_SAFE_EXPONENT = 1e5
-"""Below it an exponent is rounded by less than 0.1."""
+_SAFE_EXPONENT = 1e7
+"""Below it an exponent is rounded by less than 2, far from what would overflow."""
 _FEW = 16
 """Below so many atoms a class the answer itself is as large as what tiles would save."""
 
@@ -225,7 +225,8 @@ class Draws:
         norms = jnp.sum(jnp.square(atoms), axis=1)[:, None] + jnp.sum(jnp.square(self.x), axis=1)[None]
         square, cross = jnp.maximum(norms - 2 * inner, 0.0), jnp.sum(self.x * self.z, axis=1)[None] - noise
         # Rounding must not separate a trajectory from its own atom or a copy of it, whose distance is exactly zero.
-        own = jnp.all(prints[:, :, None] == self.prints[:, None, :], axis=0)
+        first, second = prints[:, :, None] == self.prints[:, None, :]
+        own = first & second
         return jnp.where(own, jnp.zeros_like(square), square), jnp.where(own, jnp.zeros_like(cross), cross)
 
 
@@ -251,12 +252,13 @@ def _tile_steps(squares: Array, crosses: Array, rates: Array, *, width: int, chu
 
     The exponents are lines in ``1 / r`` times ``r^2``, so their maximum is ``r^2`` times a convex function, below its
     chords: from the maxima at the ends of a chunk follows, for every rate between, a bound that no exponent exceeds.
-    How far the bound may lie above the maximum is known from the range of the slopes; where that is little, one pass
-    over the atoms suffices, and where it is not, each rate's own maximum is found first.
+    How far the bound may lie above the maximum is known from the chords beside it, extended, which lie below, and from
+    the range of the slopes; where that is little, one pass over the atoms suffices, and where it is not, each rate's
+    own maximum is found first.
     """
     tiles, height, batch = squares.shape
     halves = -0.5 * squares
-    ends = jnp.concatenate([rates[::chunk], rates[-1:]])
+    parts, ends = rates.reshape(-1, chunk), jnp.concatenate([rates[::chunk], rates[-1:]])
 
     def one(place: tuple[Array, Array]) -> Array:
         tile, column = place
@@ -266,36 +268,71 @@ def _tile_steps(squares: Array, crosses: Array, rates: Array, *, width: int, chu
 
         half, cross = taken(halves), taken(crosses)
 
-        def exponents(r: Array) -> Array:
+        def exponents(r: Array, scale: float = 1.0) -> Array:
             r = r[:, None, None]
-            return r * (r * half[None] - cross[None])
+            return (jnp.asarray(scale, r.dtype) * r) * (r * half[None] - cross[None])
 
-        tops = jax.lax.map(lambda r: jnp.max(exponents(r[None])[0], axis=0), ends)
+        tops = jnp.max(exponents(ends), axis=1)
         slopes = jnp.max(jnp.where(cross < _AWAY / 2, cross, -jnp.inf)) - jnp.min(cross)
+        bound, slack = _bound(parts, ends, tops, slopes)
+        # Half way between: as far from overflow as from underflow.
+        level = bound - 0.5 * slack[:, None, None]
+        fits = (slack < _SLACK) & jnp.all(jnp.abs(bound) < _SAFE_EXPONENT, axis=(1, 2))
 
-        def at(part: tuple[Array, Array, Array, Array, Array]) -> Array:
-            r, first, last, top, next_top = part
-            gap = jnp.where(first == last, jnp.ones_like(first), first - last)
-            share = (first - r) / gap
-            slack = slopes * jnp.max(share * (1 - share)) * gap
-            low, high = (share * (r / last))[:, None], ((1 - share) * (r / first))[:, None]
-            bound = low * next_top[None] + high * top[None]
-            fits = (slack < _SLACK) & jnp.all(jnp.abs(bound) < _SAFE_EXPONENT) & jnp.all((r <= first) & (r >= last))
-            # Half way between: as far from overflow as from underflow.
-            return jax.lax.cond(fits, lambda: _log_sum(exponents(r), bound - 0.5 * slack), lambda: _lse(exponents(r)))
+        def at(part: tuple[Array, Array, Array]) -> Array:
+            r, level, fits = part
+            total = lambda: jnp.sum(exp2(exponents(r, _LOG2E) - (_LOG2E * level)[:, None]), axis=1)  # noqa: E731
+            return jax.lax.cond(fits, lambda: jnp.log(total()) + level, lambda: _lse(exponents(r)))
 
-        parts = (rates.reshape(-1, chunk), ends[:-1], ends[1:], tops[:-1], tops[1:])
-        return jax.lax.map(at, parts).reshape(-1, width)
+        return jax.lax.map(at, (parts, level, fits)).reshape(-1, width)
 
     grid = np.meshgrid(np.arange(tiles), np.arange(0, batch, width), indexing="ij")
     found = jax.lax.map(one, tuple(jnp.asarray(g.reshape(-1), jnp.int32) for g in grid))
     return jnp.moveaxis(found.reshape(tiles, batch // width, -1, width), 1, 2).reshape(tiles, -1, batch)
 
 
-def _log_sum(x: Array, level: Array) -> Array:
-    """``log sum exp`` over the middle axis of ``[T, A, B]``, relative to a level ``[T, B]`` near the maximum."""
-    scale = jnp.asarray(_LOG2E, x.dtype)
-    return jnp.log(jnp.sum(exp2(scale * x - (scale * level)[:, None]), axis=1)) + level
+def _bound(rates: Array, ends: Array, tops: Array, slopes: Array) -> tuple[Array, Array]:
+    """Bound ``r^2 h(1 / r)``, convex ``h``, from its values at the ends of chunks; and by how much it may be too high.
+
+    Args:
+        rates: ``[J, c]``, falling.
+        ends: ``[J + 1]``, each chunk's first rate, and the last one.
+        tops: ``[J + 1, B]``, ``r^2 h(1 / r)`` at the ends.
+        slopes: the largest slope of any ``h`` less the smallest.
+
+    Returns:
+        ``(bound [J, c, B], slack [J])``; the slack is infinite where rates do not lie between their ends.
+
+    """
+    first, last = ends[:-1], ends[1:]
+    bound = _line(rates, first, last, tops[:-1], tops[1:])
+    # Lines through the ends before and after a chunk, extended into it, lie below a convex function.
+    missing = jnp.full_like(bound[:1], -jnp.inf)
+    before = jnp.concatenate([missing, _line(rates[1:], ends[:-2], ends[1:-1], tops[:-2], tops[1:-1])])
+    after = jnp.concatenate([_line(rates[:-1], ends[1:-1], ends[2:], tops[1:-1], tops[2:]), missing])
+    apart = ends[:-1] > ends[1:]
+    none = jnp.zeros_like(apart[:1])
+    least = jnp.maximum(
+        jnp.where(jnp.concatenate([none, apart[:-1]])[:, None, None], before, -jnp.inf),
+        jnp.where(jnp.concatenate([apart[1:], none])[:, None, None], after, -jnp.inf),
+    )
+    share = _share(rates, first, last)
+    by_range = slopes * jnp.max(share * (1 - share), axis=1) * (first - last)
+    slack = jnp.minimum(jnp.max(bound - least, axis=(1, 2)), by_range)
+    between = jnp.all((rates <= first[:, None]) & (rates >= last[:, None]), axis=1)
+    return bound, jnp.where(between, slack, jnp.inf)
+
+
+def _share(r: Array, first: Array, last: Array) -> Array:
+    gap = jnp.where(first == last, jnp.ones_like(first), first - last)
+    return (first[:, None] - r) / gap[:, None]
+
+
+def _line(r: Array, first: Array, last: Array, top: Array, next_top: Array) -> Array:
+    """``r^2`` times the line in ``1 / r`` through ``top / first^2`` and ``next_top / last^2``, ``[J, c, B]``."""
+    share = _share(r, first, last)
+    high, low = (1 - share) * (r / first[:, None]), share * (r / last[:, None])
+    return high[:, :, None] * top[:, None] + low[:, :, None] * next_top[:, None]
 
 
 def _lse(x: Array) -> Array:

@@ -16,6 +16,7 @@ import numpy as np
 from sloc.contracts import (
     Array,
     GaussianChannel,
+    LinearGaussianChannel,
     MemorylessChannel,
     ObservationProcess,
     RevealingChannel,
@@ -41,8 +42,9 @@ def check_family(
 ) -> None:
     """Check the hooks of the process's family against ``sample``; nothing to do outside the families.
 
-    ``coefficients`` and ``time_of_log_snr`` of a Gaussian channel, ``thresholds``, ``hidden_probability`` and
-    ``count_law`` of a revealing channel, ``transition`` of a memoryless channel.
+    ``coefficients`` and ``time_of_log_snr`` of a Gaussian channel, ``matrices`` of a linear Gaussian one,
+    ``thresholds``, ``hidden_probability`` and ``count_law`` of a revealing channel, ``transition`` of a memoryless
+    channel.
 
     Raises:
         ConformanceError: a hook contradicts ``sample``.
@@ -53,6 +55,8 @@ def check_family(
     if isinstance(process, GaussianChannel):
         hooks, claims = "coefficients, time_of_log_snr", _gaussian_claims
         _check_inverse(process, times)
+    elif isinstance(process, LinearGaussianChannel):
+        hooks, claims = "matrices", _linear_claims
     elif isinstance(process, RevealingChannel):
         hooks, claims = "thresholds, hidden_probability, count_law", _revealing_claims
     elif isinstance(process, MemorylessChannel) and overrides(process, MemorylessChannel, "transition"):
@@ -65,7 +69,7 @@ def check_family(
     for i, t in enumerate(few):
         with failing_as(f"{name}: {hooks} at t = {t:g}"):
             y = draw(jax.random.split(jax.random.fold_in(key, i), draws), x, jnp.asarray(t))
-            found = list(claims(process, x, y, t))
+            found = list(claims(process, x, y, t, jax.random.fold_in(key, _MOST_TIMES + i)))
         for what, events, probabilities in found:
             expect(
                 np.all((probabilities >= -1e-6) & (probabilities <= 1 + 1e-6)),
@@ -101,32 +105,57 @@ def _check_inverse(process: GaussianChannel, times: np.ndarray) -> None:
     expect(np.all(np.diff(snr) < 0), f"{name}: a / sigma does not decrease in t")
 
 
-def _gaussian_claims(process: GaussianChannel, x: Any, y: Any, t: Any) -> Iterator[Claim]:
+_CUTS = (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
+
+
+def _gaussian_claims(process: GaussianChannel, x: Any, y: Any, t: Any, key: Any) -> Iterator[Claim]:
     from scipy.special import ndtr
 
+    del key
     a, sigma = (np.asarray(v, np.float64) for v in process.coefficients(float(t)))
     z = ((np.asarray(y, np.float64) - a * np.asarray(x, np.float64)) / sigma).ravel()
-    for cut in (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0):
+    for cut in _CUTS:
         yield f"coefficients: (Y - a X) / sigma <= {cut:g}", z <= cut, np.full(z.size, ndtr(cut))
 
 
-def _revealing_claims(process: RevealingChannel, x: Any, y: Any, t: Any) -> Iterator[Claim]:
+def _linear_claims(process: LinearGaussianChannel, x: Any, y: Any, t: Any, key: Any) -> Iterator[Claim]:
+    from scipy.linalg import solve_triangular
+    from scipy.special import ndtr
+
+    del key
+    signal, noise = (np.asarray(v, np.float64) for v in process.matrices(float(t)))
+    residual = np.asarray(y, np.float64) - signal @ np.asarray(x, np.float64).ravel()
+    white = solve_triangular(np.linalg.cholesky(noise), residual.T, lower=True)
+    # Each coordinate by itself, and a sum of all, which a wrong correlation gives another variance.
+    for name, z in (*((f"coordinate {i}", w) for i, w in enumerate(white)), ("sum", white.sum(0) / len(white) ** 0.5)):
+        for cut in _CUTS:
+            yield f"matrices: whitened (Y - A X), {name} <= {cut:g}", z <= cut, np.full(z.size, ndtr(cut))
+
+
+def _revealing_claims(process: RevealingChannel, x: Any, y: Any, t: Any, key: Any) -> Iterator[Claim]:
     known = np.asarray(y.known, bool).reshape(len(y.known), -1)
+    thresholds = jax.vmap(process.thresholds, in_axes=(0, None))(jax.random.split(key, len(known)), x)
+    yield from _pattern_claims(process, x, known, t, "")
+    yield from _pattern_claims(process, x, float(t) < np.asarray(thresholds).reshape(known.shape), t, "thresholds: ")
+
+
+def _pattern_claims(process: RevealingChannel, x: Any, known: np.ndarray, t: Any, source: str) -> Iterator[Claim]:
     n, size = known.shape
     for marked in (np.arange(size) == 0, np.arange(size) == size - 1, np.arange(size) < (size + 1) // 2):
         p = process.hidden_probability(marked.reshape(np.shape(x)), float(t))
         if p is not None:
-            yield "hidden_probability", np.asarray(~known[:, marked].any(1)), np.full(n, p)
+            yield f"{source}hidden_probability", np.asarray(~known[:, marked].any(1)), np.full(n, p)
     law = process.count_law(size, float(t))
     if law is not None:
         counts, probabilities = law
         seen = known.sum(1)
-        yield "count_law (total)", np.isin(seen, counts), np.full(n, min(1.0, float(np.sum(probabilities))))
+        yield f"{source}count_law (total)", np.isin(seen, counts), np.full(n, min(1.0, float(np.sum(probabilities))))
         for count, p in list(zip(counts, probabilities, strict=True))[:64]:
-            yield f"count_law (count {count})", np.asarray(seen == count), np.full(n, p)
+            yield f"{source}count_law (count {count})", np.asarray(seen == count), np.full(n, p)
 
 
-def _memoryless_claims(process: MemorylessChannel, x: Any, y: Any, t: Any) -> Iterator[Claim]:
+def _memoryless_claims(process: MemorylessChannel, x: Any, y: Any, t: Any, key: Any) -> Iterator[Claim]:
+    del key
     matrix = np.asarray(process.transition(float(t)), np.float64)
     expect(
         matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1],

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, Revealed
-from sloc.processes import BinarySymmetric, Masking, VarianceExploding
+from sloc.processes import BinarySymmetric, LinearGaussian, Masking, VarianceExploding
 
 
 class LikelihoodOnly(BinarySymmetric):
@@ -158,6 +158,35 @@ class WrongCountLaw(Masking):
 
     def count_law(self, length, t):
         return super().count_law(length, 1.0 - t)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class WrongThresholds(Masking):
+    """Samples one law and gives shortcuts the thresholds of another."""
+
+    log_prob = ObservationProcess.log_prob
+    degrade = ObservationProcess.degrade
+    bridge = ObservationProcess.bridge
+
+    def sample(self, key, x, t):
+        return Masking().sample(key, x, t)
+
+    def thresholds(self, key, x):
+        return super().thresholds(key, x) ** 2
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class WrongMatrices(LinearGaussian):
+    """Noise whose coordinates are less alike than the covariance says."""
+
+    log_prob = ObservationProcess.log_prob
+    degrade = ObservationProcess.degrade
+    bridge = ObservationProcess.bridge
+
+    def noise_root(self, t):
+        return jnp.sqrt(jnp.asarray(t)) * jnp.eye(4)
 
 
 @jax.tree_util.register_dataclass

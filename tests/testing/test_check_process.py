@@ -33,6 +33,12 @@ LAWS = [
     (broken.WrongCoefficients(), REAL, r"coefficients: .* is not consistent with sample"),
     (broken.WrongInverse(), REAL, r"time_of_log_snr does not invert coefficients"),
     (broken.WrongCountLaw(), REAL, r"count_law .* is not consistent with sample"),
+    (broken.WrongThresholds(), REAL, r"thresholds: .* is not consistent with sample"),
+    (
+        broken.WrongMatrices(np.eye(4), 0.4 * np.eye(4) + 0.6),
+        REAL,
+        r"matrices: .* is not consistent with sample",
+    ),
     (broken.WrongTransition(), BITS, r"transition\[.*\] is not consistent with sample"),
 ]
 FORMS = [

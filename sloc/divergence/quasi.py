@@ -29,6 +29,7 @@ from sloc.contracts import (
 from sloc.divergence.checks import as_time, checked_count, checked_key, checked_pair
 from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.integrands import log_sum_exp, overlap
+from sloc.divergence.paths import shortcut
 from sloc.divergence.statistics import disjoint_pair
 from sloc.populations import GaussianMixture
 from sloc.results import Curve, Estimate
@@ -115,8 +116,13 @@ def sobol_curve(
 
 
 def takes_points(process: ObservationProcess, population: Population) -> bool:
-    """Whether :func:`sobol_rounds` knows the pair: a Gaussian channel and a Gaussian mixture of shared covariance."""
-    return isinstance(process, GaussianChannel) and type(population) is GaussianMixture and population.shared
+    """Whether :func:`sobol_rounds` knows the pair: a Gaussian channel and a Gaussian mixture of shared covariance.
+
+    Not where a subclass replaces what the pair was written for.
+    """
+    if not isinstance(process, GaussianChannel) or type(population) is not GaussianMixture:
+        return False
+    return population.shared and shortcut(process, population) is not None
 
 
 def sobol_rounds(

@@ -16,7 +16,7 @@ from sloc.contracts import require
 from sloc.engine.cluster import check_agreement, fetch, from_leader, is_spread, on_leader, replicate
 from sloc.engine.faults import Replayed, memory_advice
 from sloc.engine.fingerprint import fingerprint, stage_name
-from sloc.engine.nans import first_nan, not_a_number
+from sloc.engine.nans import count_nans, first_nan, not_a_number
 from sloc.engine.plan import BLOCK_DRAWS, Layout, Plan, as_plan
 from sloc.engine.stream import Kernel, block_values
 
@@ -103,7 +103,10 @@ def gather(
                 wrong = first_nan(values, axis, min(per_chunk * BLOCK_DRAWS, n - low))
                 if wrong is not None:
                     block = (low + wrong) // BLOCK_DRAWS
-                    raise not_a_number(kernel, key, block, _alone(kernel, args, key, block), kept.name)
+                    alone = _alone(kernel, args, key, block)
+                    # Evaluated alone a block may round otherwise: then the run's own values are counted.
+                    shown = alone if count_nans(alone)[0] else values
+                    raise not_a_number(kernel, key, block, shown, kept.name)
                 if out is None:
                     out = jax.tree.map(lambda v: np.empty((*v.shape[:axis], n, *v.shape[axis + 1 :]), v.dtype), values)
                 high = min(low + per_chunk * BLOCK_DRAWS, n)

@@ -276,8 +276,10 @@ def _tile_steps(squares: Array, crosses: Array, rates: Array, *, width: int, chu
         slopes = jnp.max(jnp.where(cross < _AWAY / 2, cross, -jnp.inf)) - jnp.min(cross)
         bound, slack = _bound(parts, ends, tops, slopes)
         # Half way between: as far from overflow as from underflow.
-        level = bound - 0.5 * slack[:, None, None]
         fits = (slack < _SLACK) & jnp.all(jnp.abs(bound) < _SAFE_EXPONENT, axis=(1, 2))
+        # Elsewhere far above everything: under vmap that branch is evaluated too, and must have finite derivatives.
+        half_way = bound - 0.5 * jnp.minimum(slack, _SLACK)[:, None, None]
+        level = jnp.where(fits[:, None, None], half_way, jnp.full_like(bound, _AWAY))
 
         def at(part: tuple[Array, Array, Array]) -> Array:
             r, level, fits = part

@@ -18,7 +18,8 @@ _ONE_BY_ONE = 64
 """Classes up to which pairs without a vectorised form are worked out one by one."""
 
 _BY_ROWS = 1_024
-"""Classes up to which affinities of Gaussians of different covariance are worked out, a row of pairs at a time."""
+_ROW_WORK = 2e9
+"""Gaussians have their affinities worked out, a row of pairs at a time, up to so many classes and operations a time."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,7 @@ def pair_forms(process: ObservationProcess, population: Population, epsilon: flo
 def affinity_form(process: ObservationProcess, population: Population) -> Callable[[float], np.ndarray] | None:
     """Return ``t -> [K, K]``, the affinities of pairs that have no closed form of TV, or None."""
     probe = 1.0 if process.discrete else min(0.5, float(process.horizon) / 2)
-    most = _BY_ROWS if type(population) is GaussianMixture else _ONE_BY_ONE
-    if population.num_components > most or affinities(process, population, probe) is None:
+    if population.num_components > _most(population) or affinities(process, population, probe) is None:
         return None
 
     def affinity(t: float) -> np.ndarray:
@@ -84,6 +84,15 @@ def affinity_form(process: ObservationProcess, population: Population) -> Callab
         return table
 
     return affinity
+
+
+def _most(population: Population) -> int:
+    """Return up to how many classes affinities of all pairs are worked out."""
+    if type(population) is not GaussianMixture:
+        return _ONE_BY_ONE
+    k, d = np.shape(population.means)
+    work = float(k) ** 2 * (d if population.shared else float(d) ** 3)
+    return _BY_ROWS if work <= _ROW_WORK else _ONE_BY_ONE
 
 
 def _noised_alike(process: ObservationProcess, population: Empirical) -> bool:

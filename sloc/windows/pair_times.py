@@ -153,7 +153,7 @@ def sampled_pairs(
     pruned = "" if sampled.all() else f" ({int(sampled.sum()):,} of {count:,}, the others by affinities)"
     way = f"pairs {way}{pruned}"
     bands = (times, value, lower, upper)
-    return _pair_times(bands, k, epsilon, horizon, discrete, draws, way, bool(sampled.any()))
+    return _pair_times(bands, k, epsilon, horizon, discrete, draws, way, sampled)
 
 
 def pairs_from_curves(
@@ -183,7 +183,7 @@ def pairs_from_curves(
     value, lower, upper = joint_bands(ordered, draws // k, delta)
     bands = (times, value, lower, upper)
     way = f"pairs {curve_words(ordered[0])}"
-    return _pair_times(bands, k, epsilon, horizon, discrete, draws, way, True)
+    return _pair_times(bands, k, epsilon, horizon, discrete, draws, way, np.ones(value.shape[1], bool))
 
 
 def joint_bands(curves: Sequence[Curve], rounds: int, delta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -212,13 +212,14 @@ def _pair_times(
     discrete: bool,
     draws: int,
     way: str,
-    drawn: bool,
+    sampled: np.ndarray,
 ) -> PairTimes:
     """Read merge times off ``(times [T], value, lower, upper [T, P])``, pairs in the order of ``triu_indices``."""
     times, value, _, upper = bands
     rows, columns = np.triu_indices(k, 1)
     point, low, high, status = _edges(*bands, epsilon, horizon, discrete)
-    one_law = (value.max(axis=0) <= _SAME) if drawn else np.zeros(len(rows), bool)
+    # A pair that was not drawn may have a value lent by another: then its bound has to say so too.
+    one_law = (np.where(sampled[None], value, upper).max(axis=0) <= _SAME) & bool(sampled.any())
     point, status = np.where(one_law, 0.0, point), np.where(one_law, _RESOLVED, status)
 
     def square(flat: np.ndarray) -> np.ndarray:

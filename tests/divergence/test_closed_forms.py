@@ -15,6 +15,7 @@ from scipy.special import erf
 
 import sloc
 from sloc.divergence import affinities
+from sloc.divergence.quasi import takes_points
 from sloc.populations import Empirical, GaussianMixture, ProductCategorical
 from sloc.processes import Masking, OrderedMasking, OrnsteinUhlenbeck, Truncation
 from sloc.windows import hellinger_bound
@@ -172,3 +173,10 @@ def test_the_replaced_gaussian_law_is_sampled():
 def test_the_replaced_thresholds_are_sampled(process, times, expected):
     curve = sloc.tv_curve(KEY, process, BITS, times, 0, 1, n=N, delta=DELTA, method="monte-carlo")
     assert_matches(curve, expected, z=process == Sooner())
+
+
+@pytest.mark.parametrize("process", [TwiceAsLate(), OtherDraws(), OtherLikelihood()], ids=lambda p: type(p).__name__)
+def test_points_of_a_replaced_law_are_not_taken(process):
+    pair = GaussianMixture([0.5, 0.5], [[1.0], [-1.0]])
+    assert takes_points(OrnsteinUhlenbeck(), pair)
+    assert not takes_points(process, pair)

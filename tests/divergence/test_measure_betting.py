@@ -153,7 +153,7 @@ print(json.dumps([values(d) for d in (1, 2, 8)]))
 @pytest.mark.slow
 def test_eight_devices_give_the_interval_of_one() -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
-    env["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+    env["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
     done = subprocess.run([sys.executable, "-c", DEVICES], capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0, done.stderr
     one, *others = json.loads(done.stdout.splitlines()[-1])

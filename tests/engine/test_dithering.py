@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from sloc.contracts import InvalidInput
+from sloc.engine.accumulators import Tallies
 from sloc.engine.dithering import BERNOULLI_GRID, GRID, dither, logit_grid
 
 
@@ -66,6 +67,12 @@ def test_traced_values_outside_are_counted_as_refused():
     counts = jax.jit(dither)(jax.random.key(6), values)
     assert int(counts[-1]) == 3
     assert int(counts[:-1].sum()) == 2
+
+
+def test_another_grid_of_as_many_edges_is_another_run():
+    kept = {Tallies(edges).kept for edges in ((0.0, 0.5, 1.0), (0.0, 0.25, 1.0), (0.0, 1.0))}
+    assert len(kept) == 3
+    assert Tallies((0.0, 0.5, 1.0)).kept == Tallies((0.0, 0.5, 1.0)).kept
 
 
 def test_bad_input_is_refused():

@@ -1,4 +1,4 @@
-"""Normals with their rounds written out are those of JAX, bit for bit, and JAX's own where they cannot be."""
+"""Normals with their rounds written out are those of JAX up to rounding, and JAX's own where they cannot be."""
 
 from __future__ import annotations
 

@@ -47,7 +47,8 @@ def run(code, **environment):
 def test_devices_agree_with_strata_that_divide_nothing():
     # K = 3: 341 rounds a block; 11 blocks on 1, 2 and 8 devices.
     found = run(
-        "print(json.dumps([values(11000, d) for d in (1, 2, 8)]))", XLA_FLAGS="--xla_force_host_platform_device_count=8"
+        "print(json.dumps([values(11000, d) for d in (1, 2, 8)]))",
+        XLA_FLAGS=os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8",
     )
     for other in found[1:]:
         np.testing.assert_allclose(other, found[0], rtol=0, atol=1e-6)
@@ -58,7 +59,7 @@ def test_devices_agree_on_atoms_and_masks():
     found = run(
         "pairs = ((OrnsteinUhlenbeck(), floating), (Masking(), atoms))\n"
         "print(json.dumps([sum((answers(*pair, 5000, d) for pair in pairs), []) for d in (1, 2, 8)]))",
-        XLA_FLAGS="--xla_force_host_platform_device_count=8",
+        XLA_FLAGS=os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8",
     )
     for other in found[1:]:
         for a, b in zip(other, found[0], strict=True):

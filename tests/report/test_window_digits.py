@@ -39,7 +39,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
     return out, json.loads(done.stdout), done.stderr
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 def test_the_folder_is_complete(digits: tuple[Path, dict[str, Any], str]) -> None:
     out, record, said = digits
     files = ["curves.nc", "run.json", "tree.csv", "tree.nwk", "windows.csv", "windows.png"]
@@ -56,7 +56,7 @@ def test_the_folder_is_complete(digits: tuple[Path, dict[str, Any], str]) -> Non
     assert set(tree["process"]) == {"ou", "masking"}
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 def test_numbers_in_the_documents(digits: tuple[Path, dict[str, Any], str]) -> None:
     out, record, _ = digits
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())

@@ -195,7 +195,7 @@ def test_one_answer_on_any_number_of_devices():
         **os.environ,
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4",
     }
     done = subprocess.run([sys.executable, "-c", TOPOLOGY], capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 from sloc import processes
-from sloc.contracts import GaussianChannel, MemorylessChannel, ObservationProcess, RevealingChannel
+from sloc.contracts import (
+    GaussianChannel,
+    LinearGaussianChannel,
+    MemorylessChannel,
+    ObservationProcess,
+    RevealingChannel,
+)
 from sloc.processes import Power, Product, RateMatrix, Retimed, Steps, Table
 from sloc.testing import check_process
 
@@ -123,7 +129,7 @@ def test_conforms(case):
     process, xs = (FAST | SLOW)[case]
     report = check_process(process, xs, draws=4096)
     assert report.skipped == (["bridge: not defined"] if case == "Composed, no bridge" else [])
-    in_family = isinstance(process, (GaussianChannel, RevealingChannel, MemorylessChannel))
+    in_family = isinstance(process, (GaussianChannel, LinearGaussianChannel, RevealingChannel, MemorylessChannel))
     assert any(line.startswith("family") for line in report.checked) == in_family
 
 

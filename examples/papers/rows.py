@@ -20,8 +20,8 @@ class Row:
         setting: its parameters.
         quantity: what is compared, with its unit.
         exact: the exact number, or None where only draws give it.
-        library: what the library says.
-        low: lower end of the library's interval (``library`` itself where it is exact).
+        found: what the library says.
+        low: lower end of the library's interval (``found`` itself where it is exact).
         high: upper end.
         method: how the library got it.
         printed: the paper's number, or None where it prints none.
@@ -33,7 +33,7 @@ class Row:
     setting: str
     quantity: str
     exact: float | None
-    library: float | None
+    found: float | None
     low: float | None
     high: float | None
     method: str
@@ -43,7 +43,7 @@ class Row:
     @property
     def ratio(self) -> float | None:
         """Printed over exact (over the library's number where there is no exact one)."""
-        base = self.library if self.exact is None else self.exact
+        base = self.found if self.exact is None else self.exact
         return None if self.printed is None or not base else self.printed / base
 
 

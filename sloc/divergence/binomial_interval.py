@@ -83,8 +83,8 @@ def bernoulli_interval(counts: Any, delta: Any) -> tuple[Any, Any]:
     first term, and that by Robbins' form of Stirling's formula: for ``p < x / n``
 
     ``P(X >= x) <= exp(-n KL(x/n, p)) min(1, sqrt(n / (2 pi x (n - x))) / (1 - r))``,
-    ``r = (n - x) p / ((x + 1) (1 - p))``, and likewise below; wider by at most some 5 % (at ``delta = 0.05``; less at
-    smaller levels), and never narrower.
+    ``r = (n - x) p / ((x + 1) (1 - p))``, and likewise below; never narrower than the exact interval, and in a sweep
+    wider by up to 5 % (14 % at 1.5e9 draws and ``delta = 1e-6``).
 
     Args:
         counts: integers ``[..., 3]`` (failures, successes, refused); traced ones add up to less than 2**31.

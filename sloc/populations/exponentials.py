@@ -18,6 +18,7 @@ _COEFFICIENTS = (
 )
 """Of the polynomial of degree five next to ``2^f`` on [-1/2, 1/2]: largest relative error 7.5e-8."""
 _ROUNDING = np.float32(1.5 * 2**23)
+"""Added to a number of modest size it leaves the nearest integer in the last bits."""
 LEAST = -126.0
 """Below it the result stays at ``2^-126``, the smallest normal float32."""
 

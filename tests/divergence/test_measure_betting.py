@@ -59,11 +59,13 @@ TRUTH = {
 
 
 @pytest.mark.slow
-def test_every_statistic_is_covered_and_keeps_its_values() -> None:
+@pytest.mark.parametrize(("interval", "words"), [("betting", "betting"), ("clopper-pearson", "Clopper-Pearson")])
+def test_every_statistic_is_covered_and_keeps_its_values(interval: str, words: str) -> None:
+    # Each curve is left out with probability at most 1e-10.
     asked = {"n": 8192, "delta": 1e-10, "method": "monte-carlo"}
-    betting = sloc.measure(KEY, OU, THREE, TIMES, EVERY, interval="betting", **asked)
+    named = sloc.measure(KEY, OU, THREE, TIMES, EVERY, interval=interval, **asked)
     plain = sloc.measure(KEY, OU, THREE, TIMES, EVERY, **asked)
-    for name, curve in betting.items():
+    for name, curve in named.items():
         truth = np.stack([TRUTH[name](line(t)) for t in TIMES])
         assert np.all(curve.lower <= truth + 1e-6), name
         assert np.all(truth - 1e-6 <= curve.upper), name
@@ -72,7 +74,7 @@ def test_every_statistic_is_covered_and_keeps_its_values() -> None:
         np.testing.assert_allclose(curve.stderr, plain[name].stderr, rtol=1e-3)
         assert curve.n == plain[name].n
         assert (curve.method, plain[name].method) == (
-            "monte carlo, exact marginals, betting interval",
+            f"monte carlo, exact marginals, {words} interval",
             "monte carlo, exact marginals",
         )
         assert np.all(curve.upper - curve.lower < 0.5 * (1.6 if name == "information" else 1.0))

@@ -135,7 +135,7 @@ def test_every_certified_interval_holds_the_exact_edge():
     for r in rows:
         slack = 1e-6 * max(1.0, abs(r["exact"]))
         assert r["low"] - slack <= r["exact"] <= r["high"] + slack, r
-        assert r["low"] - slack <= r["library"] <= r["high"] + slack, r
+        assert r["low"] - slack <= r["found"] <= r["high"] + slack, r
 
 
 def test_width_of_four_gaussians_does_not_grow():
@@ -160,7 +160,7 @@ def test_two_strings_under_masking():
             assert tv(r["exact"]) == pytest.approx(level, abs=1e-8)
             holds(r, r["exact"], 1e-9)
     lopsided = row("masked_pair", "T_before", "w = 0.95")
-    assert lopsided["exact"] == lopsided["library"] == 0.0
+    assert lopsided["exact"] == lopsided["found"] == 0.0
     # At w = .95 the distance to the whole is .05 TV, below .1 already at t = 0.
     assert 0.05 * tv(1e-9) <= 0.1
     assert printed.masked_pair_edges(10, 0.1).before == pytest.approx(0.9895192582, abs=1e-9)
@@ -203,7 +203,7 @@ def test_absorbed_walks():
     assert round(r["exact"], 4) == 0.7630
     holds(r, oracle.absorbed_tv(0.55, 10, 4000), 1e-8)
     least = row("coins", "least barrier")
-    assert least["exact"] == least["library"] == 34
+    assert least["exact"] == least["found"] == 34
     assert oracle.absorbed_tv(0.55, 33, 20_000) < 1 - 0.05**2 < oracle.absorbed_tv(0.55, 34, 20_000)
 
 
@@ -296,7 +296,7 @@ def test_all_or_nothing_sharpens():
     # The intervals of 20 and 100 features are apart, and so are those of 20 and 300.
     assert widths[0, 1] > widths[1, 2]
     assert widths[0, 1] > widths[2, 2]
-    halves = [row("all_or_nothing", "samples at TV", f"n = {n},")["library"] for n in (20, 100, 300)]
+    halves = [row("all_or_nothing", "samples at TV", f"n = {n},")["found"] for n in (20, 100, 300)]
     assert halves == sorted(halves, reverse=True)
     assert all(0.97 < h < 1.19 for h in halves)
     f = fit("all_or_nothing", "width")
@@ -315,8 +315,8 @@ def test_masking_in_order_has_a_deep_tree():
         merged = [k for k in range(d + 1) if finite.tv([k], [d]) < 0.1]
         assert merged == list(range(d - t, d + 1))
         assert t == d or finite.tv(merged, [k for k in range(d + 1) if k not in merged]) == pytest.approx(1)
-    assert row("masking_orders", "depth", "ordered")["library"] == 64
-    assert row("masking_orders", "depth", "diffusion")["library"] == 1
+    assert row("masking_orders", "depth", "ordered")["found"] == 64
+    assert row("masking_orders", "depth", "diffusion")["found"] == 1
     # Under diffusion: two words that have merged have a neighbour as near, so the pair is not apart from the rest.
     a, sigma = channels.ornstein_uhlenbeck(
         oracle.edge(lambda t: mixtures.pair_tv([1.0], 0.0, *channels.ornstein_uhlenbeck(t)), 0.1, 0.1, 9)
@@ -339,7 +339,7 @@ def test_speciation():
     holds(r, ou_tv(said), 1e-9)
     far = printed.speciation_time(1 + 4 * 0.01 * 0.99 * 1e4)
     assert round(2 * norm.cdf(100 * math.exp(-far)) - 1, 7) == 0.9999995
-    assert round(row("speciation", "TV at t_S", "0.01")["library"], 7) == 0.9999995
+    assert round(row("speciation", "TV at t_S", "0.01")["found"], 7) == 0.9999995
     line = mixtures.Line([0.5, 0.5], [4.0, -4.0], 1.0, *channels.ornstein_uhlenbeck(said))
     assert printed.pair_clones(4, said) == pytest.approx(line.clones([0, 1]), abs=1e-7)
     holds(row("speciation", "φ(t_S)"), line.clones([0, 1]), 1e-7)
@@ -365,7 +365,7 @@ def test_collapse(d):
     assert (np.abs(mean - value) <= SIGMAS * np.sqrt(2) * error + 2e-4).all()
     r = row("speciation", "t at which clones agree on the atom", f"d = {d}")
     assert r["printed"] == pytest.approx(said)
-    assert 1 < r["library"] / said < 2.1
+    assert 1 < r["found"] / said < 2.1
 
 
 def test_collapse_time_balances_entropies():
@@ -401,7 +401,7 @@ def test_grammar_map_and_its_fixed_point():
     assert share == pytest.approx(0.8)
     assert printed.grammar_transition(3, 2, 2) is None
     deepest = row("grammar", "blur", "depth 8")
-    assert abs(deepest["library"] - share) < 0.05
+    assert abs(deepest["found"] - share) < 0.05
     f = fit("grammar", "ln width")
     assert f["low"] <= f["exponent"] <= f["high"] < -0.2
 

@@ -21,6 +21,14 @@ class LikelihoodOnly(BinarySymmetric):
     bridge = ObservationProcess.bridge
 
 
+class SampleOnly:
+    """Takes the other methods away.  Not broken."""
+
+    log_prob = ObservationProcess.log_prob
+    degrade = ObservationProcess.degrade
+    bridge = ObservationProcess.bridge
+
+
 class DegradeOnly(BinarySymmetric):
     """Without likelihood and bridge.  Not broken."""
 
@@ -162,12 +170,8 @@ class WrongCountLaw(Masking):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class WrongThresholds(Masking):
+class WrongThresholds(SampleOnly, Masking):
     """Samples one law and gives shortcuts the thresholds of another."""
-
-    log_prob = ObservationProcess.log_prob
-    degrade = ObservationProcess.degrade
-    bridge = ObservationProcess.bridge
 
     def sample(self, key, x, t):
         return Masking().sample(key, x, t)
@@ -178,12 +182,8 @@ class WrongThresholds(Masking):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class WrongMatrices(LinearGaussian):
+class WrongMatrices(SampleOnly, LinearGaussian):
     """Noise whose coordinates are less alike than the covariance says."""
-
-    log_prob = ObservationProcess.log_prob
-    degrade = ObservationProcess.degrade
-    bridge = ObservationProcess.bridge
 
     def noise_root(self, t):
         return jnp.sqrt(jnp.asarray(t)) * jnp.eye(4)

@@ -19,7 +19,7 @@ from sloc.testing.features import (
     standardize,
     summaries,
 )
-from sloc.testing.pvalues import calibration_p_values, same_law_p_value
+from sloc.testing.pvalues import calibration_p_values, same_law
 from sloc.testing.structure import describe_difference
 
 _MOST_COMPONENTS = 8
@@ -215,13 +215,14 @@ def check_paths(
             sides = (reference[:, i], found[:, i])
             size = max(float(np.max(np.abs(v), initial=0.0, where=np.isfinite(v))) for v in sides)
             shown = _shown_components(k)
-            p = min(same_law_p_value(first[:, c], second[:, c], 2e-6 * max(size, 1.0)) for c in shown)
+            found_p = [same_law(first[:, c], second[:, c], 2e-6 * max(size, 1.0)) for c in shown]
+            (p, seen), c = min(zip(found_p, shown, strict=True))
             p *= len(shown) * times.size * len(shortcuts)
             smallest = min(smallest, p)
             expect(
                 p >= level,
                 f"{label} of {name} is not consistent with log_marginals of sampled observations at "
-                f"t = {t:g}: p = {p:.2g}",
+                f"t = {t:g}: p = {p:.2g} (log-odds of sub-population {c}: {seen})",
             )
         report.checked.append(f"{label}: posteriors of the same law as sampling time by time")
         report.p_values[f"{label} against log_marginals"] = min(1.0, smallest)
@@ -264,9 +265,9 @@ def check_posterior_sample(
         expect(x[0].shape == x[1].shape, f"{name} returns another structure than sample")
         first, second = (joint_summaries(a, b) for a, b in zip(x, y, strict=True))
         expect(not np.isnan(second).any(), f"{name} gives NaN at t = {t:g}")
-        p = min(same_law_p_value(first[:, c], second[:, c]) for c in range(first.shape[1]))
+        p, seen = min(same_law(first[:, c], second[:, c]) for c in range(first.shape[1]))
         p *= first.shape[1] * times.size
         smallest = min(smallest, p)
-        expect(p >= level, f"{name} is not consistent with sample at t = {t:g}: p = {p:.2g}")
+        expect(p >= level, f"{name} is not consistent with sample at t = {t:g}: p = {p:.2g} ({seen})")
     report.checked.append("posterior_sample: the joint law of X and Y")
     report.p_values["posterior_sample against sample"] = min(1.0, smallest)

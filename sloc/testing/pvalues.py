@@ -67,7 +67,7 @@ def same_law_p_value(first: np.ndarray, second: np.ndarray, resolution: float = 
 
 
 def same_law(first: np.ndarray, second: np.ndarray, resolution: float = 0.0) -> tuple[float, str]:
-    """P-value of ``H0``: two samples of numbers come from one law, by exact hypergeometric tests, and where they differ.
+    """P-value of ``H0``: two samples of numbers come from one law, by exact hypergeometric tests, and where not.
 
     For events fixed by the pooled sample (``value <= cut`` at up to 33 quantiles, far into the
     tails; and ``value == v`` where there are few values), the count in the first sample is

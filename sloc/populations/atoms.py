@@ -10,7 +10,8 @@ are formed once for all times, a strip of atoms at a time; each strip is cut int
 draws) that stay in a core's cache while every time takes one exponential of each pair.
 
 Cost of ``B`` draws, ``N`` atoms in ``d`` dimensions and ``T`` times: ``2 B N d`` multiply-adds and ``B N T``
-exponentials; memory is that of the data, of the answer ``[T, K, B]``, and of a strip, whatever ``N``.
+exponentials (fewer where rates are low); memory is that of the data, of the answer ``[T, K, B]``, and of a strip,
+whatever ``N``.
 """
 
 from __future__ import annotations
@@ -27,16 +28,19 @@ import numpy as np
 
 from sloc.populations.atoms_pallas import MOST_ATOMS, SAMPLES, tile_log_sums
 from sloc.populations.exponentials import exp2
+from sloc.populations.low_rates import NODES, LowRates
 
 Array = jax.Array
 _HIGHEST = jax.lax.Precision.HIGHEST
 _AWAY = 1e30
-"""``<z, x - x_i>`` of a place without an atom: no exponential of it is left, and no derivative is infinite."""
-_LEAST_RATE = 1e-27
+"""``<z, x - x_i>`` or ``|x - x_i|^2`` without an atom: no exponential of it is left, and no derivative is infinite."""
+_LEAST_RATE, _LEAST_SQUARE = 1e-14, 1e-28
 """A rate of 0 is replaced by this one, at which nothing is told apart either, so that ``_AWAY`` stays away."""
 _LOG2E = math.log2(math.e)
-_SLACK = 120.0
-"""Largest distance of a bound from a maximum: relative to half way between sums lie in e^-60 .. 1,000 e^60."""
+_HALF_WAY = 60.0
+"""Sums are taken relative to a bound less this, as far from overflow as from underflow."""
+_SUMS = (math.exp(-64.0), math.exp(80.0))
+"""A sum between has lost no term of a billionth of it (2^-126, what is left of the least, is e^-87) and none to inf."""
 _SAFE_EXPONENT = 1e7
 """Below it an exponent is rounded by less than 2, far from what would overflow."""
 _FEW = 16
@@ -52,6 +56,8 @@ class Sizes:
         tile: pairs (atom, draw) of a tile: with both inner products they should fit in a core's cache.
         step: triples (time, atom, draw) evaluated at once: enough to share among the cores.
         strip: pairs (atom, draw) whose inner products are formed at once.
+        lanes: draws that lie next to each other: a tile is a row of columns of so many draws, atom below atom, each of
+            which a core can hold in its innermost cache while it takes every time of a step.
 
     """
 
@@ -59,12 +65,13 @@ class Sizes:
     tile: int
     step: int
     strip: int
+    lanes: int
 
 
 SIZES = {
-    "cpu": Sizes(atoms=256, tile=1 << 15, step=1 << 18, strip=1 << 20),
-    "gpu": Sizes(atoms=1024, tile=1 << 20, step=1 << 24, strip=1 << 24),
-    "tpu": Sizes(atoms=512, tile=1 << 19, step=1 << 22, strip=1 << 23),
+    "cpu": Sizes(atoms=256, tile=1 << 15, step=1 << 18, strip=1 << 20, lanes=16),
+    "gpu": Sizes(atoms=1024, tile=1 << 20, step=1 << 24, strip=1 << 24, lanes=1024),
+    "tpu": Sizes(atoms=512, tile=1 << 19, step=1 << 22, strip=1 << 23, lanes=512),
 }
 """Those of ``cpu`` are measured, the others are not."""
 
@@ -154,7 +161,7 @@ def class_log_sums(
     by_hand = kernel != "xla"
     tiles = cut(counts, min(size.atoms, MOST_ATOMS) if by_hand else size.atoms, powers=by_hand)
     height = tiles.rows.shape[1]
-    width, blocks = _even(batch, max(size.tile // height, 64), SAMPLES if by_hand else 8)
+    width, blocks = _even(batch, max(size.tile // height, 64), SAMPLES if by_hand else min(size.lanes, 64))
     extra = width * blocks - batch
     draws = Draws.of(data, prints, jnp.pad(index, (0, extra)), jnp.pad(z, ((0, extra), (0, 0))))
     chunk, chunks = _even(times, max(size.step // (height * width), 1), 1)
@@ -171,7 +178,8 @@ def class_log_sums(
         squares, crosses = draws.products(data[flat], prints[:, flat])
         crosses = jnp.where(valid.reshape(-1)[:, None], crosses, jnp.asarray(_AWAY, crosses.dtype))
         shape = (*rows.shape, width * blocks)
-        found = step(squares.reshape(shape), crosses.reshape(shape), padded)
+        means = Means.of(data[rows], valid, draws)
+        found = step(squares.reshape(shape), crosses.reshape(shape), means, padded)
         return (total, found) if lone else (jax.lax.scan(_merge, total, (found, classes))[0], None)
 
     total, parts = jnp.full((0 if lone else len(counts), chunk * chunks, width * blocks), -jnp.inf, data.dtype), []
@@ -230,6 +238,38 @@ class Draws:
         return jnp.where(own, jnp.zeros_like(square), square), jnp.where(own, jnp.zeros_like(cross), cross)
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Means:
+    """Means over the atoms of each tile, up to rounding.
+
+    Attributes:
+        half: ``[G, B]``, of ``-|x - x_i|^2 / 2``.
+        cross: ``[G, B]``, of ``<z, x - x_i>``.
+        count: ``[G]``, number of atoms.
+        spread: ``[G]``, of ``|x_i - mean|^2``.
+
+    """
+
+    half: Array
+    cross: Array
+    count: Array
+    spread: Array
+
+    @classmethod
+    def of(cls, atoms: Array, valid: Array, draws: Draws) -> Means:
+        """Take the means for tiles of ``atoms [G, A, d]``, from inner products with the mean atom."""
+        held, count = valid.astype(atoms.dtype), jnp.sum(valid.astype(atoms.dtype), axis=1)
+        centre = jnp.sum(held[:, :, None] * atoms, axis=1) / count[:, None]
+        norm = jnp.sum(held * jnp.sum(jnp.square(atoms), axis=2), axis=1) / count
+        batch = draws.x.shape[0]
+        both = jnp.matmul(centre, jnp.concatenate([draws.x, draws.z]).T, precision=_HIGHEST)
+        square = norm[:, None] + jnp.sum(jnp.square(draws.x), axis=1)[None] - 2 * both[:, :batch]
+        cross = jnp.sum(draws.x * draws.z, axis=1)[None] - both[:, batch:]
+        spread = jnp.maximum(norm - jnp.sum(jnp.square(centre), axis=1), 0.0)
+        return cls(-0.5 * square, cross, count, spread)
+
+
 def _merge(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
     """Add one tile's ``[T, B]`` to its class in ``[K, T, B]``."""
     found, index = part
@@ -237,111 +277,157 @@ def _merge(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
     return jax.lax.dynamic_update_index_in_dim(total, jnp.logaddexp(old, found), index, 0), None
 
 
-def _step(walk: Any, kernel: str, squares: Array, crosses: Array, rates: Array) -> Array:
+def _step(walk: Any, kernel: str, squares: Array, crosses: Array, means: Means, rates: Array) -> Array:
     """``[G, T, B]`` of each tile of a strip, by the kernel that was asked for."""
     if kernel == "interpret":
         return tile_log_sums(squares, crosses, rates, platform=kernel)
     if kernel == "pallas":
-        own = {p: functools.partial(tile_log_sums, platform=p) for p in ("cuda", "tpu")}
-        return jax.lax.platform_dependent(squares, crosses, rates, **own, default=walk)
-    return walk(squares, crosses, rates)
+
+        def by_hand(platform: str) -> Any:
+            return lambda squares, crosses, means, rates: tile_log_sums(squares, crosses, rates, platform=platform)
+
+        own = {p: by_hand(p) for p in ("cuda", "tpu")}
+        return jax.lax.platform_dependent(squares, crosses, means, rates, **own, default=walk)
+    return walk(squares, crosses, means, rates)
 
 
-def _tile_steps(squares: Array, crosses: Array, rates: Array, *, width: int, chunk: int) -> Array:
+def _tile_steps(squares: Array, crosses: Array, means: Means, rates: Array, *, width: int, chunk: int) -> Array:
     """Log-sum-exp over the atoms of each tile, ``[G, A, B] -> [G, T, B]``: tile by tile, ``chunk`` times at once.
 
     The exponents are lines in ``1 / r`` times ``r^2``, so their maximum is ``r^2`` times a convex function, below its
-    chords: from the maxima at the ends of a chunk follows, for every rate between, a bound that no exponent exceeds.
-    How far the bound may lie above the maximum is known from the chords beside it, extended, which lie below, and from
-    the range of the slopes; where that is little, one pass over the atoms suffices, and where it is not, each rate's
-    own maximum is found first.
+    chords: the maxima at some rates bound every exponent at those between.  Where sums relative to that bound are
+    neither too large nor too small, one pass over the atoms suffices; where they are, each rate's own maximum is found
+    first.  Low rates, at which little is told apart, are interpolated: :class:`~sloc.populations.low_rates.LowRates`.
     """
     tiles, height, batch = squares.shape
-    halves = -0.5 * squares
-    parts, ends = rates.reshape(-1, chunk), jnp.concatenate([rates[::chunk], rates[-1:]])
+    lanes = math.gcd(width, _sizes().lanes)
+    columns = width // lanes
+
+    def cut_up(x: Array) -> Array:
+        return jnp.swapaxes(x.reshape(tiles, height, batch // lanes, lanes), 1, 2)
+
+    def together(x: Array) -> Array:
+        """``[columns, c, lanes] -> [c, width]``."""
+        return jnp.swapaxes(x, 0, 1).reshape(-1, width)
+
+    def apart(x: Array) -> Array:
+        """``[c, width] -> [columns, c, 1, lanes]``."""
+        return jnp.swapaxes(x.reshape(-1, columns, lanes), 0, 1)[:, :, None]
+
+    # Sums at negative rates are needed too: places without an atom are far by the square, which has one sign.
+    held = crosses < _AWAY / 2
+    halves = cut_up(jnp.where(held, -0.5 * squares, jnp.asarray(-_AWAY, squares.dtype)))
+    crosses = cut_up(jnp.where(held, crosses, jnp.zeros_like(crosses)))
+    parts = rates.reshape(-1, chunk)
+    knots = _knots(*parts.shape)
 
     def one(place: tuple[Array, Array]) -> Array:
         tile, column = place
 
         def taken(x: Array) -> Array:
-            return jax.lax.dynamic_slice(x, (tile, jnp.zeros_like(tile), column), (1, height, width))[0]
+            start = (tile, column, jnp.zeros_like(tile), jnp.zeros_like(tile))
+            return jax.lax.dynamic_slice(x, start, (1, columns, height, lanes))[0]
 
         half, cross = taken(halves), taken(crosses)
 
-        def exponents(r: Array, scale: float = 1.0) -> Array:
-            r = r[:, None, None]
-            return (jnp.asarray(scale, r.dtype) * r) * (r * half[None] - cross[None])
+        def exponents(r: Array) -> Array:
+            r = r[None, :, None, None]
+            return r * (r * half[:, None] - cross[:, None])
 
-        tops = jnp.max(exponents(ends), axis=1)
-        slopes = jnp.max(jnp.where(cross < _AWAY / 2, cross, -jnp.inf)) - jnp.min(cross)
-        bound, slack = _bound(parts, ends, tops, slopes)
-        # Half way between: as far from overflow as from underflow.
-        fits = (slack < _SLACK) & jnp.all(jnp.abs(bound) < _SAFE_EXPONENT, axis=(1, 2))
-        # Elsewhere far above everything: under vmap that branch is evaluated too, and must have finite derivatives.
-        half_way = bound - 0.5 * jnp.minimum(slack, _SLACK)[:, None, None]
-        level = jnp.where(fits[:, None, None], half_way, jnp.full_like(bound, _AWAY))
+        bound = _bound(rates, knots, together(_top(exponents(rates[knots]), axis=2))).reshape(*parts.shape, width)
+        size = _largest(jnp.abs(bound))
+        modest = size < _SAFE_EXPONENT
+        # As far from overflow as from underflow. Elsewhere far above everything: under vmap that branch is evaluated
+        # too, and must have finite derivatives.
+        # A small shift, where exponents are small: digits that it takes from the logarithm are lost.
+        shift = jnp.minimum(0.25 * size, _HALF_WAY)[:, None, None]
+        level = jnp.where(modest[:, None, None], bound - shift, jnp.full_like(bound, _AWAY))
 
-        def at(part: tuple[Array, Array, Array]) -> Array:
-            r, level, fits = part
-            total = lambda: jnp.sum(exp2(exponents(r, _LOG2E) - (_LOG2E * level)[:, None]), axis=1)  # noqa: E731
-            return jax.lax.cond(fits, lambda: jnp.log(total()) + level, lambda: _lse(exponents(r)))
+        def sums(linear: Array, square: Array, level: Array) -> Array:
+            """Sum over atoms of ``exp(square half - linear cross - level)``, ``[c, width]``."""
+            square = jnp.maximum(square, jnp.asarray(_LEAST_SQUARE, square.dtype))
+            first, second = (_LOG2E * factor[None, :, None, None] for factor in (linear, square))
+            return together(jnp.sum(exp2(second * half[:, None] - (first * cross[:, None] + _LOG2E * apart(level))), 2))
 
-        return jax.lax.map(at, (parts, level, fits)).reshape(-1, width)
+        def direct(part: tuple[Array, Array]) -> Array:
+            r, level = part
+            total = sums(r, r * r, level)
+            # Below, terms that matter are lost; above, exponents exceed the bound, of rates that do not fall.
+            fits = (jnp.min(jnp.min(total, axis=0)) > _SUMS[0]) & (jnp.max(jnp.max(total, axis=0)) < _SUMS[1])
+            return jax.lax.cond(fits, lambda: jnp.log(total) + level, lambda: together(_lse(exponents(r))))
 
-    grid = np.meshgrid(np.arange(tiles), np.arange(0, batch, width), indexing="ij")
+        if rates.shape[0] <= NODES + 2:
+            return jax.lax.map(direct, (parts, level)).reshape(-1, width)
+
+        def swing() -> Array:
+            lowest = _top(jnp.where(half > -_AWAY / 2, -half, -jnp.inf), axis=1)
+            return jnp.max(_top(half, axis=1) + lowest)
+
+        def mean(x: Array) -> Array:
+            return jax.lax.dynamic_slice(x, (tile, column * lanes), (1, width))[0]
+
+        low = LowRates.of(parts, mean(means.half), mean(means.cross), means.count[tile], means.spread[tile])
+        excess, smooth = low.excess(sums, swing)
+
+        def at(part: tuple[Array, Any]) -> Array:
+            smooth, given = part
+            return jax.lax.cond(smooth, lambda: low.interpolated(excess, given[0]), lambda: direct(given))
+
+        return jax.lax.map(at, (smooth, (parts, level))).reshape(-1, width)
+
+    grid = np.meshgrid(np.arange(tiles), np.arange(0, batch // lanes, columns), indexing="ij")
     found = jax.lax.map(one, tuple(jnp.asarray(g.reshape(-1), jnp.int32) for g in grid))
     return jnp.moveaxis(found.reshape(tiles, batch // width, -1, width), 1, 2).reshape(tiles, -1, batch)
 
 
-def _bound(rates: Array, ends: Array, tops: Array, slopes: Array) -> tuple[Array, Array]:
-    """Bound ``r^2 h(1 / r)``, convex ``h``, from its values at the ends of chunks; and by how much it may be too high.
+def _knots(chunks: int, chunk: int) -> np.ndarray:
+    """Choose the rates whose maxima bound the others: more at high rates, where exponents are large.
+
+    A maximum takes nearly as long as a sum of exponentials, and a chunk for which the bound does not do takes two more.
+    """
+    last = chunks * chunk - 1
+    steps = [max(chunk // 4, 1), max(chunk // 2, 1), *[chunk] * max(chunks // 2 - 2, 0)]
+    knots = [at for i, step in enumerate(steps) for at in range(i * chunk, (i + 1) * chunk, step)]
+    return np.unique(np.minimum([*knots, len(steps) * chunk, last], last))
+
+
+def _bound(rates: Array, knots: np.ndarray, tops: Array) -> Array:
+    """Bound ``r^2 h(1 / r)``, convex ``h``, by the chords between knots, ``[T, B]``.
 
     Args:
-        rates: ``[J, c]``, falling.
-        ends: ``[J + 1]``, each chunk's first rate, and the last one.
-        tops: ``[J + 1, B]``, ``r^2 h(1 / r)`` at the ends.
-        slopes: the largest slope of any ``h`` less the smallest.
-
-    Returns:
-        ``(bound [J, c, B], slack [J])``; the slack is infinite where rates do not lie between their ends.
+        rates: ``[T]``, falling (where they do not, it is no bound).
+        knots: ``[J]``, indices of rates, from the first to the last.
+        tops: ``[J, B]``, ``r^2 h(1 / r)`` at the knots.
 
     """
-    first, last = ends[:-1], ends[1:]
-    bound = _line(rates, first, last, tops[:-1], tops[1:])
-    # Lines through the ends before and after a chunk, extended into it, lie below a convex function.
-    missing = jnp.full_like(bound[:1], -jnp.inf)
-    before = jnp.concatenate([missing, _line(rates[1:], ends[:-2], ends[1:-1], tops[:-2], tops[1:-1])])
-    after = jnp.concatenate([_line(rates[:-1], ends[1:-1], ends[2:], tops[1:-1], tops[2:]), missing])
-    apart = ends[:-1] > ends[1:]
-    none = jnp.zeros_like(apart[:1])
-    least = jnp.maximum(
-        jnp.where(jnp.concatenate([none, apart[:-1]])[:, None, None], before, -jnp.inf),
-        jnp.where(jnp.concatenate([apart[1:], none])[:, None, None], after, -jnp.inf),
-    )
-    share = _share(rates, first, last)
-    by_range = slopes * jnp.max(share * (1 - share), axis=1) * (first - last)
-    slack = jnp.minimum(jnp.max(bound - least, axis=(1, 2)), by_range)
-    between = jnp.all((rates <= first[:, None]) & (rates >= last[:, None]), axis=1)
-    return bound, jnp.where(between, slack, jnp.inf)
+    before = np.maximum(np.searchsorted(knots, np.arange(rates.shape[0]), side="right") - 1, 0)
+    after = np.minimum(before + 1, len(knots) - 1)
+    first, last = rates[knots[before]], rates[knots[after]]
+    share = (first - rates) / jnp.where(first == last, jnp.ones_like(first), first - last)
+    high, low = (1 - share) * (rates / first), share * (rates / last)
+    return high[:, None] * tops[before] + low[:, None] * tops[after]
 
 
-def _share(r: Array, first: Array, last: Array) -> Array:
-    gap = jnp.where(first == last, jnp.ones_like(first), first - last)
-    return (first[:, None] - r) / gap[:, None]
+def _top(x: Array, axis: int) -> Array:
+    """Return the maximum over atoms, a multiple of eight, eight at a time.
+
+    ``jnp.maximum`` looks for NaN, which takes a CPU longer than an exponential; here NaN is let go, and found in the
+    sums.
+    """
+    each = jnp.split(x, 8, axis=axis)
+    return jnp.max(functools.reduce(lambda a, b: jnp.where(a > b, a, b), each), axis=axis)
 
 
-def _line(r: Array, first: Array, last: Array, top: Array, next_top: Array) -> Array:
-    """``r^2`` times the line in ``1 / r`` through ``top / first^2`` and ``next_top / last^2``, ``[J, c, B]``."""
-    share = _share(r, first, last)
-    high, low = (1 - share) * (r / first[:, None]), share * (r / last[:, None])
-    return high[:, :, None] * top[:, None] + low[:, :, None] * next_top[:, None]
+def _largest(x: Array) -> Array:
+    """Return the maximum of each ``[c, B]``, first over ``c``: along the last axis a CPU does not vectorise it."""
+    return jnp.max(jnp.max(x, axis=1), axis=1)
 
 
 def _lse(x: Array) -> Array:
-    top = jnp.max(x, axis=1)
+    top = jnp.max(x, axis=2)
     safe = jnp.where(jnp.isfinite(top), top, jnp.zeros_like(top))
     # The compiler may form x once for the maximum and again, contracted with the difference, for the exponential. Half
     # a unit in the last place of 1e10 is more than an exponential can hold; what is true of exact numbers is kept.
     scale = jnp.asarray(_LOG2E, x.dtype)
-    total = jnp.sum(exp2(scale * jnp.minimum(x - safe[:, None], 0.0)), axis=1)
-    return jnp.log(jnp.clip(total, 1.0, x.shape[1])) + safe
+    total = jnp.sum(exp2(scale * jnp.minimum(x - safe[:, :, None], 0.0)), axis=2)
+    return jnp.log(jnp.clip(total, 1.0, x.shape[2])) + safe

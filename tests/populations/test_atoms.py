@@ -48,7 +48,7 @@ def sums(data, counts, index, z, rates, kernel="xla"):
 
 
 def small_tiles(monkeypatch, **sizes):
-    small = atoms.Sizes(**{"atoms": 8, "tile": 64, "step": 1024, "strip": 1024, **sizes})
+    small = atoms.Sizes(**{"atoms": 8, "tile": 64, "step": 1024, "strip": 1024, "lanes": 8, **sizes})
     monkeypatch.setitem(atoms.SIZES, jax.default_backend(), small)
     jax.clear_caches()
 
@@ -82,7 +82,7 @@ def test_a_chunk_of_rates_needs_one_maximum_where_exponents_are_few(monkeypatch)
     # With the slower way switched off, rates at which it is not needed come out the same.
     data, index, z = problem(counts=(300, 117, 243), batch=60)
     rates = np.geomspace(4, 0.01, 64).astype(np.float32)
-    monkeypatch.setattr(atoms, "_lse", lambda x: jnp.full((x.shape[0], x.shape[2]), jnp.nan))
+    monkeypatch.setattr(atoms, "_lse", lambda x: jnp.full((x.shape[0], x.shape[1], x.shape[3]), jnp.nan))
     jax.clear_caches()
     found = np.asarray(sums(data, (300, 117, 243), index, z, rates))
     jax.clear_caches()

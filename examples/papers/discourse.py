@@ -79,10 +79,13 @@ def closed() -> Result:
     edges = np.array([[w.t_after, w.t_before] for w in (library_window(a, 30) for a in ALPHAS)], np.float64)
     said_all = np.array([printed.discourse_edges(a, COSINE, EPSILON) for a in ALPHAS])
     # Whole words: the edge in continuous time lies up to one word before t_before, up to one after t_after.
-    band, early = (edges[:, 1] - 1, edges[:, 1]), (edges[:, 0], edges[:, 0] + 1)
+    band = (edges[:, 1] - 1, edges[:, 1])
+    # With little stretch not even all words tell the topics apart: no T_after.
+    told = np.isfinite(edges[:, 0])
+    stretch, early = np.array(ALPHAS)[told], edges[told, 0]
     fits = [
         Fit(NAME, "T_after ~ ½ ln α", "α", "exact T_after (slope in ln α)",
-            *slope(ALPHAS, edges[:, 0] + 0.5, band=early, log_y=False), 0.5),
+            *slope(stretch, early + 0.5, band=(early, early + 1), log_y=False), 0.5),
         Fit(NAME, "T_after ~ ½ ln α", "α", "printed T_after (slope in ln α)",
             *slope(ALPHAS, said_all[:, 0], log_y=False), 0.5),
         Fit(NAME, "T_before ~ ½ ln α", "α", "exact T_before (slope in ln α)",

@@ -45,8 +45,9 @@ def exact_rows(name: str, setting: str, exact: np.ndarray, times: np.ndarray) ->
             middle = crossing(times, exact[:, level], 0.5)
             rows.append(Row(name, setting, f"erased at which {called} is half lost", middle, *same(middle), how, None))
         rows.append(
-            Row(name, setting, f"{called}: erased with ¼ kept over erased with ¾ kept", ratio, *same(ratio), how, None)
-        )
+            Row(name, setting, f"{called}: erased with ¼ kept over erased with ¾ kept", ratio, *same(ratio), how, None,
+                "" if level else "a shallow tree under erasing does not flip: see diffusion at depth 7")
+        )  # fmt: skip
     return rows
 
 
@@ -81,14 +82,14 @@ def drawn(name: str) -> tuple[list[Row], list[Fit], np.ndarray]:
     for level in range(depth + 1):
         called, how = level_name(level, depth), f"belief propagation, {TREES} trees, ±{SIGMAS} standard errors"
         note = {0: "flips", depth: "move smoothly"}.get(level, "")
-        for i, quantity in enumerate((f"t at which {called} half lost", f"{called}: t with ¼ kept over t with ¾ kept")):
+        for i, quantity in enumerate((f"t with ½ of {called} kept", f"{called}: t with ¼ kept over t with ¾ kept")):
             rows.append(
                 Row(name, setting, quantity, None, found[level, i], low[level, i], high[level, i], how, None,
                     note if i else "")
             )  # fmt: skip
     table, rise = np.array(widths), np.exp(np.array(DEPTHS))
     fits = [
-        Fit(name, claim, "depth (slope per level)", f"ln of ln t(¼) / t(¾) of {who}",
+        Fit(name, claim, "depth (slope per level)", f"ln of ln(t(¼) / t(¾)) of {who}",
             *slope(rise, table[:, i, 0], band=(table[:, i, 1], table[:, i, 2])), claimed)
         for i, who, claim, claimed in (
             (0, "the class", "class flips: ever more abruptly under diffusion", None),

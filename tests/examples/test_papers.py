@@ -522,9 +522,9 @@ def test_grammar_by_all_trees_and_masks():
         early, late = (oracle.edge(level, share, 1e-6, 1 - 1e-6) for share in (0.75, 0.25))
         holds(row("grammar", f"{called}: erased with"), late / early, 5e-3)
         ratios.append(late / early)
-    # Level by level: the class goes first and most abruptly, the leaves last and most slowly.
+    # Level by level: the class goes first, the leaves last; so shallow a tree does not flip under erasing.
     assert middles == sorted(middles)
-    assert ratios[0] == min(ratios)
+    assert ratios == sorted(ratios, reverse=True)
 
 
 def test_certified_window_of_a_grammar():
@@ -555,15 +555,15 @@ def test_the_class_flips_and_the_leaves_move_smoothly():
         names = ("the class", *(f"level {i}" for i in range(1, 7)), "the leaves")
         return [row("grammar", quantity.format(name), "depth 7, diffusion") for name in names]
 
-    halves, ratios = among("t at which {} half lost"), among("{}: t with ¼ kept")
+    halves, ratios = among("t with ½ of {} kept"), among("{}: t with ¼ kept")
     assert [r["found"] for r in halves] == sorted(r["found"] for r in halves)
     assert [r["found"] for r in ratios] == sorted(r["found"] for r in ratios)
     # The intervals of class and leaves are apart: one flips, the others move.
     assert ratios[0]["high"] < ratios[-1]["low"]
-    flips, moves = fit("grammar", "ln of ln t(¼) / t(¾) of the class"), fit("grammar", "ln of ln t(¼) / t(¾) of the l")
-    assert flips["high"] < -0.1
-    assert flips["high"] < moves["low"]
-    assert moves["exponent"] == pytest.approx(0, abs=0.1)
+    flips, moves = (fit("grammar", f"ln of ln(t(¼) / t(¾)) of the {who}") for who in ("class", "leaves"))
+    assert flips["high"] < 0
+    assert flips["exponent"] < moves["low"] <= 0 <= moves["high"]
+    assert moves["exponent"] == pytest.approx(0, abs=0.03)
 
 
 def test_grammar_map_and_its_fixed_point():

@@ -9,30 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import sloc
 from sloc.windows import printed
 
-from .grammar_trees import exact_by_hidden, exact_survival, grammar, right_beliefs, survival
+from .grammar_levels import NOISE, certified, drawn, exact_rows
+from .grammar_trees import exact_by_hidden, exact_survival, grammar, survival
 from .rows import Fit, Result, Row, crossing, same, slope
 
 NAME = "Sclocchi et al."
 SMALL = {"letters": 4, "rules": 2, "depth": 3}
 LETTERS, RULES, DEPTHS, SIGMAS = 16, 4, (3, 4, 5, 6, 7, 8), 5
-TIMES, NOISE = np.linspace(0.02, 0.98, 97), np.geomspace(0.02, 1.0, 25)
-
-
-def diffused(trees: int = 128) -> np.ndarray:
-    """Return survival by level of a deep grammar under diffusion of one-hot leaves, ``[T, L + 1]``, by draws."""
-    population, process = grammar(8, 4, 7, one_hot=True), sloc.processes.OrnsteinUhlenbeck()
-
-    def one(key: jax.Array, t: jax.Array) -> jax.Array:
-        k_class, k_tree, k_noise = jax.random.split(key, 3)
-        tree = population.sample_tree(k_tree, jax.random.randint(k_class, (), 0, 8, jnp.int32))
-        return right_beliefs(population, tree, process.sample(k_noise, population.codes()[tree[-1]], t), process, t)
-
-    at = jax.jit(lambda keys, t: jnp.mean(jax.vmap(lambda key: one(key, t))(keys), 0))
-    keys = jax.random.split(jax.random.key(1), trees)
-    return survival(np.stack([np.asarray(at(keys, jnp.float32(t))) for t in NOISE]), 8)
+TIMES = np.linspace(0.02, 0.98, 97)
 
 
 def blurred(depth: int, trees: int) -> np.ndarray:
@@ -73,6 +59,8 @@ def run(draws: int = 512) -> Result:
             "of blurred leaves in mean field, infinitely deep: erasing is another noise"),
         Row(NAME, setting, "erased at which the leaves are half lost", middles[1], *same(middles[1]),
             "belief propagation, all trees and masks", None, "smooth, and no transition"),
+        *exact_rows(NAME, setting, exact, TIMES),
+        *certified(NAME, small),
     ]  # fmt: skip
     rng, widths, curves = np.random.default_rng(0), [], {}
     for depth in DEPTHS:
@@ -93,8 +81,9 @@ def run(draws: int = 512) -> Result:
     fit = Fit(NAME, "class sharpens with depth", "depth (slope per level)", "ln width of the class, .75 to .25",
               *slope(rise, table[:, 0], band=(table[:, 1], table[:, 2])),
               -math.log(steepness(said[1] or 0.0)))  # fmt: skip
-    series = {"t": TIMES, "noise": NOISE, "levels": diffused(), "curves": curves, "said": said, "depth": DEPTHS}
-    return Result(rows, [fit], series)
+    more, fits, levels = drawn(NAME)
+    series = {"t": TIMES, "noise": NOISE, "levels": levels, "curves": curves, "said": said, "depth": DEPTHS}
+    return Result(rows + more, [fit, *fits], series)
 
 
 def steepness(share: float) -> float:

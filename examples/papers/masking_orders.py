@@ -10,6 +10,7 @@ import numpy as np
 import sloc
 from sloc.results import MixtureTree
 
+from .certified import window_rows
 from .rows import Fit, Result, Row, same, slope
 
 NAME, EPSILON = "Ex. 7", 0.1
@@ -59,8 +60,54 @@ def exact_depth(d: int, process: str) -> int:
     return int(np.count_nonzero(np.diff(largest)))
 
 
+SHORT = 8
+"""Letters of the words whose windows are certified."""
+
+
+def ordered_tv(d: int, t: int, a: list[int], b: list[int]) -> float:
+    """Return TV of two sets of words with ``t`` letters hidden in order: what is left of a word is one string."""
+    seen = np.unique(staircase(d)[:, : d - t], axis=0, return_inverse=True)[1].ravel()
+    laws = [np.bincount(seen[c], minlength=seen.max() + 1) / len(c) for c in (a, b)]
+    return float(np.abs(laws[0] - laws[1]).sum() / 2)
+
+
+def ordered_window(d: int, after: list[int], before: list[int]) -> tuple[int, int]:
+    """Return the window of a set of words within a larger one, in letters hidden in order."""
+    rest, beyond = ([w for w in range(d + 1) if w not in s] for s in (after, before))
+    apart = [t for t in range(d + 1) if ordered_tv(d, t, after, rest) >= 1 - EPSILON**2]
+    merged = [
+        t for t in range(d + 1)
+        if ordered_tv(d, t, after, before) <= EPSILON
+        and (not beyond or ordered_tv(d, t, before, beyond) >= 1 - EPSILON**2)
+    ]  # fmt: skip
+    return max(apart), min(merged)
+
+
+def certified(budget: int = 30_000) -> list[Row]:
+    """Return windows of two merges in order, exact and by draws, and of the only one under diffusion."""
+    rows, d = [], SHORT
+    population, whole = sloc.populations.Empirical(staircase(d)), list(range(d + 1))
+    half = whole[d // 2 + 1 :], whole[d // 2 :]
+    in_order, diffusion = sloc.processes.OrderedMasking(np.arange(d)[::-1]), sloc.processes.OrnsteinUhlenbeck()
+    one = "holds for one number of hidden letters alone, and a certificate leaves a step on each side"
+    for name, process, sets, notes in (
+        ("ordered masking, {0} within all", in_order, ([0], whole), ("", "")),
+        (f"ordered masking, {d // 2} words within {d // 2 + 1}", in_order, half, ("", one)),
+        ("diffusion, {0} within all", diffusion, ([0], whole), ("no closed form", "no closed form")),
+        ("diffusion, {0} within {0, 1}", diffusion, ([0], [0, 1]),
+         ("no closed form", "where the two have merged they are not apart from the rest")),
+    ):  # fmt: skip
+        window = sloc.critical_window(
+            jax.random.key(20), process, population, *sets, epsilon=EPSILON, method="monte-carlo", certify=True,
+            budget=budget,
+        )  # fmt: skip
+        exact = ordered_window(d, *sets) if process is in_order else (None, None)
+        rows += window_rows(NAME, f"d = {d}, ε = {EPSILON:g}, {name}", exact, window, notes=notes)
+    return rows
+
+
 def run() -> Result:
-    """Return depths by length, under each process."""
+    """Return depths by length, under each process, and the windows of some merges."""
     found = {d: trees(d) for d in LENGTHS}
     depths = {name: [checked_depth(found[d][name]) for d in LENGTHS] for name in ("ordered masking", "diffusion")}
     merges = {name: [found[d][name].depth for d in LENGTHS] for name in ("ordered masking", "masking", "diffusion")}
@@ -77,7 +124,7 @@ def run() -> Result:
         Fit(NAME, "depth ~ d in order", "d", "depth, ordered masking", *slope(LENGTHS, depths["ordered masking"]), 1.0),
         Fit(NAME, "depth O(1) under diffusion", "d", "depth, diffusion", *slope(LENGTHS, depths["diffusion"]), 0.0),
     ]
-    return Result(rows, fits, {"d": LENGTHS, "depths": depths, "merges": merges})
+    return Result(rows + certified(), fits, {"d": LENGTHS, "depths": depths, "merges": merges})
 
 
 def draw(axes: Any, found: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ import sloc
 from sloc.windows import edge_on_grid, printed
 
 from .rows import Fit, Result, Row, crossing, same, slope
+from .speciation_windows import scaling, windows
 
 NAME, NORM, RATE = "Biroli et al.", 4.0, 0.5
 DIMENSIONS = (4, 6, 8, 10)
@@ -117,7 +118,7 @@ def run(n: int = 100_000) -> Result:
     exact = [clones(NORM * math.exp(-t)) for t in grid]
     tv = 2 * norm.cdf(NORM * np.exp(-grid)) - 1
     series = {"t": grid, "clones": exact, "tv": tv, "said": said, "collapse": curves}
-    return Result(rows, [fit], series)
+    return Result(rows + windows(), [fit, *scaling()], series)
 
 
 def draw(axes: Any, found: dict[str, Any]) -> None:

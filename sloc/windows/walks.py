@@ -28,7 +28,8 @@ def ladder(
     """Times below and above a point, outermost first."""
     steps = np.asarray(rungs) * radius
     if discrete:
-        steps = np.maximum(np.ceil(steps), 1.0)
+        # Radii below one step would leave one rung: beside a near tie it fails, and the edge stays open to the end.
+        steps = np.maximum(np.ceil(steps), np.minimum(np.arange(len(rungs), 0.0, -1.0), 4.0))
         low = np.clip(np.ceil(point) - steps, 0.0, horizon)
         high = np.clip(np.floor(point) + steps, 0.0, horizon)
         return np.unique(low), np.unique(high)[::-1]

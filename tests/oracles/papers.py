@@ -135,15 +135,15 @@ def atoms_clones(atoms: np.ndarray, times: np.ndarray, draws: int, seed: int) ->
     return np.array(means), np.array(errors)
 
 
-def grammar_beliefs(rules: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean belief in the true class and in the true leaves by number of erased leaves, over all trees and masks.
+def grammar_beliefs(rules: np.ndarray, classes: int) -> list[np.ndarray]:
+    """Mean belief in the true symbols of each level by number of erased leaves, over all trees and masks.
 
     ``E P(true symbol | seen) = sum over what can be seen of sum_symbol P(symbol, seen)^2 / P(seen)``.
     """
     trees = hierarchy_oracle.derivations(rules, classes)
     leaves, mass = trees.levels[-1], trees.mass / trees.mass.sum()
     number = leaves.shape[1]
-    totals, counts = np.zeros((2, number + 1)), np.zeros(number + 1)
+    totals, counts = np.zeros((len(trees.levels), number + 1)), np.zeros(number + 1)
     for known in itertools.product((False, True), repeat=number):
         shown = np.where(np.array(known), leaves, -1)
         seen = np.unique(shown, axis=0, return_inverse=True)[1].ravel()
@@ -155,7 +155,76 @@ def grammar_beliefs(rules: np.ndarray, classes: int) -> tuple[np.ndarray, np.nda
             return float((joint**2 / p[:, None]).sum())  # noqa: B023
 
         hidden = number - sum(known)
-        totals[0, hidden] += right(trees.classes)
-        totals[1, hidden] += np.mean([right(column) for column in leaves.T])
+        totals[:, hidden] += [np.mean([right(column) for column in level.T]) for level in trees.levels]
         counts[hidden] += 1
-    return tuple(totals / counts)
+    return list(totals / counts)
+
+
+def grammar_class_tv(trees: hierarchy_oracle.Derivations) -> np.ndarray:
+    """TV of class 0 and the mean of the others by number of erased leaves, over all trees and masks."""
+    leaves, own = trees.levels[-1], trees.classes == 0
+    number = leaves.shape[1]
+    totals, counts = np.zeros(number + 1), np.zeros(number + 1)
+    for known in itertools.product((False, True), repeat=number):
+        laws: dict[tuple[int, ...], list[float]] = {}
+        for word, mass, first in zip(leaves[:, np.array(known)].tolist(), trees.mass, own, strict=True):
+            laws.setdefault(tuple(word), [0.0, 0.0])[int(first)] += mass
+        pairs = np.array(list(laws.values()))
+        pairs = pairs / pairs.sum(0)
+        totals[number - sum(known)] += np.abs(pairs[:, 0] - pairs[:, 1]).sum() / 2
+        counts[number - sum(known)] += 1
+    return totals / counts
+
+
+def diffused_levels(rules: np.ndarray, time: float, trees: int, seed: int) -> np.ndarray:
+    """Belief in the true symbols over chance, ``[trees, L + 1]``, of one-hot leaves under Ornstein-Uhlenbeck noise.
+
+    Belief propagation in float64: likelihoods up the tree, then what lies outside of each node down it.
+    """
+    rng, (depth, letters, choices, width) = np.random.default_rng(seed), rules.shape
+    signal, variance = math.exp(-time), -math.expm1(-2 * time)
+    symbols = [rng.integers(0, letters, (trees, 1))]
+    for table in rules:
+        picked = table[symbols[-1], rng.integers(0, choices, symbols[-1].shape)]
+        symbols.append(picked.reshape(trees, -1))
+    y = signal * np.eye(letters)[symbols[-1]] + math.sqrt(variance) * rng.normal(size=(*symbols[-1].shape, letters))
+    logs = signal * y / variance
+    up = [np.exp(logs - logs.max(-1, keepdims=True))]
+    for table in rules[::-1]:
+        below = up[0].reshape(trees, -1, width, letters)
+        products = np.prod([below[:, :, c][..., table[..., c]] for c in range(width)], 0)
+        found = products.mean(-1)
+        up.insert(0, found / found.max(-1, keepdims=True))
+    down, out = np.ones((trees, 1, letters)), []
+    for level in range(depth + 1):
+        belief = down * up[level]
+        belief = belief / belief.sum(-1, keepdims=True)
+        right = np.take_along_axis(belief, symbols[level][..., None], -1)[..., 0].mean(1)
+        out.append((right - 1 / letters) / (1 - 1 / letters))
+        if level == depth:
+            break
+        table, below = rules[level], up[level + 1].reshape(trees, -1, width, letters)
+        ahead = np.zeros_like(below)
+        for child in range(width):
+            others = np.prod([below[:, :, c][..., table[..., c]] for c in range(width) if c != child], 0)
+            weight = down[..., None] * others
+            for letter in range(letters):
+                ahead[:, :, child, letter] = (weight * (table[..., child] == letter)).sum((-1, -2))
+        down = ahead.reshape(trees, -1, letters)
+        down = down / down.max(-1, keepdims=True)
+    return np.stack(out, 1)
+
+
+def parted_tv(
+    initial: np.ndarray, common: np.ndarray, branches: np.ndarray, start: int, spread: int, seen: int
+) -> float:
+    """TV of the first tokens of two modes, by all words from the last common token on."""
+    if seen <= start:
+        return 0.0
+    last = initial @ np.linalg.matrix_power(common, start - 1)
+    laws = [last, last]
+    for place in range(start, seen):
+        share = min((place - start + 1) / spread, 1.0)
+        moves = [(1 - share) * common + share * branch for branch in branches]
+        laws = [law[..., None] * move for law, move in zip(laws, moves, strict=True)]
+    return float(np.abs(laws[0] - laws[1]).sum() / 2)

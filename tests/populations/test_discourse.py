@@ -119,11 +119,14 @@ def test_paths_give_the_exact_distance_in_single_precision():
 def test_certified_edges_are_those_of_the_closed_form():
     # delta = 1e-9: the intervals miss by chance less often than that.
     window = sloc.critical_window(
-        jax.random.key(0), by_word(15, 2), KalmanDiscourse(DIRECTIONS, 1e8, 15), 0, [0, 1], epsilon=0.1, delta=1e-9
-    )
-    assert window.t_before == 9
-    assert window.after_interval is not None
-    assert window.after_interval[0] <= 3 <= window.after_interval[1]
+        jax.random.key(0), by_word(15, 2), KalmanDiscourse(DIRECTIONS, 1e8, 15), 0, [0, 1], epsilon=0.1, delta=1e-9,
+        method="monte-carlo", certify=True, budget=120_000,
+    )  # fmt: skip
+    assert window.draws > 0
+    # Four words removed leave TV = .98988, next to .99: the rungs beyond must still bound the edge.
+    for interval, edge in ((window.after_interval, 3), (window.before_interval, 9)):
+        assert interval is not None
+        assert interval[0] <= edge <= interval[1] <= interval[0] + 4
 
 
 @pytest.mark.slow

@@ -228,6 +228,10 @@ def test_the_walk_stops_at_the_first_failure() -> None:
     low, high = ladder(1.0, 0.1, (8.0, 4.0, 2.0, 1.0), False, math.inf)
     np.testing.assert_allclose(low, [0.2, 0.6, 0.8, 0.9], rtol=1e-6)
     np.testing.assert_allclose(high, [1.8, 1.4, 1.2, 1.1], rtol=1e-6)
+    # Whole numbers, and a radius below one step: four rungs, so that a near tie beside the point costs the last only.
+    low, high = ladder(9.0, 0.1, (8.0, 4.0, 2.0, 1.0), True, 20.0)
+    np.testing.assert_array_equal(low, [5, 6, 7, 8])
+    np.testing.assert_array_equal(high, [13, 12, 11, 10])
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ PAIRS = {
 # Where the process's own nine times would take a minute.
 TIMES = {"UniformCTMC": [0.3, 1.0]}
 
-# One pair of each population, and the only ones of a registered pair; the others are more of the kind.
+# One pair of each population, and the only ones of a registered pair (of a base, one); the others are more of the kind.
 SLOW = {
     "discourse, words",
     "regression, samples",
@@ -51,8 +51,6 @@ SLOW = {
     "walk, Truncation",
     "tokens, Truncation",
     "hidden, BinarySymmetric",
-    "examples, UniformCTMC",
-    "walk, UniformCTMC",
     "tokens, BinarySymmetric",
 }
 

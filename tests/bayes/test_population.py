@@ -168,22 +168,23 @@ def test_monte_carlo_is_near_quadrature():
         assert abs(float(found) - truth) < 0.3
 
 
+CONFORMANCE = {
+    "gaussians, OrnsteinUhlenbeck": (lambda: NumPyroPopulation(gaussians), OU),
+    "branches, OrnsteinUhlenbeck": (lambda: NumPyroPopulation(branches), OU),
+    "branches, FlowMatching": (lambda: NumPyroPopulation(branches), sloc.processes.FlowMatching()),
+    "hierarchical, OrnsteinUhlenbeck": (lambda: NumPyroPopulation(hierarchical, prior_draws=8), OU),
+    "gaussians, VarianceExploding": (lambda: NumPyroPopulation(gaussians), sloc.processes.VarianceExploding()),
+    "bits, Masking": (lambda: NumPyroPopulation(bits), sloc.processes.Masking()),
+    "bits, BinarySymmetric": (lambda: NumPyroPopulation(bits), sloc.processes.BinarySymmetric()),
+    "bits, Truncation": (lambda: NumPyroPopulation(bits), sloc.processes.Truncation(3)),
+}
+
+
 # Each run has a false-alarm rate of 1e-9 in all (check_population).
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("population", "process"),
-    [
-        (lambda: NumPyroPopulation(gaussians), OU),
-        (lambda: NumPyroPopulation(branches), OU),
-        (lambda: NumPyroPopulation(branches), sloc.processes.FlowMatching()),
-        (lambda: NumPyroPopulation(hierarchical, prior_draws=8), OU),
-        (lambda: NumPyroPopulation(gaussians), sloc.processes.VarianceExploding()),
-        (lambda: NumPyroPopulation(bits), sloc.processes.Masking()),
-        (lambda: NumPyroPopulation(bits), sloc.processes.BinarySymmetric()),
-        (lambda: NumPyroPopulation(bits), sloc.processes.Truncation(3)),
-    ],
-)
-def test_conforms(population, process):
+@pytest.mark.parametrize("name", CONFORMANCE)
+def test_conforms(name):
+    population, process = CONFORMANCE[name]
     sloc.testing.check_population(population(), process, draws=1024, times=process.grid(4)[:3])
 
 

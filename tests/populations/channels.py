@@ -26,7 +26,7 @@ class Scramble(MemorylessChannel):
     def sample(self, key, x, t):
         """Replace the letters whose uniform number is below ``t``."""
         redraw, letter = jax.random.split(key)
-        fresh = jax.random.randint(letter, x.shape, 0, 3)
+        fresh = jax.random.randint(letter, x.shape, 0, 3, x.dtype)
         return jnp.where(jax.random.uniform(redraw, x.shape) < t, fresh, x)
 
 

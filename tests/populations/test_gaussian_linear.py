@@ -57,9 +57,16 @@ def test_anisotropic_with_equal_variances_is_isotropic():
     np.testing.assert_allclose(values[0], values[1], rtol=1e-6)
 
 
+CONFORMANCE = ("scalar", "own")
+
+
+def conformance_pair(name: str):
+    """``(population, process)``."""
+    return GaussianMixture([0.2, 0.3, 0.5], MEANS, SHAPES[name]), LinearGaussian(MATRIX)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["scalar", "own"])
+@pytest.mark.parametrize("name", CONFORMANCE)
 def test_conformance(name):
     # False alarm at most 1e-9 each.
-    population = GaussianMixture([0.2, 0.3, 0.5], MEANS, SHAPES[name])
-    check_population(population, LinearGaussian(MATRIX), times=[0.1, 0.6, 3.0], draws=2048)
+    check_population(*conformance_pair(name), times=[0.1, 0.6, 3.0], draws=2048)

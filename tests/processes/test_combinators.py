@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import jax
@@ -43,6 +44,8 @@ from sloc.processes import (
     UniformCTMC,
     VarianceExploding,
 )
+from tests.processes.heads import BITS, HEADS
+from tests.samplers.laws import assert_frequencies
 
 RNG = np.random.default_rng(0)
 A = RNG.normal(size=(3, 4))
@@ -343,6 +346,8 @@ def test_what_is_not_given_is_not_defined():
     assert not overrides(process, ObservationProcess, "degrade")
     with pytest.raises(ContractError, match="no forward, which degrade needs"):
         process.degrade(KEY, jnp.int32(0), jnp.float32(0.1), jnp.float32(0.2))
+    with pytest.raises(ContractError, match="no backward, which bridge needs"):
+        process.bridge(KEY, jnp.int32(0), jnp.ones(2), jnp.float32(0.1), jnp.float32(0.2))
     silent = Composed(Poisson(), seen_sum)
     with pytest.raises(ContractError, match="does not define log_prob"):
         sloc.posterior(silent, sloc.populations.Empirical([[1.0, 2.0], [3.0, 4.0]]), jnp.int32(1), 0.5)
@@ -362,12 +367,38 @@ def test_posterior_of_a_statistic():
     assert Composed(OrnsteinUhlenbeck(), jnp.sign).has_density
 
 
+@pytest.mark.parametrize(("x", "z"), [((0, 1, 1, 0, 1), 1), ((0, 0, 0, 0, 1), 3)])
+def test_backward_draws_given_both_ends(x, z):
+    """``S(Y_s) | S(Y_t) = z, X = x`` against the sum over all pairs of words; chi-square with false alarm 1e-9 each."""
+    s, t, n = 0.1, 0.3, 20_000
+    words = np.array(list(itertools.product([0, 1], repeat=BITS)))
+
+    def flipped(a, b, p):
+        moved = (a != b).sum(-1)
+        return p**moved * (1 - p) ** (BITS - moved)
+
+    # Bits that keep their letter from s to t and from 0 to s do so from 0 to t: (1 - 2 s)(1 - 2 p) = 1 - 2 t.
+    p = (1 - (1 - 2 * t) / (1 - 2 * s)) / 2
+    joint = flipped(words, np.array(x), s)[:, None] * flipped(words[:, None], words[None], p)
+    early = np.where(words.sum(1) == z, joint, 0.0).sum(1)
+    exact = np.bincount(words.sum(1), early, minlength=BITS + 1) / early.sum()
+    draw = jax.jit(jax.vmap(HEADS.canonical().bridge, (0, None, None, None, None)))
+    found = draw(jax.random.split(KEY, n), jnp.int32(z), jnp.asarray(x, jnp.int32), jnp.float32(s), jnp.float32(t))
+    assert found.dtype == jnp.int32
+    assert_frequencies(np.bincount(found, minlength=BITS + 1), exact)
+    # The law is neither that of the early count alone nor that of the late one.
+    alone = np.bincount(words.sum(1), flipped(words, np.array(x), s), minlength=BITS + 1)
+    assert np.abs(exact - alone).sum() / 2 > 0.1
+    assert overrides(HEADS, ObservationProcess, "bridge")
+
+
 @pytest.mark.parametrize(
     ("process", "message"),
     [
         (Composed(3, seen_sum), "an observation process"),
         (Composed(Poisson(), 3), "statistic = 3: expected a function"),  # pyright: ignore[reportArgumentType]
         (Composed(Poisson(), seen_sum, 3), "likelihood = 3: expected a function, or None"),  # pyright: ignore[reportArgumentType]
+        (Composed(Poisson(), seen_sum, backward=3), "backward = 3: expected a function, or None"),  # pyright: ignore[reportArgumentType]
         (Composed(HalfSpace([[0.0]]), seen_sum), "no direction that is zero"),
         (Composed(RateMatrix([[1.0, -1.0], [0.0, 0.0]]), seen_sum), "off the diagonal"),
     ],

@@ -170,6 +170,15 @@ class WrongCountLaw(Masking):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
+class WrongHiddenProbability(SampleOnly, Masking):
+    """Hides coordinates independently and claims that they vanish together: right for one, wrong for several."""
+
+    def hidden_probability(self, coordinates, t):
+        return super().hidden_probability(np.asarray(coordinates).ravel()[:1], t)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class WrongThresholds(SampleOnly, Masking):
     """Samples one law and gives shortcuts the thresholds of another."""
 

@@ -33,6 +33,11 @@ LAWS = [
     (broken.WrongCoefficients(), REAL, r"coefficients: .* is not consistent with sample"),
     (broken.WrongInverse(), REAL, r"time_of_log_snr does not invert coefficients"),
     (broken.WrongCountLaw(), REAL, r"count_law .* is not consistent with sample"),
+    (
+        broken.WrongHiddenProbability(),
+        REAL,
+        r"WrongHiddenProbability\.hidden_probability is not consistent with sample at t = .*: claimed .*, seen .*: p",
+    ),
     (broken.WrongThresholds(), REAL, r"thresholds: .* is not consistent with sample"),
     (
         broken.WrongMatrices(np.eye(4), 0.4 * np.eye(4) + 0.6),

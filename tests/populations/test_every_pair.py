@@ -1,0 +1,100 @@
+"""Every registered pair of a process family and a population is run by a conformance test.
+
+A pair is covered by what a call of the suite resolves: the registered pair of its process and population, and those of
+the smaller problems that its ``reduce`` leads to.  Populations that inherit their pair from a base are asked for one by
+one.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+
+import sloc
+from sloc import contracts, populations
+from sloc.contracts import Marginals, Population, find_marginals
+
+from . import test_conformance, test_examples_conformance, test_gaussian_linear, test_hierarchy
+
+Pair = tuple[str, str]
+"""Names of a process family and of a population."""
+
+
+@pytest.fixture(autouse=True)
+def _relaxed_promotion():
+    """NumPyro's models do not keep the strict rules, and are traced when they are made."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def registered() -> dict[tuple[type, type], Marginals]:
+    """The package's own pairs, whatever tests have registered besides: every module that registers some is imported."""
+    root = Path(sloc.__file__).parent
+    for file in sorted(root.rglob("*.py")):
+        if "register_marginals(" in file.read_text(encoding="utf-8"):
+            parts = file.relative_to(root).with_suffix("").parts
+            importlib.import_module(".".join(["sloc", *(part for part in parts if part != "__init__")]))
+    own = {key: entry for key, entry in contracts._PAIRS.items() if all(c.__module__.startswith("sloc.") for c in key)}
+    assert len(own) > 20
+    return own
+
+
+@functools.cache
+def tables() -> list[tuple[Any, Any]]:
+    """All ``(population, process)`` that the conformance tests call the suite with."""
+    from tests.bayes import test_population
+
+    found = [*test_conformance.PAIRS.values(), *test_examples_conformance.PAIRS.values()]
+    found += [test_hierarchy.conformance_pair(name) for name in test_hierarchy.CONFORMANCE]
+    found += [test_gaussian_linear.conformance_pair(name) for name in test_gaussian_linear.CONFORMANCE]
+    # One model for each process: making one takes a second, and all are of one class.
+    models = {type(process): (make, process) for make, process in reversed(test_population.CONFORMANCE.values())}
+    return found + [(make(), process) for make, process in models.values()]
+
+
+def inheritors(population_type: type) -> list[type]:
+    """The public populations that a pair of this type is registered for, or the type itself where there is none."""
+    public = [getattr(populations, name) for name in populations.__all__]
+    found = [c for c in public if inspect.isclass(c) and issubclass(c, population_type) and issubclass(c, Population)]
+    return found or [population_type]
+
+
+def uncovered(pairs: Mapping[tuple[type, type], Marginals], calls: Iterable[tuple[Any, Any]]) -> set[Pair]:
+    """The registered pairs that no call resolves."""
+    seen = set()
+    for population, process in calls:
+        process, population = process.canonical(), population.canonical()
+        entry, own = find_marginals(process, population), set()
+        while entry is not None and (met := (entry.process_type, type(population))) not in own:
+            own.add(met)
+            if entry.reduce_fn is not None:
+                # Only the classes are looked at, so nothing is computed.
+                process, population = jax.eval_shape(entry.reduce_fn, process, population)
+                entry = find_marginals(process, population)
+        seen |= own
+    wanted = {(family, own) for family, base in pairs for own in inheritors(base)}
+    return {(family.__name__, own.__name__) for family, own in wanted - seen}
+
+
+def test_every_registered_pair_is_run():
+    missing = uncovered(registered(), tables())
+    assert not missing, f"pairs that no conformance table holds: {sorted(missing)}"
+
+
+def test_a_pair_without_a_call_is_named():
+    pairs, calls = registered(), tables()
+    hidden = [c for c in calls if type(c[0]).__name__ != "HiddenMarkov"]
+    assert uncovered(pairs, hidden) == {("MemorylessChannel", "HiddenMarkov"), ("RevealingChannel", "HiddenMarkov")}
+    # A pair of a base is asked for under each population that inherits it.
+    walks = [c for c in calls if (type(c[0]).__name__, type(c[1]).__name__) != ("RandomWalkSolver", "UniformCTMC")]
+    assert uncovered(pairs, walks) == {("MemorylessChannel", "RandomWalkSolver")}
+    # One that is met only through a reduction is not seen without it.
+    matrices = [c for c in calls if getattr(getattr(c[0], "covariances", None), "ndim", 0) < 3]
+    assert uncovered(pairs, matrices) == {("GaussianChannel", "_Diagonalised")}

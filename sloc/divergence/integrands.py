@@ -149,6 +149,20 @@ class LabelLaw(Integrand):
 
 
 @dataclass(frozen=True)
+class SourceLabels(Integrand):
+    """Posterior over labels of trajectories started in one sub-population, read from its own stratum only."""
+
+    columns = True
+    by_slices: ClassVar[bool] = True
+
+    def __call__(self, arrays: Arrays, draws: Draws) -> Array:
+        """Give ``pi``; ``[T, K, R]``."""
+        own = draws.log_marginals[:, :, draws.position[arrays["init"]]]
+        joint = own + draws.log_weights[None, :, None]
+        return jnp.exp(joint - log_sum_exp(joint, axis=1)[:, None])
+
+
+@dataclass(frozen=True)
 class CloneAgreement(Integrand):
     """Sum of squared posteriors."""
 

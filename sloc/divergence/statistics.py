@@ -170,9 +170,10 @@ class Labels(Statistic):
         """Resolve the set."""
         init = component_mask(population, self.init, "init")
         name = f"label after noising and denoising {set_name(population, init)}"
+        single = init.sum() == 1
         return Term(
-            integrands.LabelLaw(),
-            {"init": init},
+            integrands.SourceLabels() if single else integrands.LabelLaw(),
+            {"init": np.int32(init.argmax()) if single else init},
             init,
             lambda w: (0.0, 1.0, 0.0, 1.0),
             None,

@@ -386,7 +386,7 @@ def _knots(chunks: int, chunk: int) -> np.ndarray:
     A maximum takes nearly as long as a sum of exponentials, and a chunk for which the bound does not do takes two more.
     """
     last = chunks * chunk - 1
-    steps = [max(chunk // 4, 1), max(chunk // 2, 1), *[chunk] * max(chunks // 2 - 2, 0)]
+    steps = [max(chunk // 4, 1), max(chunk // 2, 1), *[chunk] * max(chunks // 2 - 3, 0)]
     knots = [at for i, step in enumerate(steps) for at in range(i * chunk, (i + 1) * chunk, step)]
     return np.unique(np.minimum([*knots, len(steps) * chunk, last], last))
 

@@ -99,7 +99,9 @@ test: $(DEV_STAMP)
 
 # Exit code 5 says that no test bears the marker, which is no failure.
 # The fast tests of what a compiler may undo run here once more, compiled as users compile.
-AS_USERS := tests/engine/test_normals.py tests/populations/test_exponentials.py tests/populations/test_atoms.py
+AS_USERS := tests/engine/test_normals.py tests/populations/test_exponentials.py tests/populations/test_low_rates.py \
+  tests/populations/test_atoms.py::test_many_rates_at_once_give_the_definition \
+  tests/populations/test_atoms.py::test_an_atom_and_its_copy_are_at_distance_zero
 
 slow: $(DEV_STAMP)
 	$(PYTEST) $(AS_USERS)

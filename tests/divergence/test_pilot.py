@@ -56,6 +56,7 @@ def test_the_pilot_runs_on_discrete_populations(population: sloc.Population) -> 
     assert choose_estimator(KEY, Masking(), population, 0.05, 0, 1, n=512) == "bridge"
 
 
+@pytest.mark.slow
 def test_sobol_points_beat_draws_a_hundredfold_for_two() -> None:
     population = GaussianMixture([0.3, 0.7], np.eye(2, 64) * 3 + 10, 1.0)
     ou, t = OrnsteinUhlenbeck(), 0.3
@@ -72,6 +73,7 @@ def test_sobol_points_beat_draws_a_hundredfold_for_two() -> None:
     assert np.mean(np.square(errors)) < np.mean(np.square(draws)) / 100
 
 
+@pytest.mark.slow
 def test_sobol_points_agree_with_draws_for_sets() -> None:
     rng = np.random.default_rng(0)
     root = rng.normal(size=(6, 6))
@@ -104,6 +106,7 @@ def test_sobol_refuses_what_it_cannot_do() -> None:
         tv_point(KEY, Masking(), ProductCategorical.coins([0.1, 0.9], 3), 0.4, 0, 1, n=64)
 
 
+@pytest.mark.slow
 def test_hellinger_and_kl_of_gaussians() -> None:
     times = np.asarray([0.2, 0.5, 2.0, 30.0])
     population = GaussianMixture([0.5, 0.5], [[0.0, 1.0], [2.0, 1.0]], 0.5)

@@ -88,8 +88,8 @@ demo: $(DEMO_STAMP)
 WORKERS ?= auto
 PYTEST := $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile
 
-# Reductions built for YNNPACK crash, hang or, rarely, go wrong in jaxlib 0.10.2 and 0.11.0 (jax issue 39257); leaving it
-# out also compiles faster. XLA refuses flags it does not know: empty these for another version.
+# Reductions built for YNNPACK crash or hang in jaxlib 0.10.2 and 0.11.0 (jax issue 39257); leaving it out also compiles
+# faster. XLA refuses flags it does not know: empty these for another version.
 NO_YNNPACK ?= --xla_cpu_experimental_ynn_fusion_type=
 # A test compiles much and runs it once: less optimisation saves a third.
 TEST_XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1 $(NO_YNNPACK)

@@ -19,7 +19,9 @@ nothing about it.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
@@ -98,8 +100,29 @@ def namespace(*values: object) -> Any:
 # --------------------------------------------------------------------------------------------
 
 
+def _annotations(cls: type) -> dict[str, Any]:
+    """Return a class's own annotations; from Python 3.14 on names in them may not be defined yet."""
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        return annotationlib.get_annotations(cls, format=annotationlib.Format.FORWARDREF)
+    return inspect.get_annotations(cls)
+
+
 class Contract:
     """Base of processes and populations: pytree registration, casting and validation."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give each subclass that becomes a dataclass its own type as a static field, keyword only and not shown.
+
+        JAX's ``register_dataclass`` leaves the type out when structures are compared, though not when they are hashed
+        (jaxlib 0.10.2): ``OrnsteinUhlenbeck()`` and ``FlowMatching()`` have equal structures.  Where their hashes
+        share a slot of the table of compiled functions, which is chance, one would run for the other.
+        """
+        super().__init_subclass__(**kwargs)
+        cls.__annotations__ = {**_annotations(cls), "_node_type": "Any"}
+        own = dataclasses.field(default=cls, kw_only=True, repr=False, compare=False, metadata={"static": True})
+        cls._node_type = own  # pyright: ignore[reportAttributeAccessIssue]
 
     def validate(self) -> None:
         """Check concrete values, once, at the entry of a public call.

@@ -8,8 +8,7 @@ from importlib.metadata import version
 
 YNNPACK_FAULTS = ("0.10.2", "0.11.0")
 """Versions of jaxlib whose CPU compiler hands reductions to YNNPACK and is reported to crash or hang there on x86-64
-(jax issues 39257, 40412).  With 0.10.2 a kernel of this library gave wrong numbers in about one process of ten, the
-same ones at every call; it held a reduction that YNNPACK took, and no longer does, which is no proof of the cause."""
+(jax issues 39257, 40412)."""
 _FLAG = "xla_cpu_experimental_ynn_fusion_type"
 
 

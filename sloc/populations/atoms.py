@@ -37,9 +37,9 @@ _AWAY = 1e30
 _LEAST_RATE, _LEAST_SQUARE = 1e-14, 1e-28
 """A rate of 0 is replaced by this one, at which nothing is told apart either, so that ``_AWAY`` stays away."""
 _LOG2E = math.log2(math.e)
-_HALF_WAY = 60.0
+_HALF_WAY = 76.0
 """Sums are taken relative to a bound less this, as far from overflow as from underflow."""
-_SUMS = (math.exp(-64.0), math.exp(80.0))
+_SUMS = (math.exp(-64.0), math.exp(84.0))
 """A sum between has lost no term of a billionth of it (2^-126, what is left of the least, is e^-87) and none to inf."""
 _SAFE_EXPONENT = 1e7
 """Below it an exponent is rounded by less than 2, far from what would overflow."""
@@ -388,7 +388,7 @@ def _knots(chunks: int, chunk: int) -> np.ndarray:
     last = chunks * chunk - 1
     steps = [max(chunk // 4, 1), max(chunk // 2, 1), *[chunk] * max(chunks // 2 - 3, 0)]
     knots = [at for i, step in enumerate(steps) for at in range(i * chunk, (i + 1) * chunk, step)]
-    return np.unique(np.minimum([*knots, len(steps) * chunk, last], last))
+    return np.unique(np.minimum([*knots, 1, len(steps) * chunk, last], last))
 
 
 def _bound(rates: Array, knots: np.ndarray, tops: Array) -> Array:

@@ -43,7 +43,7 @@ class Permuted(ObservationProcess):
     process: Any
     order: Any
 
-    def __new__(cls, process: Any = None, order: Any = None) -> Permuted:
+    def __new__(cls, process: Any = None, order: Any = None, **_: Any) -> Permuted:
         """Make an object of the class of the inner process's family."""
         return object.__new__(_variant(process) if cls is Permuted else cls)
 

@@ -48,7 +48,7 @@ class Product(ObservationProcess):
     processes: Any
     groups: tuple[tuple[int, ...], ...] | None = field(default=None, metadata={"static": True})
 
-    def __new__(cls, processes: Any = None, groups: Any = None) -> Product:
+    def __new__(cls, processes: Any = None, groups: Any = None, **_: Any) -> Product:
         """Make an object of the family that the parts make up."""
         return object.__new__(_variant(processes, groups) if cls is Product else cls)
 

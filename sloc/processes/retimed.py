@@ -40,7 +40,7 @@ class Retimed(ObservationProcess):
     process: Any
     clock: Any
 
-    def __new__(cls, process: Any = None, clock: Any = None) -> Retimed:
+    def __new__(cls, process: Any = None, clock: Any = None, **_: Any) -> Retimed:
         """Make an object of the class of the inner process's family."""
         return object.__new__(_variant(process) if cls is Retimed else cls)
 

@@ -120,7 +120,7 @@ class Contract:
         share a slot of the table of compiled functions, which is chance, one would run for the other.
         """
         super().__init_subclass__(**kwargs)
-        cls.__annotations__ = {**_annotations(cls), "_node_type": "Any"}
+        cls.__annotations__ = {**_annotations(cls), "_node_type": Any}
         own = dataclasses.field(default=cls, kw_only=True, repr=False, compare=False, metadata={"static": True})
         cls._node_type = own  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -58,7 +58,8 @@ def check_family(
     elif isinstance(process, LinearGaussianChannel):
         hooks, claims = "matrices", _linear_claims
     elif isinstance(process, RevealingChannel):
-        hooks, claims = "thresholds, hidden_probability, count_law", _revealing_claims
+        hooks = "thresholds, reveals_prefix, log_mask_prob, hidden_probability, count_law"
+        claims = _revealing_claims
     elif isinstance(process, MemorylessChannel) and overrides(process, MemorylessChannel, "transition"):
         hooks, claims = "transition", _memoryless_claims
     else:
@@ -105,6 +106,7 @@ def _check_inverse(process: GaussianChannel, times: np.ndarray) -> None:
     expect(np.all(np.diff(snr) < 0), f"{name}: a / sigma does not decrease in t")
 
 
+_MOST_PATTERNS = 8
 _CUTS = (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
 
 
@@ -135,8 +137,27 @@ def _linear_claims(process: LinearGaussianChannel, x: Any, y: Any, t: Any, key: 
 def _revealing_claims(process: RevealingChannel, x: Any, y: Any, t: Any, key: Any) -> Iterator[Claim]:
     known = np.asarray(y.known, bool).reshape(len(y.known), -1)
     thresholds = jax.vmap(process.thresholds, in_axes=(0, None))(jax.random.split(key, len(known)), x)
-    yield from _pattern_claims(process, x, known, t, "")
-    yield from _pattern_claims(process, x, float(t) < np.asarray(thresholds).reshape(known.shape), t, "thresholds: ")
+    drawn = float(t) < np.asarray(thresholds).reshape(known.shape)
+    for source, patterns in (("", known), ("thresholds: ", drawn)):
+        expect(
+            not process.reveals_prefix or bool((np.diff(patterns.astype(int), axis=1) <= 0).all()),
+            f"{source}{type(process).__name__}.reveals_prefix is True, and a pattern at t = {t:g} is no prefix",
+        )
+        yield from _pattern_claims(process, x, patterns, t, source)
+        if overrides(process, RevealingChannel, "log_mask_prob"):
+            yield from _mask_claims(process, x, patterns, t, source)
+
+
+def _mask_claims(process: RevealingChannel, x: Any, known: np.ndarray, t: Any, source: str) -> Iterator[Claim]:
+    """Yield the mass of the patterns most often seen in one half of the draws, for the other half."""
+    half = len(known) // 2
+    patterns, counts = np.unique(known[:half], axis=0, return_counts=True)
+    patterns = patterns[np.argsort(-counts, kind="stable")[:_MOST_PATTERNS]]
+    shaped = jnp.asarray(patterns.reshape(-1, *np.shape(x)))
+    mass = np.exp(np.asarray(jax.vmap(lambda k: process.log_mask_prob(k, jnp.asarray(t)))(shaped), np.float64))
+    for pattern, p in zip(patterns, mass, strict=True):
+        seen = (known[half:] == pattern).all(axis=1)
+        yield f"{source}log_mask_prob", np.asarray(seen), np.full(len(seen), p)
 
 
 def _pattern_claims(process: RevealingChannel, x: Any, known: np.ndarray, t: Any, source: str) -> Iterator[Claim]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, Revealed
-from sloc.processes import BinarySymmetric, LinearGaussian, Masking, VarianceExploding
+from sloc.processes import BinarySymmetric, LinearGaussian, Masking, OrderedMasking, VarianceExploding
 
 
 class LikelihoodOnly(BinarySymmetric):
@@ -175,6 +175,23 @@ class WrongHiddenProbability(SampleOnly, Masking):
 
     def hidden_probability(self, coordinates, t):
         return super().hidden_probability(np.asarray(coordinates).ravel()[:1], t)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class NoPrefix(OrderedMasking):
+    """Hides coordinates in an order of its own and claims that what is seen is a prefix."""
+
+    reveals_prefix = True
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class WrongMaskProb(SampleOnly, Masking):
+    """Gives patterns the mass that they have at another time, the same for every input."""
+
+    def log_mask_prob(self, known, t):
+        return super().log_mask_prob(known, 1.0 - t)
 
 
 @jax.tree_util.register_dataclass

@@ -182,7 +182,7 @@ def test_a_process_without_log_prob_is_refused_with_atoms():
     Silent = jax.tree_util.register_dataclass(dataclass(frozen=True)(Silent))
     with pytest.raises(ContractError, match=r"Silent does not define log_prob\(y, x, t\), which Empirical needs"):
         curve(Silent(), Empirical(MEANS, [0, 1]))
-    with pytest.raises(ContractError, match=r"under process Silent; it can under: GaussianChannel, .*LinearGaussianChannel"):
+    with pytest.raises(ContractError, match=r"under process Silent; it can under: GaussianChannel, .*LinearGaussian"):
         curve(Silent())
 
 

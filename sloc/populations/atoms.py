@@ -41,6 +41,8 @@ _HALF_WAY = 76.0
 """Sums are taken relative to a bound less this, as far from overflow as from underflow."""
 _SUMS = (math.exp(-64.0), math.exp(84.0))
 """A sum between has lost no term of a billionth of it (2^-126, what is left of the least, is e^-87) and none to inf."""
+_LARGEST = 126.0
+"""Above it ``2^y`` is not formed; see :func:`~sloc.populations.exponentials.exp2_below`."""
 _SAFE_EXPONENT = 1e7
 """Below it an exponent is rounded by less than 2, far from what would overflow."""
 _FEW = 16
@@ -334,25 +336,29 @@ def _tile_steps(squares: Array, crosses: Array, means: Means, rates: Array, *, w
             r = r[None, :, None, None]
             return r * (r * half[:, None] - cross[:, None])
 
-        bound = _bound(rates, knots, together(_top(exponents(rates[knots]), axis=2))).reshape(*parts.shape, width)
+        bound, holds = _bound(rates, knots, together(_top(exponents(rates[knots]), axis=2)))
+        bound = bound.reshape(*parts.shape, width)
         size = _largest(jnp.abs(bound))
-        modest = size < _SAFE_EXPONENT
-        # As far from overflow as from underflow. Elsewhere far above everything: under vmap that branch is evaluated
-        # too, and must have finite derivatives.
-        # A small shift, where exponents are small: digits that it takes from the logarithm are lost.
+        modest = (size < _SAFE_EXPONENT) & jnp.all(holds.reshape(parts.shape), axis=1)
+        # As far from overflow as from underflow; by less where exponents are small, or the logarithm loses digits.
+        # Elsewhere far above everything: under vmap that branch is evaluated too, and must have finite derivatives.
         shift = jnp.minimum(0.25 * size, _HALF_WAY)[:, None, None]
         level = jnp.where(modest[:, None, None], bound - shift, jnp.full_like(bound, _AWAY))
 
-        def sums(linear: Array, square: Array, level: Array) -> Array:
-            """Sum over atoms of ``exp(square half - linear cross - level)``, ``[c, width]``."""
+        def terms(linear: Array, square: Array, level: Array) -> Array:
+            """``log2 exp(square half - linear cross - level)``, ``[columns, c, A, lanes]``."""
             square = jnp.maximum(square, jnp.asarray(_LEAST_SQUARE, square.dtype))
             first, second = (_LOG2E * factor[None, :, None, None] for factor in (linear, square))
-            return together(jnp.sum(exp2(second * half[:, None] - (first * cross[:, None] + _LOG2E * apart(level))), 2))
+            return second * half[:, None] - (first * cross[:, None] + _LOG2E * apart(level))
+
+        def sums(linear: Array, square: Array, level: Array) -> Array:
+            """Sum over atoms, ``[c, width]``, or more than 2^125: nothing bounds these exponents beforehand."""
+            return together(jnp.sum(exp2(jnp.minimum(terms(linear, square, level), _LARGEST)), axis=2))
 
         def direct(part: tuple[Array, Array]) -> Array:
             r, level = part
-            total = sums(r, r * r, level)
-            # Below, terms that matter are lost; above, exponents exceed the bound, of rates that do not fall.
+            total = together(jnp.sum(exp2(terms(r, r * r, level)), axis=2))
+            # Below, terms that matter are lost.
             fits = (jnp.min(jnp.min(total, axis=0)) > _SUMS[0]) & (jnp.max(jnp.max(total, axis=0)) < _SUMS[1])
             return jax.lax.cond(fits, lambda: jnp.log(total) + level, lambda: together(_lse(exponents(r))))
 
@@ -391,13 +397,16 @@ def _knots(chunks: int, chunk: int) -> np.ndarray:
     return np.unique(np.minimum([*knots, 1, len(steps) * chunk, last], last))
 
 
-def _bound(rates: Array, knots: np.ndarray, tops: Array) -> Array:
-    """Bound ``r^2 h(1 / r)``, convex ``h``, by the chords between knots, ``[T, B]``.
+def _bound(rates: Array, knots: np.ndarray, tops: Array) -> tuple[Array, Array]:
+    """Bound ``r^2 h(1 / r)``, convex ``h``, by the chords between knots, and say at which rates that is a bound.
 
     Args:
-        rates: ``[T]``, falling (where they do not, it is no bound).
+        rates: ``[T]``.
         knots: ``[J]``, indices of rates, from the first to the last.
         tops: ``[J, B]``, ``r^2 h(1 / r)`` at the knots.
+
+    Returns:
+        ``(bound [T, B], holds [T])``: it holds for rates between those of the knots beside them.
 
     """
     before = np.maximum(np.searchsorted(knots, np.arange(rates.shape[0]), side="right") - 1, 0)
@@ -405,7 +414,8 @@ def _bound(rates: Array, knots: np.ndarray, tops: Array) -> Array:
     first, last = rates[knots[before]], rates[knots[after]]
     share = (first - rates) / jnp.where(first == last, jnp.ones_like(first), first - last)
     high, low = (1 - share) * (rates / first), share * (rates / last)
-    return high[:, None] * tops[before] + low[:, None] * tops[after]
+    holds = (rates <= jnp.maximum(first, last)) & (rates >= jnp.minimum(first, last))
+    return high[:, None] * tops[before] + low[:, None] * tops[after], holds
 
 
 def _top(x: Array, axis: int) -> Array:

@@ -67,15 +67,40 @@ def test_tiles_of_any_size_give_the_definition(monkeypatch, height):
 
 
 @pytest.mark.parametrize(
-    "rates", [np.geomspace(40, 0.01, 48), np.linspace(3, 1, 16), np.full(9, 2.0), np.geomspace(0.01, 40, 20)]
+    "rates",
+    [
+        np.geomspace(40, 0.01, 48),
+        np.linspace(3, 1, 16),
+        np.full(9, 2.0),
+        np.geomspace(0.01, 40, 20),
+        np.random.default_rng(0).permutation(np.geomspace(40, 0.01, 48)),
+    ],
 )
 def test_many_rates_at_once_give_the_definition(rates):
-    # Falling rates are taken relative to a bound from the ends of a chunk, rising ones each relative to its maximum.
+    # Rates between their knots are taken relative to chords, those in no order each relative to its maximum.
     data, index, z = problem(counts=(300, 117, 243), batch=60)
     rates = rates.astype(np.float32)
     found = np.asarray(sums(data, (300, 117, 243), index, z, rates))
     exact = definition(data, (300, 117, 243), index, z, rates)
     np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("far", [20.0, 60.0, 300.0])
+def test_one_atom_far_from_its_class_is_seen_by_low_rates(far):
+    # By the mean square distance such classes seem narrow; a sum that no number holds must not pass for a small one.
+    rng, counts = np.random.default_rng(3), (200, 130)
+    data = rng.normal(size=(330, 4)).astype(np.float32) * 0.05
+    data[[7, 250]] += np.float32(far)
+    data -= data.mean(axis=0)
+    index, z = rng.integers(0, 330, 90).astype(np.int32), rng.normal(size=(90, 4)).astype(np.float32)
+    index[:2] = [7, 250]
+    rates = np.geomspace(3.0, 1e-3, 64).astype(np.float32)
+    found = np.asarray(sums(data, counts, index, z, rates))
+    exact = definition(data, counts, index, z, rates)
+    # What ``class_log_sums`` states: rounding of inner products, in proportion to the largest.
+    size, noise = np.linalg.norm(data, axis=1).max(), np.linalg.norm(z, axis=1).max()
+    allowed = 1e-6 * (2 * rates**2 * size**2 + 2 * rates * noise * size) + 1e-5
+    assert (np.abs(found - exact) <= allowed[:, None, None] + 1e-6 * np.abs(exact)).all()
 
 
 def test_a_chunk_of_rates_needs_one_maximum_where_exponents_are_few(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -48,3 +49,15 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 # Fields of a dataclass are told in its docstring, so they are not described once more as members.
 napoleon_use_ivar = True
+
+
+def _without_type(app, what, name, obj, options, signature, returned):
+    """Leave out of signatures the type that each contract carries for JAX."""
+    if signature is None:
+        return None
+    return re.sub(r"(, )?(\*, )?_node_type=<class [^>]*>", "", signature), returned
+
+
+def setup(app):
+    """Connect what belongs to this project alone."""
+    app.connect("autodoc-process-signature", _without_type)

@@ -199,6 +199,12 @@ def check_registered(obj: object, argument: str, base: type) -> None:
             f"above `@dataclass(frozen=True)` on class {name} (a subclass needs its own decorators)"
         )
     if dataclasses.is_dataclass(obj):
+        own = getattr(obj, "_node_type", None)
+        if own is not type(obj):
+            raise ContractError(
+                f"{argument}: an object of {name} carries the type {shown(own)}; put `@dataclass(frozen=True)` on "
+                f"class {name} itself, without slots, and do not hand `_node_type` on from an object of another class"
+            )
         for f in dataclasses.fields(obj):
             if f.metadata.get("static", False):
                 try:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import pytest
 
 import sloc
-from sloc.contracts import Contract
+from sloc.contracts import Contract, ContractError
 from sloc.populations import GaussianMixture
 from sloc.processes import FlowMatching, Function, OrnsteinUhlenbeck, Power, Retimed, VarianceExploding
 
@@ -70,6 +70,23 @@ def test_the_type_is_neither_shown_nor_compared_nor_lost():
 def test_a_positional_argument_too_many_is_still_refused():
     with pytest.raises(TypeError, match="positional"):
         FlowMatching(1.0)
+
+
+def test_an_object_that_carries_another_type_is_refused():
+    @jax.tree_util.register_dataclass
+    class Undecorated(OrnsteinUhlenbeck):
+        pass
+
+    @jax.tree_util.register_dataclass
+    @dataclass(frozen=True, slots=True)
+    class Slotted(OrnsteinUhlenbeck):
+        pass
+
+    mixture = GaussianMixture([0.5, 0.5], [[0.0], [1.0]])
+    handed_on = FlowMatching(**vars(OrnsteinUhlenbeck()))
+    for process in (Undecorated(), Slotted(), handed_on):
+        with pytest.raises(ContractError, match=f"{type(process).__name__} carries the type"):
+            sloc.tv(jax.random.key(0), process, mixture, 0.5, 0, 1, n=64)
 
 
 def test_a_list_of_fields_must_name_the_type():

@@ -41,8 +41,8 @@ _HALF_WAY = 76.0
 """Sums are taken relative to a bound less this, as far from overflow as from underflow."""
 _SUMS = (math.exp(-64.0), math.exp(84.0))
 """A sum between has lost no term of a billionth of it (2^-126, what is left of the least, is e^-87) and none to inf."""
-_LARGEST = 126.0
-"""Above it ``2^y`` is not formed; see :func:`~sloc.populations.exponentials.exp2_below`."""
+_LARGEST = 118.0
+"""Above it ``2^y`` is not formed, so that a sum of 256 is a number."""
 _SAFE_EXPONENT = 1e7
 """Below it an exponent is rounded by less than 2, far from what would overflow."""
 _FEW = 16
@@ -352,7 +352,7 @@ def _tile_steps(squares: Array, crosses: Array, means: Means, rates: Array, *, w
             return second * half[:, None] - (first * cross[:, None] + _LOG2E * apart(level))
 
         def sums(linear: Array, square: Array, level: Array) -> Array:
-            """Sum over atoms, ``[c, width]``, or more than 2^125: nothing bounds these exponents beforehand."""
+            """Sum over atoms, ``[c, width]``, or at least 2^118: nothing bounds these exponents beforehand."""
             return together(jnp.sum(exp2(jnp.minimum(terms(linear, square, level), _LARGEST)), axis=2))
 
         def direct(part: tuple[Array, Array]) -> Array:
@@ -362,15 +362,18 @@ def _tile_steps(squares: Array, crosses: Array, means: Means, rates: Array, *, w
             fits = (jnp.min(jnp.min(total, axis=0)) > _SUMS[0]) & (jnp.max(jnp.max(total, axis=0)) < _SUMS[1])
             return jax.lax.cond(fits, lambda: jnp.log(total) + level, lambda: together(_lse(exponents(r))))
 
-        if rates.shape[0] <= NODES + 2:
+        # In float64 ten points are never enough.
+        if rates.shape[0] <= NODES + 2 or rates.dtype != jnp.float32:
             return jax.lax.map(direct, (parts, level)).reshape(-1, width)
-
-        def swing() -> Array:
-            lowest = _top(jnp.where(half > -_AWAY / 2, -half, -jnp.inf), axis=1)
-            return jnp.max(_top(half, axis=1) + lowest)
 
         def mean(x: Array) -> Array:
             return jax.lax.dynamic_slice(x, (tile, column * lanes), (1, width))[0]
+
+        def swing() -> Array:
+            # About the mean as it was rounded: where all atoms are one, rounding is all there is.
+            centre = mean(means.half).reshape(columns, 1, lanes)
+            apart = jnp.where(half > -_AWAY / 2, jnp.abs(half - centre), jnp.zeros_like(half))
+            return jnp.max(_top(apart, axis=1)) + 64 * jnp.finfo(half.dtype).eps * jnp.max(jnp.abs(centre))
 
         low = LowRates.of(parts, mean(means.half), mean(means.cross), means.count[tile], means.spread[tile])
         excess, smooth = low.excess(sums, swing)

@@ -44,7 +44,9 @@ def exp2_below(y: Array) -> Array:
 @exp2_below.defjvp
 def _derivative(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     value = exp2_below(*primals)
-    return value, value * jnp.float32(np.log(2)) * tangents[0]
+    # Constant below LEAST: a term that is far away must not pull, however steep its exponent.
+    slope = jnp.where(primals[0] > LEAST, value * jnp.float32(np.log(2)), jnp.zeros_like(value))
+    return value, slope * tangents[0]
 
 
 def exp2(y: Array) -> Array:

@@ -39,13 +39,16 @@ _HOPED = 3.0
 """Rates are tried up to where, for normal noise, ``log P`` is about this at the ellipse's end."""
 
 
+_LEAST_TOP = 1e-6
+
+
 @dataclass(frozen=True)
 class LowRates:
     """Rates at which sums over the atoms of a tile are worth interpolating, if that turns out to be exact enough.
 
     Attributes:
         tried: ``[J]``, which chunks of rates.
-        top: the largest of them, ``r*``; 1 where there are none.
+        top: the largest of them, ``r*``; tiny where there are none.
         half: ``[B]``, about the mean over the atoms of ``h_i = -|x - x_i|^2 / 2``.
         cross: ``[B]``, about the mean of ``c_i = <z, x - x_i>``.
         count: number of atoms.
@@ -64,8 +67,8 @@ class LowRates:
         tops = jnp.max(parts, axis=1)
         tried = 0.5 * jnp.square(_ENDS[1] * tops) * spread < _HOPED
         tried = tried & (jnp.sum(tried.astype(jnp.int32)) * parts.shape[1] > NODES + 2)
-        top = jnp.max(jnp.where(tried, tops, jnp.zeros_like(tops)))
-        return cls(tried, jnp.where(top > 0, top, jnp.ones_like(top)), half, cross, count)
+        top = jnp.max(jnp.where(tried, tops, jnp.full_like(tops, _LEAST_TOP)))
+        return cls(tried, top, half, cross, count)
 
     def level(self, rates: Array) -> Array:
         """Mean exponent ``m(r)``, ``[T, B]``."""
@@ -77,7 +80,7 @@ class LowRates:
 
         Args:
             sums: ``(linear [n], square [n], level [n, B]) -> sum_i exp(square h_i - linear c_i - level) [n, B]``.
-            swing: the largest ``|h_i - h|`` or a bound of it.
+            swing: the largest ``|h_i - h|`` about the ``h`` that is given, or a bound of it.
 
         """
         nodes, ends = (self.top * jnp.asarray(p, self.top.dtype) for p in (_POINTS[1:], _ENDS))
@@ -88,7 +91,9 @@ class LowRates:
             means = sums(jnp.concatenate([nodes, ends]), square, levels) / self.count
             growth = jnp.max(jnp.max(means[NODES:], axis=0)) * jnp.exp(swing() * jnp.square(ends[1]))
             error = growth * (4.0 * _RHO**-NODES / (_RHO - 1.0))
-            return means[:NODES] - 1.0, error < 2 * jnp.finfo(error.dtype).eps
+            exact = error < 2 * jnp.finfo(error.dtype).eps
+            # Where it is not, blocks side by side evaluate what follows too, and its derivatives must be finite.
+            return jnp.where(exact, means[:NODES] - 1.0, 0.0), exact
 
         def none() -> tuple[Array, Array]:
             return jnp.zeros((NODES, self.half.shape[0]), self.half.dtype), jnp.asarray(False)
@@ -97,8 +102,9 @@ class LowRates:
         return excess, self.tried & exact
 
     def interpolated(self, excess: Array, rates: Array) -> Array:
-        """``log sum_i exp(e_i(r))`` for rates of chunks where that is exact, ``[T, B]``."""
-        between = jnp.matmul(_weights(rates / self.top), excess, precision=_HIGHEST)
+        """``log sum_i exp(e_i(r))`` for rates of chunks where that is exact, ``[T, B]``; elsewhere some number."""
+        weights = _weights(jnp.minimum(rates / self.top, jnp.ones_like(rates)))
+        between = jnp.matmul(weights, excess, precision=_HIGHEST)
         return self.level(rates) + (jnp.log1p(between) + jnp.log(self.count))
 
 

@@ -43,8 +43,8 @@ def check_family(
     """Check the hooks of the process's family against ``sample``; nothing to do outside the families.
 
     ``coefficients`` and ``time_of_log_snr`` of a Gaussian channel, ``matrices`` of a linear Gaussian one,
-    ``thresholds``, ``hidden_probability`` and ``count_law`` of a revealing channel, ``transition`` of a memoryless
-    channel.
+    ``thresholds``, ``reveals_prefix``, ``log_mask_prob``, ``hidden_probability`` and ``count_law`` of a revealing
+    channel as far as it defines them, ``transition`` of a memoryless channel.
 
     Raises:
         ConformanceError: a hook contradicts ``sample``.
@@ -71,6 +71,8 @@ def check_family(
         with failing_as(f"{name}: {hooks} at t = {t:g}"):
             y = draw(jax.random.split(jax.random.fold_in(key, i), draws), x, jnp.asarray(t))
             found = list(claims(process, x, y, t, jax.random.fold_in(key, _MOST_TIMES + i)))
+        # How many patterns were seen depends on the draws; at most so many are tested.
+        tests = len(found) + 2 * _MOST_PATTERNS
         for what, events, probabilities in found:
             expect(
                 np.all((probabilities >= -1e-6) & (probabilities <= 1 + 1e-6)),
@@ -79,7 +81,7 @@ def check_family(
             with np.errstate(divide="ignore"):
                 pi = np.clip(probabilities, 0.0, 1.0)
                 log_odds = np.log(pi) - np.log1p(-pi)
-            p = float(calibration_p_values(events, log_odds, np.ones((len(events), 1)))[0]) * len(found) * few.size
+            p = float(calibration_p_values(events, log_odds, np.ones((len(events), 1)))[0]) * tests * few.size
             smallest = min(smallest, p)
             expect(
                 p >= level,
@@ -149,7 +151,10 @@ def _revealing_claims(process: RevealingChannel, x: Any, y: Any, t: Any, key: An
 
 
 def _mask_claims(process: RevealingChannel, x: Any, known: np.ndarray, t: Any, source: str) -> Iterator[Claim]:
-    """Yield the mass of the patterns most often seen in one half of the draws, for the other half."""
+    """Yield the mass of the patterns most often seen in one half of the draws, for the other half.
+
+    Patterns of many coordinates that hide independently are too rare to be seen twice, and tell nothing.
+    """
     half = len(known) // 2
     patterns, counts = np.unique(known[:half], axis=0, return_counts=True)
     patterns = patterns[np.argsort(-counts, kind="stable")[:_MOST_PATTERNS]]
@@ -157,7 +162,8 @@ def _mask_claims(process: RevealingChannel, x: Any, known: np.ndarray, t: Any, s
     mass = np.exp(np.asarray(jax.vmap(lambda k: process.log_mask_prob(k, jnp.asarray(t)))(shaped), np.float64))
     for pattern, p in zip(patterns, mass, strict=True):
         seen = (known[half:] == pattern).all(axis=1)
-        yield f"{source}log_mask_prob", np.asarray(seen), np.full(len(seen), p)
+        shown = "".join("01"[int(bit)] for bit in pattern)
+        yield f"{source}log_mask_prob({shown})", np.asarray(seen), np.full(len(seen), p)
 
 
 def _pattern_claims(process: RevealingChannel, x: Any, known: np.ndarray, t: Any, source: str) -> Iterator[Claim]:

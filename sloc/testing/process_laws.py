@@ -18,7 +18,7 @@ from sloc.testing.features import (
     standardize,
     summaries,
 )
-from sloc.testing.pvalues import calibration_p_values, same_law_p_value
+from sloc.testing.pvalues import calibration_p_values, same_law
 from sloc.testing.times import time_pairs
 
 _MOST_INPUTS = 4
@@ -111,11 +111,10 @@ def _log_probs(process: Any, y: Any, xs: Any, t: Array) -> Array:
     return jnp.stack([process.log_prob(y, _row(xs, i), t) for i in range(_count(xs))])
 
 
-def _compare(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the smallest corrected p-value over the columns of two ``[N, F]`` feature matrices."""
-    if first.shape[1] == 0:
-        return 1.0
-    return min(same_law_p_value(first[:, i], second[:, i]) for i in range(first.shape[1])) * first.shape[1]
+def _compare(first: np.ndarray, second: np.ndarray) -> tuple[float, str]:
+    """Return the smallest corrected p-value over the columns of two ``[N, F]`` feature matrices, and where."""
+    p, seen = min((same_law(first[:, i], second[:, i]) for i in range(first.shape[1])), default=(1.0, ""))
+    return p * max(first.shape[1], 1), seen
 
 
 def _sampled_and_degraded(process: Any, keys: Array, x: Any, xs: Any, s: Array, t: Array, with_log_prob: bool) -> Any:
@@ -156,9 +155,13 @@ def check_degrade(
             likelihoods = [np.asarray(part[1], np.float64) for part in (direct, via)]
             expect(not np.isnan(likelihoods[1]).any(), f"{name}.log_prob of a draw of degrade({s:g} -> {t:g}) is NaN")
             first, second = (np.concatenate([summaries(c), v], 1) for c, v in zip(columns, likelihoods, strict=True))
-            p = _compare(first, second) * len(pairs) * _count(xs)
+            p, seen = _compare(first, second)
+            p *= len(pairs) * _count(xs)
             smallest = min(smallest, p)
-            expect(p >= level, f"{name}.degrade({s:g} -> {t:g}) is not consistent with sample({t:g}): p = {p:.2g}")
+            expect(
+                p >= level,
+                f"{name}.degrade({s:g} -> {t:g}) is not consistent with sample({t:g}): p = {p:.2g} ({seen})",
+            )
     report.checked.append("degrade: the law of sample at the later time")
     report.p_values["degrade against sample"] = min(1.0, smallest)
 
@@ -205,12 +208,15 @@ def check_bridge(
             late = standardize(coordinates(forward[1]), coordinates(backward[1]))
             expect(not np.isnan(early[1]).any(), f"{name}.bridge({s:g} <- {t:g}) gives NaN")
             if with_degrade:
-                p = _compare(*(joint_summaries(a, b) for a, b in zip(early, late, strict=True)))
+                p, seen = _compare(*(joint_summaries(a, b) for a, b in zip(early, late, strict=True)))
             else:
-                p = _compare(summaries(early[0]), summaries(early[1]))
+                p, seen = _compare(summaries(early[0]), summaries(early[1]))
             p *= len(pairs) * _count(xs)
             smallest = min(smallest, p)
             against = f"sample({s:g}) followed by degrade" if with_degrade else f"sample({s:g})"
-            expect(p >= level, f"{name}.bridge({s:g} <- {t:g}) is not consistent with {against}: p = {p:.2g}")
+            expect(
+                p >= level,
+                f"{name}.bridge({s:g} <- {t:g}) is not consistent with {against}: p = {p:.2g} ({seen})",
+            )
     report.checked.append(f"bridge: the {'joint law of degrade' if with_degrade else 'law of sample'}")
     report.p_values["bridge against degrade" if with_degrade else "bridge against sample"] = min(1.0, smallest)

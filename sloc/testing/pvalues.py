@@ -61,11 +61,6 @@ def calibration_p_values(labels: np.ndarray, log_odds: np.ndarray, weights: np.n
     return np.minimum(result, 1.0)
 
 
-def same_law_p_value(first: np.ndarray, second: np.ndarray, resolution: float = 0.0) -> float:
-    """P-value of ``H0``: two samples of numbers come from one law; see :func:`same_law`."""
-    return same_law(first, second, resolution)[0]
-
-
 def same_law(first: np.ndarray, second: np.ndarray, resolution: float = 0.0) -> tuple[float, str]:
     """P-value of ``H0``: two samples of numbers come from one law, by exact hypergeometric tests, and where not.
 

@@ -85,6 +85,22 @@ def test_many_rates_at_once_give_the_definition(rates):
     np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("d", [4, 784])
+def test_classes_of_one_atom_or_of_copies(d):
+    # Their mean is the atom itself up to rounding, which high rates must not take for exact.
+    rng, counts = np.random.default_rng(4), (1, 40, 300)
+    data = rng.normal(size=(341, d)).astype(np.float32)
+    data[1:41] = data[1]
+    data -= data.mean(axis=0)
+    index, z = rng.integers(0, 341, 60).astype(np.int32), rng.normal(size=(60, d)).astype(np.float32)
+    index[:2] = [0, 1]
+    rates = np.geomspace(400.0, 1e-2, 64).astype(np.float32)
+    found, exact = np.asarray(sums(data, counts, index, z, rates)), definition(data, counts, index, z, rates)
+    size, noise = np.linalg.norm(data, axis=1).max(), np.linalg.norm(z, axis=1).max()
+    allowed = 1e-6 * (2 * rates**2 * size**2 + 2 * rates * noise * size) + 1e-5
+    assert (np.abs(found - exact) <= allowed[:, None, None] + 1e-6 * np.abs(exact)).all()
+
+
 @pytest.mark.parametrize("far", [20.0, 60.0, 300.0])
 def test_one_atom_far_from_its_class_is_seen_by_low_rates(far):
     # By the mean square distance such classes seem narrow; a sum that no number holds must not pass for a small one.
@@ -193,7 +209,9 @@ def test_derivatives_in_the_rates_are_finite():
     assert np.isfinite(found).all()
 
 
-@pytest.mark.parametrize("rates", [[0.5, 1.0, 2.0, 40.0], [40.0, 2.0, 1.0, 0.5]])
+@pytest.mark.parametrize(
+    "rates", [[0.5, 1.0, 2.0, 40.0], [40.0, 2.0, 1.0, 0.5], np.geomspace(40, 0.01, 48), np.geomspace(40, 1.0, 48)]
+)
 def test_derivatives_of_many_at_once_are_finite(rates):
     # Under vmap both ways of a chunk are evaluated; the one that is not taken must not spoil the other's derivative.
     data, index, z = problem()

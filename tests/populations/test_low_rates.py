@@ -84,6 +84,14 @@ def test_a_spread_that_promises_too_much_is_found_out():
     assert not np.asarray(exact).any()
 
 
+def test_squares_that_swing_are_found_out():
+    # Constant noise products and squares that vary: real sums at both ends say nothing of the growth between.
+    half, _ = problem(0.1)
+    half[0] -= 5e3
+    _, exact, _ = interpolate(half, np.full_like(half, 3.0), np.geomspace(0.1, 1e-3, 24), 0.1)
+    assert not np.asarray(exact).any()
+
+
 def test_weights_reproduce_polynomials_and_their_own_points():
     x = jnp.asarray([*low_rates._POINTS[1:], 1e-4, 0.3, 0.77], jnp.float32)
     weights = np.asarray(low_rates._weights(x), np.float64)

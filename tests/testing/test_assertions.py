@@ -11,7 +11,7 @@ from scipy.stats import binom, hypergeom
 
 from sloc.contracts import InvalidInput
 from sloc.testing import ConformanceError, assert_means_equal, assert_probability_calibrated, assert_same_law
-from sloc.testing.pvalues import calibration_p_values, mean_p_value, same_law_p_value
+from sloc.testing.pvalues import calibration_p_values, mean_p_value, same_law
 
 RNG = np.random.default_rng(7)
 
@@ -68,16 +68,16 @@ def test_same_law_with_infinities_and_rounding():
         assert_same_law(np.where(a, -np.inf, 1.0), np.ones(4000))
 
 
-def test_same_law_p_value_is_hypergeometric():
+def test_same_law_is_hypergeometric():
     a, b = np.repeat([0.0, 1.0], [90, 10]), np.repeat([0.0, 1.0], [50, 50])
     exact = 2 * hypergeom(200, 140, 100).sf(89)
     # Three events: {<= 0}, {0}, {1}.
-    assert same_law_p_value(a, b) == pytest.approx(3 * exact, rel=1e-9)
+    assert same_law(a, b)[0] == pytest.approx(3 * exact, rel=1e-9)
 
 
 def test_same_law_level():
     # 400 pairs at level 0.01 reject at most 4 times on average; 20 or more has probability below 1e-8.
-    rejected = sum(same_law_p_value(RNG.exponential(size=200), RNG.exponential(size=200)) < 0.01 for _ in range(400))
+    rejected = sum(same_law(RNG.exponential(size=200), RNG.exponential(size=200))[0] < 0.01 for _ in range(400))
     assert rejected < 20
 
 

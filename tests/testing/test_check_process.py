@@ -39,7 +39,7 @@ LAWS = [
         r"WrongHiddenProbability\.hidden_probability is not consistent with sample at t = .*: claimed .*, seen .*: p",
     ),
     (broken.NoPrefix((1, 2, 0, 3)), REAL, r"NoPrefix\.reveals_prefix is True, and a pattern at t = .* is no prefix"),
-    (broken.WrongMaskProb(), REAL, r"log_mask_prob is not consistent with sample"),
+    (broken.WrongMaskProb(), REAL, r"log_mask_prob\([01]+\) is not consistent with sample"),
     (broken.WrongThresholds(), REAL, r"thresholds: .* is not consistent with sample"),
     (
         broken.WrongMatrices(np.eye(4), 0.4 * np.eye(4) + 0.6),

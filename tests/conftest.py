@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import os
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +29,33 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("sloc")
+
+
+TIERS = Path(__file__).parent / "tiers.toml"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Move tests to the tiers that ``tiers.toml`` names for them; refuse a pattern that names none.
+
+    Only a whole collection can tell that a pattern names nothing: files given by name are a part of it.
+    """
+    named = [(item, *item.nodeid.removeprefix("tests/").partition("::")[::2]) for item in items]
+    idle = []
+    for tier, patterns in tomllib.loads(TIERS.read_text(encoding="utf-8")).items():
+        for pattern in patterns:
+            file, _, test = pattern.partition("::")
+            found = False
+            for item, path, name in named:
+                if path == file and fnmatch.fnmatchcase(name, test):
+                    item.own_markers[:] = [m for m in item.own_markers if m.name not in ("slow", "nightly")]
+                    item.add_marker(tier)
+                    found = True
+            if not found:
+                idle.append(pattern)
+    whole = config.args_source is not pytest.Config.ArgsSource.ARGS
+    if whole and idle:
+        raise pytest.UsageError(f"{TIERS.name} names tests that are not there: {', '.join(idle)}")
 
 
 @pytest.fixture(scope="module", autouse=True)

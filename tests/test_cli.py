@@ -62,6 +62,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
         short=labels[:5],
         one=np.zeros(24, int),
         nan=np.where(np.arange(24)[:, None] == 3, np.nan, x),
+        inf=np.where(np.arange(24)[:, None] == 3, np.inf, x),
         text=labels,
     )
     return folder / "data.csv"
@@ -229,6 +230,9 @@ def _bad_cases() -> list[Any]:
         pytest.param(
             ["window", "{npz}", "--x", "nan"], ["--x = nan: expected finite numbers only; 3 values"], id="NaN"
         ),
+        pytest.param(
+            ["window", "{npz}", "--x", "inf"], ["--x = inf: expected finite numbers only; 3 values"], id="infinite"
+        ),
         pytest.param(["window", "{npz}", "--x", "text"], ["numbers"], id="text array"),
         pytest.param(["window", "{npz}", "--image", "3x3"], ["--image", "with 4 pixels"], id="image size"),
         pytest.param(["window", "{npz}", "--image", "wide"], ["--image", "8x8"], id="image text"),
@@ -241,6 +245,7 @@ def _bad_cases() -> list[Any]:
         pytest.param([*g], ["--means is missing"], id="no means"),
         pytest.param([*g, "--means", "1;2", "--labels", "foo"], ["--labels = foo", "data files"], id="foreign labels"),
         pytest.param([*g, "--means", "1;nan"], ["--means = 1;nan: expected finite numbers"], id="means NaN"),
+        pytest.param([*g, "--means", "1;inf"], ["--means = 1;inf: expected finite numbers"], id="means infinite"),
         pytest.param([*g, "--means", "1"], ["--means = 1: expected at least two Gaussians"], id="one mean"),
         pytest.param([*g, "--means", "1;a"], ["--means", "numbers"], id="means text"),
         pytest.param([*g, "--means", "1;2,3"], ["--means", "rows of one length"], id="ragged means"),

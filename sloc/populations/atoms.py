@@ -200,10 +200,18 @@ def _sizes() -> Sizes:
 
 
 def _even(total: int, most: int, unit: int) -> tuple[int, int]:
-    """Split ``total`` into equal parts of at most about ``most``, each a multiple of ``unit``: ``(size, parts)``."""
-    parts = -(-total // max(most, unit))
-    size = -(-total // (parts * unit)) * unit
-    return size, -(-total // size)
+    """Split ``total`` into equal parts of at most about ``most``, each a multiple of ``unit``: ``(size, parts)``.
+
+    Among the fewest such parts and up to half as many again those that fill up least: what is filled up is computed
+    for nothing.
+    """
+    least = -(-total // max(most, unit))
+
+    def split(parts: int) -> tuple[int, int]:
+        size = -(-total // (parts * unit)) * unit
+        return size, -(-total // size)
+
+    return min((split(parts) for parts in range(least, least + least // 2 + 1)), key=lambda s: (s[0] * s[1], s[1]))
 
 
 def _strips(tiles: int, most: int) -> list[np.ndarray]:

@@ -81,4 +81,4 @@ def test_a_hundred_classes() -> None:
 
 @pytest.mark.nightly
 def test_a_thousand_classes() -> None:
-    check(1_000, 262_144, 16, 6_000)
+    check(1_000, 65_536, 16, 6_000)

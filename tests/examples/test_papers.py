@@ -120,6 +120,16 @@ def test_four_gaussians_against_draws_in_all_dimensions(d):
         assert said.before >= exact[1]
 
 
+@pytest.mark.parametrize("d", gaussian_mixture.DIMENSIONS)
+def test_four_gaussians_in_the_span_of_their_means(d):
+    mu = gaussian_mixture.means(d)
+    for quantity, level in (("T_after", 0.99), ("T_before", 0.1 / 0.75)):
+        r = row("gaussian_mixture", quantity, f"d = {d},")
+        # TV falls in t, so values on either side place the edge.
+        assert oracle.first_of_four_tv(mu, r["exact"] - 1e-4) > level > oracle.first_of_four_tv(mu, r["exact"] + 1e-4)
+        assert r["low"] <= r["exact"] <= r["high"]
+
+
 @pytest.mark.nightly
 def test_lattice_of_four_gaussians():
     mu = gaussian_mixture.means(4)

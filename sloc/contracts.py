@@ -24,7 +24,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, cast, get_type_hints, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -758,12 +758,102 @@ def check_pair(process: ObservationProcess, population: Population) -> None:
     """Refuse a pair that cannot be evaluated, before anything is traced.
 
     Raises:
-        ContractError: see :func:`resolve_marginals`.
+        ContractError: see :func:`resolve_marginals`; or the population's own ``log_marginals`` asks this process for
+            what it does not have.
 
     """
-    if not overrides(population, Population, "log_marginals") and not overrides(
-        population, Population, "path_log_marginals"
-    ):
+    own = overrides(population, Population, "log_marginals")
+    if not own and not overrides(population, Population, "path_log_marginals"):
         resolve_marginals(process, population)
     if not overrides(process, ObservationProcess, "sample"):
         raise _missing(process, "sample(key, x, t)", "draw observations")
+    if own:
+        check_runs(process, population, "log_marginals")
+
+
+_TRIED: set[tuple[type, type, str]] = set()
+"""Pairs of classes whose method was seen to run; what a class has does not change."""
+
+
+def check_runs(process: ObservationProcess, population: Population, method: str) -> None:
+    """Run a population's own method abstractly, once for two classes, for what the process lacks.
+
+    Errors of other kinds are not judged here: they surface where the method runs, with their own words.
+
+    Args:
+        process: the process, canonical.
+        population: the population, canonical.
+        method: ``log_marginals`` or ``posterior_sample``.
+
+    Raises:
+        ContractError: the method asks the process for what it does not define, or cannot take what it observes.
+
+    """
+    pair, seen = (type(process), type(population), method), []
+    if pair in _TRIED:
+        return
+
+    def once(key: Array, process: ObservationProcess, population: Population) -> Any:
+        t = jnp.zeros((), jnp.int32 if process.discrete else float_dtype())
+        y = process.sample(key, population.sample(key, jnp.zeros((), jnp.int32)), t)
+        seen.append(y)
+        given = (process, y, t) if method == "log_marginals" else (key, process, y, t)
+        return getattr(population, method)(*given)
+
+    try:
+        jax.eval_shape(once, jax.random.key(0), process, population)
+    except AttributeError as error:
+        if seen and isinstance(error.obj, ObservationProcess):
+            raise _not_this_process(process, population, method, str(error.name)) from error
+        if seen and isinstance(error.obj, Revealed):
+            words = f"reads {error.name!r} of an observation that is Revealed(values, known)"
+            raise _not_this_process(process, population, method, None, words) from error
+    except TypeError as error:
+        if seen and isinstance(seen[0], Revealed) and not isinstance(error, ContractError):
+            words = "cannot take an observation that is Revealed(values, known)"
+            raise _not_this_process(process, population, method, None, words) from error
+    except Exception:  # whatever else is wrong shows itself where the method runs
+        pass
+    else:
+        _TRIED.add(pair)
+
+
+def _not_this_process(
+    process: ObservationProcess, population: Population, method: str, wanted: str | None, words: str = ""
+) -> ContractError:
+    """Return the error that says what a population's own method lacks here, and which processes could serve it."""
+    name = type(population).__name__
+    try:
+        meant = get_type_hints(getattr(type(population), method)).get("process")
+    except (NameError, TypeError):
+        meant = None  # an annotation that only a type checker can read
+    families, could = (GaussianChannel, LinearGaussianChannel, RevealingChannel, MemorylessChannel), list[type]()
+    if isinstance(meant, type) and issubclass(meant, ObservationProcess) and meant is not ObservationProcess:
+        could.append(meant)
+    elif wanted is not None:
+        could += [family for family in families if hasattr(family, wanted)]
+    own = method == "log_marginals"
+    if own:
+        could += [p for p, q in _PAIRS if isinstance(population, q)]
+    listed = ", ".join(_with_members(family) for family in dict.fromkeys(could))
+    lacks = words or f"asks for {wanted!r}, which this process does not define"
+    under = listed or (f"a process that defines {wanted!r}" if wanted else "a process that hides nothing")
+    what = "be evaluated" if own else "draw X given an observation"
+    instead = ", or leave it out and use sloc.register_marginals for each pair" if own else ""
+    return ContractError(
+        f"population {name} cannot {what} under process {type(process).__name__}: {name}.{method} {lacks}; "
+        f"it can under: {under}; define {name}.{method} for this process too{instead}"
+    )
+
+
+def _with_members(family: type, most: int = 6) -> str:
+    """Name a process class, and the public ones that are known to derive from it."""
+    found, waiting = set(), list(family.__subclasses__())
+    while waiting:
+        one = waiting.pop()
+        waiting += one.__subclasses__()
+        if one.__module__.startswith("sloc.") and not one.__name__.startswith("_"):
+            found.add(one.__name__)
+    names = sorted(found)
+    more = ", …" if len(names) > most else ""
+    return f"{family.__name__} ({', '.join(names[:most])}{more})" if names else family.__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from math import comb
 from typing import Any
 
@@ -11,16 +12,14 @@ import numpy as np
 import sloc
 from sloc.windows import printed
 
+from .all_or_nothing_double import DOUBLE, EPSILON, SAMPLES, SPARSITY, VARIANCE, double_distances, double_edges
 from .certified import window_rows
 from .rows import Fit, Result, Row, crossing, slope
 
-NAME, SPARSITY, VARIANCE, SAMPLES = "Thm. 5-6", 2, 0.02, 10
+NAME, FEW = "Thm. 5-6", 20
 DRAWS = {20: 32_768, 100: 8_192, 300: 2_048}
 LEVELS = (0.1, 0.9)
 """The width is between these levels of TV, over N*."""
-
-
-EPSILON, FEW = 0.1, 20
 
 
 def samples_of(features: int) -> tuple[sloc.ObservationProcess, sloc.Population]:
@@ -31,16 +30,16 @@ def samples_of(features: int) -> tuple[sloc.ObservationProcess, sloc.Population]
     return process, sloc.populations.SparseRegression(VARIANCE, features, SPARSITY, SAMPLES)
 
 
-def certified(budget: int = 30_000) -> list[Row]:
-    """Return the window of the signal within both, in samples removed; TV has no closed form."""
+def certified(exact: tuple[float, float], budget: int = 30_000) -> list[Row]:
+    """Return the window of the signal within both, in samples removed, certified and exact."""
     window = sloc.critical_window(
         jax.random.key(18), *samples_of(FEW), 0, [0, 1], epsilon=EPSILON, method="monte-carlo", certify=True,
         budget=budget,
     )  # fmt: skip
-    note = f"no closed form; printed is ±δ around {SAMPLES + 2 - printed.sample_threshold(FEW, SPARSITY, VARIANCE):.2f}"
+    note = f"printed is ±δ around {SAMPLES + 2 - printed.sample_threshold(FEW, SPARSITY, VARIANCE):.2f}"
     return window_rows(
-        NAME, f"n = {FEW}, k = {SPARSITY}, σ² = {VARIANCE:g}, N = {SAMPLES}, ε = {EPSILON:g}", (None, None), window,
-        unit="samples removed", notes=(f"{note} for any δ > 0", "no closed form"),
+        NAME, f"n = {FEW}, k = {SPARSITY}, σ² = {VARIANCE:g}, N = {SAMPLES}, ε = {EPSILON:g}", exact, window,
+        unit="samples removed", notes=(f"{note} for any δ > 0", ""),
     )  # fmt: skip
 
 
@@ -62,7 +61,7 @@ def places(tv: np.ndarray) -> np.ndarray:
 def run(draws: dict[int, int] | None = None) -> Result:
     """Return half-way point and relative width by the number of features."""
     draws = draws or DRAWS
-    rows, widths, series = [], [], {}
+    rows, widths, series, edges = [], [], {}, (0.0, 0.0)
     for features, number in draws.items():
         curve = distances(features, number)
         value, lower, upper = (np.asarray(v, np.float64)[::-1] for v in (curve.value, curve.lower, curve.upper))
@@ -71,19 +70,28 @@ def run(draws: dict[int, int] | None = None) -> Result:
         middle, early, late = places(value) / unit, places(upper) / unit, places(lower) / unit
         width = (middle[2] - middle[0], max(early[2] - late[0], 1e-9), late[2] - early[0])
         widths.append(width)
+        double, error = double_distances(features, DOUBLE[features])
+        if features == FEW:
+            edges = double_edges(double, error)
+        exact = places(double) / unit
+        # To first order, as if each of the two crossings were off by itself.
+        off = np.array([np.interp(level, double, error) for level in (LEVELS[0], 0.5, LEVELS[1])])
+        off = off / np.interp(places(double), np.arange(SAMPLES) + 0.5, np.diff(double)) / unit
+        rough = f"exact ± {off[1]:.1g}", f"exact ± {math.hypot(off[0], off[2]):.1g}"
         how, setting = f"{int(curve.n):,} draws", f"n = {features}, k = {SPARSITY}, σ² = {VARIANCE:g}"
         rows += [
-            Row(NAME, setting, "samples at TV = ½, over N*", None, middle[1], early[1], late[1], how, 1.0,
-                f"N* = {unit:.3f}; asymptotic in n"),
-            Row(NAME, setting, "width from TV = .1 to .9, over N*", None, *width, how, None,
-                "2δ for any δ > 0 as n grows: falls, slowly" + ("" if features == FEW else
+            Row(NAME, setting, "samples at TV = ½, over N*", exact[1], middle[1], early[1], late[1], how, 1.0,
+                f"N* = {unit:.3f}; asymptotic in n; {rough[0]}"),
+            Row(NAME, setting, "width from TV = .1 to .9, over N*", exact[2] - exact[0], *width, how, None,
+                f"2δ for any δ > 0 as n grows: falls, slowly; {rough[1]}" + ("" if features == FEW else
                 f"; a window is certified at n = {FEW} only: here a draw sums {comb(features, SPARSITY):,} supports")),
         ]  # fmt: skip
-        series[str(features)] = {"tv": value, "lower": lower, "upper": upper, "unit": unit}
+        series[str(features)] = {"tv": value, "lower": lower, "upper": upper, "unit": unit,
+                                 "double": double, "error": error}  # fmt: skip
     table = np.array(widths)
     fit = Fit(NAME, "sharpens with n", "n", "width over N*",
               *slope(list(draws), table[:, 0], band=(table[:, 1], table[:, 2])), None)  # fmt: skip
-    return Result(rows + certified(), [fit], {"curves": series, "n": list(draws), "widths": table})
+    return Result(rows + certified(edges), [fit], {"curves": series, "n": list(draws), "widths": table})
 
 
 def draw(axes: Any, found: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from sloc.windows import printed
 
+from .grammar_deep import deep_fits
 from .grammar_levels import NOISE, certified, drawn, exact_rows
 from .grammar_trees import exact_by_hidden, exact_survival, grammar, survival
 from .rows import Fit, Result, Row, crossing, same, slope
@@ -81,9 +82,10 @@ def run(draws: int = 512) -> Result:
     fit = Fit(NAME, "class sharpens with depth", "depth (slope per level)", "ln width of the class, .75 to .25",
               *slope(rise, table[:, 0], band=(table[:, 1], table[:, 2])),
               -math.log(steepness(said[1] or 0.0)))  # fmt: skip
+    deep = deep_fits(NAME, LETTERS, RULES, -math.log(steepness(said[1] or 0.0)))
     more, fits, levels = drawn(NAME)
     series = {"t": TIMES, "noise": NOISE, "levels": levels, "curves": curves, "said": said, "depth": DEPTHS}
-    return Result(rows + more, [fit, *fits], series)
+    return Result(rows + more, [fit, *deep, *fits], series)
 
 
 def steepness(share: float) -> float:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import GaussianChannel, ObservationProcess, Population
-from sloc.divergence.integrands import log_sum_exp, overlap
+from sloc.divergence.integrands import log_ratio, log_sum_exp, overlap
 from sloc.divergence.paths import batched_paths, reduced
 from sloc.divergence.statistics import disjoint_pair
 from sloc.engine import BLOCK_DRAWS
@@ -146,7 +146,7 @@ def _pair_table(log_p: Array) -> Array:
     t, k, _, rounds = log_p.shape
     # A masked sum is vectorised where taking a diagonal is not.
     own = jnp.where(jnp.eye(k, dtype=bool)[None, :, :, None], log_p, jnp.zeros_like(log_p)).sum(axis=1)
-    values = overlap(own[:, None] - log_p)
+    values = overlap(log_ratio(own[:, None], log_p))
     mean = jnp.matmul(values.reshape(-1, rounds), jnp.full(rounds, 1 / rounds, log_p.dtype), precision=_HIGHEST)
     mean = mean.reshape(t, k, k)
     return 0.5 * (mean + jnp.swapaxes(mean, 1, 2))
@@ -159,7 +159,7 @@ def _mean_overlap(log_p: Array, log_w: Array, split: Split, strata: tuple[int, .
     picked = log_p if own == list(range(len(strata))) else jnp.concatenate([log_p[:, :, i : i + 1] for i in own], 2)
     within = [jax.nn.softmax(jnp.stack([log_w[i] for i in side])) for side in split]
     if len(own) == 2:
-        values = overlap(picked[:, split[0][0]] - picked[:, split[1][0]])
+        values = overlap(log_ratio(picked[:, split[0][0]], picked[:, split[1][0]]))
     else:
         members = [i for side in split for i in side]
         top = functools.reduce(jnp.maximum, [picked[:, i] for i in members])

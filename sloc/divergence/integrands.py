@@ -71,10 +71,18 @@ def entropy_bits(w: Any) -> Any:
     return -xp.sum(w * xp.log2(xp.where(w > 0, w, xp.ones_like(w))))
 
 
+def log_ratio(log_p: Array, log_q: Array) -> Array:
+    """``log p - log q``; infinite where both densities are zero (such a draw counts for nothing), NaN where one is."""
+    neither = jnp.maximum(log_p, log_q) == -jnp.inf  # False beside a NaN, which then shows in the difference
+    return jnp.where(neither, jnp.full_like(log_p, jnp.inf), log_p - log_q)
+
+
 def overlap(delta: Array) -> Array:
-    """``2 sigma(-|delta|) = 1 - tanh(|delta| / 2)``, exact down to the smallest float; 0 where ``delta`` is NaN."""
+    """``2 sigma(-|delta|) = 1 - tanh(|delta| / 2)``, exact down to the smallest float; NaN stays, so that it is found.
+
+    Where two densities may both be zero, ``delta`` is to come from :func:`log_ratio`.
+    """
     e = jnp.exp(-jnp.abs(delta))
-    e = jnp.where(jnp.isnan(e), jnp.zeros_like(e), e)
     return 2 * e / (1 + e)
 
 
@@ -109,7 +117,7 @@ class PairOverlap(Integrand):
 
         def side(component: Array) -> Array:
             stratum = draws.position[component]
-            return overlap(log_p[:, a, stratum] - log_p[:, b, stratum])
+            return overlap(log_ratio(log_p[:, a, stratum], log_p[:, b, stratum]))
 
         return 0.5 * (side(a) + side(b))
 
@@ -121,7 +129,7 @@ class SetOverlap(Integrand):
     def __call__(self, arrays: Arrays, draws: Draws) -> Array:
         """Average the overlap over both sides' strata."""
         a, b = arrays["a"], arrays["b"]
-        values = overlap(draws.conditional(a) - draws.conditional(b))
+        values = overlap(log_ratio(draws.conditional(a), draws.conditional(b)))
         return _weighted(values, 0.5 * (draws.stratum_weights(a) + draws.stratum_weights(b)))
 
 
@@ -133,7 +141,8 @@ class Entropy(Integrand):
         """Average ``H(pi)``."""
         log_pi = draws.log_posterior()
         pi = jnp.exp(log_pi)
-        h = -jnp.sum(jnp.where(pi > 0, pi * log_pi, jnp.zeros_like(pi)), axis=1) / math.log(2.0)
+        # Zero where a posterior is; a NaN is no zero and stays.
+        h = -jnp.sum(jnp.where(pi == 0, jnp.zeros_like(pi), pi * log_pi), axis=1) / math.log(2.0)
         return _weighted(h, draws.stratum_weights(jnp.ones_like(draws.log_weights, bool)))
 
 
@@ -207,9 +216,8 @@ class HellingerLoss(Integrand):
     def __call__(self, arrays: Arrays, draws: Draws) -> Array:
         """Average over both sides' strata; without cancellation where the laws are close."""
         a, b = arrays["a"], arrays["b"]
-        half = 0.5 * jnp.abs(draws.conditional(a) - draws.conditional(b))
-        # Neither side can make the draw: it then has weight 0.
-        half = jnp.where(jnp.isnan(half), jnp.zeros_like(half), half)
+        ratio = log_ratio(draws.conditional(a), draws.conditional(b))
+        half = 0.5 * jnp.abs(ratio)
         values = jnp.square(jnp.expm1(-half)) / (1 + jnp.exp(-2 * half))
         return _weighted(values, 0.5 * (draws.stratum_weights(a) + draws.stratum_weights(b)))
 

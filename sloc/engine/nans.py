@@ -16,6 +16,8 @@ Array = jax.Array
 def first_nan(values: Any, axis: int, count: int) -> int | None:
     """Return the place along ``axis`` of the first NaN among the first ``count``, or None; integers have none.
 
+    A complex number is NaN where either of its parts is.
+
     Args:
         values: a pytree of NumPy arrays with one common length along ``axis``.
         axis: the axis, at least 0.
@@ -25,7 +27,7 @@ def first_nan(values: Any, axis: int, count: int) -> int | None:
     places = []
     for leaf in jax.tree.leaves(values):
         part = leaf[(*(slice(None),) * axis, slice(0, count))]
-        if part.size and jnp.issubdtype(part.dtype, jnp.floating) and _holds_nan(part):
+        if part.size and jnp.issubdtype(part.dtype, jnp.inexact) and _holds_nan(part):
             wrong = np.isnan(part).any(axis=tuple(i for i in range(part.ndim) if i != axis))
             places.append(int(np.argmax(wrong)))
     return min(places, default=None)
@@ -40,7 +42,7 @@ def _holds_nan(values: np.ndarray) -> bool:
 def count_nans(values: Any) -> tuple[int, int]:
     """Return how many of the numbers of a pytree of NumPy arrays are NaN, and how many there are."""
     leaves = jax.tree.leaves(values)
-    wrong = (int(np.isnan(v).sum()) for v in leaves if jnp.issubdtype(v.dtype, jnp.floating))
+    wrong = (int(np.isnan(v).sum()) for v in leaves if jnp.issubdtype(v.dtype, jnp.inexact))
     return sum(wrong), sum(v.size for v in leaves)
 
 

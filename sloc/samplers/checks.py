@@ -15,6 +15,7 @@ from sloc.contracts import (
     ObservationProcess,
     Population,
     check_registered,
+    check_runs,
     component_names,
     float_dtype,
     is_concrete,
@@ -64,7 +65,8 @@ def checked_model(process: Any, population: Any, *methods: str) -> tuple[Any, An
         methods: of ``sample``, ``bridge`` (of the process) and ``posterior_sample`` (of the population).
 
     Raises:
-        ContractError: a class that is not registered, or a missing method; the message says what can be used instead.
+        ContractError: a class that is not registered, or a missing method; the message says what can be used instead;
+            or a method of the population that asks the process for what it does not have.
         InvalidInput: what their ``validate`` refuses.
 
     """
@@ -85,6 +87,8 @@ def checked_model(process: Any, population: Any, *methods: str) -> tuple[Any, An
             raise ContractError(
                 f"{type(owner).__name__} does not define {signature}, which is needed to {purpose}{instead}"
             )
+    if "posterior_sample" in methods:
+        check_runs(process, population, "posterior_sample")
     return process, population
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -100,19 +100,19 @@ def critical_window(
     budget, tolerance = checked_count(budget, "budget", 1), checked_tolerance(tolerance)
     questions, name = _questions(population, after, before, epsilon)
     grid = default_times(process, population, times)
-    found = exactly(*given, questions, method)
-    if found is None and certify:
-        found = certified_search(
-            key,
-            process,
-            population,
-            grid,
-            questions,
-            delta=delta,
-            budget=budget,
-            tolerance=tolerance,
-            plan=options.get("plan"),
-        )
+    found = exact_or_certified(
+        key,
+        given,
+        (process, population),
+        grid,
+        questions,
+        method,
+        certify,
+        delta=delta,
+        budget=budget,
+        tolerance=tolerance,
+        plan=options.get("plan"),
+    )
     if found is None:
         found = sampled_search(
             key, process, population, grid, questions, {}, n=n, delta=delta, refine=refine, method=method, **options
@@ -241,6 +241,24 @@ def _while_apart(before: Edge, apart: Edge) -> Edge:
         return Edge(None, None, "empty")
     # Both before the first time: the order there was not looked at, but neither lies inside the grid.
     return before if below else Edge(None, before.interval, "unresolved")
+
+
+def exact_or_certified(
+    key: Array,
+    given: tuple[ObservationProcess, Population],
+    checked: tuple[ObservationProcess, Population],
+    times: np.ndarray,
+    questions: Mapping[str, Question],
+    method: str,
+    certify: bool,
+    **spending: Any,
+) -> Found | None:
+    """Answer by closed forms of the pair as given, else, where asked for, certified; None leaves it to sampling.
+
+    ``spending`` goes to :func:`~sloc.windows.certify.certified_search`.
+    """
+    found = exactly(*given, questions, method)
+    return certified_search(key, *checked, times, questions, **spending) if found is None and certify else found
 
 
 def default_times(process: ObservationProcess, population: Population, times: Any) -> np.ndarray:

@@ -29,10 +29,9 @@ from sloc.divergence.checks import (
 )
 from sloc.divergence.closed_forms import host_weights
 from sloc.results import Curve, TheoremWindow
-from sloc.windows.certify import certified_search
-from sloc.windows.critical import default_times, in_order
+from sloc.windows.critical import default_times, exact_or_certified, in_order
 from sloc.windows.edges import Edge
-from sloc.windows.search import Question, exactly, sampled_search
+from sloc.windows.search import Question, sampled_search
 
 Array = jax.Array
 
@@ -108,20 +107,21 @@ def theorem2(
         questions["start"] = Question(TV(goal, ~goal), 1 - epsilon**2, "last")
 
     further = {"certificate": Certificate(start, goal), "misassignment": Misassignment(goal)}
-    found = exactly(*given, questions, method)
-    if found is None and certify:
-        key, key_edges = jax.random.split(key)
-        found = certified_search(
-            key_edges,
-            process,
-            population,
-            grid,
-            questions,
-            delta=delta,
-            budget=budget,
-            tolerance=tolerance,
-            plan=options.get("plan"),
-        )
+    # Curves and certified edges have keys of their own.
+    key, key_edges = jax.random.split(key) if certify else (key, key)
+    found = exact_or_certified(
+        key_edges,
+        given,
+        (process, population),
+        grid,
+        questions,
+        method,
+        certify,
+        delta=delta,
+        budget=budget,
+        tolerance=tolerance,
+        plan=options.get("plan"),
+    )
     # Edges by other means leave the curves to measure; else both come from one pass.
     asked, again = (questions, refine) if found is None else ({}, False)
     sampled = sampled_search(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Population, float_dtype
-from sloc.divergence.integrands import Arrays, Draws, Integrand, overlap
+from sloc.divergence.integrands import Arrays, Draws, Integrand, log_ratio, overlap
 from sloc.divergence.statistics import Statistic, Term
 
 Array = jax.Array
@@ -29,7 +29,7 @@ class AllPairs(Integrand):
         def one(log_p: Array) -> Array:
             def side(component: Array) -> Array:
                 stratum = draws.position[component]
-                return overlap(log_p[a, stratum] - log_p[b, stratum])
+                return overlap(log_ratio(log_p[a, stratum], log_p[b, stratum]))
 
             return 0.5 * (side(a) + side(b))
 
@@ -103,8 +103,8 @@ class AllNodes(Integrand):
 
             rest, sibling = jax.lax.fori_loop(0, joins, down, (outside, outside))
             own = inside[nodes] - log_mass[0][:, None, None]
-            apart = overlap(own - (rest[nodes] - log_mass[1][:, None, None]))
-            within = overlap(own - (sibling[nodes] - log_mass[2][:, None, None]))
+            apart = overlap(log_ratio(own, rest[nodes] - log_mass[1][:, None, None]))
+            within = overlap(log_ratio(own, sibling[nodes] - log_mass[2][:, None, None]))
             values = jnp.concatenate([apart, within])
             return jnp.sum(values * coefficient[:, draws.strata][:, :, None], axis=1)
 

@@ -106,7 +106,7 @@ def test_an_impossible_observation_has_no_posterior():
 
 
 def test_overlap_keeps_its_digits():
-    delta = jnp.asarray([0.0, 16.0, -40.0, 80.0, jnp.inf, -jnp.inf, jnp.nan], jnp.float32)
+    delta = jnp.asarray([0.0, 16.0, -40.0, 80.0, jnp.inf, -jnp.inf], jnp.float32)
     found = np.asarray(integrands.overlap(delta), np.float64)
     e = np.exp(-np.abs([0.0, 16.0, 40.0, 80.0]))
     np.testing.assert_allclose(found[:4], 2 * e / (1 + e), rtol=1e-5)

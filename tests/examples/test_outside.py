@@ -6,9 +6,12 @@ Each check fails by chance with probability at most 1e-9, and there are fewer th
 from __future__ import annotations
 
 import ast
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.fft import dct
@@ -25,8 +28,9 @@ from examples.outside.quantised_pixels import QuantisedPixels
 from examples.outside.scan_process import CorrelatedNoise
 from examples.skeletons.my_population import MyPopulation
 from examples.skeletons.my_process import MyProcess
+from sloc.contracts import ContractError
 from sloc.populations import Empirical
-from sloc.processes import OrnsteinUhlenbeck
+from sloc.processes import BinarySymmetric, Masking, OrnsteinUhlenbeck
 from sloc.testing import check_population, check_process
 
 RNG = np.random.default_rng(1)
@@ -49,6 +53,71 @@ POPULATIONS = {
     "skeleton": MyPopulation([0.3, 0.7], [-2.0, 2.0]),
 }
 OUTSIDE = Path(__file__).parents[2] / "examples" / "outside"
+
+
+@pytest.mark.parametrize(
+    ("process", "lacks"),
+    [
+        (Masking(), "'coefficients'"),
+        (BinarySymmetric(), "'coefficients'"),
+        (sloc.processes.LinearGaussian(np.eye(1), np.eye(1)), "'coefficients'"),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+@pytest.mark.parametrize("case", POPULATIONS)
+def test_a_population_under_a_process_it_cannot_take_says_what_it_could(case, process, lacks):
+    population, key = POPULATIONS[case], jax.random.key(0)
+    words = (
+        f"population {type(population).__name__} cannot be evaluated under process {type(process).__name__}.*"
+        f"asks for {lacks}.*it can under: GaussianChannel .*OrnsteinUhlenbeck.*register_marginals"
+    )
+    for call in (
+        lambda: sloc.tv(key, process, population, 0.5, 0, 1, n=1024),
+        lambda: sloc.posterior(process, population, np.zeros(1), 0.5),
+        lambda: sloc.critical_window(key, process, population, 0, [0, 1], epsilon=0.1),
+        lambda: sloc.mixture_tree(key, process, population, epsilon=0.1),
+        lambda: check_population(population, process),
+    ):
+        with pytest.raises((ContractError, AssertionError), match=words):
+            call()
+    # Under what it can take nothing is refused, before and after.
+    assert sloc.tv(key, OrnsteinUhlenbeck(), population, 0.5, 0, 1, n=1024).value > 0
+
+
+def test_a_posterior_draw_under_a_process_it_cannot_take_says_what_it_could():
+    population, key = POPULATIONS["skeleton"], jax.random.key(0)
+    words = "MyPopulation cannot draw X given an observation under process Masking.*'coefficients'.*GaussianChannel"
+    for call in (
+        lambda: sloc.localize(key, Masking(), population, grid=[0.2, 0.8], n=8),
+        lambda: sloc.forward_reverse(key, Masking(), population, 0, 0.5, n=8),
+    ):
+        with pytest.raises(ContractError, match=words):
+            call()
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Bare(sloc.Population):
+    """Takes any observation that is an array, and says nothing about processes."""
+
+    centres: Any
+
+    @property
+    def log_weights(self):
+        return jnp.log(jnp.full(2, 0.5))
+
+    def sample(self, key, component):
+        return self.centres[component] + jax.random.normal(key, (1,))
+
+    def log_marginals(self, process, y, t):
+        return jax.scipy.stats.norm.logpdf(y, self.centres * jnp.exp(-t), 1.0)
+
+
+def test_an_observation_that_the_population_cannot_take_is_named():
+    words = r"Bare cannot be evaluated under process Masking: .*cannot take an observation that is Revealed"
+    with pytest.raises(ContractError, match=words):
+        sloc.tv(jax.random.key(0), Masking(), Bare(np.array([-1.0, 1.0])), 0.5, 0, 1, n=1024)
+    assert sloc.tv(jax.random.key(0), OrnsteinUhlenbeck(), Bare(np.array([-1.0, 1.0])), 0.5, 0, 1, n=1024).value > 0
 
 
 SLOW = [c if c not in ("network", "sound") else pytest.param(c, marks=pytest.mark.slow) for c in CASES]

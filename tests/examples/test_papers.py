@@ -19,10 +19,12 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from examples.papers import (
+    all_or_nothing,
     coins,
     critical_token,
     discourse,
     gaussian_mixture,
+    grammar_deep,
     grammar_levels,
     masking_orders,
     speciation,
@@ -118,6 +120,16 @@ def test_four_gaussians_against_draws_in_all_dimensions(d):
         said = printed.gaussian_mixture_edges(mu, 0.1)
         assert said.after <= exact[0]
         assert said.before >= exact[1]
+
+
+@pytest.mark.parametrize("d", gaussian_mixture.DIMENSIONS)
+def test_four_gaussians_in_the_span_of_their_means(d):
+    mu = gaussian_mixture.means(d)
+    for quantity, level in (("T_after", 0.99), ("T_before", 0.1 / 0.75)):
+        r = row("gaussian_mixture", quantity, f"d = {d},")
+        # TV falls in t, so values on either side place the edge.
+        assert oracle.first_of_four_tv(mu, r["exact"] - 1e-4) > level > oracle.first_of_four_tv(mu, r["exact"] + 1e-4)
+        assert r["low"] <= r["exact"] <= r["high"]
 
 
 @pytest.mark.nightly
@@ -335,9 +347,21 @@ def check_regression(features: int, draws: int) -> None:
     # The library's band is at 1 %, more than 2.5 standard errors wide on either side.
     theirs = (np.asarray(curve["upper"]) - curve["lower"]) / 2 / 2.5
     assert (np.abs(mean - curve["tv"]) <= SIGMAS * np.hypot(error, theirs) + 1e-6).all()
+    # And what stands in the exact column: 10 more, 8e-10.
+    double, spread = np.asarray(curve["double"]), np.hypot(error, curve["error"])
+    assert (np.abs(mean - double) <= SIGMAS * spread + 1e-9).all()
+    exact = all_or_nothing.places(double) / curve["unit"]
+    assert row("all_or_nothing", "samples at TV", f"n = {features},")["exact"] == pytest.approx(exact[1], abs=1e-8)
+    width = row("all_or_nothing", "width", f"n = {features},")["exact"]
+    assert width == pytest.approx(exact[2] - exact[0], abs=1e-8)
     if features != 20:
         return
     at = lambda t: (mean[10 - int(t)], error[10 - int(t)])  # noqa: E731
+    # The edges are whole numbers: the committed draws, which agree with these, say where TV is on either side.
+    for quantity, level, above in (("T_after", 0.99, 0), ("T_before", 0.2, 1)):
+        last = 10 - int(row("all_or_nothing", quantity)["exact"]) + above
+        assert double[last] - level > SIGMAS * curve["error"][last]
+        assert level - double[last - 1] > SIGMAS * curve["error"][last - 1]
     bounds(row("all_or_nothing", "T_after"), 1, at, 0.99)
     bounds(row("all_or_nothing", "T_before"), 1, at, 0.1, 0.5)
 
@@ -581,8 +605,40 @@ def test_grammar_map_and_its_fixed_point():
     assert printed.grammar_transition(3, 2, 2) is None
     deepest = row("grammar", "blur", "depth 8")
     assert abs(deepest["found"] - share) < 0.05
-    f = fit("grammar", "ln width")
+    f = fit("grammar", "ln width of the class, .75")
     assert f["low"] <= f["exponent"] <= f["high"] < -0.2
+
+
+def test_pools_of_messages_are_those_of_trees():
+    v, share = 3, 0.6
+    rules = np.asarray(grammar(v, 2, 2).rules)
+
+    def up(level: int, symbol: int) -> list[np.ndarray]:
+        """The messages of all trees below a symbol, one by one; all weigh the same."""
+        if level == len(rules):
+            return [(1 - share) * np.eye(v)[symbol] + share / v]
+        pairs = [
+            (a, b) for left, right in rules[level][symbol] for a in up(level + 1, left) for b in up(level + 1, right)
+        ]
+        sums = [np.array([sum(a[x] * b[y] for x, y in rules[level][c]) for c in range(v)]) for a, b in pairs]
+        return [s / s.sum() for s in sums]
+
+    for depth in (1, 2):
+        right = [m[c] for c in range(v) for m in up(2 - depth, c)]
+        exact, spread = (np.mean(right) - 1 / v) * 1.5, np.std(right) * 1.5
+        found = grammar_deep.pooled(rules, share, 4_000, seed=1)[depth - 1]
+        # 12,000 draws whose children share ancestors: three times their errors if all were, so 6.5 of these, 2e-10.
+        assert abs(found - exact) <= SIGMAS * 3 * spread / math.sqrt(12_000) + 1e-9
+
+
+def test_deeper_grammars_come_closer_to_the_claimed_slope():
+    shallow, deep = (fit("grammar", f"ln width of the class by pools, depths {d}") for d in ("3", "8"))
+    trees = fit("grammar", "ln width of the class, .75")
+    assert trees["low"] <= shallow["exponent"] <= trees["high"]
+    gaps = [abs(f["exponent"] - f["claimed"]) for f in (shallow, deep)]
+    assert gaps[1] < 0.5 * gaps[0]
+    # And past it: what the page says.
+    assert shallow["high"] < deep["claimed"] < deep["low"] < deep["high"]
 
 
 # ------------------------------------------------------------------------------------------------- the table itself

@@ -110,6 +110,30 @@ def test_conforms(case):
     assert any(line.startswith("family") for line in report.checked) == in_family
 
 
+DAY = ("Retimed Masking", "Product, Gaussian", "Permuted BinarySymmetric")
+"""Each combinator once, each with a family of its own."""
+REDUCED = (
+    *DAY,
+    "Retimed LinearGaussian",
+    "Retimed BinarySymmetric",
+    "Product, revealing",
+    "Permuted LinearGaussian",
+    "Composed",
+)
+"""A combinator's object of each family that it keeps, and the one that keeps none."""
+
+
+@pytest.mark.parametrize("case", [c if c in DAY else pytest.param(c, marks=pytest.mark.slow) for c in REDUCED])
+def test_combinators_of_each_family_conform_at_two_times(case):
+    # A reduced form of the suite: two times, few draws; eight calls of 1e-9.
+    process, xs = SLOW[case]
+    whole = np.asarray(process.grid(9))
+    report = check_process(process, xs, times=whole[[3, 6]], draws=512)
+    assert report.skipped == []
+    in_family = isinstance(process, (GaussianChannel, LinearGaussianChannel, RevealingChannel, MemorylessChannel))
+    assert any(line.startswith("family") for line in report.checked) == in_family == (case != "Composed")
+
+
 def test_every_process_is_here():
     families = {
         "GaussianChannel",

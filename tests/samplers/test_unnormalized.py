@@ -78,6 +78,23 @@ def test_weight_of_two_modes(draw, weight):
         assert (np.abs(x[part].mean(0) - mean) <= 7 * np.sqrt(VARIANCE / part.sum())).all()
 
 
+@pytest.mark.slow
+def test_weight_of_two_modes_with_few_draws():
+    # A reduced form of what runs at night: one target, a quarter of the draws, fewer chains and steps.
+    process, of, n = VarianceExploding(), target(2 / 3), 512
+    localizer = oracle_localizer(process, of, chains=8, mcmc_steps=2, warm_steps=8, ascent_steps=8)
+    x = sloc.localize(jax.random.key(5), process, of, grid=of.grid(process, 10), n=n, localizer=localizer)
+    near = x.sum(axis=1) < 0
+    # Binomial at 1e-9.  That no chain of 8 finds a mode has probability 1 / 128 a draw, which costs less than 0.01 of
+    # the weight; nothing else is allowed for.
+    share, error = near.mean(), np.sqrt(2 / 9 / n)
+    assert abs(share - 2 / 3) <= 6.2 * error + 0.01
+    # Even shares, which is what modes keep without weights, are refused too: 6 standard errors from 2 / 3, 1e-9.
+    assert share > 0.5 + 2 * error
+    for part, mean in ((near, -AWAY), (~near, AWAY)):
+        assert (np.abs(x[part].mean(0) - mean) <= 7 * np.sqrt(VARIANCE / part.sum()) + 0.02).all()
+
+
 @pytest.mark.nightly
 def test_weights_of_modes_of_unlike_width(draw):
     x = draw(target(0.5, variances=(0.25, 0.5)), 3)

@@ -73,7 +73,7 @@ def entropy_bits(w: Any) -> Any:
 
 def log_ratio(log_p: Array, log_q: Array) -> Array:
     """``log p - log q``; infinite where both densities are zero (such a draw counts for nothing), NaN where one is."""
-    neither = jnp.maximum(log_p, log_q) == -jnp.inf  # False beside a NaN, which then shows in the difference
+    neither = (log_p == -jnp.inf) & (log_q == -jnp.inf)  # False beside a NaN, which then shows in the difference
     return jnp.where(neither, jnp.full_like(log_p, jnp.inf), log_p - log_q)
 
 

@@ -1,0 +1,137 @@
+"""Exact posterior of shares that move by known kernels and are seen in counts: forward and backward over positions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sloc.windows.move_kernels import EDGES, GRID, SHARES
+
+_LEAST = 2e-3
+"""A share of a cell is taken as at least this in the likelihood: cells at 0 and 1 have a width."""
+
+
+@dataclass(frozen=True)
+class SharePosterior:
+    """Messages of ``A`` shares over ``T`` positions.
+
+    Attributes:
+        forward: ``[T, A, G]`` law of the share given the draws up to each position.
+        backward: ``[T, A, G]`` likelihood of the later draws, each scaled to a maximum of 1.
+        likelihood: ``[T, A, G]`` of each position's own draws, scaled.
+        kernels: ``[L, G, G]``.
+        levels: ``[T - 1]`` which kernel leads from each position to the next.
+        evidence: ``[A]`` log-probability of the draws (binomial coefficients left out).
+
+    """
+
+    forward: np.ndarray
+    backward: np.ndarray
+    likelihood: np.ndarray
+    kernels: np.ndarray
+    levels: np.ndarray
+    evidence: np.ndarray
+
+    def marginals(self) -> np.ndarray:
+        """``[T, A, G]`` law of each share at each position given all draws."""
+        product = self.forward * self.backward
+        return product / product.sum(axis=2, keepdims=True)
+
+    def pair(self, share: int, start: int, stop: int) -> np.ndarray:
+        """``[G, G]`` joint law of a share at two positions, ``start < stop``."""
+        joint = np.diag(self.forward[start, share])
+        for t in range(start, stop):
+            joint = joint @ self.kernels[self.levels[t]] * self.likelihood[t + 1, share]
+            joint /= joint.sum()
+        joint = joint * self.backward[stop, share]
+        return joint / joint.sum()
+
+    def expected_steps(self) -> np.ndarray:
+        """``[T - 1, A]`` posterior mean of ``|o_{t+1} - o_t|`` of each share."""
+        distance = np.abs(SHARES[:, None] - SHARES[None, :])
+        out = np.empty((self.levels.size, self.forward.shape[1]))
+        for t, level in enumerate(self.levels):
+            ahead = self.likelihood[t + 1] * self.backward[t + 1]
+            total = np.einsum("ax,ax->a", self.forward[t], ahead @ self.kernels[level].T)
+            out[t] = np.einsum("ax,ax->a", self.forward[t], ahead @ (self.kernels[level] * distance).T) / total
+        return out
+
+    def paths(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """``[n, T, A]`` curves drawn from the posterior, shares independently of one another."""
+        steps, shares, _ = self.forward.shape
+        out = np.empty((steps, shares, n), np.int64)
+        out[-1] = _choose(rng, np.broadcast_to(self.forward[-1][:, None], (shares, n, GRID)))
+        for t in range(steps - 2, -1, -1):
+            column = self.kernels[self.levels[t]].T[out[t + 1]]
+            out[t] = _choose(rng, column * self.forward[t][:, None])
+        return np.moveaxis(SHARES[out], 2, 0)
+
+
+def _choose(rng: np.random.Generator, weights: np.ndarray) -> np.ndarray:
+    total = np.cumsum(weights, axis=-1)
+    threshold = rng.random(weights.shape[:-1]) * total[..., -1]
+    return np.minimum((total <= threshold[..., None]).sum(axis=-1), GRID - 1)
+
+
+def filter_shares(
+    counts: np.ndarray, totals: np.ndarray, kernels: np.ndarray, levels: np.ndarray, first: np.ndarray
+) -> SharePosterior:
+    """Filter and smooth ``A`` shares at once.
+
+    Args:
+        counts: ``[T, A]`` draws (whole, or effective ones) inside each set of answers, zero where nothing was drawn.
+        totals: ``[T]`` draws at each position.
+        kernels: ``[L, G, G]`` from :func:`sloc.windows.move_kernels.move_kernels`.
+        levels: ``[T - 1]`` which kernel leads from each position to the next.
+        first: ``[A, 2]`` parameters of each share's Beta prior at the first position.
+
+    Returns:
+        The posterior.
+
+    """
+    from scipy.special import betainc
+
+    steps = counts.shape[0]
+    log_in = np.log(np.clip(SHARES, _LEAST, 1.0))
+    log_out = np.log(np.clip(1.0 - SHARES, _LEAST, 1.0))
+    log_likelihood = counts[..., None] * log_in + (totals[:, None] - counts)[..., None] * log_out
+    peak = log_likelihood.max(axis=2, keepdims=True)
+    likelihood = np.exp(log_likelihood - peak)
+    forward, backward = np.empty_like(likelihood), np.ones_like(likelihood)
+    evidence = peak[..., 0].sum(axis=0)
+    law = np.diff(betainc(first[:, :1], first[:, 1:], np.concatenate([[0.0], EDGES, [1.0]])[None, :]), axis=1)
+    for t in range(steps):
+        if t:
+            law = forward[t - 1] @ kernels[levels[t - 1]]
+        law = law * likelihood[t]
+        scale = law.sum(axis=1, keepdims=True)
+        forward[t] = law / scale
+        evidence = evidence + np.log(scale[:, 0])
+    for t in range(steps - 2, -1, -1):
+        back = (backward[t + 1] * likelihood[t + 1]) @ kernels[levels[t]].T
+        backward[t] = back / back.max(axis=1, keepdims=True)
+    return SharePosterior(forward, backward, likelihood, kernels, levels, evidence)
+
+
+def quantiles(marginals: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Quantiles of laws on the grid, each cell's mass spread evenly over it.
+
+    Args:
+        marginals: ``[..., G]`` laws.
+        levels: ``[Q]`` in (0, 1).
+
+    Returns:
+        ``[Q, ...]`` quantiles.
+
+    """
+    edges = np.concatenate([[0.0], EDGES, [1.0]])
+    below = np.concatenate([np.zeros((*marginals.shape[:-1], 1)), np.cumsum(marginals, axis=-1)], axis=-1)
+    out = []
+    for level in np.asarray(levels, np.float64):
+        cell = np.clip((below <= level).sum(axis=-1) - 1, 0, GRID - 1)
+        low = np.take_along_axis(below, cell[..., None], -1)[..., 0]
+        mass = np.take_along_axis(marginals, cell[..., None], -1)[..., 0]
+        inside = np.clip((level - low) / np.maximum(mass, 1e-300), 0.0, 1.0)
+        out.append(edges[cell] + inside * (edges[cell + 1] - edges[cell]))
+    return np.stack(out)

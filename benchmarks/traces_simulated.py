@@ -14,7 +14,7 @@ from sloc.windows.move_kernels import step_bounds
 from sloc.windows.outcome_curves import outcome_curve
 from sloc.windows.rule_rates import rule_rates
 
-QUESTIONS, GAP, TOLERANCE = 300, 4, 8
+QUESTIONS, GAP, TOLERANCE = 200, 4, 8
 
 
 def truths(number: int, seed: int = 11) -> list[Truth]:

@@ -55,7 +55,11 @@ class MovePrior:
         require(0 < self.unknown < 1, "prior, unknown", self.unknown, "a probability inside (0, 1)")
 
 
-PRIORS = (MovePrior(), MovePrior(0.8, ((0.1, 150.0), (0.08, 20.0), (0.02, 2.0))))
+PRIORS = (
+    MovePrior(),
+    MovePrior(0.8, ((0.1, 150.0), (0.08, 20.0), (0.02, 2.0))),
+    MovePrior(0.6, ((0.3, 150.0), (0.07, 20.0), (0.03, 2.0))),
+)
 """The priors that curves are averaged over, weighted by what they said of the draws beforehand (their evidence)."""
 
 

@@ -114,24 +114,22 @@ def filter_shares(
     return SharePosterior(forward, backward, likelihood, kernels, levels, evidence)
 
 
-def quantiles(marginals: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Quantiles of laws on the grid, each cell's mass spread evenly over it.
+def quantiles(marginals: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Quantiles of laws on the grid, rounded outwards to the edges of their cells.
 
     Args:
         marginals: ``[..., G]`` laws.
-        levels: ``[Q]`` in (0, 1).
+        low: ``[Q]`` levels in (0, 1), rounded down.
+        high: ``[Q]`` levels in (0, 1), rounded up.
 
     Returns:
-        ``[Q, ...]`` quantiles.
+        Two arrays ``[Q, ...]``.
 
     """
     edges = np.concatenate([[0.0], EDGES, [1.0]])
-    below = np.concatenate([np.zeros((*marginals.shape[:-1], 1)), np.cumsum(marginals, axis=-1)], axis=-1)
-    out = []
-    for level in np.asarray(levels, np.float64):
-        cell = np.clip((below <= level).sum(axis=-1) - 1, 0, GRID - 1)
-        low = np.take_along_axis(below, cell[..., None], -1)[..., 0]
-        mass = np.take_along_axis(marginals, cell[..., None], -1)[..., 0]
-        inside = np.clip((level - low) / np.maximum(mass, 1e-300), 0.0, 1.0)
-        out.append(edges[cell] + inside * (edges[cell + 1] - edges[cell]))
-    return np.stack(out)
+    below = np.cumsum(marginals, axis=-1)
+
+    def cell(level: float) -> np.ndarray:
+        return np.minimum((below < level).sum(axis=-1), GRID - 1)
+
+    return np.stack([edges[cell(q)] for q in low]), np.stack([edges[cell(q) + 1] for q in high])

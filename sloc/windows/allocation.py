@@ -128,8 +128,8 @@ def allocate_draws(
     """Draw where the curve is least known for the cost, round after round.
 
     The first round takes ``batch`` draws at ``first`` positions even in mass that leaves the path.  Each round then
-    ranks positions by ``V_t / sqrt(cost_t)``, ``V_t`` the posterior variance summed over answers and over the
-    neighbours that share it, and draws ``batch`` more at the best of them, apart from one another.
+    ranks positions by ``D_t / sqrt(cost_t)``, ``D_t`` what a draw takes off the posterior standard deviations of the
+    answers there and at neighbours that share it, and draws ``batch`` more at the best of them, apart from one another.
 
     Args:
         draw: the generator.
@@ -208,15 +208,17 @@ def _add(data: OutcomeCounts, t: int, answers: Sequence[str]) -> None:
 
 
 def _uncertainty(data: OutcomeCounts, priors: Sequence[MovePrior]) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior variance ``[T]`` summed over answers, and its running sum over the flat stretch around a position."""
-    marginals = outcome_posterior(data, priors=priors).marginals()
+    """Posterior variance ``[T]`` summed over answers, and what a draw at each position takes off standard deviations."""
+    marginals = outcome_posterior(data, priors=priors[:1]).marginals()
     mean = marginals @ SHARES
-    variance = np.maximum(marginals @ SHARES**2 - mean**2, 0.0).sum(axis=1)
+    variance = np.maximum(marginals @ SHARES**2 - mean**2, 0.0)
     distance = 0.5 * np.abs(np.diff(mean, axis=0)).sum(axis=1)
     # Neighbours share what is learned as far as the path between them stays put.
     path = np.concatenate([[0.0], np.cumsum(distance + 0.3 * np.where(np.isnan(data.leaving), 0.5, data.leaving))])
-    near = np.exp(-np.abs(path[:, None] - path[None, :]) / 0.3)
-    return variance, near @ variance
+    near = np.exp(-np.abs(path[:, None] - path[None, :]) / 0.15)
+    # One over the number of draws that the posterior is worth: a standard deviation falls by half of it a draw.
+    worth = variance / np.maximum(mean * (1.0 - mean), 0.02)
+    return variance.sum(axis=1), (near @ np.sqrt(variance) * worth / (1.0 + 4.0 * worth)).sum(axis=1)
 
 
 def _spread_out(gain: np.ndarray, number: int) -> np.ndarray:

@@ -39,8 +39,7 @@ def bands(smoke: bool) -> Iterator[Row]:
             rng = np.random.default_rng(draws)
             inside, near, whole = [], [], []
             for i, truth in enumerate(made):
-                simultaneous = i < (2 if smoke else 100)
-                curve = outcome_curve(truth.counts(f"q{i}", rng, draws, known), simultaneous=simultaneous)
+                curve = outcome_curve(truth.counts(f"q{i}", rng, draws, known), simultaneous=True)
                 inside.append((curve.lower <= truth.curve) & (truth.curve <= curve.upper))
                 near.append(near_moves(truth.curve, GAP, TOLERANCE))
                 if curve.lower_all is not None and curve.upper_all is not None:

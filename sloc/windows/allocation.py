@@ -208,7 +208,7 @@ def _add(data: OutcomeCounts, t: int, answers: Sequence[str]) -> None:
 
 
 def _uncertainty(data: OutcomeCounts, priors: Sequence[MovePrior]) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior variance ``[T]`` summed over answers, and what a draw at each position takes off standard deviations."""
+    """Posterior variance ``[T]`` summed over answers, and what a draw takes off the standard deviations around."""
     marginals = outcome_posterior(data, priors=priors[:1]).marginals()
     mean = marginals @ SHARES
     variance = np.maximum(marginals @ SHARES**2 - mean**2, 0.0)

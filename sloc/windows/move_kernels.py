@@ -26,9 +26,12 @@ SHARES = np.sin(np.linspace(0.0, np.pi / 2, GRID)) ** 2
 EDGES = np.sin(np.pi / 2 * (np.arange(GRID - 1) + 0.5) / (GRID - 1)) ** 2
 """``[G - 1]`` edges between the cells around them."""
 LEVELS = np.asarray(
-    [0.0, 0.001, 0.003, 0.01, 0.02, 0.04, 0.07, 0.11, 0.16, 0.22, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97]
+    [
+        *(0.0, 0.001, 0.003, 0.006, 0.01, 0.02, 0.03, 0.045, 0.07, 0.1, 0.13, 0.17, 0.21),
+        *(0.26, 0.31, 0.37, 0.43, 0.5, 0.57, 0.64, 0.71, 0.78, 0.85, 0.92, 0.97, 0.995),
+    ]
 )
-"""Leaving masses that kernels are tabulated at; others go to the nearest."""
+"""Leaving masses that kernels are tabulated at; others take the next above, so that no bound is made tighter."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def _kernel(leaving: float, concentration: float) -> np.ndarray:
 def leaving_levels(leaving: np.ndarray, prior: MovePrior) -> np.ndarray:
     """Indices into :data:`LEVELS` of leaving masses, NaN standing for ``prior.unknown``."""
     known = np.where(np.isnan(leaving), prior.unknown, leaving)
-    return np.argmin(np.abs(known[:, None] - LEVELS), axis=1)
+    return np.minimum(np.searchsorted(LEVELS, known - 1e-6), LEVELS.size - 1)
 
 
 def step_bounds(taken: np.ndarray, kept: np.ndarray) -> np.ndarray:

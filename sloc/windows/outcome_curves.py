@@ -16,13 +16,13 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.results.outcome import OutcomeCurve
-from sloc.windows.move_kernels import PRIORS, SHARES, MovePrior, leaving_levels, move_kernels
+from sloc.windows.exact_bands import simultaneous_bands
+from sloc.windows.move_kernels import PRIORS, SHARES, MovePrior, leaving_levels, move_kernels, step_bounds
 from sloc.windows.recorded import Recording
 from sloc.windows.share_filter import SharePosterior, filter_shares, quantiles
 
 UNDECIDED = 0.5
 """A curve whose bands are wider than this on average says nothing."""
-_PATHS = 400
 TAILS = 0.4
 """Tails of the bands over nominal ones: the prior is an approximation, most of all near moves.
 
@@ -165,28 +165,30 @@ def outcome_curve(
     *,
     level: float = 0.9,
     simultaneous: bool = False,
+    bounds: np.ndarray | None = None,
     priors: Sequence[MovePrior] = PRIORS,
-    seed: int = 0,
 ) -> OutcomeCurve:
     """Estimate the distribution of answers at every position, with bands.
 
     Args:
         data: counts, or a recording (then :func:`outcome_counts`).
         level: nominal coverage of the bands, in (0, 1).
-        simultaneous: also bands for all positions at once, from curves drawn from the posterior.
+        simultaneous: also bands for all positions at once (:func:`sloc.windows.exact_bands.simultaneous_bands`, which
+            assume nothing of the curve).
+        bounds: ``[T - 1]`` bounds of each step for these; a recording's own, or the leaving masses, when None.
         priors: to be averaged.
-        seed: of the curves that are drawn for the simultaneous bands.
 
     Returns:
-        The curve.  Bands are Bayesian (credible); their coverage on real recordings and on
-        curves of known truth is measured in the benchmark suite ``traces``.
+        The curve.  Pointwise bands are Bayesian (credible), :data:`TAILS` wider in their tails than nominal; their
+        coverage on recordings and on curves of known truth is measured in the benchmark suite ``traces``.
 
     Raises:
         InvalidInput: nothing was drawn, counts that do not fit, a level outside (0, 1).
 
     """
     require(0.0 < level < 1.0, "level", level, "a coverage inside (0, 1)")
-    data = outcome_counts(data) if isinstance(data, Recording) else data
+    if isinstance(data, Recording):
+        data, bounds = outcome_counts(data), _bounds_of(data) if bounds is None else bounds
     if len(data.categories) == 1:
         data.validate()
         return _constant(data, level)
@@ -214,25 +216,17 @@ def outcome_curve(
         status,
         "posterior of shares that move as a martingale, exact on a grid; credible bands",
     )
-    return _with_simultaneous(curve, posterior, np.random.default_rng(seed)) if simultaneous else curve
+    if not simultaneous:
+        return curve
+    low, high = simultaneous_bands(data.counts, data.leaving if bounds is None else bounds, level)
+    return replace(curve, lower_all=np.minimum(low, curve.lower), upper_all=np.maximum(high, curve.upper))
 
 
-def _with_simultaneous(curve: OutcomeCurve, posterior: OutcomePosterior, rng: np.random.Generator) -> OutcomeCurve:
-    """Widen pointwise bands, answer by answer, until ``level`` of the drawn curves lie inside everywhere."""
-    numbers = rng.multinomial(_PATHS, posterior.settings)
-    paths = np.concatenate([f.paths(rng, n) for f, n in zip(posterior.filters, numbers, strict=True) if n])
-    marginals = posterior.marginals()
-    tails = np.geomspace(0.5 * (1.0 - curve.level) * TAILS, 1e-4, 24)
-    lows, highs = quantiles(marginals, tails, 1.0 - tails)
-    low, high = np.empty_like(curve.value), np.empty_like(curve.value)
-    for a in range(curve.value.shape[1]):
-        for i in range(tails.size):
-            inside = (paths[:, :, a] >= lows[i, :, a]) & (paths[:, :, a] <= highs[i, :, a])
-            low[:, a], high[:, a] = lows[i, :, a], highs[i, :, a]
-            if inside.all(axis=1).mean() >= 1.0 - TAILS * (1.0 - curve.level):
-                break
-    low, high = np.minimum(low, curve.lower), np.maximum(high, curve.upper)
-    return replace(curve, lower_all=low, upper_all=high)
+def _bounds_of(recording: Recording) -> np.ndarray | None:
+    """Bounds of each step where positions are consecutive tokens, all with draws."""
+    if recording.missing or not bool((np.diff(recording.positions) == 1.0).all()):
+        return None
+    return step_bounds(recording.taken_mass, recording.kept_mass)
 
 
 def _constant(data: OutcomeCounts, level: float) -> OutcomeCurve:

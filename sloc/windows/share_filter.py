@@ -57,22 +57,6 @@ class SharePosterior:
             out[t] = np.einsum("ax,ax->a", self.forward[t], ahead @ (self.kernels[level] * distance).T) / total
         return out
 
-    def paths(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """``[n, T, A]`` curves drawn from the posterior, shares independently of one another."""
-        steps, shares, _ = self.forward.shape
-        out = np.empty((steps, shares, n), np.int64)
-        out[-1] = _choose(rng, np.broadcast_to(self.forward[-1][:, None], (shares, n, GRID)))
-        for t in range(steps - 2, -1, -1):
-            column = self.kernels[self.levels[t]].T[out[t + 1]]
-            out[t] = _choose(rng, column * self.forward[t][:, None])
-        return np.moveaxis(SHARES[out], 2, 0)
-
-
-def _choose(rng: np.random.Generator, weights: np.ndarray) -> np.ndarray:
-    total = np.cumsum(weights, axis=-1)
-    threshold = rng.random(weights.shape[:-1]) * total[..., -1]
-    return np.minimum((total <= threshold[..., None]).sum(axis=-1), GRID - 1)
-
 
 def filter_shares(
     counts: np.ndarray, totals: np.ndarray, kernels: np.ndarray, levels: np.ndarray, first: np.ndarray

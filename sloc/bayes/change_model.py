@@ -1,0 +1,143 @@
+"""The hierarchical change-point model of resampled curves, each question's windows summed out exactly.
+
+For question ``q`` of data set ``s`` with covariate ``r`` (was the full generation right):
+
+* number of windows ``K`` in {0, 1, 2}: softmax of ``(0, a_s1 + b_1 r, a_s2 + b_2 r)``, ``a_s`` pooled across data sets;
+* location: step ``i`` with probability ``~ exp(g_1 log u_i + g_2 log(1 - u_i))``, ``u_i`` its place in (0, 1); two
+  windows take two steps, the product of both;
+* width ``w`` in {1, 2, 3} steps (one window): a Dirichlet;
+* level before ``~ Beta(m_b c_b, (1 - m_b) c_b)``, after ``~ Beta(m_a c_a, ...)``, flat ``~ Beta(m_f c_f, ...)``;
+  between and inside uniform.  The height of a window is the level after less the level before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+
+from sloc.bayes.change_data import MAX_WIDTH, ChangeData
+
+Array = jax.Array
+LEVELS = ("before", "after", "flat")
+
+
+def change_model(data: ChangeData, sets: int) -> None:
+    """NumPyro model of the shared parameters; the questions enter as one factor.
+
+    Args:
+        data: counts.
+        sets: number of data sets.
+
+    """
+    numpyro.factor("questions", log_likelihood(shared_parameters(sets), data).sum())
+
+
+def shared_parameters(sets: int) -> dict[str, Array]:
+    """Sample what questions share, data sets not centred."""
+    windows = numpyro.sample("windows", dist.Normal(jnp.asarray([0.0, -1.5]), 1.0).to_event(1))
+    spread = numpyro.sample("spread", dist.HalfNormal(0.7))
+    with numpyro.plate("sets", sets):
+        offset = numpyro.sample("offset", dist.Normal(jnp.zeros(2), 1.0).to_event(1))
+    found = {
+        "set_windows": numpyro.deterministic("set_windows", windows + spread * offset),
+        "right": numpyro.sample("right", dist.Normal(jnp.zeros(2), 1.0).to_event(1)),
+        "place": numpyro.sample("place", dist.Normal(jnp.zeros(2), 1.0).to_event(1)),
+        "width": numpyro.sample("width", dist.Dirichlet(jnp.asarray([4.0, 2.0, 1.0])[:MAX_WIDTH])),
+    }
+    for name, (a, b) in zip(LEVELS, ((1.5, 3.0), (3.0, 1.5), (2.0, 2.0)), strict=True):
+        found[f"{name}_mean"] = numpyro.sample(f"{name}_mean", dist.Beta(a, b))
+        found[f"{name}_size"] = numpyro.sample(f"{name}_size", dist.LogNormal(1.0, 0.7))
+    return found
+
+
+def log_betas(shared: Mapping[str, Array], name: str, counts: Array) -> Array:
+    """Log-likelihood of counts ``[..., 2]`` that share one level with the named prior."""
+    a, b = (m * shared[f"{name}_size"] for m in (shared[f"{name}_mean"], 1.0 - shared[f"{name}_mean"]))
+    k, rest = counts[..., 0], counts[..., 1]
+    return _log_beta(a + k, b + rest) - _log_beta(a, b)
+
+
+def _log_beta(a: Array, b: Array) -> Array:
+    return jax.lax.lgamma(a) + jax.lax.lgamma(b) - jax.lax.lgamma(a + b)
+
+
+def log_numbers(shared: Mapping[str, Array], data: ChangeData) -> Array:
+    """``[Q, 3]`` log prior probabilities of no, one and two windows."""
+    logits = shared["set_windows"][data.group] + shared["right"] * data.right[:, None]
+    return jax.nn.log_softmax(jnp.concatenate([jnp.zeros_like(logits[:, :1]), logits], axis=1), axis=1)
+
+
+def log_places(shared: Mapping[str, Array], steps: int) -> tuple[Array, Array]:
+    """Log prior of windows from step ``i`` to ``j``, ``[S, S]``: of one of width ``j - i + 1``, and of two."""
+    u = (jnp.arange(steps) + 0.5) / steps
+    place = shared["place"][0] * jnp.log(u) + shared["place"][1] * jnp.log1p(-u)
+    i, j = jnp.arange(steps)[:, None], jnp.arange(steps)[None, :]
+    width = jnp.clip(j - i, 0, MAX_WIDTH - 1)
+    allowed = (j >= i) & (j - i < MAX_WIDTH)
+    # The place of a window is that of its first step; wide ones that would not fit are left out and the rest scaled.
+    one = jnp.where(allowed, place[:, None] + jnp.log(shared["width"])[width], -jnp.inf)
+    two = jnp.where(j > i, place[:, None] + place[None, :], -jnp.inf)
+    one = one - jax.nn.logsumexp(one)
+    # With a single step there is no room for two windows.
+    return one, two - jax.nn.logsumexp(two) if steps > 1 else two
+
+
+def log_windows(shared: Mapping[str, Array], data: ChangeData) -> tuple[Array, Array, Array]:
+    """Log joint of counts and windows: ``[Q]`` of none, ``[Q, S, S]`` of one and of two."""
+    numbers = log_numbers(shared, data)
+    one, two = log_places(shared, data.before.shape[1])
+    ends = log_betas(shared, "before", data.before)[:, :, None] + log_betas(shared, "after", data.after)[:, None, :]
+    none = numbers[:, 0] + log_betas(shared, "flat", data.total)
+    return (
+        none,
+        numbers[:, 1, None, None] + one + ends + data.inside,
+        numbers[:, 2, None, None] + two + ends + data.between,
+    )
+
+
+def log_likelihood(shared: Mapping[str, Array], data: ChangeData) -> Array:
+    """``[Q]`` log-likelihood of each question, its windows and levels summed out (binomial coefficients left out)."""
+    none, one, two = log_windows(shared, data)
+    questions = none.shape[0]
+    each = jnp.concatenate([none[:, None], one.reshape(questions, -1), two.reshape(questions, -1)], axis=1)
+    return jax.nn.logsumexp(each, axis=1)
+
+
+def question_summaries(shared: Mapping[str, Array], data: ChangeData) -> dict[str, Array]:
+    """Posterior of one draw's windows: numbers ``[Q, 3]``, steps ``[Q, S]``, width and height ``[Q]``.
+
+    ``steps`` is the probability that a step lies in a window; ``height`` the mean of the level after the last window
+    less the level before the first, 0 without one; ``width`` the mean number of steps, given one window.
+    """
+    none, one, two = log_windows(shared, data)
+    total = jax.nn.logsumexp(
+        jnp.stack([none, jax.nn.logsumexp(one, axis=(1, 2)), jax.nn.logsumexp(two, axis=(1, 2))], axis=1), axis=1
+    )
+    flat = jnp.exp(none - total)
+    single, double = jnp.exp(one - total[:, None, None]), jnp.exp(two - total[:, None, None])
+    steps = single.shape[1]
+    i, j = jnp.arange(steps)[:, None], jnp.arange(steps)[None, :]
+    width = (j - i + 1).astype(single.dtype)
+    # Mass of windows that have begun by a step less that of those that ended before it.
+    begun, ended = jnp.cumsum(single.sum(axis=2), axis=1), jnp.cumsum(single.sum(axis=1), axis=1)
+    covered = begun - ended + single.sum(axis=1)
+    both = double.sum(axis=2) + double.sum(axis=1)
+    low, high = _level(shared, "before", data.before), _level(shared, "after", data.after)
+    rise = high[:, None, :] - low[:, :, None]
+    p_one = single.sum(axis=(1, 2))
+    return {
+        "numbers": jnp.stack([flat, p_one, double.sum(axis=(1, 2))], axis=1),
+        "steps": covered + both,
+        "width": (single * width).sum(axis=(1, 2)) / jnp.maximum(p_one, 1e-30),
+        "height": ((single + double) * rise).sum(axis=(1, 2)),
+    }
+
+
+def _level(shared: Mapping[str, Any], name: str, counts: Array) -> Array:
+    size, mean = shared[f"{name}_size"], shared[f"{name}_mean"]
+    return (size * mean + counts[..., 0]) / (size + counts.sum(axis=-1))

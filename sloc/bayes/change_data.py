@@ -23,13 +23,12 @@ class ChangeData:
     """Sufficient counts of ``Q`` curves at ``T`` points each.
 
     A question has no window (one level throughout), one (a level before, ``w - 1`` points inside, a level after), or
-    two of one step each (a level between them).  Levels inside and between have a uniform prior, so that their part of the
-    likelihood is a number for each place, ``static``.
+    two of one step each (a level between them).  Levels inside and between have a uniform prior, so that their part of
+    the likelihood is a number for each place.
 
     Attributes:
-        before: ``[Q, T - 1, 2]`` successes and failures of the first ``i + 1`` points.
-        after: ``[Q, T - 1, 2]`` of the points from ``j + 1`` on.
-        total: ``[Q, 2]``.
+        ends: ``[Q, 2 T - 1, 2]`` successes and failures of the first ``i + 1`` points, of the points from ``j + 1`` on,
+            and of all points.
         inside: ``[Q, T - 1, T - 1]`` log-likelihood of points ``i + 1 .. j``, each with a level of its own.
         between: ``[Q, T - 1, T - 1]`` of the same points with one level.
         group: ``[Q]`` int32 data set.
@@ -37,13 +36,16 @@ class ChangeData:
 
     """
 
-    before: Array
-    after: Array
-    total: Array
+    ends: Array
     inside: Array
     between: Array
     group: Array
     right: Array
+
+    @property
+    def steps(self) -> int:
+        """``T - 1``."""
+        return self.inside.shape[1]
 
 
 def change_data(
@@ -86,9 +88,7 @@ def change_data(
     between = betaln(1 + np.maximum(span[..., 0], 0), 1 + np.maximum(span[..., 1], 0))
     inside = own[:, None, 1:-1] - own[:, 1:-1, None]
     data = ChangeData(
-        before=jnp.asarray(path[:, 1:-1], jnp.float32),
-        after=jnp.asarray(path[:, -1:] - path[:, 1:-1], jnp.float32),
-        total=jnp.asarray(path[:, -1], jnp.float32),
+        ends=jnp.asarray(np.concatenate([path[:, 1:-1], path[:, -1:] - path[:, 1:-1], path[:, -1:]], 1), jnp.float32),
         inside=jnp.asarray(inside, jnp.float32),
         between=jnp.asarray(between, jnp.float32),
         group=jnp.asarray(group, jnp.int32),

@@ -169,7 +169,7 @@ def fit_changes(
     require(chains >= 2, "chains", chains, "at least 2, or nothing can be said about whether they agree")
     require(samples >= 8, "samples", samples, "at least 8, or nothing can be said about a chain")
     data, sets = change_data(successes, draws, groups, right)
-    count, points = data.before.shape[0], data.before.shape[1] + 1
+    count, points = data.ends.shape[0], data.steps + 1
     places = (np.arange(points) + 0.5) / points if kept is None else np.asarray(kept, np.float64)
     require(places.shape == (points,) and bool((np.diff(places) > 0).all()), "kept", places, f"{points} rising numbers")
     names = tuple(str(i) for i in range(count)) if questions is None else tuple(str(q) for q in questions)

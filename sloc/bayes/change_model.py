@@ -13,10 +13,10 @@ For question ``q`` of data set ``s`` with covariate ``r`` (was the full generati
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
@@ -55,15 +55,23 @@ def shared_parameters(sets: int) -> dict[str, Array]:
     return found
 
 
-def log_betas(shared: Mapping[str, Array], name: str, counts: Array) -> Array:
-    """Log-likelihood of counts ``[..., 2]`` that share one level with the named prior."""
-    a, b = (m * shared[f"{name}_size"] for m in (shared[f"{name}_mean"], 1.0 - shared[f"{name}_mean"]))
-    k, rest = counts[..., 0], counts[..., 1]
-    return _log_beta(a + k, b + rest) - _log_beta(a, b)
+def level_priors(shared: Mapping[str, Array], steps: int) -> Array:
+    """``[2 T - 1, 2]`` parameters of the Beta prior of the level behind each entry of ``ChangeData.ends``."""
+    means = jnp.stack([shared[f"{n}_mean"] for n in LEVELS])
+    sizes = jnp.stack([shared[f"{n}_size"] for n in LEVELS])
+    pairs = jnp.stack([means, 1.0 - means], axis=1) * sizes[:, None]
+    return pairs[np.repeat(np.arange(3), [steps, steps, 1])]
 
 
-def _log_beta(a: Array, b: Array) -> Array:
-    return jax.lax.lgamma(a) + jax.lax.lgamma(b) - jax.lax.lgamma(a + b)
+def log_ends(shared: Mapping[str, Array], data: ChangeData) -> tuple[Array, Array, Array]:
+    """Log-likelihood of counts that share one level: before ``[Q, S]``, after ``[Q, S]``, all ``[Q]``."""
+    prior, steps = level_priors(shared, data.steps), data.steps
+    # One call of the log-gamma function for all: each takes the compiler seconds.
+    both = jnp.concatenate([prior[None], prior[None] + data.ends])
+    gamma = jax.lax.lgamma(jnp.concatenate([both, both.sum(axis=2, keepdims=True)], axis=2))
+    beta = gamma[..., 0] + gamma[..., 1] - gamma[..., 2]
+    found = beta[1:] - beta[:1]
+    return found[:, :steps], found[:, steps : 2 * steps], found[:, 2 * steps]
 
 
 def log_numbers(shared: Mapping[str, Array], data: ChangeData) -> Array:
@@ -90,9 +98,10 @@ def log_places(shared: Mapping[str, Array], steps: int) -> tuple[Array, Array]:
 def log_windows(shared: Mapping[str, Array], data: ChangeData) -> tuple[Array, Array, Array]:
     """Log joint of counts and windows: ``[Q]`` of none, ``[Q, S, S]`` of one and of two."""
     numbers = log_numbers(shared, data)
-    one, two = log_places(shared, data.before.shape[1])
-    ends = log_betas(shared, "before", data.before)[:, :, None] + log_betas(shared, "after", data.after)[:, None, :]
-    none = numbers[:, 0] + log_betas(shared, "flat", data.total)
+    one, two = log_places(shared, data.steps)
+    before, after, flat = log_ends(shared, data)
+    ends = before[:, :, None] + after[:, None, :]
+    none = numbers[:, 0] + flat
     return (
         none,
         numbers[:, 1, None, None] + one + ends + data.inside,
@@ -127,8 +136,9 @@ def question_summaries(shared: Mapping[str, Array], data: ChangeData) -> dict[st
     begun, ended = jnp.cumsum(single.sum(axis=2), axis=1), jnp.cumsum(single.sum(axis=1), axis=1)
     covered = begun - ended + single.sum(axis=1)
     both = double.sum(axis=2) + double.sum(axis=1)
-    low, high = _level(shared, "before", data.before), _level(shared, "after", data.after)
-    rise = high[:, None, :] - low[:, :, None]
+    pairs = level_priors(shared, steps)[None] + data.ends
+    level = pairs[..., 0] / pairs.sum(axis=2)
+    rise = level[:, None, steps : 2 * steps] - level[:, :steps, None]
     p_one = single.sum(axis=(1, 2))
     return {
         "numbers": jnp.stack([flat, p_one, double.sum(axis=(1, 2))], axis=1),
@@ -136,8 +146,3 @@ def question_summaries(shared: Mapping[str, Array], data: ChangeData) -> dict[st
         "width": (single * width).sum(axis=(1, 2)) / jnp.maximum(p_one, 1e-30),
         "height": ((single + double) * rise).sum(axis=(1, 2)),
     }
-
-
-def _level(shared: Mapping[str, Any], name: str, counts: Array) -> Array:
-    size, mean = shared[f"{name}_size"], shared[f"{name}_mean"]
-    return (size * mean + counts[..., 0]) / (size + counts.sum(axis=-1))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,11 @@ class OutcomePosterior:
         return sum(w * f.pair(share, start, stop) for w, f in zip(self.settings, self.filters, strict=True))  # pyright: ignore[reportReturnType]
 
 
+@lru_cache(maxsize=4)
+def _stacked(priors: tuple[MovePrior, ...]) -> np.ndarray:
+    return np.stack([move_kernels(p) for p in priors])
+
+
 def outcome_posterior(
     data: OutcomeCounts, sets: Any = None, *, priors: Sequence[MovePrior] = PRIORS, settings: Any = None
 ) -> OutcomePosterior:
@@ -150,9 +156,9 @@ def outcome_posterior(
     inside = sets.sum(axis=1)
     first = 0.5 * np.stack([inside, np.maximum(answers - inside, 1)], axis=1)
     totals, counts = data.counts.sum(axis=1), data.counts @ sets.T.astype(np.float64)
-    filters = tuple(
-        filter_shares(counts, totals, move_kernels(p), leaving_levels(data.leaving, p), first) for p in priors
-    )
+    kernels = _stacked(tuple(priors))
+    levels = np.stack([leaving_levels(data.leaving, p) for p in priors])
+    filters = filter_shares(counts, totals, kernels, levels, first)
     if settings is None:
         # Shares of one question repeat one another: of two answers, each is the other's complement.
         evidence = np.asarray([f.evidence.sum() for f in filters]) * (answers - 1) / answers

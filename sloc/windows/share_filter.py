@@ -60,42 +60,48 @@ class SharePosterior:
 
 def filter_shares(
     counts: np.ndarray, totals: np.ndarray, kernels: np.ndarray, levels: np.ndarray, first: np.ndarray
-) -> SharePosterior:
-    """Filter and smooth ``A`` shares at once.
+) -> tuple[SharePosterior, ...]:
+    """Filter and smooth ``A`` shares under ``P`` priors at once.
 
     Args:
         counts: ``[T, A]`` draws (whole, or effective ones) inside each set of answers, zero where nothing was drawn.
         totals: ``[T]`` draws at each position.
-        kernels: ``[L, G, G]`` from :func:`sloc.windows.move_kernels.move_kernels`.
-        levels: ``[T - 1]`` which kernel leads from each position to the next.
+        kernels: ``[P, L, G, G]`` from :func:`sloc.windows.move_kernels.move_kernels`.
+        levels: ``[P, T - 1]`` which kernel leads from each position to the next.
         first: ``[A, 2]`` parameters of each share's Beta prior at the first position.
 
     Returns:
-        The posterior.
+        A posterior for each prior.
 
     """
     from scipy.special import betainc
 
-    steps = counts.shape[0]
+    steps, priors = counts.shape[0], kernels.shape[0]
     log_in = np.log(np.clip(SHARES, _LEAST, 1.0))
     log_out = np.log(np.clip(1.0 - SHARES, _LEAST, 1.0))
     log_likelihood = counts[..., None] * log_in + (totals[:, None] - counts)[..., None] * log_out
     peak = log_likelihood.max(axis=2, keepdims=True)
     likelihood = np.exp(log_likelihood - peak)
-    forward, backward = np.empty_like(likelihood), np.ones_like(likelihood)
-    evidence = peak[..., 0].sum(axis=0)
+    shape = (steps, priors, *likelihood.shape[1:])
+    forward, backward = np.empty(shape), np.ones(shape)
     law = np.diff(betainc(first[:, :1], first[:, 1:], np.concatenate([[0.0], EDGES, [1.0]])[None, :]), axis=1)
+    scales = np.empty(shape[:3])
+    every = np.arange(priors)
     for t in range(steps):
-        if t:
-            law = forward[t - 1] @ kernels[levels[t - 1]]
-        law = law * likelihood[t]
-        scale = law.sum(axis=1, keepdims=True)
-        forward[t] = law / scale
-        evidence = evidence + np.log(scale[:, 0])
+        reached = law[None] if t == 0 else forward[t - 1] @ kernels[every, levels[:, t - 1]]
+        joint = reached * likelihood[t]
+        scale = joint.sum(axis=2, keepdims=True)
+        np.divide(joint, scale, out=forward[t])
+        scales[t] = scale[..., 0]
+    transposed = kernels.swapaxes(2, 3)
     for t in range(steps - 2, -1, -1):
-        back = (backward[t + 1] * likelihood[t + 1]) @ kernels[levels[t]].T
-        backward[t] = back / back.max(axis=1, keepdims=True)
-    return SharePosterior(forward, backward, likelihood, kernels, levels, evidence)
+        back = (backward[t + 1] * likelihood[t + 1]) @ transposed[every, levels[:, t]]
+        np.divide(back, back.max(axis=2, keepdims=True), out=backward[t])
+    evidence = peak[..., 0].sum(axis=0) + np.log(scales).sum(axis=0)
+    return tuple(
+        SharePosterior(forward[:, p], backward[:, p], likelihood, kernels[p], levels[p], evidence[p])
+        for p in range(priors)
+    )
 
 
 def quantiles(marginals: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -65,8 +65,8 @@ def test_the_filter_is_bayes_rule():
     """Three positions against enumeration of every path on the grid."""
     kernels = move_kernels(ONE)
     seen, totals = np.asarray([[3.0], [0.0], [9.0]]), np.asarray([5.0, 0.0, 10.0])
-    levels = np.asarray([5, 12])
-    got = filter_shares(seen, totals, kernels, levels, np.asarray([[0.5, 0.5]]))
+    levels = np.asarray([[5, 12]])
+    (got,) = filter_shares(seen, totals, kernels[None], levels, np.asarray([[0.5, 0.5]]))
     first = np.diff(np.concatenate([[0.0], 2 / np.pi * np.arcsin(np.sqrt(EDGES)), [1.0]]))
     inside, outside = np.clip(SHARES, 2e-3, 1), np.clip(1 - SHARES, 2e-3, 1)
     likelihood = [inside**k * outside ** (n - k) for k, n in zip(seen[:, 0], totals, strict=True)]

@@ -345,8 +345,8 @@ def replay(
 @app.command(
     help=_paragraphs(
         "Run benchmarks, in a checkout of the repository.\n\nSUITES are atoms, certificates (or certified), samplers "
-        "(or reverse), structures (or tree), unnormalized and windows; all of them where none is named. Each prints a "
-        "table of medians over interleaved rounds."
+        "(or reverse), structures (or tree), traces, unnormalized and windows; all of them where none is named. Each "
+        "prints a table of medians over interleaved rounds."
     )
 )
 def bench(

@@ -23,29 +23,34 @@ class ChangeData:
     """Sufficient counts of ``Q`` curves at ``T`` points each.
 
     A question has no window (one level throughout), one (a level before, ``w - 1`` points inside, a level after), or
-    two of one step each (a level between them).  Levels inside and between have a uniform prior, so that their part of
-    the likelihood is a number for each place.
+    two of one step each (a level between them).  With uniform priors of all levels the likelihood of each place is a
+    number, kept here relative to the question's largest; other priors of the levels before, after and throughout
+    multiply it by ratios that depend on ``ends`` alone.
 
     Attributes:
-        ends: ``[Q, 2 T - 1, 2]`` successes and failures of the first ``i + 1`` points, of the points from ``j + 1`` on,
-            and of all points.
-        inside: ``[Q, T - 1, T - 1]`` log-likelihood of points ``i + 1 .. j``, each with a level of its own.
-        between: ``[Q, T - 1, T - 1]`` of the same points with one level.
+        ends: ``[2, 2 T - 1, Q]`` successes and failures of the first ``i + 1`` points, of the points from ``j + 1`` on,
+            and of all points; questions last, so that loops over them are vectorised.
+        uniform: ``[2 T - 1, Q]`` log-likelihood of each of these with a uniform prior of its level.
+        inside: ``[T - 1, T - 1, Q]`` likelihood with points ``i + 1 .. j`` at levels of their own, over the largest.
+        between: ``[T - 1, T - 1, Q]`` the same with one level of those points.
+        largest: ``[Q]`` its logarithm.
         group: ``[Q]`` int32 data set.
         right: ``[Q]`` float, the covariate.
 
     """
 
     ends: Array
+    uniform: Array
     inside: Array
     between: Array
+    largest: Array
     group: Array
     right: Array
 
     @property
     def steps(self) -> int:
         """``T - 1``."""
-        return self.inside.shape[1]
+        return self.inside.shape[0]
 
 
 def change_data(
@@ -87,12 +92,18 @@ def change_data(
     span = path[:, None, 1:-1] - path[:, 1:-1, None]
     between = betaln(1 + np.maximum(span[..., 0], 0), 1 + np.maximum(span[..., 1], 0))
     inside = own[:, None, 1:-1] - own[:, 1:-1, None]
+    ends = np.concatenate([path[:, 1:-1], path[:, -1:] - path[:, 1:-1], path[:, -1:]], axis=1)
+    uniform = betaln(1 + ends[..., 0], 1 + ends[..., 1])
+    steps = y.shape[1] - 1
+    outer = uniform[:, :steps, None] + uniform[:, None, steps : 2 * steps]
+    room = np.triu(np.ones((steps, steps), bool))
+    tables = [np.where(room, outer + part, -np.inf) for part in (inside, between)]
+    largest = np.maximum(np.max(tables, axis=(0, 2, 3)), uniform[:, -1])
+    arrays = {"ends": ends.transpose(2, 1, 0), "uniform": uniform.T, "largest": largest, "right": given}
+    shares = [np.exp(t - largest[:, None, None]).transpose(1, 2, 0) for t in tables]
+    arrays |= dict(zip(("inside", "between"), shares, strict=True))
     data = ChangeData(
-        ends=jnp.asarray(np.concatenate([path[:, 1:-1], path[:, -1:] - path[:, 1:-1], path[:, -1:]], 1), jnp.float32),
-        inside=jnp.asarray(inside, jnp.float32),
-        between=jnp.asarray(between, jnp.float32),
-        group=jnp.asarray(group, jnp.int32),
-        right=jnp.asarray(given, jnp.float32),
+        group=jnp.asarray(group, jnp.int32), **{n: jnp.asarray(v, jnp.float32) for n, v in arrays.items()}
     )
     return data, names
 

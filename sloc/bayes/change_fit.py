@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.infer import MCMC, NUTS, init_to_median
+from numpyro.infer import MCMC, NUTS
+from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
 
 from sloc.bayes.change_data import ChangeData, change_data
 from sloc.bayes.change_model import change_model, question_summaries
@@ -88,8 +89,11 @@ class ChangePosterior:
 @functools.lru_cache(maxsize=8)
 def _sampler(sets: int, warmup: int, draws: int, chains: int) -> Any:
     @jax.jit
-    def sample(key: Array, data: ChangeData) -> tuple[dict[str, Array], Array]:
-        kernel = NUTS(change_model, init_strategy=init_to_median(num_samples=15), max_tree_depth=7)
+    def sample(key: Array, data: ChangeData, starts: dict[str, Array]) -> tuple[dict[str, Array], Array]:
+        # Starts are at hand, so the search for valid ones need not be compiled.
+        kernel = NUTS(
+            potential_fn=lambda free: potential_energy(change_model, (data, sets), {}, free), max_tree_depth=7
+        )
         mcmc = MCMC(
             kernel,
             num_warmup=warmup,
@@ -98,10 +102,31 @@ def _sampler(sets: int, warmup: int, draws: int, chains: int) -> Any:
             chain_method="vectorized",
             progress_bar=False,
         )
-        mcmc.run(key, data, sets, extra_fields=("diverging",))
-        return mcmc.get_samples(group_by_chain=True), mcmc.get_extra_fields(group_by_chain=True)["diverging"]
+        mcmc.run(key, init_params=starts, extra_fields=("diverging",))
+        free = mcmc.get_samples(group_by_chain=True)
+        found = jax.vmap(jax.vmap(lambda one: constrain_fn(change_model, (data, sets), {}, one, True)))(free)
+        return found, mcmc.get_extra_fields(group_by_chain=True)["diverging"]
 
     return sample
+
+
+def chain_starts(key: Array, data: ChangeData, sets: int, chains: int) -> dict[str, Array]:
+    """Unconstrained starts, ``[chains, ...]``: the middle of the prior, a little apart."""
+    middle: dict[str, Array] = {
+        "windows": jnp.asarray([0.0, -1.5]),
+        "spread": jnp.asarray(0.5),
+        "offset": jnp.zeros((sets, 2)),
+        "right": jnp.zeros(2),
+        "place": jnp.zeros(2),
+        "width": jnp.asarray([4.0, 2.0, 1.0]) / 7.0,
+    }
+    for name, mean in (("before", 0.35), ("after", 0.65), ("flat", 0.5)):
+        middle |= {f"{name}_mean": jnp.asarray(mean), f"{name}_size": jnp.asarray(2.7)}
+    free = unconstrain_fn(change_model, (data, sets), {}, middle)
+    return {
+        n: v + 0.1 * jax.random.normal(jax.random.fold_in(key, i), (chains, *v.shape))
+        for i, (n, v) in enumerate(sorted(free.items()))
+    }
 
 
 @jax.jit
@@ -169,13 +194,14 @@ def fit_changes(
     require(chains >= 2, "chains", chains, "at least 2, or nothing can be said about whether they agree")
     require(samples >= 8, "samples", samples, "at least 8, or nothing can be said about a chain")
     data, sets = change_data(successes, draws, groups, right)
-    count, points = data.ends.shape[0], data.steps + 1
+    count, points = data.group.shape[0], data.steps + 1
     places = (np.arange(points) + 0.5) / points if kept is None else np.asarray(kept, np.float64)
     require(places.shape == (points,) and bool((np.diff(places) > 0).all()), "kept", places, f"{points} rising numbers")
     names = tuple(str(i) for i in range(count)) if questions is None else tuple(str(q) for q in questions)
     require(len(names) == count, "questions", len(names), f"{count} names")
-    key_run, key_check = jax.random.split(key)
-    found, diverging = _sampler(len(sets), int(warmup), samples, chains)(key_run, data)
+    key_run, key_check, key_start = jax.random.split(key, 3)
+    starts = chain_starts(key_start, data, len(sets), chains)
+    found, diverging = _sampler(len(sets), int(warmup), samples, chains)(key_run, data, starts)
     host = {n: np.asarray(v) for n, v in found.items()}
     gated = {n: v for n, v in host.items() if n not in ("offset",)}
     diagnostics = diagnose(gated, np.asarray(diverging))

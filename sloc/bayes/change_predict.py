@@ -32,7 +32,7 @@ def draw_curves(key: Array, shared: Mapping[str, Array], data: ChangeData, draws
     questions, points = draws.shape
     steps = points - 1
     keys = jax.random.split(key, 6)
-    number = jax.random.categorical(keys[0], log_numbers(shared, data), axis=1)
+    number = jax.random.categorical(keys[0], log_numbers(shared, data), axis=0)
     one, two = log_places(shared, steps)
     flat = jnp.where((number == 2)[:, None], two.reshape(1, -1), one.reshape(1, -1))
     cell = jax.random.categorical(keys[1], flat, axis=1)

@@ -310,9 +310,9 @@ def traces(
                 require(
                     not _was_given(ctx, name), f"--{name.replace('_', '-')}", table, "a table, not recorded branches"
                 )
-            given = {"size": rise} if _was_given(ctx, "rise") else {}
-            given |= {"alpha": alpha} if _was_given(ctx, "alpha") else {}
-            run_recorded(table, out, **given, overwrite=overwrite, json=json)
+            size = rise if _was_given(ctx, "rise") else 0.3
+            level = alpha if _was_given(ctx, "alpha") else 0.1
+            run_recorded(table, out, size=size, alpha=level, overwrite=overwrite, json=json)
             return
         from sloc.report.traces_command import run_traces
 

@@ -217,5 +217,6 @@ def fit_changes(
     thinned = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])[chosen]) for n, v in host.items()}
     summary = {n: np.asarray(v) for n, v in _summaries(thinned, data).items()}
     counts = np.asarray(successes), np.broadcast_to(np.asarray(draws), np.shape(successes))
-    checks = predictive_checks(key_check, thinned, data, *counts)
+    rng = np.random.default_rng(np.asarray(jax.random.bits(key_check, (4,))).tolist())
+    checks = predictive_checks(rng, {n: np.asarray(v) for n, v in thinned.items()}, data, *counts)
     return ChangePosterior(host, diagnostics, sets, places, questions=names, checks=checks, **summary)

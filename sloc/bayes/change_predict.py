@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from sloc.bayes.change_data import ChangeData
 from sloc.bayes.change_model import log_numbers, log_places
 
-Array = jax.Array
 
-
-@jax.jit
-def draw_curves(key: Array, shared: Mapping[str, Array], data: ChangeData, draws: Array) -> tuple[Array, Array]:
-    """Draw windows, levels and counts of every question from its prior given the shared parameters.
+def draw_curves(
+    rng: np.random.Generator, shared: Mapping[str, Any], data: ChangeData, draws: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw windows, levels and counts of every question from its prior given the shared parameters, on the host.
 
     Args:
-        key: typed PRNG key.
+        rng: NumPy's generator.
         shared: one draw of the shared parameters.
         data: read for data sets and covariates only.
         draws: ``[Q, T]`` resamples.
@@ -31,32 +28,28 @@ def draw_curves(key: Array, shared: Mapping[str, Array], data: ChangeData, draws
     """
     questions, points = draws.shape
     steps = points - 1
-    keys = jax.random.split(key, 6)
-    number = jax.random.categorical(keys[0], log_numbers(shared, data), axis=0)
-    one, two = log_places(shared, steps)
-    flat = jnp.where((number == 2)[:, None], two.reshape(1, -1), one.reshape(1, -1))
-    cell = jax.random.categorical(keys[1], flat, axis=1)
-    first, last = cell // steps, cell % steps
-    at = jnp.arange(points)[None, :]
+    numbers = np.cumsum(np.exp(np.asarray(log_numbers(shared, data), np.float64)), axis=0)
+    number = (rng.random(questions) * numbers[-1] >= numbers[:2]).sum(axis=0)
+    cells = [np.exp(np.asarray(p, np.float64)).ravel() for p in log_places(shared, steps)]
+    cell = rng.choice(steps * steps, questions, p=cells[0] / cells[0].sum())
+    if steps > 1:
+        cell = np.where(number == 2, rng.choice(steps * steps, questions, p=cells[1] / cells[1].sum()), cell)
+    first, last = (c[:, None] for c in np.divmod(cell, steps))
+    at, two = np.arange(points)[None, :], (number == 2)[:, None]
 
-    def level(i: int, name: str) -> Array:
-        mean, size = shared[f"{name}_mean"], shared[f"{name}_size"]
-        return jax.random.beta(keys[i], mean * size, (1.0 - mean) * size, (questions, 1))
+    def level(name: str) -> np.ndarray:
+        mean, size = float(shared[f"{name}_mean"]), float(shared[f"{name}_size"])
+        return rng.beta(mean * size, (1.0 - mean) * size, (questions, 1))
 
     # Points up to the first step's left end, points from the last step's right end on, what is between.
-    own = jax.random.uniform(jax.random.fold_in(keys[5], 0), (questions, points))
-    shared_level = jax.random.uniform(jax.random.fold_in(keys[5], 1), (questions, 1))
-    middle = jnp.where((number == 2)[:, None], shared_level, own)
-    windowed = jnp.where(
-        at <= first[:, None], level(2, "before"), jnp.where(at > last[:, None], level(3, "after"), middle)
-    )
-    curve = jnp.where((number == 0)[:, None], level(4, "flat"), windowed)
-    counts = jax.random.binomial(jax.random.fold_in(keys[5], 2), draws.astype(jnp.float32), curve)
-    return counts, number
+    middle = np.where(two, rng.random((questions, 1)), rng.random((questions, points)))
+    windowed = np.where(at <= first, level("before"), np.where(at > last, level("after"), middle))
+    curve = np.where((number == 0)[:, None], level("flat"), windowed)
+    return rng.binomial(np.asarray(draws, np.int64), curve), number
 
 
 def predictive_checks(
-    key: Array, shared: Mapping[str, Any], data: ChangeData, successes: np.ndarray, draws: np.ndarray
+    rng: np.random.Generator, shared: Mapping[str, Any], data: ChangeData, successes: np.ndarray, draws: np.ndarray
 ) -> dict[str, tuple[float, float, float]]:
     """Compare observed statistics with those of replicates, one replicate of all questions a posterior draw.
 
@@ -64,7 +57,7 @@ def predictive_checks(
     and the standard deviation over questions of the first and of the last point.
 
     Args:
-        key: typed PRNG key.
+        rng: NumPy's generator.
         shared: draws of the shared parameters, ``[D, ...]``.
         data: the data.
         successes: ``[Q, T]``.
@@ -74,14 +67,13 @@ def predictive_checks(
         Statistic to (observed, mean of the replicates, share of replicates at least as large).
 
     """
-    resamples = jnp.asarray(draws, jnp.float32)
     number = next(iter(shared.values())).shape[0]
     observed = _statistics(np.asarray(successes, np.float64), draws)
     replicates = []
     for i in range(number):
         one = {n: v[i] for n, v in shared.items()}
-        counts, _ = draw_curves(jax.random.fold_in(key, i), one, data, resamples)
-        replicates.append(_statistics(np.asarray(counts, np.float64), draws))
+        counts, _ = draw_curves(rng, one, data, draws)
+        replicates.append(_statistics(counts.astype(np.float64), draws))
     return {
         name: (
             value,

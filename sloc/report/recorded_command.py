@@ -89,6 +89,7 @@ def run_recorded(
     merged = [r.merged() for r in recordings]
     curves = [outcome_curve(r, level=level, simultaneous=True) for r in merged]
     moves = posterior_moves([outcome_counts(r) for r in merged], tau=size, alpha=alpha, gap=gap, separation=2 * gap)
+    table: Any = moves.to_dataframe()
     settings = {"size": size, "alpha": alpha, "gap": gap, "level": level}
     results = {
         "questions": len(recordings),
@@ -96,7 +97,7 @@ def run_recorded(
         "moves": len(moves.found),
         "questions_with_moves": sum(s == "resolved" for s in moves.statuses.values()),
         "notes": list(notes),
-        "found": moves.to_dataframe()[[m.found for m in moves.moves]].to_dict("records") if moves.moves else [],
+        "found": [row for row in table.to_dict("records") if row["found"]],
     }
     arguments = {"table": str(Path(path).resolve()), **settings}
     record = jsonable({"command": "traces", "arguments": arguments, "results": results, "output": None})

@@ -229,7 +229,7 @@ def _read_parquet(file: Path, shown: str) -> Iterator[tuple[Recording, tuple[str
         raise InvalidInput(
             f"file = {shown!r}: expected a complete Parquet file (is it cut in the middle?): {error}"
         ) from error
-    raw = (table.schema.metadata or {}).get(FORMAT.encode())
+    raw: Any = (table.schema.metadata or {}).get(FORMAT.encode())
     require(raw is not None, "file", shown, f"a Parquet file with the metadata {FORMAT!r}")
     said = json.loads(raw)
     frame = table.to_pandas()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks import atoms, certificates, samplers, structures, unnormalized, windows
+from benchmarks import atoms, certificates, samplers, structures, traces, unnormalized, windows
 from benchmarks.timing import Row
 from sloc.contracts import require
 
@@ -15,6 +15,7 @@ SUITES: dict[str, tuple[Run, tuple[str, ...]]] = {
     "certificates": (certificates.run, certificates.PARTS),
     "samplers": (samplers.run, samplers.PARTS),
     "structures": (structures.run, structures.PARTS),
+    "traces": (traces.run, traces.PARTS),
     "unnormalized": (unnormalized.run, unnormalized.PARTS),
     "windows": (windows.run, windows.PARTS),
 }

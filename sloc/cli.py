@@ -272,7 +272,14 @@ def _was_given(ctx: typer.Context, name: str) -> bool:
     )
 )
 def traces(
-    table: Annotated[str, typer.Argument(help="A .csv, .jsonl (either also .gz) or .parquet table.")],
+    ctx: typer.Context,
+    table: Annotated[
+        str,
+        typer.Argument(
+            help="A .csv, .jsonl (either also .gz) or .parquet table; or recorded branches: a store of sloc's, a "
+            "forking-fast .json(.gz), a folder of these."
+        ),
+    ],
     rise: Annotated[
         float, typer.Option(parser=real_number, metavar="NUMBER", help="A window is a step up by more than this.")
     ] = 0.5,
@@ -294,6 +301,19 @@ def traces(
 ) -> None:
     """Find when recorded answers are decided."""
     with refusals():
+        from sloc.contracts import require
+        from sloc.report.recorded_command import is_recorded, run_recorded
+
+        if is_recorded(table):
+            # Curves of branches have their own test: what does not apply to them is refused, not ignored.
+            for name in ("max_drop", "correction", "across", "statistic"):
+                require(
+                    not _was_given(ctx, name), f"--{name.replace('_', '-')}", table, "a table, not recorded branches"
+                )
+            size = rise if _was_given(ctx, "rise") else 0.3
+            level = alpha if _was_given(ctx, "alpha") else 0.1
+            run_recorded(table, out, size=size, alpha=level, overwrite=overwrite, json=json)
+            return
         from sloc.report.traces_command import run_traces
 
         run_traces(
@@ -325,8 +345,8 @@ def replay(
 @app.command(
     help=_paragraphs(
         "Run benchmarks, in a checkout of the repository.\n\nSUITES are atoms, certificates (or certified), samplers "
-        "(or reverse), structures (or tree), unnormalized and windows; all of them where none is named. Each prints a "
-        "table of medians over interleaved rounds."
+        "(or reverse), structures (or tree), traces, unnormalized and windows; all of them where none is named. Each "
+        "prints a table of medians over interleaved rounds."
     )
 )
 def bench(

@@ -1,5 +1,6 @@
 """NumPyro: posteriors over sub-populations and over windows."""
 
+from sloc.bayes.change_fit import ChangePosterior, fit_changes
 from sloc.bayes.fitting import fit
 from sloc.bayes.gates import ChainDiagnostics, ChainsDisagree, LabelSwitching, check_chains, diagnose
 from sloc.bayes.mixtures import GaussianMixtureModel
@@ -11,6 +12,7 @@ from sloc.bayes.window_results import EdgePosterior, MergePosterior, WindowPoste
 __all__ = [
     "ChainDiagnostics",
     "ChainsDisagree",
+    "ChangePosterior",
     "EdgePosterior",
     "GaussianMixtureModel",
     "LabelSwitching",
@@ -21,6 +23,7 @@ __all__ = [
     "check_chains",
     "diagnose",
     "fit",
+    "fit_changes",
     "merge_posterior",
     "window_posterior",
 ]

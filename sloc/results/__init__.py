@@ -2,6 +2,7 @@
 
 from sloc.results.curve import Curve
 from sloc.results.estimate import Estimate
+from sloc.results.outcome import Move, Moves, OutcomeCurve
 from sloc.results.resampled import ResampledCurve, RiseStep, TraceWindows
 from sloc.results.status import STATUSES, Status, status_code, status_name
 from sloc.results.tree import MixtureTree
@@ -16,6 +17,9 @@ __all__ = [
     "Estimate",
     "Interval",
     "MixtureTree",
+    "Move",
+    "Moves",
+    "OutcomeCurve",
     "ResampledCurve",
     "RiseStep",
     "Status",

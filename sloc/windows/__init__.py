@@ -1,25 +1,45 @@
 """Curves to windows: critical windows, Theorem 2, and rises in resampled answers."""
 
 from sloc.windows import printed
+from sloc.windows.allocation import Allocation, RecordedDraws, allocate_draws, certify_moves, recorded_draws
 from sloc.windows.axes import information_axis, on_axis
 from sloc.windows.critical import anytime_windows, critical_window
 from sloc.windows.crossing import find_window
 from sloc.windows.edges import Edge, edge_on_grid, exact_edge
+from sloc.windows.exact_bands import simultaneous_bands
+from sloc.windows.move_kernels import MovePrior, step_bounds
+from sloc.windows.move_tests import exact_moves
+from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve
+from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.profile import decided_between, information_density, information_window
+from sloc.windows.recorded import Branch, Recording
+from sloc.windows.recorded_file import read_store, write_store
+from sloc.windows.recorded_import import read_forking_fast, recordings_from_table, write_forking_fast
 from sloc.windows.resampled import trace_windows
 from sloc.windows.rises import find_rises, rise_window
+from sloc.windows.rule_rates import RuleRates, rule_rates
 from sloc.windows.theorem import hellinger_bound, theorem2
 from sloc.windows.traces_table import TraceTable, read_trace_table, trace_table
 from sloc.windows.tree import mixture_tree
 
 __all__ = [
+    "Allocation",
+    "Branch",
     "Edge",
+    "MovePrior",
+    "OutcomeCounts",
+    "RecordedDraws",
+    "Recording",
+    "RuleRates",
     "TraceTable",
+    "allocate_draws",
     "anytime_windows",
+    "certify_moves",
     "critical_window",
     "decided_between",
     "edge_on_grid",
     "exact_edge",
+    "exact_moves",
     "find_rises",
     "find_window",
     "hellinger_bound",
@@ -28,10 +48,22 @@ __all__ = [
     "information_window",
     "mixture_tree",
     "on_axis",
+    "outcome_counts",
+    "outcome_curve",
+    "posterior_moves",
     "printed",
+    "read_forking_fast",
+    "read_store",
     "read_trace_table",
+    "recorded_draws",
+    "recordings_from_table",
     "rise_window",
+    "rule_rates",
+    "simultaneous_bands",
+    "step_bounds",
     "theorem2",
     "trace_table",
     "trace_windows",
+    "write_forking_fast",
+    "write_store",
 ]

@@ -129,6 +129,30 @@ def trace_table(frame: pd.DataFrame) -> TraceTable:
             not given.
 
     """
+    rows, axis, found = checked_rows(frame)
+    notes = list(found)
+    zero = rows["weight"] == 0
+    if bool(zero.any()):
+        notes.append(f"{int(zero.sum())} rows of weight 0 left out")
+    groups = rows.groupby("question", sort=False)
+    questions = tuple(_question(str(name), group, axis, "reference" in frame) for name, group in groups)
+    return TraceTable(questions, axis, len(frame), tuple(notes))
+
+
+def checked_rows(frame: pd.DataFrame) -> tuple[Any, Axis, tuple[str, ...]]:
+    """Check the cells of a data frame of recorded answers, and find repeated draws.
+
+    Args:
+        frame: one row per resample, in any order.
+
+    Returns:
+        A data frame with ``question, kept, answer, weight, reference`` (and ``draw`` where it was given; ``reference``
+        None where it was not), the index being the row's number; what ``kept`` counts; and notes.
+
+    Raises:
+        InvalidInput: a column is missing or doubled, a cell missing or out of range, or draws contradict one another.
+
+    """
     import pandas as pd
 
     axis = _axis(list(frame.columns))
@@ -152,12 +176,7 @@ def trace_table(frame: pd.DataFrame) -> TraceTable:
     if "draw" in frame:
         rows["draw"] = _text(frame, "draw", "the resample's number")
         rows = _without_repeats(rows, axis, notes)
-    zero = rows["weight"] == 0
-    if bool(zero.any()):
-        notes.append(f"{int(zero.sum())} rows of weight 0 left out")
-    groups = rows.groupby("question", sort=False)
-    questions = tuple(_question(str(name), group, axis, "reference" in frame) for name, group in groups)
-    return TraceTable(questions, axis, len(frame), tuple(notes))
+    return rows, axis, tuple(notes)
 
 
 def _axis(columns: list[str]) -> Axis:

@@ -1,0 +1,143 @@
+"""The suite ``traces``: curves, bands, moves and budgets of recorded answers, against a published tool and truths.
+
+Parts: ``curves`` (mean TV under the protocol of ``benchmarks/README.md``, paired to the published tool's scores),
+``bands`` (coverage), ``moves`` (false discoveries and power on simulated curves and on recorded ones), ``budget``
+(sequential allocation, replayed).  What needs recordings is left out where ``SLOC_TEST_DATA`` names none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from benchmarks import traces_budget, traces_recorded, traces_simulated
+from benchmarks.timing import Row
+from benchmarks.traces_recorded import REPORT, TRACKS, TUNE, interval, load
+from benchmarks.traces_rows import coverage_rows, detector_rows, target
+from sloc.windows.outcome_curves import outcome_curve
+
+PARTS = ("curves", "bands", "moves", "budget")
+DRAWS = (10, 20, 30, 50)
+CELLS = [("llama", s, k) for s in DRAWS for k in (1, 4, 8)] + [("deepseek", s, 1) for s in DRAWS]
+NEEDS_RECORDINGS = {"curves", "budget"}
+
+
+def run(rounds: int, smoke: bool, parts: Sequence[str] = PARTS) -> Iterator[Row]:
+    """Yield the rows of each part.
+
+    Args:
+        rounds: not used: what is random is averaged over questions.
+        smoke: a few questions each, no targets.
+        parts: which of :data:`PARTS`.
+
+    """
+    del rounds
+    recorded = traces_recorded.folder() is not None
+    made: dict[str, Callable[[bool], Iterator[Row]]] = {
+        "curves": curves,
+        "bands": traces_simulated.bands,
+        "moves": traces_simulated.moves,
+        "budget": traces_budget.rows,
+    }
+    for part in parts:
+        if recorded or part not in NEEDS_RECORDINGS:
+            yield from made[part](smoke)
+        if recorded and part == "bands":
+            yield from recorded_bands(smoke)
+        if recorded and part == "moves":
+            yield from recorded_moves(smoke)
+
+
+def curves(smoke: bool) -> Iterator[Row]:
+    """Mean TV on the reported rows, paired to the published tool."""
+    peers = traces_recorded.peer_scores()
+    rows, cells = (REPORT[:2], [("llama", 10, 8), ("deepseek", 10, 1)]) if smoke else (REPORT, CELLS)
+    worse, clear, seconds = 0, 0, []
+    for track, draws, stride in cells:
+        own, model = [], peers[track, draws, stride, "M5a_cv"]
+        for row in rows:
+            data = load(track, row)
+            began = time.process_time()
+            curve = outcome_curve(data.counts(draws, stride))
+            seconds.append(time.process_time() - began)
+            own.append(0.5 * np.abs(curve.value - data.reference).sum(axis=1).mean())
+        theirs = np.asarray([model[row][0] for row in rows])
+        difference = np.asarray(own) - theirs
+        low, high = interval(difference)
+        worse, clear = worse + (low > 0), clear + (high < 0)
+        case = f"{track}, {draws} draws, every {stride}. position"
+        low_own, high_own = interval(np.asarray(own))
+        yield {"name": f"{case}: mean TV", "value": float(np.mean(own)), "unit": "TV", "min": low_own, "max": high_own}
+        yield {"name": f"{case}: mean TV, published tool", "value": float(theirs.mean()), "unit": "TV"}
+        yield {
+            "name": f"{case}: mean TV less the published tool's, paired",
+            "value": float(difference.mean()),
+            "unit": "TV",
+            "min": low,
+            "max": high,
+            **({} if smoke else {"target": "< 0, interval excluding zero", "met": bool(high < 0)}),
+        }
+    name = "cells where sloc is better, interval excluding zero"
+    yield {
+        "name": f"{name}, of {len(cells)}",
+        "value": clear,
+        "unit": "cells",
+        **target(smoke, "most", 2 * clear > len(cells)),
+    }
+    name = "cells where sloc is worse, interval excluding zero"
+    yield {"name": f"{name}, of {len(cells)}", "value": worse, "unit": "cells", **target(smoke, "0", worse == 0)}
+    slow = float(np.mean(seconds))
+    yield {
+        "name": "processor time of a curve, mean",
+        "value": slow,
+        "unit": "s",
+        "max": max(seconds),
+        **target(smoke, "<= 0.1", slow <= 0.1),
+    }
+
+
+def recorded_bands(smoke: bool) -> Iterator[Row]:
+    """Coverage on recorded answers: the band that a posterior predicts for the counts of 100 further draws."""
+    from scipy.stats import binom
+
+    from sloc.windows.move_kernels import SHARES
+    from sloc.windows.outcome_curves import TAILS, outcome_posterior
+
+    table = binom.cdf(np.arange(-1, 101)[:, None], 100, np.clip(SHARES, 2e-3, 1 - 2e-3)[None, :])
+    rng = np.random.default_rng(0)
+    for track, (gap, tolerance) in TRACKS.items():
+        for draws in DRAWS[:1] if smoke else DRAWS:
+            inside, near = [], []
+            for row in REPORT[:2] if smoke else REPORT:
+                data = load(track, row)
+                reference = data.reference
+                law = outcome_posterior(data.counts(draws)).marginals()
+                seen = np.round(100 * reference).astype(int)
+                below = np.einsum("tag,tag->ta", law, table[seen])
+                above = np.einsum("tag,tag->ta", law, table[seen + 1])
+                # A randomised rank: uniform exactly where the predictive law is right, whatever the lattice.
+                rank = below + rng.random(below.shape) * (above - below)
+                inside.append((rank > 0.05 * TAILS) & (rank < 1.0 - 0.05 * TAILS))
+                near.append(traces_simulated.near_moves(reference, gap, tolerance))
+            rows = coverage_rows(f"90 % bands, recorded {track}, {draws} draws", inside, near, smoke)
+            yield from rows
+
+
+def recorded_moves(smoke: bool) -> Iterator[Row]:
+    """Detected moves on all 50 recorded questions, against draws 100 to 199."""
+    for track, (gap, tolerance) in TRACKS.items():
+        rows = (*TUNE, *REPORT)[:2] if smoke else (*TUNE, *REPORT)
+        data = [load(track, row) for row in rows]
+        references = [d.reference for d in data]
+        for draws in (10,) if smoke else (10, 20, 50):
+            seen = [d.counts(draws) for d in data]
+            yield from detector_rows(
+                f"moves, recorded {track}, {draws} draws",
+                seen,
+                references,
+                gap,
+                tolerance,
+                [traces_recorded.bounds(track, row) for row in rows],
+            )

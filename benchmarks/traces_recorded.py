@@ -1,0 +1,113 @@
+"""Recorded answers of the forking-fast release under the protocol of the suite ``traces``.
+
+``SLOC_TEST_DATA``, a variable of the environment, names a folder with ``data/forking_fast``; nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from sloc.windows.outcome_curves import OutcomeCounts
+from sloc.windows.recorded_import import read_forking_fast
+
+TUNE, REPORT = tuple(range(25)), tuple(range(25, 50))
+"""Rows that settings were chosen on, and rows that are reported."""
+TRACKS = {"llama": (4, 8), "deepseek": (1, 1)}
+"""Track to the gap of a move and the tolerance, in positions."""
+
+
+@dataclass(frozen=True)
+class Row200:
+    """One question: 200 draws a position, and what the store says of its path.
+
+    Attributes:
+        name: track and row.
+        draws: ``[T, 200]`` answers.
+        answers: how many.
+        positions: ``[T]``.
+        leaving: ``[T - 1]``, NaN where steps are longer than a token.
+        cost: ``[T]`` mean tokens of a continuation.
+
+    """
+
+    name: str
+    draws: np.ndarray
+    answers: int
+    positions: np.ndarray
+    leaving: np.ndarray
+    cost: np.ndarray
+
+    @property
+    def reference(self) -> np.ndarray:
+        """``[T, A]`` histogram of draws 100 to 199."""
+        return np.eye(self.answers)[self.draws[:, 100:]].mean(axis=1)
+
+    def counts(self, draws: int, stride: int = 1) -> OutcomeCounts:
+        """Return the first ``draws`` draws at every ``stride``-th position, other positions unobserved."""
+        seen = np.eye(self.answers)[self.draws[:, :draws]].sum(axis=1)
+        seen[np.arange(seen.shape[0]) % stride > 0] = 0.0
+        return OutcomeCounts(self.name, tuple("ABCDEFGH"[: self.answers]), self.positions, seen, self.leaving)
+
+
+def folder() -> Path | None:
+    """Return the folder of recorded answers, or None where none is named."""
+    named = os.environ.get("SLOC_TEST_DATA")
+    found = Path(named) / "data" / "forking_fast" if named else None
+    return found if found is not None and found.is_dir() else None
+
+
+@lru_cache(maxsize=200)
+def load(track: str, row: int) -> Row200:
+    """Load one question."""
+    where = folder()
+    assert where is not None
+    with np.load(where / f"mixture_draws_{track}.npz") as kept:
+        draws, positions = kept[f"row{row:03d}_draws"], kept[f"row{row:03d}_pos"].astype(np.float64)
+    recording, _ = read_forking_fast(where / track / f"row{row:03d}.json.gz")
+    leaving = np.clip(1.0 - recording.taken_mass / recording.kept_mass, 0.0, 1.0)[:-1]
+    leaving = np.where(np.diff(positions) == 1.0, leaving, np.nan)
+    if track == "deepseek":
+        leaving = np.full_like(leaving, np.nan)
+    cost = np.zeros(positions.size)
+    at = {float(p): i for i, p in enumerate(positions)}
+    for b in recording.branches:
+        share = b.weight / recording.kept_mass[at[b.position]]
+        cost[at[b.position]] += share * float(np.mean(b.costs)) if b.costs is not None else share
+    return Row200(f"{track} {row}", draws, int(draws.max()) + 1, positions, leaving, np.maximum(cost, 1.0))
+
+
+def bounds(track: str, row: int) -> np.ndarray | None:
+    """Return bounds of each step from log-probabilities, None where steps are longer than a token."""
+    from sloc.windows.move_kernels import step_bounds
+
+    where = folder()
+    if track != "llama" or where is None:
+        return None
+    recording, _ = read_forking_fast(where / track / f"row{row:03d}.json.gz")
+    return step_bounds(recording.taken_mass, recording.kept_mass)
+
+
+def peer_scores() -> dict[tuple[str, int, int, str], dict[int, tuple[float, float]]]:
+    """Return the published tool's scores: (track, draws, stride, model) to row to (mean TV, seconds)."""
+    where = folder()
+    assert where is not None
+    out: dict[tuple[str, int, int, str], dict[int, tuple[float, float]]] = defaultdict(dict)
+    with (where / "peer_scores_rows25_49.csv").open(newline="") as stream:
+        for r in csv.DictReader(stream):
+            key = r["track"], int(r["S"]), int(r["stride"]), r["model"]
+            out[key][int(r["row"])] = float(r["mean_tv_to_draws_100_199"]), float(r["secs"])
+    return dict(out)
+
+
+def interval(values: np.ndarray, seed: int = 0, rounds: int = 4_000) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of a mean over rows."""
+    rng = np.random.default_rng(seed)
+    means = values[rng.integers(0, values.size, (rounds, values.size))].mean(axis=1)
+    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))

@@ -1,0 +1,77 @@
+"""Bands and moves on simulated curves of known truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from benchmarks.timing import Row
+from benchmarks.traces_moves import reference_events
+from benchmarks.traces_rows import coverage_rows, detector_rows
+from benchmarks.traces_truth import Truth, simulate
+from sloc.windows.move_kernels import step_bounds
+from sloc.windows.outcome_curves import outcome_curve
+from sloc.windows.rule_rates import rule_rates
+
+QUESTIONS, GAP, TOLERANCE = 200, 4, 8
+
+
+def truths(number: int, seed: int = 11) -> list[Truth]:
+    """Simulated questions, always the same."""
+    rng = np.random.default_rng(seed)
+    return [simulate(rng) for _ in range(number)]
+
+
+def near_moves(reference: np.ndarray, gap: int, tolerance: int) -> np.ndarray:
+    """``[T]`` whether an event of the reference is near."""
+    near = np.zeros(reference.shape[0], bool)
+    for start in reference_events(reference, gap, tolerance):
+        near[max(0, start - tolerance) : start + gap + tolerance + 1] = True
+    return near
+
+
+def bands(smoke: bool) -> Iterator[Row]:
+    """Coverage of the truth by pointwise bands and, at all positions at once, by simultaneous ones."""
+    made = truths(6 if smoke else QUESTIONS)
+    for draws in (10,) if smoke else (10, 20, 50):
+        for known in (True, False):
+            rng = np.random.default_rng(draws)
+            inside, near, whole = [], [], []
+            for i, truth in enumerate(made):
+                curve = outcome_curve(truth.counts(f"q{i}", rng, draws, known), simultaneous=True)
+                inside.append((curve.lower <= truth.curve) & (truth.curve <= curve.upper))
+                near.append(near_moves(truth.curve, GAP, TOLERANCE))
+                if curve.lower_all is not None and curve.upper_all is not None:
+                    covered = (curve.lower_all <= truth.curve) & (truth.curve <= curve.upper_all)
+                    whole.append(covered.all(axis=0))
+            case = f"90 % bands, simulated, {draws} draws, probabilities {'known' if known else 'not known'}"
+            yield from coverage_rows(case, inside, near, smoke)
+            yield {
+                "name": f"{case}: simultaneous, whole curves covered",
+                "value": 100 * float(np.mean(whole)),
+                "unit": "%",
+            }
+
+
+def moves(smoke: bool) -> Iterator[Row]:
+    """False discoveries and power of each detector; what the published rule does, computed."""
+    for draws in (10, 25, 100):
+        rates = rule_rates(draws, rise=0.5, null=0.25, event=0.6, steps=20)
+        yield {
+            "name": f"rule > 0.5, {draws} draws: fires on a rise of 0.25, worst case",
+            "value": 100 * rates.fires_null,
+            "unit": "%",
+        }
+        yield {
+            "name": f"rule > 0.5, {draws} draws: misses a rise of 0.6, worst case",
+            "value": 100 * rates.misses,
+            "unit": "%",
+        }
+    made = truths(8 if smoke else QUESTIONS, seed=12)
+    for draws in (10,) if smoke else (10, 20, 30, 50):
+        rng = np.random.default_rng(draws)
+        seen = [t.counts(f"q{i}", rng, draws) for i, t in enumerate(made)]
+        bounds = [step_bounds(np.append(1 - t.leaving, 1.0), np.ones(t.leaving.size + 1)) for t in made]
+        case = f"moves, simulated, {draws} draws"
+        yield from detector_rows(case, seen, [t.curve for t in made], GAP, TOLERANCE, bounds)

@@ -1,0 +1,210 @@
+"""One HTML page of recorded resamples: curves, bands, moves and what the alternatives would have answered.
+
+Self-contained: pictures are SVG inside the page, there is no script, and nothing is fetched.  Every text that came
+with the recordings is escaped.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sloc.report.traces import CERTIFIED, INK
+from sloc.results.outcome import Move, Moves, OutcomeCurve
+from sloc.windows.recorded import Recording
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777")
+DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), "-", (0, (4, 2)), (0, (1, 1.2)))
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; margin: .5rem 0 1rem; } th, td { text-align: left; padding: .15rem .8rem .15rem 0; }
+th { border-bottom: 1px solid #999; } td.n { text-align: right; font-variant-numeric: tabular-nums; }
+section { border-top: 1px solid #ddd; margin-top: 1.5rem; } svg { max-width: 100%; height: auto; }
+code { background: #f3f3f3; padding: 0 .2rem; white-space: pre-wrap; } .quiet { color: #666; }
+"""
+
+
+def plot_outcomes(curve: OutcomeCurve, moves: Sequence[Move] = (), ax: Any = None) -> Any:
+    """Draw the answers of one question with their bands, and its moves as shaded ranges.
+
+    Args:
+        curve: from :func:`sloc.windows.outcome_curves.outcome_curve`.
+        moves: found moves of this question.
+        ax: matplotlib axes; new ones when None.
+
+    Returns:
+        The axes.
+
+    """
+    if ax is None:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 2.6), layout="constrained", facecolor="white")
+        FigureCanvasAgg(figure)
+        ax = figure.subplots()
+    for move in moves:
+        ax.axvspan(*move.location, color=CERTIFIED, alpha=0.25, linewidth=0)
+    shown = np.flatnonzero(curve.value.max(axis=0) >= 0.05)
+    for rank, a in enumerate(shown[: len(COLOURS)]):
+        colour = COLOURS[rank]
+        ax.fill_between(curve.positions, curve.lower[:, a], curve.upper[:, a], color=colour, alpha=0.16, linewidth=0)
+        label = curve.categories[a].replace("$", r"\$")[:20]
+        ax.plot(curve.positions, curve.value[:, a], color=colour, linestyle=DASHES[rank], linewidth=1.6, label=label)
+    ax.set_ylim(-0.02, 1.02)
+    ax.set_xlabel("position in the generation", fontsize=8, color=INK)
+    ax.tick_params(labelsize=8, color=INK, labelcolor=INK)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return ax
+
+
+def write_recorded_report(
+    path: str | os.PathLike[str],
+    curves: Sequence[OutcomeCurve],
+    moves: Moves,
+    recordings: Mapping[str, Recording] | None = None,
+    notes: Sequence[str] = (),
+    title: str = "Recorded traces",
+) -> Path:
+    """Write the page, whole or not at all.
+
+    Args:
+        path: the HTML file.
+        curves: one per question.
+        moves: of all questions.
+        recordings: question to recording, for the alternatives at each move and the tokens around it.
+        notes: what was noticed in the recordings.
+        title: of the page.
+
+    Returns:
+        The path.
+
+    """
+    file = Path(path)
+    temporary = file.parent / f".{file.name}.partial-{secrets.token_hex(4)}"
+    try:
+        temporary.write_text(recorded_page(curves, moves, recordings, notes, title), "utf-8")
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return file
+
+
+def recorded_page(
+    curves: Sequence[OutcomeCurve],
+    moves: Moves,
+    recordings: Mapping[str, Recording] | None = None,
+    notes: Sequence[str] = (),
+    title: str = "Recorded traces",
+) -> str:
+    """Return the page as text (see :func:`write_recorded_report`)."""
+    found: dict[str, list[Move]] = {}
+    for move in moves.found:
+        found.setdefault(move.question, []).append(move)
+    parts = [
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_safe(title)}</title>',
+        f"<style>{_STYLE}</style></head><body><h1>{_safe(title)}</h1>",
+        f"<p>{len(curves)} questions; {len(moves.found)} moves of more than {moves.tau:g} "
+        f"({_safe(moves.control)} {moves.alpha:g}), in {len(found)} questions.</p>",
+        _moves_table(sorted(moves.found, key=lambda m: (m.question, m.start)), moves),
+        "".join(f'<p class="quiet">{_safe(n)}</p>' for n in notes),
+    ]
+    for curve in curves:
+        own = sorted(found.get(curve.question, []), key=lambda m: m.start)
+        recording = None if recordings is None else recordings.get(curve.question)
+        parts.append(_section(curve, own, recording))
+    return "".join([*parts, "</body></html>\n"])
+
+
+def _section(curve: OutcomeCurve, own: Sequence[Move], recording: Recording | None) -> str:
+    parts = [f"<section><h2>Question {_safe(curve.question)}</h2>"]
+    asked = _asked(recording)
+    if asked:
+        parts.append(f"<p>{_safe(asked)}</p>")
+    width = (curve.upper - curve.lower).mean()
+    parts.append(
+        f'<p class="quiet">{curve.draws.sum():,.0f} draws at {int((curve.draws > 0).sum())} of {curve.positions.size} '
+        f"positions; status {_safe(curve.status)}; {100 * curve.level:g} % bands, mean width {width:.2f}</p>"
+    )
+    parts.append(_svg(plot_outcomes(curve, own)))
+    parts.extend(_alternatives(move, recording) for move in own if recording is not None)
+    return "".join([*parts, "</section>"])
+
+
+def _asked(recording: Recording | None) -> str:
+    about = {} if recording is None else recording.meta.get("meta", {})
+    return str(about.get("question", "")) if isinstance(about, Mapping) else ""
+
+
+def _moves_table(found: Sequence[Move], moves: Moves) -> str:
+    if not found:
+        return "<p>No move at this error level.</p>"
+    word = "p, adjusted" if any(not np.isnan(m.p_value) for m in found) else "probability"
+    rows = [
+        f"<tr><td>{_safe(m.question)}</td><td class=n>{m.location[0]:g} – {m.location[1]:g}</td>"
+        f"<td>{_safe(', '.join(m.rising))}</td><td class=n>{m.size:.2f}</td>"
+        f"<td class=n>{m.size_interval[0]:.2f} – {m.size_interval[1]:.2f}</td>"
+        f"<td class=n>{m.adjusted if word.startswith('p,') else m.probability:.3g}</td></tr>"
+        for m in found
+    ]
+    head = "".join(f"<th>{h}</th>" for h in ("question", "location", "answers that gain", "size", "interval", word))
+    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def _alternatives(move: Move, recording: Recording | None) -> str:
+    """What every kept token would have answered at the positions of a move where several were kept."""
+    if recording is None:
+        return ""
+    low, high = move.location
+    parts = [f"<h3>Move at {low:g} – {high:g}</h3>"]
+    text = _tokens(recording, low, high)
+    if text:
+        parts.append(f"<p><code>{_safe(text)}</code></p>")
+    rows = []
+    inside = [b for b in recording.branches if low <= b.position <= high]
+    several = {b.position for b in inside if not b.taken}
+    for branch in inside:
+        if branch.position not in several:
+            continue
+        share = np.bincount(branch.answers, minlength=len(recording.categories)) / branch.answers.size
+        said = ", ".join(f"{c} {s:.2f}" for c, s in zip(recording.categories, share, strict=True) if s >= 0.005)
+        name = branch.extra.get("token", branch.name)
+        mark = " (taken)" if branch.taken else ""
+        rows.append(
+            f"<tr><td class=n>{branch.position:g}</td><td><code>{_safe(name)}</code>{mark}</td>"
+            f"<td class=n>{branch.weight:.3f}</td><td>{_safe(said)}</td></tr>"
+        )
+    if rows:
+        head = "".join(f"<th>{h}</th>" for h in ("position", "next token", "probability", "answers"))
+        parts.append(f"<table><tr>{head}</tr>{''.join(rows)}</table>")
+    return "".join(parts)
+
+
+def _tokens(recording: Recording, low: float, high: float) -> str:
+    base = recording.meta.get("base", {})
+    texts = base.get("token_texts") if isinstance(base, Mapping) else None
+    if not isinstance(texts, list):
+        return ""
+    return "".join(str(t) for t in texts[max(0, int(low) - 8) : int(high) + 9])
+
+
+def _svg(ax: Any) -> str:
+    stream = io.StringIO()
+    # No date, so that the same recordings give the same page.
+    ax.figure.savefig(stream, format="svg", metadata={"Date": None})
+    text = stream.getvalue()
+    return re.sub(r"^.*?(?=<svg)", "", text, flags=re.DOTALL)
+
+
+def _safe(text: object) -> str:
+    return html.escape(str(text), quote=True)

@@ -1,0 +1,167 @@
+"""Curves of recorded answers under the martingale prior, and the moves in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class OutcomeCurve:
+    """The distribution of answers at every position of one question.
+
+    Attributes:
+        question: its name.
+        categories: ``A`` answers.
+        positions: ``[T]`` increasing, observed or not.
+        draws: ``[T]`` draws (effective ones, where branches were weighted); zero where nothing was drawn.
+        value: ``[T, A]`` posterior mean, rows summing to one.
+        lower: ``[T, A]`` pointwise band.
+        upper: ``[T, A]`` pointwise band.
+        lower_all: ``[T, A]`` band of all positions of one answer at once, or None where it was not asked for.
+        upper_all: ``[T, A]`` the same above.
+        level: nominal coverage of either kind of band.
+        settings: posterior weights of the priors that were averaged over.
+        status: ``"resolved"``; ``"one answer"`` where there is one category only, so that nothing can move;
+            ``"undecided"`` where the bands are too wide to say anything (their mean width exceeds a half).
+        method: how the numbers were got.
+
+    """
+
+    question: str
+    categories: tuple[str, ...]
+    positions: np.ndarray
+    draws: np.ndarray
+    value: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    lower_all: np.ndarray | None
+    upper_all: np.ndarray | None
+    level: float
+    settings: np.ndarray
+    status: str
+    method: str
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per position and answer."""
+        import pandas as pd
+
+        steps, answers = self.value.shape
+        frame = {
+            "question": self.question,
+            "position": np.repeat(self.positions, answers),
+            "answer": np.tile(np.asarray(self.categories, object), steps),
+            "draws": np.repeat(self.draws, answers),
+            "value": self.value.ravel(),
+            "lower": self.lower.ravel(),
+            "upper": self.upper.ravel(),
+        }
+        if self.lower_all is not None and self.upper_all is not None:
+            frame |= {"lower_all": self.lower_all.ravel(), "upper_all": self.upper_all.ravel()}
+        return pd.DataFrame(frame)
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return the curve and its bands on dimensions ``position`` and ``answer``."""
+        import xarray as xr
+
+        dims = ("position", "answer")
+        arrays = {"value": self.value, "lower": self.lower, "upper": self.upper}
+        if self.lower_all is not None and self.upper_all is not None:
+            arrays |= {"lower_all": self.lower_all, "upper_all": self.upper_all}
+        data: dict[str, Any] = {k: (dims, v) for k, v in arrays.items()}
+        data["draws"] = ("position", self.draws)
+        attributes = {"question": self.question, "level": self.level, "status": self.status, "method": self.method}
+        coords = {"position": self.positions, "answer": np.asarray(self.categories, dtype=str)}
+        return xr.Dataset(data, coords=coords, attrs=attributes)
+
+
+@dataclass(frozen=True)
+class Move:
+    """One place where the distribution of answers moves.
+
+    Attributes:
+        question: its name.
+        start: position before the move, as reported.
+        stop: position after it.
+        rising: answers that gain.
+        size: estimate of ``TV(o_start, o_stop)``.
+        size_interval: interval for it.
+        location: range of positions that holds the move.
+        p_value: of "it is at most ``tau``", NaN where the move is from the posterior.
+        probability: posterior probability that it exceeds ``tau``, NaN where the move is from a test.
+        adjusted: what is compared with the error level: the adjusted p-value, or the mean posterior probability of
+            being false among this and all likelier moves.
+        found: whether ``adjusted`` is at most the error level.
+        method: how it was got.
+
+    """
+
+    question: str
+    start: float
+    stop: float
+    rising: tuple[str, ...]
+    size: float
+    size_interval: tuple[float, float]
+    location: tuple[float, float]
+    p_value: float
+    probability: float
+    adjusted: float
+    found: bool
+    method: str
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Moves of all questions.
+
+    Attributes:
+        moves: candidates, the likeliest first; those that are ``found`` are reported.
+        tau: the size that a move exceeds.
+        alpha: the error level.
+        control: what the level is of.
+        statuses: question to status: ``"resolved"``, ``"empty"`` (no move), ``"one answer"``.
+
+    """
+
+    moves: tuple[Move, ...]
+    tau: float
+    alpha: float
+    control: str
+    statuses: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return the counts on one line."""
+        return (
+            f"Moves({len(self.found)} found of {len(self.moves)} looked at in {len(self.statuses)} questions, "
+            f"size > {self.tau:g}, {self.control} {self.alpha:g})"
+        )
+
+    @property
+    def found(self) -> tuple[Move, ...]:
+        """Moves at the error level."""
+        return tuple(m for m in self.moves if m.found)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per move that was looked at."""
+        import pandas as pd
+
+        names = [n for n in Move.__dataclass_fields__ if n not in ("size_interval", "location", "rising")]
+        rows = [
+            {
+                **{n: getattr(m, n) for n in names},
+                "rising": " ".join(m.rising),
+                "size_low": m.size_interval[0],
+                "size_high": m.size_interval[1],
+                "location_low": m.location[0],
+                "location_high": m.location[1],
+            }
+            for m in self.moves
+        ]
+        extra = ["rising", "size_low", "size_high", "location_low", "location_high"]
+        return pd.DataFrame(rows, columns=[*names, *extra])

@@ -1,0 +1,293 @@
+"""Where to draw next: sequential allocation and two-stage certification through one small interface.
+
+``draw(question, position, n)`` returns up to ``n`` new answers (their names) of a generation kept up to a position:
+a language model behind a server, a simulator, or :class:`RecordedDraws`, which replays what was recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from sloc.contracts import InvalidInput, require
+from sloc.results.outcome import Move, Moves, OutcomeCurve
+from sloc.windows.binomial_rise import rise_p_value
+from sloc.windows.move_kernels import PRIORS, SHARES, MovePrior
+from sloc.windows.multiplicity import holm
+from sloc.windows.outcome_curves import OutcomeCounts, outcome_curve, outcome_posterior
+from sloc.windows.recorded import Recording
+
+Draw = Callable[[str, float, int], Sequence[str]]
+"""``(question, position, n)`` to at most ``n`` new answers."""
+
+
+@dataclass
+class RecordedDraws:
+    """Replays recorded draws in their order; each is handed out once.
+
+    Attributes:
+        answers: ``(question, position)`` to answers.
+        costs: ``(question, position)`` to what each draw cost, or to one number for all; 1 where it is absent.
+        used: draws handed out so far.
+        spent: their cost.
+
+    """
+
+    answers: dict[tuple[str, float], Sequence[str]]
+    costs: dict[tuple[str, float], Sequence[float] | float] = field(default_factory=dict)
+    used: dict[tuple[str, float], int] = field(default_factory=dict)
+    spent: float = 0.0
+
+    def __call__(self, question: str, position: float, n: int) -> Sequence[str]:
+        """Hand out the next ``n`` answers, fewer where no more were recorded."""
+        key = (question, float(position))
+        if key not in self.answers:
+            raise InvalidInput(f"question {question!r}, position {position:g}: expected a position that was recorded")
+        first = self.used.get(key, 0)
+        given = list(self.answers[key][first : first + n])
+        self.used[key] = first + len(given)
+        cost = self.costs.get(key, 1.0)
+        each = [cost] * len(given) if isinstance(cost, (int, float)) else cost[first : first + len(given)]
+        self.spent += float(np.sum(each))
+        return given
+
+    @property
+    def drawn(self) -> int:
+        """Draws handed out so far, all positions together."""
+        return sum(self.used.values())
+
+
+def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDraws:
+    """Mix the branches of recordings: each draw takes a branch by its weight, then that branch's next answer.
+
+    Args:
+        recordings: to be replayed.
+        seed: of the choice of branches.
+
+    Returns:
+        Draws of ``o_t`` itself (over the kept branches), as many a position as its branches allow; costs where
+        they were recorded.
+
+    """
+    rng = np.random.default_rng(seed)
+    out = RecordedDraws({})
+    for recording in recordings:
+        for position in recording.positions:
+            branches = [b for b in recording.branches if b.position == position]
+            weights = np.asarray([b.weight for b in branches])
+            at, answers, costs = [0] * len(branches), [], []
+            while True:
+                b = int(rng.choice(len(branches), p=weights / weights.sum()))
+                if at[b] == branches[b].answers.size:
+                    break
+                answers.append(recording.categories[branches[b].answers[at[b]]])
+                each = branches[b].costs
+                costs.append(1.0 if each is None else float(each[at[b]]))
+                at[b] += 1
+            out.answers[recording.question, float(position)] = answers
+            out.costs[recording.question, float(position)] = costs
+    return out
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """What sequential allocation drew, and the curve from it.
+
+    Attributes:
+        curve: from all draws.
+        data: the counts.
+        rounds: of drawing.
+        status: ``"resolved"`` when the wanted width was reached, else ``"budget spent"`` or ``"no draws left"``.
+
+    """
+
+    curve: OutcomeCurve
+    data: OutcomeCounts
+    rounds: int
+    status: str
+
+
+def allocate_draws(
+    draw: Draw,
+    question: str,
+    categories: Sequence[str],
+    positions: np.ndarray,
+    *,
+    budget: int,
+    leaving: np.ndarray | None = None,
+    cost: np.ndarray | None = None,
+    batch: int = 4,
+    first: int = 16,
+    share: float = 0.125,
+    target: float = 0.0,
+    level: float = 0.9,
+    priors: Sequence[MovePrior] = PRIORS,
+) -> Allocation:
+    """Draw where the curve is least known for the cost, round after round.
+
+    The first round takes ``batch`` draws at ``first`` positions even in mass that leaves the path.  Each round then
+    ranks positions by ``D_t / sqrt(cost_t)``, ``D_t`` what a draw takes off the posterior standard deviations of the
+    answers there and at neighbours that share it, and draws ``batch`` more at the best of them, apart from one another.
+
+    Args:
+        draw: the generator.
+        question: its name, handed to ``draw``.
+        categories: answers that are possible.
+        positions: ``[T]`` where may be drawn, increasing.
+        budget: draws at most.
+        leaving: ``[T - 1]`` probability that leaves the path at each step; unknown when None.
+        cost: ``[T]`` positive cost of a draw at each position; equal when None.
+        batch: draws at a time at one position.
+        first: positions of the first round.
+        share: of the positions that are drawn at in a round.
+        target: stop when the mean posterior standard deviation (over positions and answers) is at most this.
+        level: of the curve's bands.
+        priors: to be averaged.
+
+    Returns:
+        The draws and the curve.
+
+    Raises:
+        InvalidInput: settings out of range, or an answer outside the categories.
+
+    """
+    names, positions = tuple(categories), np.asarray(positions, np.float64)
+    steps = positions.size
+    require(steps >= 1, "positions", positions, "at least one position")
+    require(budget >= batch >= 1, "budget", budget, f"at least one batch of {batch} (and that at least 1)")
+    require(first >= 1, "first", first, "at least one position")
+    require(0 < share <= 1, "share", share, "a share in (0, 1]")
+    prices = np.ones(steps) if cost is None else np.asarray(cost, np.float64)
+    require(prices.shape == (steps,) and bool((prices > 0).all()), "cost", prices, f"{steps} positive costs")
+    masses = np.full(steps - 1, np.nan) if leaving is None else np.asarray(leaving, np.float64)
+    data = OutcomeCounts(question, names, positions, np.zeros((steps, len(names))), masses)
+    empty = np.zeros(steps, bool)
+    chosen, rounds, status = _first_positions(masses, steps, min(first, budget // batch)), 0, "budget spent"
+    left = budget
+    while left > 0 and chosen.size:
+        rounds += 1
+        for t in chosen:
+            wanted = min(batch, left)
+            if wanted == 0:
+                break
+            got = list(draw(question, float(positions[t]), wanted))
+            _add(data, int(t), got)
+            empty[t] = len(got) < wanted
+            left -= len(got)
+        if data.counts.sum() == 0 or left <= 0:
+            break
+        variance, reach = _uncertainty(data, priors)
+        if target > 0 and float(np.sqrt(variance).mean()) <= target:
+            status = "resolved"
+            break
+        gain = np.where(empty, -1.0, reach / np.sqrt(prices))
+        chosen = _spread_out(gain, max(1, round(share * min(steps, left / batch))))
+    if left > 0 and status != "resolved":
+        status = "no draws left"
+    return Allocation(outcome_curve(data, level=level, priors=priors), data, rounds, status)
+
+
+def _first_positions(leaving: np.ndarray, steps: int, number: int) -> np.ndarray:
+    """Positions even in the mass that leaves the path, so that none is wasted where nothing can move."""
+    path = np.concatenate([[0.0], np.cumsum(np.where(np.isnan(leaving), 0.5, leaving) + 1e-3)])
+    wanted = path[-1] * (np.arange(number) + 0.5) / number
+    return np.unique(np.clip(np.searchsorted(path, wanted), 0, steps - 1))
+
+
+def _add(data: OutcomeCounts, t: int, answers: Sequence[str]) -> None:
+    code = {c: i for i, c in enumerate(data.categories)}
+    for answer in answers:
+        if answer not in code:
+            raise InvalidInput(
+                f"question {data.question!r}, position {data.positions[t]:g}, answer {answer!r}: expected one of the "
+                f"categories {data.categories}"
+            )
+        data.counts[t, code[answer]] += 1
+
+
+def _uncertainty(data: OutcomeCounts, priors: Sequence[MovePrior]) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior variance ``[T]`` summed over answers, and what a draw takes off the standard deviations around."""
+    marginals = outcome_posterior(data, priors=priors[:1]).marginals()
+    mean = marginals @ SHARES
+    variance = np.maximum(marginals @ SHARES**2 - mean**2, 0.0)
+    distance = 0.5 * np.abs(np.diff(mean, axis=0)).sum(axis=1)
+    # Neighbours share what is learned as far as the path between them stays put.
+    path = np.concatenate([[0.0], np.cumsum(distance + 0.3 * np.where(np.isnan(data.leaving), 0.5, data.leaving))])
+    near = np.exp(-np.abs(path[:, None] - path[None, :]) / 0.15)
+    # One over the number of draws that the posterior is worth: a standard deviation falls by half of it a draw.
+    worth = variance / np.maximum(mean * (1.0 - mean), 0.02)
+    return variance.sum(axis=1), (near @ np.sqrt(variance) * worth / (1.0 + 4.0 * worth)).sum(axis=1)
+
+
+def _spread_out(gain: np.ndarray, number: int) -> np.ndarray:
+    """The best positions, none within a twentieth of the length of another unless they run out."""
+    apart = max(1, gain.size // (4 * number))
+    free, chosen = gain.copy(), []
+    while len(chosen) < number and free.max() > 0:
+        t = int(np.argmax(free))
+        chosen.append(t)
+        free[max(0, t - apart) : t + apart + 1] = -1.0
+    return np.asarray(chosen, np.int64)
+
+
+def certify_moves(
+    draw: Draw, candidates: Moves | Sequence[Move], *, n: int, alpha: float = 0.05, tau: float = 0.3
+) -> Moves:
+    """Certify located moves with fresh draws: the second of two stages.
+
+    ``n`` draws before and ``n`` after each candidate, which were not used to find it, test "the answers that seemed to
+    gain rise by at most ``tau``" by the exact unconditional test; p-values are corrected by Holm over the candidates.
+
+    Args:
+        draw: the generator; it has to return fresh draws.
+        candidates: from :func:`sloc.windows.posterior_moves.posterior_moves` (those found), or any moves.
+        n: draws on either side.
+        alpha: chance of certifying any false move.
+        tau: the size that a move exceeds, in [0, 1).
+
+    Returns:
+        The candidates with p-values, sizes and verdicts from the fresh draws alone.
+
+    Raises:
+        InvalidInput: ``n`` below 1, or a generator that has no draw left at a candidate.
+
+    """
+    require(int(n) == n and n >= 1, "n", n, "a number of draws, at least 1")
+    require(0.0 < alpha < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    wanted = candidates.found if isinstance(candidates, Moves) else tuple(candidates)
+    tested = []
+    for move in wanted:
+        hits, sizes = [], []
+        for position in (move.start, move.stop):
+            answers = list(draw(move.question, position, int(n)))
+            require(bool(answers), f"question {move.question!r}, draws at {position:g}", 0, "at least one fresh draw")
+            hits.append(sum(a in move.rising for a in answers))
+            sizes.append(len(answers))
+        p = rise_p_value(hits[0], sizes[0], hits[1], sizes[1], tau)
+        tested.append((move, p, hits[1] / sizes[1] - hits[0] / sizes[0], _size_interval(hits, sizes)))
+    adjusted = holm(np.asarray([p for _, p, *_ in tested]))
+    moves = tuple(
+        replace(
+            move,
+            p_value=float(p),
+            adjusted=float(a),
+            found=bool(a <= alpha),
+            size=float(max(size, 0.0)),
+            size_interval=interval,
+            probability=float("nan"),
+            method=f"exact test of rise <= {tau:g}, {n} fresh draws on either side",
+        )
+        for (move, p, size, interval), a in zip(tested, adjusted, strict=True)
+    )
+    statuses = {m.question: "empty" for m in moves} | {m.question: "resolved" for m in moves if m.found}
+    return Moves(moves, tau, alpha, "chance of any false move at most", statuses)
+
+
+def _size_interval(hits: Sequence[int], sizes: Sequence[int]) -> tuple[float, float]:
+    """95 % interval of a rise: Clopper-Pearson at 97.5 % on either side, subtracted."""
+    from sloc.windows.proportions import clopper_pearson
+
+    low, high = clopper_pearson(np.asarray(hits), np.asarray(sizes), 0.025)
+    return float(max(low[1] - high[0], 0.0)), float(max(high[1] - low[0], 0.0))

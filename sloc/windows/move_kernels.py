@@ -1,0 +1,130 @@
+"""How a distribution of answers may move along a generation: the prior of curves, with the martingale built in.
+
+Along the generation that was kept, ``o_t = p_t o_{t+1} + q_t y_t`` with ``q_t = 1 - p_t`` the probability that
+left the taken path and ``y_t`` the answers of what left.  Hence ``o_{t+1} = (o_t - q_t y_t) / p_t``: where no mass
+leaves nothing moves, a share ``x`` rises to ``x / p_t`` at most, and falls to ``(x - q_t) / p_t`` at least.
+For the share ``x`` of one set of answers the prior says of ``y`` given ``x``
+
+    ``y = x`` with probability ``stay``, else ``y ~ Beta(c x, c (1 - x))`` with concentration ``c`` of weight ``v_c``,
+
+conditioned on ``0 <= o_{t+1} <= 1``: mean ``x`` (the martingale), mostly alike, at times far off.  Shares
+live on a grid ``sin(pi u / 2)^2``, even in the arcsine scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from sloc.contracts import require
+
+GRID = 61
+SHARES = np.sin(np.linspace(0.0, np.pi / 2, GRID)) ** 2
+"""``[G]`` values of a share."""
+EDGES = np.sin(np.pi / 2 * (np.arange(GRID - 1) + 0.5) / (GRID - 1)) ** 2
+"""``[G - 1]`` edges between the cells around them."""
+LEVELS = np.asarray(
+    [
+        *(0.0, 0.001, 0.003, 0.006, 0.01, 0.02, 0.03, 0.045, 0.07, 0.1, 0.13, 0.17, 0.21),
+        *(0.26, 0.31, 0.37, 0.43, 0.5, 0.57, 0.64, 0.71, 0.78, 0.85, 0.92, 0.97, 0.995),
+    ]
+)
+"""Leaving masses that kernels are tabulated at; others take the next above, so that no bound is made tighter."""
+
+
+@dataclass(frozen=True)
+class MovePrior:
+    """How answers of what leaves the path differ from those of the path.
+
+    Attributes:
+        stay: probability that they are the same.
+        spread: pairs (weight, concentration); weights and ``stay`` sum to one.
+        unknown: leaving mass of a step whose probability was not recorded (between sentences, say).
+
+    """
+
+    stay: float = 0.9
+    spread: tuple[tuple[float, float], ...] = ((0.08, 80.0), (0.02, 3.0))
+    unknown: float = 0.5
+
+    def validate(self) -> None:
+        """Refuse weights that do not sum to one, concentrations that are not positive, masses outside (0, 1)."""
+        total = self.stay + sum(w for w, _ in self.spread)
+        require(abs(total - 1.0) < 1e-9, "prior, weights", total, "weights that sum to one with `stay`")
+        require(min([self.stay, *(w for w, _ in self.spread)]) >= 0, "prior, weights", self, "no negative weight")
+        require(all(c > 0 for _, c in self.spread), "prior, concentrations", self.spread, "positive numbers")
+        require(0 < self.unknown < 1, "prior, unknown", self.unknown, "a probability inside (0, 1)")
+
+
+PRIORS = (
+    MovePrior(),
+    MovePrior(0.8, ((0.1, 150.0), (0.08, 20.0), (0.02, 2.0))),
+    MovePrior(0.6, ((0.3, 150.0), (0.07, 20.0), (0.03, 2.0))),
+)
+"""The priors that curves are averaged over, weighted by what they said of the draws beforehand (their evidence)."""
+
+
+@lru_cache(maxsize=16)
+def move_kernels(prior: MovePrior) -> np.ndarray:
+    """Tabulate the transition matrices of a share.
+
+    Args:
+        prior: how answers differ.
+
+    Returns:
+        ``[L, G, G]`` float64, rows summing to one: of ``o_{t+1}`` given ``o_t`` for each of :data:`LEVELS`.
+
+    """
+    prior.validate()
+    kernels = prior.stay * np.broadcast_to(np.eye(GRID), (LEVELS.size, GRID, GRID))
+    for weight, concentration in prior.spread:
+        kernels = kernels + weight * np.stack([_kernel(float(q), concentration) for q in LEVELS])
+    kernels = kernels / kernels.sum(axis=2, keepdims=True)
+    kernels.setflags(write=False)
+    return kernels
+
+
+def _kernel(leaving: float, concentration: float) -> np.ndarray:
+    """``[G, G]`` of ``(x - q y) / p`` with ``y ~ Beta(c x, c (1 - x))``, kept inside [0, 1]."""
+    from scipy.special import betainc
+
+    if leaving == 0.0:
+        return np.eye(GRID)
+    p = 1.0 - leaving
+    x = np.clip(SHARES, 1e-4, 1.0 - 1e-4)[:, None]
+
+    def cdf(y: np.ndarray) -> np.ndarray:
+        return betainc(concentration * x, concentration * (1.0 - x), y)
+
+    high, low = np.clip(x / leaving, 0.0, 1.0), np.clip((x - p) / leaving, 0.0, 1.0)
+    # o_{t+1} <= e exactly when y >= (x - p e) / q.
+    y = np.clip((x - p * EDGES[None, :]) / leaving, low, high)
+    below = (cdf(high) - cdf(y)) / np.maximum(cdf(high) - cdf(low), 1e-300)
+    ends = np.zeros((GRID, 1)), np.ones((GRID, 1))
+    return np.maximum(np.diff(np.concatenate([ends[0], below, ends[1]], axis=1), axis=1), 0.0)
+
+
+def leaving_levels(leaving: np.ndarray, prior: MovePrior) -> np.ndarray:
+    """Indices into :data:`LEVELS` of leaving masses, NaN standing for ``prior.unknown``."""
+    known = np.where(np.isnan(leaving), prior.unknown, leaving)
+    return np.minimum(np.searchsorted(LEVELS, known - 1e-6), LEVELS.size - 1)
+
+
+def step_bounds(taken: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Bounds of ``TV(o_t, o_{t+1})`` that need no draw, from log-probabilities alone.
+
+    ``1 - p_t / k_t + (1 - k_{t+1})`` with ``k`` the mass of the kept branches, over which the recorded
+    distributions are normalised; ``1 - p_t`` where nothing was dropped.  They add along a path.
+
+    Args:
+        taken: ``[T]`` probability ``p_t`` of the taken token, NaN where it is not known.
+        kept: ``[T]`` mass of the kept branches.
+
+    Returns:
+        ``[T - 1]`` bounds in [0, 1]; 1 where the probability is not known.
+
+    """
+    bound = 1.0 - taken[:-1] / kept[:-1] + (1.0 - kept[1:])
+    return np.clip(np.where(np.isnan(bound), 1.0, bound), 0.0, 1.0)

@@ -1,0 +1,257 @@
+"""Exact tests for moves: "TV(o_i, o_j) is at most tau", at every pair of positions a gap apart, with error control.
+
+Draws of neighbouring positions are pooled where log-probabilities alone bound how far the truth can have moved between
+them (:func:`sloc.windows.move_kernels.step_bounds`); the bound is added to the null, so the statement is about ``o_i``
+and ``o_j`` themselves.  Windows are chosen by these bounds and the numbers of draws, never by the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from sloc.contracts import require
+from sloc.results.outcome import Move, Moves
+from sloc.windows.multiplicity import ACROSS, WITHIN, Across, Within, adjust_steps
+from sloc.windows.outcome_curves import OutcomeCounts
+from sloc.windows.posterior_moves import pairs_at, spaced_maxima
+
+WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+"""Numbers of positions that are pooled on either side."""
+MAX_ANSWERS = 6
+"""Up to this many answers every set of them is tested; beyond it, single answers and their complements."""
+
+
+@dataclass(frozen=True)
+class PairWindows:
+    """What is pooled for each pair that has to be tested.
+
+    Attributes:
+        start: ``[M]`` index ``i``.
+        stop: ``[M]`` index ``j``.
+        width: ``[M]`` positions pooled on either side: ``i - width + 1 .. i`` and ``j .. j + width - 1``.
+        slack: ``[M]`` bound of what pooling may add to ``TV(o_i, o_j)``.
+        span: ``[M]`` bound of ``TV(o_i, o_j)`` from log-probabilities.
+        settled: pairs left out, because ``span <= tau``.
+
+    """
+
+    start: np.ndarray
+    stop: np.ndarray
+    width: np.ndarray
+    slack: np.ndarray
+    span: np.ndarray
+    settled: int
+
+
+def pooled_rise_p_value(rising: np.ndarray, total: np.ndarray, tau: np.ndarray) -> np.ndarray:
+    """P-value of "the mean probability after is at most that before plus ``tau``", draws not identically distributed.
+
+    With ``n`` draws on either side let ``S`` count the successes after and the failures before: a sum of ``2 n``
+    independent indicators of mean sum at most ``n (1 + tau)`` under the null.  Its upper tail is at most that of
+    ``Bin(2 n, (1 + tau) / 2)`` from one above the mean on (Hoeffding 1956, Theorem 4); elsewhere the p-value is 1.
+
+    Args:
+        rising: ``S``, any shape.
+        total: ``2 n``.
+        tau: the rise that the null allows, in [0, 1].
+
+    Returns:
+        P-values, valid at every number of draws.
+
+    """
+    from scipy.stats import binom
+
+    rising, total, tau = np.broadcast_arrays(np.round(rising), np.asarray(total, np.float64), tau)
+    mean = total * 0.5 * (1.0 + tau)
+    tail = binom.sf(np.maximum(rising - 1.0, 0.0), total, np.minimum(0.5 * (1.0 + tau), 1.0))
+    return np.where((rising >= mean + 1.0) & (tau < 1.0), tail, 1.0)
+
+
+def choose_windows(positions: np.ndarray, draws: np.ndarray, bounds: np.ndarray, tau: float, gap: float) -> PairWindows:
+    """Choose what is pooled, from bounds and numbers of draws alone.
+
+    Args:
+        positions: ``[T]``.
+        draws: ``[T]``; positions without draws are in no window's ends and add nothing inside one.
+        bounds: ``[T - 1]`` of ``TV(o_t, o_{t+1})``.
+        tau: the size that a move exceeds.
+        gap: how far apart the pairs are.
+
+    Returns:
+        The windows of pairs that are not settled.
+
+    """
+    start, stop = pairs_at(positions, gap)
+    path = np.concatenate([[0.0], np.cumsum(bounds)])
+    span = np.minimum(path[stop] - path[start], 1.0)
+    open_ = span > tau
+    weight = np.concatenate([[0.0], np.cumsum(draws)])
+    drift = np.concatenate([[0.0], np.cumsum(draws * path)])
+    width, slack = np.ones(start.size, np.int64), np.full(start.size, np.inf)
+    best = np.full(start.size, np.inf)
+    for w in WIDTHS:
+        left, right = start - w + 1, stop + w
+        fits = (left >= 0) & (right <= positions.size)
+        low, high = np.maximum(left, 0), np.minimum(right, positions.size)
+        before, after = weight[start + 1] - weight[low], weight[high] - weight[stop]
+        fits &= (before == after) & (before > 0)
+        # Mean, over the draws, of how far a pooled position is from the pair's own.
+        here = path[start] - (drift[start + 1] - drift[low]) / np.maximum(before, 1)
+        there = (drift[high] - drift[stop]) / np.maximum(after, 1) - path[stop]
+        # Three standard errors at an even share: the threshold, roughly, at usual levels.
+        threshold = here + there + 3.0 / np.sqrt(2.0 * np.maximum(before, 1))
+        better = fits & (threshold < best - 1e-12)
+        width, slack = np.where(better, w, width), np.where(better, here + there, slack)
+        best = np.where(better, threshold, best)
+    usable = open_ & np.isfinite(best)
+    return PairWindows(start[usable], stop[usable], width[usable], slack[usable], span[usable], int((~open_).sum()))
+
+
+def answer_sets(answers: int) -> np.ndarray:
+    """``[S, A]`` bool: every set of answers that may gain, neither none nor all; beyond six answers the single ones."""
+    if answers <= MAX_ANSWERS:
+        return np.asarray([s for s in product([False, True], repeat=answers) if any(s) and not all(s)])
+    return np.concatenate([np.eye(answers, dtype=bool), ~np.eye(answers, dtype=bool)])
+
+
+def exact_moves(
+    questions: Sequence[OutcomeCounts],
+    bounds: Sequence[np.ndarray | None],
+    *,
+    tau: float = 0.3,
+    alpha: float = 0.05,
+    gap: float = 4.0,
+    separation: float = 8.0,
+    correction: Within = "holm",
+    across: Across = "bh",
+) -> Moves:
+    """Certify moves: exact p-values of every set of answers at every pair, corrected for all of them.
+
+    Args:
+        questions: whole numbers of unweighted draws.
+        bounds: for each question ``[T - 1]`` bounds from :func:`sloc.windows.move_kernels.step_bounds`, or None where
+            probabilities are not known (nothing is pooled then).
+        tau: the size that a move exceeds, in [0, 1).
+        alpha: the error level.
+        gap: how far apart a pair's positions are.
+        separation: certified moves of a question lie further apart than this.
+        correction: over the sets and pairs of a question.
+        across: over questions: ``"none"`` (each has its own level), ``"holm"`` (no false move anywhere), ``"bh"``.
+
+    Returns:
+        The moves, one row per separate certified place, and the best pair of a question without any.  ``location`` is
+        the pair; ``size_interval`` holds at the same corrected level below and by the log-probabilities above.
+
+    Raises:
+        InvalidInput: settings out of range, counts that are not whole, bounds that do not fit.
+
+    """
+    require(0.0 <= tau < 1.0, "tau", tau, "a size in [0, 1)")
+    require(0.0 < alpha < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    require(correction in WITHIN, "correction", correction, f"one of {WITHIN}")
+    require(across in ACROSS, "across", across, f"one of {ACROSS}")
+    require(len(bounds) == len(questions), "bounds", len(bounds), f"one for each of {len(questions)} questions")
+    tests = []
+    for data, bound in zip(questions, bounds, strict=True):
+        data.validate()
+        where, steps = f"question {data.question!r}", data.positions.size - 1
+        whole = bool(np.array_equal(data.counts, np.round(data.counts)))
+        require(whole, f"{where}, counts", data.counts, "whole numbers of unweighted draws")
+        known = np.ones(steps) if bound is None else np.asarray(bound, np.float64)
+        require(known.shape == (steps,), f"{where}, bounds", known.shape, f"{steps} bounds")
+        windows = choose_windows(data.positions, data.counts.sum(axis=1), known, tau, gap)
+        tests.append((data, windows, *_question_p_values(data, windows, tau)))
+    sizes = [p.size for *_, p in tests]
+    owner = np.repeat(np.arange(len(tests)), sizes)
+    joined = np.concatenate([p.ravel() for *_, p in tests]) if tests else np.zeros(0)
+    adjusted = np.split(adjust_steps(joined, owner, correction, across), np.cumsum(sizes)[:-1]) if tests else []
+    moves: list[Move] = []
+    statuses: dict[str, str] = {}
+    for (data, windows, sets, rising, p), flat in zip(tests, adjusted, strict=True):
+        if len(data.categories) == 1:
+            statuses[data.question] = "one answer"
+            continue
+        own = _separate(data, windows, sets, rising, p, flat.reshape(p.shape), alpha, tau, separation)
+        statuses[data.question] = "resolved" if any(m.found for m in own) else "empty"
+        moves.extend(own)
+    control = {
+        "none": "chance of a false move in a question",
+        "holm": "chance of any false move",
+        "bh": "false-discovery rate",
+    }
+    return Moves(tuple(sorted(moves, key=lambda m: m.adjusted)), tau, alpha, f"{control[across]} at most", statuses)
+
+
+def _question_p_values(
+    data: OutcomeCounts, windows: PairWindows, tau: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sets, the statistics ``[M, S]`` and their p-values."""
+    sets = answer_sets(len(data.categories)) if len(data.categories) > 1 else np.zeros((0, 1), bool)
+    total = np.concatenate([np.zeros((1, data.counts.shape[1])), np.cumsum(data.counts, axis=0)])
+    before = total[windows.start + 1] - total[windows.start - windows.width + 1]
+    after = total[windows.stop + windows.width] - total[windows.stop]
+    rising = after @ sets.T + before @ (~sets).T
+    draws = 2.0 * before.sum(axis=1, keepdims=True)
+    return sets, rising, pooled_rise_p_value(rising, draws, np.minimum(tau + windows.slack, 1.0)[:, None])
+
+
+def _separate(
+    data: OutcomeCounts,
+    windows: PairWindows,
+    sets: np.ndarray,
+    rising: np.ndarray,
+    p: np.ndarray,
+    adjusted: np.ndarray,
+    alpha: float,
+    tau: float,
+    separation: float,
+) -> list[Move]:
+    """The best pair of each separate place that is certified, or the best pair of all."""
+    if not p.size:
+        return []
+    best = np.argmin(p, axis=1)
+    rows = np.arange(best.size)
+    strength = -adjusted[rows, best] - 1e-9 * p[rows, best]
+    place = data.positions[windows.start]
+    chosen = spaced_maxima(strength, place, -alpha - 1e-9, separation) or [int(np.argmax(strength))]
+    moves = []
+    for c in chosen:
+        s, i, j, w = int(best[c]), int(windows.start[c]), int(windows.stop[c]), int(windows.width[c])
+        n = float(data.counts[i - w + 1 : i + 1].sum())
+        ratio = max(adjusted[c, s] / max(p[c, s], 1e-300), 1.0)
+        certified = bool(adjusted[c, s] <= alpha)
+        low = _lower_size(float(rising[c, s]), n, float(windows.slack[c]), alpha / ratio) if certified else 0.0
+        moves.append(
+            Move(
+                question=data.question,
+                start=float(data.positions[i]),
+                stop=float(data.positions[j]),
+                rising=tuple(name for name, inside in zip(data.categories, sets[s], strict=True) if inside),
+                size=float(np.clip(rising[c, s] / n - 1.0, 0.0, 1.0)),
+                size_interval=(low, float(windows.span[c])),
+                location=(float(data.positions[i]), float(data.positions[j])),
+                p_value=float(p[c, s]),
+                probability=float("nan"),
+                adjusted=float(adjusted[c, s]),
+                found=certified,
+                method=f"exact test of TV <= {tau:g}, {w} positions pooled on either side",
+            )
+        )
+    return moves
+
+
+def _lower_size(rising: float, n: float, slack: float, level: float) -> float:
+    """Largest size that the test rejects at ``level``; 0 where it rejects none."""
+    low, high = 0.0, 1.0
+    if pooled_rise_p_value(np.asarray(rising), np.asarray(2 * n), np.asarray(min(slack, 1.0))) > level:
+        return 0.0
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        tau = np.asarray(min(middle + slack, 1.0))
+        rejected = pooled_rise_p_value(np.asarray(rising), np.asarray(2 * n), tau) <= level
+        low, high = (middle, high) if rejected else (low, middle)
+    return low

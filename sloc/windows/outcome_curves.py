@@ -1,0 +1,256 @@
+"""Curves of recorded answers: posterior means and bands under the martingale prior, exactly, by forward-backward.
+
+Each answer's share, and each set of answers that a move is asked of, follows the prior of
+:mod:`sloc.windows.move_kernels` and is seen in binomial counts.  Shares of single answers are filtered one by
+one and scaled to sum to one; priors are averaged with their evidence as weights, which is their
+prequential score: each position's draws are predicted from those before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from sloc.contracts import require
+from sloc.results.outcome import OutcomeCurve
+from sloc.windows.exact_bands import simultaneous_bands
+from sloc.windows.move_kernels import PRIORS, SHARES, MovePrior, leaving_levels, move_kernels, step_bounds
+from sloc.windows.recorded import Recording
+from sloc.windows.share_filter import SharePosterior, filter_shares, quantiles
+
+UNDECIDED = 0.5
+"""A curve whose bands are wider than this on average says nothing."""
+TAILS = 0.4
+"""Tails of the bands over nominal ones: the prior is an approximation, most of all near moves.
+
+Chosen on recordings of half of the questions of a release (the suite ``traces`` reports the other half).
+"""
+
+
+@dataclass(frozen=True)
+class OutcomeCounts:
+    """What was seen of one question, position by position.
+
+    Attributes:
+        question: its name.
+        categories: ``A`` answers.
+        positions: ``[T]`` increasing.
+        counts: ``[T, A]`` draws per answer, whole or effective; a row of zeros where nothing was drawn.
+        leaving: ``[T - 1]`` probability that leaves the taken path until the next position, NaN where not known.
+
+    """
+
+    question: str
+    categories: tuple[str, ...]
+    positions: np.ndarray
+    counts: np.ndarray
+    leaving: np.ndarray
+
+    def validate(self) -> None:
+        """Refuse arrays that do not fit one another, counts that are negative, masses outside [0, 1], no draws."""
+        where, (steps, answers) = f"question {self.question!r}", self.counts.shape
+        require(answers == len(self.categories), f"{where}, counts", self.counts.shape, "a column for each category")
+        require(self.positions.shape == (steps,), f"{where}, positions", self.positions.shape, f"{steps} positions")
+        require(bool((np.diff(self.positions) > 0).all()), f"{where}, positions", self.positions, "rising positions")
+        good = bool(np.isfinite(self.counts).all() and (self.counts >= 0).all())
+        require(good, f"{where}, counts", self.counts, "numbers of draws, finite and not negative")
+        require(float(self.counts.sum()) > 0, f"{where}, counts", 0, "at least one draw")
+        shape = (steps - 1,)
+        require(self.leaving.shape == shape, f"{where}, leaving", self.leaving.shape, f"{steps - 1} masses")
+        known = self.leaving[~np.isnan(self.leaving)]
+        require(bool(((known >= 0) & (known <= 1)).all()), f"{where}, leaving", known, "probabilities, or NaN")
+
+
+def outcome_counts(recording: Recording, *, adjacent: bool | None = None) -> OutcomeCounts:
+    """Count a recording, branch-stratified: weights are known, so only the answers within a branch are random.
+
+    A position counts as ``n_eff = 1 / sum_b w_b^2 / n_b`` draws of ``sum_b w_b o_b`` (``w`` the normalised
+    weights): the number of plain draws of the same variance when branches are alike.
+
+    Args:
+        recording: of one question.
+        adjacent: whether consecutive positions are consecutive tokens, so that the taken probability of the first
+            is that of the whole step; when None, whether they all differ by one.  Elsewhere the leaving mass is
+            unknown.  Positions without draws between the first and the last are filled in where they are adjacent.
+
+    Returns:
+        The counts.
+
+    Raises:
+        InvalidInput: nothing was drawn.
+
+    """
+    seen, value, taken = recording.positions, recording.distribution(), recording.taken_mass
+    where = np.searchsorted(seen, [b.position for b in recording.branches])
+    share = np.asarray([b.weight for b in recording.branches]) / recording.kept_mass[where]
+    size = 1.0 / np.bincount(where, share**2 / [b.answers.size for b in recording.branches], seen.size)
+    positions = np.union1d(seen, np.asarray(recording.missing))
+    at = np.searchsorted(positions, seen)
+    counts = np.zeros((positions.size, len(recording.categories)))
+    counts[at] = value * size[:, None]
+    leaving = np.full(positions.size, np.nan)
+    leaving[at] = np.clip(1.0 - taken / recording.kept_mass, 0.0, 1.0)
+    gaps = np.diff(positions)
+    stepwise = bool((gaps == 1.0).all()) if adjacent is None else adjacent
+    masses = np.where(gaps == 1.0, leaving[:-1], np.nan) if stepwise else np.full(gaps.size, np.nan)
+    return OutcomeCounts(recording.question, recording.categories, positions, counts, masses)
+
+
+@dataclass(frozen=True)
+class OutcomePosterior:
+    """Posteriors of sets of answers under each prior.
+
+    Attributes:
+        data: what was seen.
+        sets: ``[S, A]`` bool, answers in each set.
+        filters: one per prior.
+        settings: ``[P]`` weights of the priors.
+
+    """
+
+    data: OutcomeCounts
+    sets: np.ndarray
+    filters: tuple[SharePosterior, ...]
+    settings: np.ndarray
+
+    def marginals(self) -> np.ndarray:
+        """``[T, S, G]`` law of each set's share at each position, priors averaged."""
+        return np.einsum("p,ptsg->tsg", self.settings, np.stack([f.marginals() for f in self.filters]))
+
+    def pair(self, share: int, start: int, stop: int) -> np.ndarray:
+        """``[G, G]`` joint law of one set's share at two positions."""
+        return sum(w * f.pair(share, start, stop) for w, f in zip(self.settings, self.filters, strict=True))  # pyright: ignore[reportReturnType]
+
+
+@lru_cache(maxsize=4)
+def _stacked(priors: tuple[MovePrior, ...]) -> np.ndarray:
+    return np.stack([move_kernels(p) for p in priors])
+
+
+def outcome_posterior(
+    data: OutcomeCounts, sets: Any = None, *, priors: Sequence[MovePrior] = PRIORS, settings: Any = None
+) -> OutcomePosterior:
+    """Filter sets of answers under each prior.
+
+    Args:
+        data: what was seen.
+        sets: ``[S, A]`` bool; single answers when None.
+        priors: to be averaged.
+        settings: ``[P]`` weights of the priors when they are known; else their evidence from single answers.
+
+    Returns:
+        The posterior.
+
+    Raises:
+        InvalidInput: counts that do not fit (see :class:`OutcomeCounts`), or a prior that is none.
+
+    """
+    data.validate()
+    require(len(priors) > 0, "priors", priors, "at least one prior")
+    answers = len(data.categories)
+    sets = np.eye(answers, dtype=bool) if sets is None else np.asarray(sets, bool)
+    inside = sets.sum(axis=1)
+    first = 0.5 * np.stack([inside, np.maximum(answers - inside, 1)], axis=1)
+    totals, counts = data.counts.sum(axis=1), data.counts @ sets.T.astype(np.float64)
+    kernels = _stacked(tuple(priors))
+    levels = np.stack([leaving_levels(data.leaving, p) for p in priors])
+    filters = filter_shares(counts, totals, kernels, levels, first)
+    if settings is None:
+        # Shares of one question repeat one another: of two answers, each is the other's complement.
+        evidence = np.asarray([f.evidence.sum() for f in filters]) * (answers - 1) / answers
+        settings = np.exp(evidence - evidence.max())
+    return OutcomePosterior(data, sets, filters, np.asarray(settings) / np.sum(settings))
+
+
+def outcome_curve(
+    data: OutcomeCounts | Recording,
+    *,
+    level: float = 0.9,
+    simultaneous: bool = False,
+    bounds: np.ndarray | None = None,
+    priors: Sequence[MovePrior] = PRIORS,
+) -> OutcomeCurve:
+    """Estimate the distribution of answers at every position, with bands.
+
+    Args:
+        data: counts, or a recording (then :func:`outcome_counts`).
+        level: nominal coverage of the bands, in (0, 1).
+        simultaneous: also bands for all positions at once (:func:`sloc.windows.exact_bands.simultaneous_bands`, which
+            assume nothing of the curve).
+        bounds: ``[T - 1]`` bounds of each step for these; a recording's own, or the leaving masses, when None.
+        priors: to be averaged.
+
+    Returns:
+        The curve.  Pointwise bands are Bayesian (credible), :data:`TAILS` wider in their tails than nominal; their
+        coverage on recordings and on curves of known truth is measured in the benchmark suite ``traces``.
+
+    Raises:
+        InvalidInput: nothing was drawn, counts that do not fit, a level outside (0, 1).
+
+    """
+    require(0.0 < level < 1.0, "level", level, "a coverage inside (0, 1)")
+    if isinstance(data, Recording):
+        data, bounds = outcome_counts(data), _bounds_of(data) if bounds is None else bounds
+    if len(data.categories) == 1:
+        data.validate()
+        return _constant(data, level)
+    posterior = outcome_posterior(data, priors=priors)
+    marginals = posterior.marginals()
+    mean = marginals @ SHARES
+    value = mean / mean.sum(axis=1, keepdims=True)
+    tail = 0.5 * (1.0 - level) * TAILS
+    low, high = quantiles(marginals, np.asarray([tail]), np.asarray([1.0 - tail]))
+    low, high = low[0], high[0]
+    low, high = np.minimum(low, value), np.maximum(high, value)
+    status = "undecided" if float((high - low).max(axis=1).mean()) > UNDECIDED else "resolved"
+    curve = OutcomeCurve(
+        data.question,
+        data.categories,
+        data.positions,
+        data.counts.sum(axis=1),
+        value,
+        low,
+        high,
+        None,
+        None,
+        level,
+        posterior.settings,
+        status,
+        "posterior of shares that move as a martingale, exact on a grid; credible bands",
+    )
+    if not simultaneous:
+        return curve
+    low, high = simultaneous_bands(data.counts, data.leaving if bounds is None else bounds, level)
+    return replace(curve, lower_all=np.minimum(low, curve.lower), upper_all=np.maximum(high, curve.upper))
+
+
+def _bounds_of(recording: Recording) -> np.ndarray | None:
+    """Bounds of each step where positions are consecutive tokens, all with draws."""
+    if recording.missing or not bool((np.diff(recording.positions) == 1.0).all()):
+        return None
+    return step_bounds(recording.taken_mass, recording.kept_mass)
+
+
+def _constant(data: OutcomeCounts, level: float) -> OutcomeCurve:
+    one = np.ones((data.positions.size, 1))
+    draws = data.counts.sum(axis=1)
+    method = "one category: nothing can move"
+    return OutcomeCurve(
+        data.question,
+        data.categories,
+        data.positions,
+        draws,
+        one,
+        one,
+        one,
+        one,
+        one,
+        level,
+        np.ones(1),
+        "one answer",
+        method,
+    )

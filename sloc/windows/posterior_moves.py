@@ -1,0 +1,146 @@
+"""Moves from posterior curves: where the answers move by more than a size, at a Bayesian false-discovery rate.
+
+A candidate is a local maximum of ``TV(m_i, m_j)`` between posterior means at positions a fixed gap apart.  Its set
+``A`` holds the answers that gain, ``TV(o_i, o_j) >= o_j(A) - o_i(A)``, and the posterior of that difference gives the
+probability ``pi`` that the move exceeds ``tau``.  Candidates of all questions are reported, likeliest
+first, as long as the mean of ``1 - pi`` among the reported stays at most ``alpha`` (Newton et al. 2004; Müller et al.
+2006): under the prior the expected share of false ones is then at most ``alpha`` whichever are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from sloc.contracts import require
+from sloc.results.outcome import Move, Moves
+from sloc.windows.move_kernels import PRIORS, SHARES, MovePrior
+from sloc.windows.outcome_curves import OutcomeCounts, OutcomePosterior, outcome_counts, outcome_posterior
+from sloc.windows.recorded import Recording
+
+LOOK = 0.3
+"""Candidates are local maxima above this share of ``tau``."""
+
+
+def posterior_moves(
+    questions: Sequence[OutcomeCounts | Recording],
+    *,
+    tau: float = 0.3,
+    alpha: float = 0.1,
+    gap: float = 4.0,
+    separation: float = 8.0,
+    priors: Sequence[MovePrior] = PRIORS,
+) -> Moves:
+    """Find moves by posterior probability.
+
+    Args:
+        questions: counts or recordings.
+        tau: the size in total variation that a move exceeds, in [0, 1).
+        alpha: the mean posterior probability of being false among the reported.
+        gap: how far apart the two positions are, in units of positions (pairs start at each position and end at
+            the first that is at least this much later).
+        separation: candidates of a question lie further apart than this.
+        priors: to be averaged.
+
+    Returns:
+        The moves of all questions.
+
+    Raises:
+        InvalidInput: a setting out of range, or counts that do not fit.
+
+    """
+    require(0.0 <= tau < 1.0, "tau", tau, "a size in [0, 1)")
+    require(0.0 < alpha < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    require(gap > 0, "gap", gap, "a positive distance")
+    require(separation >= 0, "separation", separation, "a distance, not negative")
+    found: list[Move] = []
+    statuses: dict[str, str] = {}
+    for question in questions:
+        data = outcome_counts(question) if isinstance(question, Recording) else question
+        own = [] if len(data.categories) == 1 else _candidates(data, tau, gap, separation, priors)
+        statuses[data.question] = "one answer" if len(data.categories) == 1 else "empty"
+        found.extend(own)
+    ordered = sorted(found, key=lambda m: -m.probability)
+    false = np.cumsum([1.0 - m.probability for m in ordered]) / np.arange(1, len(ordered) + 1)
+    moves = [replace(m, adjusted=float(f), found=bool(f <= alpha)) for m, f in zip(ordered, false, strict=True)]
+    statuses |= {m.question: "resolved" for m in moves if m.found}
+    return Moves(tuple(moves), tau, alpha, "Bayesian false-discovery rate at most", statuses)
+
+
+def pairs_at(positions: np.ndarray, gap: float) -> tuple[np.ndarray, np.ndarray]:
+    """Index pairs ``(i, j)`` with ``j`` the first position at least ``gap`` after ``i``."""
+    stop = np.searchsorted(positions, positions + gap - 1e-9)
+    start = np.flatnonzero(stop < positions.size)
+    return start, stop[start]
+
+
+def spaced_maxima(height: np.ndarray, place: np.ndarray, least: float, separation: float) -> list[int]:
+    """Indices of the highest values, each further than ``separation`` from those chosen before it."""
+    chosen: list[int] = []
+    for i in np.argsort(-height, kind="stable"):
+        if height[i] < least:
+            break
+        if all(abs(place[i] - place[c]) > separation for c in chosen):
+            chosen.append(int(i))
+    return chosen
+
+
+def _candidates(
+    data: OutcomeCounts, tau: float, gap: float, separation: float, priors: Sequence[MovePrior]
+) -> list[Move]:
+    single = outcome_posterior(data, priors=priors)
+    mean = single.marginals() @ SHARES
+    mean = mean / mean.sum(axis=1, keepdims=True)
+    start, stop = pairs_at(data.positions, gap)
+    if not start.size:
+        return []
+    distance = 0.5 * np.abs(mean[stop] - mean[start]).sum(axis=1)
+    chosen = spaced_maxima(distance, data.positions[start], LOOK * tau, separation)
+    if not chosen:
+        return []
+    sets = mean[stop[chosen]] > mean[start[chosen]]
+    unique, which = np.unique(sets, axis=0, return_inverse=True)
+    posterior = outcome_posterior(data, unique, priors=priors, settings=single.settings)
+    steps = np.einsum("p,pts->ts", posterior.settings, np.stack([f.expected_steps() for f in posterior.filters]))
+    return [
+        _move(posterior, int(s), int(start[c]), int(stop[c]), tau, separation, steps[:, s])
+        for c, s in zip(chosen, which.ravel(), strict=True)
+    ]
+
+
+def _move(
+    posterior: OutcomePosterior, share: int, i: int, j: int, tau: float, separation: float, steps: np.ndarray
+) -> Move:
+    data, joint = posterior.data, posterior.pair(share, i, j)
+    rise = (SHARES[None, :] - SHARES[:, None]).ravel()
+    order = np.argsort(rise, kind="stable")
+    mass, rise = joint.ravel()[order], rise[order]
+    below = np.cumsum(mass)
+    low, high = (float(rise[min(np.searchsorted(below, q), rise.size - 1)]) for q in (0.05, 0.95))
+    place = data.positions
+    near = (place[:-1] >= place[i] - separation) & (place[1:] <= place[j] + separation)
+    return Move(
+        question=data.question,
+        start=float(place[i]),
+        stop=float(place[j]),
+        rising=tuple(c for c, s in zip(data.categories, posterior.sets[share], strict=True) if s),
+        size=float((mass * rise).sum()),
+        size_interval=(max(low, 0.0), max(high, 0.0)),
+        location=shortest_range(place, np.where(near, steps, 0.0), 0.9),
+        p_value=float("nan"),
+        probability=float(mass[rise > tau].sum()),
+        adjusted=1.0,
+        found=False,
+        method="posterior of the difference, martingale prior",
+    )
+
+
+def shortest_range(positions: np.ndarray, steps: np.ndarray, share: float) -> tuple[float, float]:
+    """Shortest range of positions whose steps sum to at least ``share`` of all."""
+    total = np.concatenate([[0.0], np.cumsum(steps)])
+    ends = np.searchsorted(total, total[:-1] + share * total[-1] - 1e-12)
+    starts = np.flatnonzero(ends < total.size)
+    best = starts[np.argmin(positions[ends[starts]] - positions[starts])]
+    return float(positions[best]), float(positions[ends[best]])

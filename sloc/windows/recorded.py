@@ -1,0 +1,278 @@
+"""Recorded resamples: branches with known weights, their answers in the order in which they were drawn.
+
+A question has one generation that was kept and, at positions along it, the next tokens that the model
+could have taken.  Each such **branch** has a known probability and was continued several times; what
+each continuation answered is recorded.  The distribution of answers at a position is
+``o_t = sum_b p_b o_{t,b}``, branch by branch, with ``p_b`` known and not estimated.  A recording without
+branches is one branch of weight 1 a position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sloc.contracts import InvalidInput, require
+from sloc.results.resampled import Axis
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WEIGHT_SLACK = 1e-6
+"""Weights of a position may exceed one by this much, for probabilities that were rounded when written."""
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """The continuations of one next token at one position.
+
+    Attributes:
+        position: what was kept before it, a position or a fraction.
+        name: which token; any text, unique at its position.
+        weight: its probability ``p_b``, positive.
+        taken: whether the generation itself took it.
+        answers: ``[n]`` int, indices into the question's categories, in the order of the draws.
+        costs: ``[n]`` int64, tokens of each continuation, or None where they were not recorded.
+        extra: whatever else a source said of it, carried along.
+
+    """
+
+    position: float
+    name: str
+    weight: float
+    taken: bool
+    answers: np.ndarray
+    costs: np.ndarray | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, draw by draw."""
+        if not isinstance(other, Branch):
+            return NotImplemented
+        mine, yours = ((b.position, b.name, b.weight, b.taken, dict(b.extra)) for b in (self, other))
+        same_costs = (self.costs is None) == (other.costs is None) and (
+            self.costs is None or np.array_equal(self.costs, np.asarray(other.costs))
+        )
+        return mine == yours and same_costs and np.array_equal(self.answers, other.answers)
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Everything that was drawn for one question.
+
+    Attributes:
+        question: its name.
+        categories: answers that are possible, at least one.
+        branches: in the order of their positions.
+        axis: what a kept part is counted in.
+        full: what the full generation keeps: 1, or its length.
+        reference: the full generation's answer, one of ``categories``, or None where it was not recorded.
+        expected: positions that were to be drawn at; those without a branch are :attr:`missing`.
+        meta: whatever else a source said of the question, carried along.
+
+    """
+
+    question: str
+    categories: tuple[str, ...]
+    branches: tuple[Branch, ...]
+    axis: Axis = "position"
+    full: float = 1.0
+    reference: str | None = None
+    expected: tuple[float, ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """``[m]`` positions with branches, increasing."""
+        return np.unique([b.position for b in self.branches])
+
+    @property
+    def missing(self) -> tuple[float, ...]:
+        """Positions that were to be drawn at and were not."""
+        return tuple(sorted(set(self.expected) - {b.position for b in self.branches}))
+
+    @property
+    def kept_mass(self) -> np.ndarray:
+        """``[m]`` probability of the branches kept at each position; 1 where none was dropped."""
+        return self._sum_at([b.weight for b in self.branches])
+
+    @property
+    def taken_mass(self) -> np.ndarray:
+        """``[m]`` probability of the token that the generation took; NaN where no branch is marked as taken."""
+        taken = self._sum_at([b.weight if b.taken else 0.0 for b in self.branches])
+        return np.where(self._sum_at([float(b.taken) for b in self.branches]) > 0, taken, np.nan)
+
+    @property
+    def draws(self) -> np.ndarray:
+        """``[m]`` draws at each position, all branches together."""
+        return self._sum_at([b.answers.size for b in self.branches]).astype(np.int64)
+
+    def _sum_at(self, values: Any) -> np.ndarray:
+        where = np.searchsorted(self.positions, [b.position for b in self.branches])
+        return np.bincount(where, np.asarray(values, np.float64), self.positions.size)
+
+    def distribution(self) -> np.ndarray:
+        """``[m, A]`` the branch-stratified estimate ``sum_b p_b o_b / sum_b p_b`` from all draws, unbiased."""
+        where = np.searchsorted(self.positions, [b.position for b in self.branches])
+        mass = np.zeros((self.positions.size, len(self.categories)))
+        for at, branch in zip(where, self.branches, strict=True):
+            counts = np.bincount(branch.answers, minlength=len(self.categories))
+            mass[at] += branch.weight * counts / branch.answers.size
+        return mass / self.kept_mass[:, None]
+
+    def merged(self, floor: float = 0.01, into: str = "Other") -> Recording:
+        """Merge categories whose proportion never reaches ``floor`` at any position.
+
+        Args:
+            floor: the least that a category reaches somewhere to stay, in [0, 1].
+            into: the category that takes them up; it is added last if there is none of that name.
+
+        Returns:
+            The recording with fewer categories, or itself where nothing is that rare.
+
+        """
+        require(0.0 <= floor <= 1.0, "floor", floor, "a proportion in [0, 1]")
+        rare = (self.distribution().max(axis=0) < floor) & (np.asarray(self.categories) != into)
+        if not rare.any():
+            return self
+        stay = [c for c, r in zip(self.categories, rare, strict=True) if not r]
+        names = tuple(stay) if into in stay else (*stay, into)
+        code = np.asarray([names.index(c if c in names else into) for c in self.categories])
+        branches = tuple(replace(b, answers=code[b.answers]) for b in self.branches)
+        reference = self.reference if self.reference is None or self.reference in names else into
+        return replace(self, categories=names, branches=branches, reference=reference)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per draw: question, position (or fraction), branch, branch_weight, taken, draw, answer, weight, cost.
+
+        ``weight`` is the draw's own, ``p_b / n_b``, as :func:`sloc.windows.traces_table.trace_table` takes it.
+        """
+        import pandas as pd
+
+        sizes = [b.answers.size for b in self.branches]
+        per_branch = {
+            self.axis: [b.position for b in self.branches],
+            "branch": [b.name for b in self.branches],
+            "branch_weight": [b.weight for b in self.branches],
+            "taken": [b.taken for b in self.branches],
+            "weight": [b.weight / b.answers.size for b in self.branches],
+        }
+        columns: dict[str, Any] = {k: np.repeat(np.asarray(v), sizes) for k, v in per_branch.items()}
+        columns["draw"] = np.concatenate([np.arange(n) for n in sizes])
+        columns["answer"] = np.asarray(self.categories, object)[np.concatenate([b.answers for b in self.branches])]
+        if all(b.costs is not None for b in self.branches):
+            columns["cost"] = np.concatenate([np.asarray(b.costs) for b in self.branches])
+        return pd.DataFrame({"question": self.question, **columns})
+
+
+def make_branch(
+    where: str, categories: tuple[str, ...], answers: Any, position: float, name: str, weight: float, **fields: Any
+) -> Branch:
+    """Check one branch whose answers are given as text.
+
+    Args:
+        where: what to call it in a message.
+        categories: the answers that are possible.
+        answers: its answers, as text, in the order of the draws.
+        position: what was kept before it.
+        name: which token.
+        weight: its probability.
+        **fields: as :class:`Branch`.
+
+    Returns:
+        The branch.
+
+    Raises:
+        InvalidInput: no draws, an answer outside the categories, a weight or position out of range, costs of another
+            number than the answers.
+
+    """
+    answers = list(answers)
+    require(len(answers) > 0, f"{where}, answers", answers, "at least one draw")
+    code = {c: i for i, c in enumerate(categories)}
+    wrong = next((i for i, a in enumerate(answers) if a not in code), None)
+    if wrong is not None:
+        raise InvalidInput(f"{where}, draw {wrong} = {answers[wrong]!r}: expected one of the categories {categories}")
+    good = isinstance(weight, (int, float)) and bool(np.isfinite(weight)) and 0 < weight <= 1 + WEIGHT_SLACK
+    require(good, f"{where}, weight", weight, "a probability in (0, 1]")
+    good = isinstance(position, (int, float)) and bool(np.isfinite(position)) and position >= 0
+    require(good, f"{where}, position", position, "a number that is finite and not negative")
+    costs = fields.pop("costs", None)
+    if costs is not None:
+        costs = np.asarray(costs)
+        require(
+            costs.shape == (len(answers),) and costs.dtype.kind in "iu" and bool((costs >= 0).all()),
+            f"{where}, costs",
+            costs,
+            f"{len(answers)} whole numbers that are not negative, one a draw",
+        )
+    codes = np.asarray([code[a] for a in answers], np.int16)
+    return Branch(float(position), str(name), float(weight), answers=codes, costs=costs, **fields)
+
+
+def make_recording(question: str, categories: Any, branches: Any, **fields: Any) -> tuple[Recording, tuple[str, ...]]:
+    """Check the branches of a question against one another, and put them in order.
+
+    Args:
+        question: its name.
+        categories: the answers that are possible.
+        branches: :class:`Branch` objects, in any order.
+        **fields: as :class:`Recording`.
+
+    Returns:
+        The recording, and notes: repeated branches counted once, kept mass below one, positions that are missing.
+
+    Raises:
+        InvalidInput: no branch, categories that repeat, one branch recorded twice with different draws, weights of a
+            position above one, two taken branches at one position, a reference outside the categories.
+
+    """
+    where, categories = f"question {question!r}", tuple(str(c) for c in categories)
+    require(len(categories) > 0, f"{where}, categories", categories, "at least one category")
+    require(len(set(categories)) == len(categories), f"{where}, categories", categories, "names that differ")
+    reference = fields.get("reference")
+    require(reference is None or reference in categories, f"{where}, reference", reference, f"one of {categories}")
+    notes: list[str] = []
+    seen: dict[tuple[float, str], Branch] = {}
+    for branch in branches:
+        key = (branch.position, branch.name)
+        if key in seen:
+            if seen[key] != branch:
+                raise InvalidInput(
+                    f"{where}, position {branch.position:g}, branch {branch.name!r}: expected one record of a branch; "
+                    f"two contradict one another ({seen[key].answers.size} and {branch.answers.size} draws)"
+                )
+            notes.append(f"{where}, position {branch.position:g}: a repeated branch counted once")
+            continue
+        seen[key] = branch
+    require(bool(seen), f"{where}, branches", [], "at least one branch with draws")
+    ordered = tuple(sorted(seen.values(), key=lambda b: b.position))
+    recording = Recording(question, categories, ordered, **fields)
+    _check_masses(where, recording)
+    short = recording.kept_mass < 1.0 - WEIGHT_SLACK
+    if short.any():
+        notes.append(
+            f"{where}: weights sum to less than one at {int(short.sum())} of {short.size} positions "
+            f"(kept mass {recording.kept_mass.min():.3g} at least); estimates are of the kept branches"
+        )
+    if recording.missing:
+        notes.append(f"{where}: no draws at {len(recording.missing)} of {len(set(recording.expected))} positions")
+    return recording, tuple(notes)
+
+
+def _check_masses(where: str, recording: Recording) -> None:
+    over = np.flatnonzero(recording.kept_mass > 1.0 + WEIGHT_SLACK)
+    if over.size:
+        position, mass = recording.positions[over[0]], float(recording.kept_mass[over[0]])
+        raise InvalidInput(f"{where}, position {position:g}, sum of weights = {mass:.6g}: expected at most 1")
+    taken = np.flatnonzero(recording._sum_at([float(b.taken) for b in recording.branches]) > 1)
+    if taken.size:
+        raise InvalidInput(
+            f"{where}, position {recording.positions[taken[0]]:g}: expected one branch at most that was taken; "
+            f"several are marked so"
+        )

@@ -1,0 +1,192 @@
+"""Moves: exact tests keep their level, posteriors find what is there, replayed draws are handed out once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from sloc.contracts import InvalidInput
+from sloc.windows.allocation import RecordedDraws, allocate_draws, certify_moves, recorded_draws
+from sloc.windows.move_tests import answer_sets, choose_windows, exact_moves, pooled_rise_p_value
+from sloc.windows.outcome_curves import OutcomeCounts
+from sloc.windows.posterior_moves import pairs_at, posterior_moves, shortest_range, spaced_maxima
+from sloc.windows.recorded_import import from_forking_fast
+from sloc.windows.rule_rates import rule_rates
+
+STEPS = 40
+
+
+def step_truth(before, after, at=20):
+    """A curve that jumps once, and masses that allow no other move."""
+    curve = np.where(np.arange(STEPS)[:, None] < at, before, after)
+    leaving = np.full(STEPS - 1, 0.002)
+    leaving[at - 1] = 0.97
+    return curve, leaving
+
+
+def question(rng, curve, leaving, n=20, name="q"):
+    """Draws from a curve."""
+    seen = np.stack([rng.multinomial(n, p) for p in curve]).astype(float)
+    return OutcomeCounts(name, tuple("ABCDEF"[: curve.shape[1]]), np.arange(len(curve), dtype=float), seen, leaving)
+
+
+def test_pooled_p_values_are_valid_for_draws_that_differ():
+    """Exact: the law of a sum of unlike indicators, against every threshold."""
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        n, tau = 6, 0.2
+        after = rng.random(n)
+        before = rng.random(n)
+        mean = after.mean() - before.mean()
+        if mean > tau:
+            continue
+        law = np.ones(1)
+        for p in [*after, *(1 - before)]:
+            law = np.convolve(law, [1 - p, p])
+        tail = np.cumsum(law[::-1])[::-1]
+        p_values = pooled_rise_p_value(np.arange(2 * n + 1.0), np.asarray(2.0 * n), np.asarray(tau))
+        assert (tail <= p_values + 1e-12).all()
+    assert np.isclose(pooled_rise_p_value(np.asarray(12.0), np.asarray(12.0), np.asarray(0.2)), binom.sf(11, 12, 0.6))
+
+
+def test_windows_are_chosen_without_the_answers_and_their_slack_is_a_bound():
+    rng = np.random.default_rng(1)
+    bounds = rng.beta(0.3, 3, STEPS - 1)
+    positions, draws = np.arange(STEPS, dtype=float), np.full(STEPS, 10.0)
+    windows = choose_windows(positions, draws, bounds, 0.25, 4)
+    path = np.concatenate([[0.0], np.cumsum(bounds)])
+    for i, j, w, slack in zip(windows.start, windows.stop, windows.width, windows.slack, strict=True):
+        by_hand = np.mean(path[i] - path[i - w + 1 : i + 1]) + np.mean(path[j : j + w] - path[j])
+        assert np.isclose(slack, by_hand)
+    assert windows.settled == np.sum(path[4:] - path[:-4] <= 0.25)
+    assert answer_sets(4).shape == (14, 4)
+    assert answer_sets(8).shape == (16, 8)
+
+
+def test_exact_tests_certify_a_step_where_it_is():
+    rng = np.random.default_rng(2)
+    curve, leaving = step_truth([0.9, 0.05, 0.05], [0.05, 0.05, 0.9])
+    data = question(rng, curve, leaving, 10)
+    found = exact_moves([data], [leaving], tau=0.3, across="none")
+    (move,) = found.found
+    assert move.start < 20 <= move.stop
+    assert "C" in move.rising
+    assert "A" not in move.rising
+    assert 0.3 < move.size_interval[0] < 0.85 <= move.size_interval[1]
+    assert found.statuses == {"q": "resolved"}
+    assert len(found.to_dataframe()) == 1
+
+
+def test_exact_tests_keep_their_level_at_the_boundary():
+    """A true move of exactly tau in each of 300 questions: at 5 %, at most 27 certified (binomial, 1e-3)."""
+    rng = np.random.default_rng(3)
+    curve, leaving = step_truth([0.65, 0.35], [0.35, 0.65])
+    data = [question(rng, curve, leaving, 10, f"q{i}") for i in range(300)]
+    found = exact_moves(data, [leaving] * 300, tau=0.3, across="none")
+    assert len(found.found) <= binom.isf(1e-3, 300, 0.05)
+    assert not exact_moves(data, [leaving] * 300, tau=0.3, across="holm").found
+
+
+def test_posterior_moves_find_size_and_location():
+    rng = np.random.default_rng(4)
+    curve, leaving = step_truth([0.8, 0.1, 0.1], [0.1, 0.1, 0.8])
+    flat = np.broadcast_to([0.5, 0.3, 0.2], (STEPS, 3))
+    one = OutcomeCounts("one", ("A",), np.arange(3.0), np.full((3, 1), 5.0), np.full(2, np.nan))
+    data = [question(rng, curve, leaving, 30), question(rng, flat, np.full(STEPS - 1, 0.3), 10, "flat"), one]
+    moves = posterior_moves(data)
+    (move,) = moves.found
+    assert move.question == "q"
+    assert move.start < 20 <= move.stop
+    assert move.rising == ("C",) or set(move.rising) == {"B", "C"}
+    # The grid of shares is 0.026 wide at most.
+    assert move.size_interval[0] - 0.03 < 0.7 < move.size_interval[1] + 0.03
+    assert move.location[0] <= 19 <= 20 <= move.location[1]
+    assert move.location[1] - move.location[0] <= 4
+    assert moves.statuses == {"q": "resolved", "flat": "empty", "one": "one answer"}
+    assert "1 found" in repr(moves)
+
+
+def test_small_pieces():
+    start, stop = pairs_at(np.asarray([0.0, 1, 5, 6]), 4)
+    assert (start.tolist(), stop.tolist()) == ([0, 1], [2, 2])
+    assert spaced_maxima(np.asarray([1.0, 3, 2, 0.5]), np.arange(4), 0.6, 1) == [1]
+    assert shortest_range(np.arange(5.0), np.asarray([0.0, 1, 0, 0]), 0.9) == (1.0, 2.0)
+
+
+def test_the_rule_errs_as_computed():
+    rates = rule_rates(25, rise=0.5, null=0.45, event=0.6, steps=3)
+    rng = np.random.default_rng(5)
+    p = np.linspace(0, 0.55, 12)[:, None]
+    x1, x2 = rng.binomial(25, p, (12, 20000)), rng.binomial(25, p + 0.45, (12, 20000))
+    seen = (x2 - x1 > 12.5).mean(axis=1).max()
+    # The worst of twelve frequencies, five standard errors either way.
+    assert abs(seen - rates.fires_null) < 5 * np.sqrt(0.25 / 20000) + 0.01
+    assert rates.fires_curve <= 3 * rates.fires_null + 1e-12
+    assert rates.fires_flat < 1e-3
+    assert 0 < rates.misses < 0.5
+    with pytest.raises(InvalidInput, match="draws"):
+        rule_rates(0)
+
+
+def generator(rng, curve, names):
+    """A live generator."""
+    return lambda question, position, n: [names[a] for a in rng.choice(curve.shape[1], n, p=curve[int(position)])]
+
+
+def test_two_stages_certify_with_fresh_draws():
+    rng = np.random.default_rng(6)
+    curve, leaving = step_truth([0.8, 0.1, 0.1], [0.1, 0.1, 0.8])
+    located = posterior_moves([question(rng, curve, leaving, 4)], alpha=0.4)
+    done = certify_moves(generator(rng, curve, "ABC"), located, n=100, tau=0.3)
+    (move,) = done.found
+    assert move.size_interval[0] < 0.7 < move.size_interval[1]
+    flat = generator(rng, np.broadcast_to(curve[0], curve.shape), "ABC")
+    assert not certify_moves(flat, located, n=100, tau=0.3).found
+    with pytest.raises(InvalidInput, match="n = 0"):
+        certify_moves(flat, located, n=0)
+
+
+def test_sequential_allocation_draws_where_little_is_known():
+    rng = np.random.default_rng(7)
+    curve, leaving = step_truth([0.9, 0.1], [0.1, 0.9])
+    got = allocate_draws(
+        generator(rng, curve, "AB"), "q", "AB", np.arange(STEPS, dtype=float), budget=80, leaving=leaving
+    )
+    assert got.data.counts.sum() == 80
+    assert got.status == "budget spent"
+    assert 0.5 * np.abs(got.curve.value - curve).sum(axis=1).mean() < 0.08
+    early = allocate_draws(
+        generator(rng, curve, "AB"), "q", "AB", np.arange(STEPS, dtype=float), budget=4000, leaving=leaving, target=0.06
+    )
+    assert early.status == "resolved"
+    assert early.data.counts.sum() < 1000
+    with pytest.raises(InvalidInput, match="categories"):
+        allocate_draws(lambda *_: ["Z"], "q", "AB", np.arange(3.0), budget=8)
+
+
+def test_recorded_draws_are_handed_out_once():
+    draw = RecordedDraws({("q", 0.0): list("ABAB")}, {("q", 0.0): [1.0, 2.0, 3.0, 4.0]})
+    assert [draw("q", 0, 3), draw("q", 0, 3), draw("q", 0, 3)] == [list("ABA"), ["B"], []]
+    assert (draw.drawn, draw.spent) == (4, 10.0)
+    with pytest.raises(InvalidInput, match="recorded"):
+        draw("q", 1, 1)
+    got = allocate_draws(
+        RecordedDraws({("q", 0.0): list("AB"), ("q", 1.0): ["A"]}), "q", "AB", np.arange(2.0), budget=50
+    )
+    assert got.status == "no draws left"
+    assert got.data.counts.sum() == 3
+
+
+def test_branches_are_mixed_by_their_weights():
+    branches = [
+        {"t": 0, "tok_id": 1, "tok_p": 0.9, "is_base": True, "answers": ["A"] * 900, "cont_lens": [2] * 900},
+        {"t": 0, "tok_id": 2, "tok_p": 0.1, "is_base": False, "answers": ["B"] * 900, "cont_lens": [5] * 900},
+    ]
+    record = {"meta": {"row_id": 1}, "idxs": [0], "categories": ["A", "B"], "branches": branches}
+    draw = recorded_draws([from_forking_fast(record)[0]])
+    answers = draw("1", 0, 800)
+    hits = answers.count("B")
+    # Binomial, false alarms below 1e-5.
+    assert binom.ppf(5e-6, 800, 0.1) <= hits <= binom.isf(5e-6, 800, 0.1)
+    assert draw.spent == 2 * (800 - hits) + 5 * hits

@@ -1,0 +1,246 @@
+"""Curves of recorded answers: the posterior against enumeration, its bounds, coverage, statuses, refusals."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from sloc.contracts import InvalidInput
+from sloc.windows.exact_bands import simultaneous_bands
+from sloc.windows.move_kernels import (
+    EDGES,
+    GRID,
+    LEVELS,
+    PRIORS,
+    SHARES,
+    MovePrior,
+    leaving_levels,
+    move_kernels,
+    step_bounds,
+)
+from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve, outcome_posterior
+from sloc.windows.proportions import clopper_pearson
+from sloc.windows.recorded_import import from_forking_fast
+from sloc.windows.share_filter import filter_shares, quantiles
+
+ONE = MovePrior()
+
+
+def counts(array, leaving=None, positions=None):
+    """Counts of one question."""
+    array = np.asarray(array, np.float64)
+    steps = array.shape[0]
+    masses = np.full(steps - 1, np.nan) if leaving is None else np.asarray(leaving, np.float64)
+    places = np.arange(steps, dtype=np.float64) if positions is None else np.asarray(positions, np.float64)
+    return OutcomeCounts("q", tuple("ABCDEF"[: array.shape[1]]), places, array, masses)
+
+
+def test_kernels_keep_the_bounds_of_the_martingale():
+    kernels = move_kernels(ONE)
+    assert kernels.shape == (LEVELS.size, GRID, GRID)
+    assert np.allclose(kernels.sum(axis=2), 1)
+    assert np.array_equal(kernels[0], np.eye(GRID))
+    cells = np.concatenate([[0.0], EDGES, [1.0]])
+    for q, kernel in zip(LEVELS[1:], kernels[1:], strict=True):
+        x = np.clip(SHARES, 1e-4, 1 - 1e-4)
+        low, high = (x - q) / (1 - q), x / (1 - q)
+        reached = kernel > 1e-12
+        # A cell may be reached if any of it may be.
+        assert (cells[1:][None, :] >= low[:, None] - 1e-3)[reached].all()
+        assert (cells[:-1][None, :] <= high[:, None] + 1e-3)[reached].all()
+
+
+def test_shares_keep_their_mean_where_the_conditioning_does_not_bind():
+    kernel = move_kernels(MovePrior(0.0, ((1.0, 200.0),)))[list(LEVELS).index(0.31)]
+    middle = slice(15, 46)
+    assert np.allclose((kernel @ SHARES)[middle], SHARES[middle], atol=2e-3)
+
+
+def test_the_filter_is_bayes_rule():
+    """Three positions against enumeration of every path on the grid."""
+    kernels = move_kernels(ONE)
+    seen, totals = np.asarray([[3.0], [0.0], [9.0]]), np.asarray([5.0, 0.0, 10.0])
+    levels = np.asarray([[5, 12]])
+    (got,) = filter_shares(seen, totals, kernels[None], levels, np.asarray([[0.5, 0.5]]))
+    first = np.diff(np.concatenate([[0.0], 2 / np.pi * np.arcsin(np.sqrt(EDGES)), [1.0]]))
+    inside, outside = np.clip(SHARES, 2e-3, 1), np.clip(1 - SHARES, 2e-3, 1)
+    likelihood = [inside**k * outside ** (n - k) for k, n in zip(seen[:, 0], totals, strict=True)]
+    joint = np.einsum("a,a,ab,b,bc,c->abc", first, likelihood[0], kernels[5], likelihood[1], kernels[12], likelihood[2])
+    assert np.isclose(got.evidence[0], np.log(joint.sum()), atol=1e-6)
+    joint /= joint.sum()
+    for t, axes in enumerate([(1, 2), (0, 2), (0, 1)]):
+        assert np.allclose(got.marginals()[t, 0], joint.sum(axis=axes), atol=1e-9)
+    assert np.allclose(got.pair(0, 0, 2), joint.sum(axis=1), atol=1e-9)
+    steps = np.abs(SHARES[:, None] - SHARES[None, :])
+    expected = [(joint.sum(axis=2) * steps).sum(), (joint.sum(axis=0) * steps).sum()]
+    assert np.allclose(got.expected_steps()[:, 0], expected, atol=1e-9)
+
+
+def test_where_no_mass_leaves_draws_are_pooled():
+    one = outcome_curve(counts([[3, 7], [9, 1], [0, 0]], [0.0, 0.0]))
+    assert np.allclose(one.value, one.value[0])
+    both = outcome_curve(counts([[12, 8]], np.zeros(0)))
+    assert np.allclose(one.value[0], both.value[0], atol=1e-9)
+
+
+def test_the_curve_is_a_distribution_inside_its_bands():
+    rng = np.random.default_rng(1)
+    seen = rng.multinomial(10, [0.5, 0.3, 0.15, 0.05], size=40).astype(float)
+    seen[::3] = 0
+    curve = outcome_curve(counts(seen, rng.beta(0.3, 2, 39)), simultaneous=True)
+    assert np.allclose(curve.value.sum(axis=1), 1)
+    assert ((curve.lower <= curve.value) & (curve.value <= curve.upper)).all()
+    assert curve.lower_all is not None
+    assert curve.upper_all is not None
+    assert ((curve.lower_all <= curve.lower) & (curve.upper <= curve.upper_all)).all()
+    assert np.isclose(curve.settings.sum(), 1)
+    assert curve.status == "resolved"
+    frame = curve.to_dataframe()
+    assert len(frame) == 160
+    assert curve.to_xarray().value.shape == (40, 4)
+
+
+def test_a_flat_curve_beats_its_counts_and_a_step_is_kept():
+    rng = np.random.default_rng(2)
+    truth = np.where(np.arange(60)[:, None] < 30, [0.9, 0.1], [0.1, 0.9])
+    leaving = np.full(59, 0.02)
+    leaving[29] = 0.95
+    seen = np.stack([rng.multinomial(10, p) for p in truth]).astype(float)
+    curve = outcome_curve(counts(seen, leaving))
+    raw = 0.5 * np.abs(seen / 10 - truth).sum(axis=1).mean()
+    own = 0.5 * np.abs(curve.value - truth).sum(axis=1)
+    assert own.mean() < 0.35 * raw
+    assert own[25:35].max() < 0.15
+
+
+def test_quantiles_of_a_uniform_law():
+    cells = np.diff(np.concatenate([[0.0], EDGES, [1.0]]))
+    levels = np.asarray([0.05, 0.5, 0.95])
+    low, high = quantiles(cells[None], levels, levels)
+    assert (low[:, 0] <= levels).all()
+    assert (levels <= high[:, 0] + 1e-12).all()
+    assert (high - low < 0.03).all()
+
+
+def test_simultaneous_bands_hold_for_curves_that_no_prior_expects():
+    """300 curves that rise as fast as the bounds let them: at least 90 % covered whole (binomial, 1e-4)."""
+    rng = np.random.default_rng(5)
+    leaving = rng.choice([0.0, 0.001, 0.2], 39, p=[0.4, 0.4, 0.2])
+    share = np.clip(0.1 + np.concatenate([[0.0], np.cumsum(leaving)]), 0, 0.95)
+    covered = 0
+    for _ in range(300):
+        hits = rng.binomial(10, share)
+        low, high = simultaneous_bands(np.stack([hits, 10.0 - hits], axis=1), leaving)
+        covered += bool(((low[:, 0] <= share) & (share <= high[:, 0])).all())
+    assert covered >= binom.ppf(1e-4, 300, 0.9)
+    alone = clopper_pearson(hits, np.full(40, 10), 0.1 / 40)
+    assert (high - low)[:, 0].mean() < 0.6 * (alone[1] - alone[0]).mean()
+
+
+def test_coverage_under_the_prior_itself():
+    """Curves drawn from the prior: 90 % bands, binomial with 40 curves as independent units."""
+    rng = np.random.default_rng(3)
+    kernels, inside = move_kernels(ONE), []
+    for _ in range(40):
+        leaving = rng.choice([0.001, 0.02, 0.3, 0.6], 49)
+        levels = leaving_levels(leaving, ONE)
+        x = [int(rng.choice(GRID, p=np.diff(np.concatenate([[0.0], 2 / np.pi * np.arcsin(np.sqrt(EDGES)), [1.0]]))))]
+        for level in levels:
+            x.append(int(rng.choice(GRID, p=kernels[level, x[-1]])))
+        share = SHARES[x]
+        hits = rng.binomial(10, share)
+        curve = outcome_curve(counts(np.stack([hits, 10 - hits], axis=1), leaving), priors=(ONE,))
+        inside.append(((curve.lower[:, 0] <= share) & (share <= curve.upper[:, 0])).mean())
+    # The mean of 40 independent shares, each in [0, 1]; four of its standard errors.
+    assert np.mean(inside) > 0.9 - 4 * np.std(inside) / np.sqrt(40)
+
+
+def test_statuses():
+    assert outcome_curve(counts([[4], [4]])).status == "one answer"
+    assert outcome_curve(counts([[1, 0], *[[0, 0]] * 30])).status == "undecided"
+
+
+def test_stratified_counts_use_the_weights():
+    branches = [
+        {"t": 0, "tok_id": 1, "tok_p": 0.75, "is_base": True, "answers": ["A"] * 8},
+        {"t": 0, "tok_id": 2, "tok_p": 0.25, "is_base": False, "answers": ["B"] * 8},
+        {"t": 1, "tok_id": 1, "tok_p": 0.5, "is_base": True, "answers": ["A"] * 8},
+        {"t": 3, "tok_id": 1, "tok_p": 1.0, "is_base": True, "answers": ["A"] * 8},
+    ]
+    recording, _ = from_forking_fast(
+        {"meta": {"row_id": 1}, "idxs": [0, 1, 2, 3], "categories": ["A", "B"], "branches": branches}
+    )
+    data = outcome_counts(recording)
+    assert data.positions.tolist() == [0, 1, 2, 3]
+    assert np.allclose(data.counts[0] / data.counts[0].sum(), [0.75, 0.25])
+    assert np.isclose(data.counts[0].sum(), 8 / (0.75**2 + 0.25**2))
+    assert data.counts[2].sum() == 0
+    assert np.allclose(data.leaving[:2], [0.25, 0.0])
+    assert np.isnan(data.leaving[2])
+
+
+def test_bounds_from_log_probabilities_hold():
+    rng = np.random.default_rng(4)
+    for _ in range(50):
+        taken, kept = rng.uniform(0.3, 0.9, 2), np.ones(2)
+        after, other = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4))
+        now = taken[0] * after + (1 - taken[0]) * other
+        assert 0.5 * np.abs(now - after).sum() <= step_bounds(taken, kept)[0] + 1e-12
+    assert step_bounds(np.asarray([np.nan, 0.5]), np.ones(2)).tolist() == [1.0]
+    assert np.allclose(step_bounds(np.asarray([0.6, 0.5]), np.asarray([0.9, 0.8])), 1 - 0.6 / 0.9 + 0.2)
+
+
+BAD = {
+    "negative": (dict(array=[[1, -1]]), "not negative"),
+    "no draws": (dict(array=[[0, 0], [0, 0]]), "at least one draw"),
+    "masses": (dict(array=[[1, 1], [1, 1]], leaving=[1.5]), "probabilities"),
+    "order": (dict(array=[[1, 1], [1, 1]], positions=[1, 1]), "rising"),
+    "length": (dict(array=[[1, 1], [1, 1]], leaving=[0.1, 0.1]), "1 masses"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_counts_are_refused(case):
+    arguments, message = BAD[case]
+    with pytest.raises(InvalidInput, match=message):
+        outcome_posterior(counts(**arguments))
+
+
+def test_bad_settings_are_refused():
+    with pytest.raises(InvalidInput, match="level"):
+        outcome_curve(counts([[1, 1]]), level=1.0)
+    with pytest.raises(InvalidInput, match="sum to one"):
+        move_kernels(MovePrior(0.5))
+    with pytest.raises(InvalidInput, match="at least one prior"):
+        outcome_posterior(counts([[1, 1]]), priors=())
+
+
+def test_published_recordings_beat_the_published_tool(test_data):
+    """The first rows that are reported, 10 draws at every eighth token: the mean TV of the tool's release is given."""
+    folder, errors, theirs = test_data / "data" / "forking_fast", [], []
+    scores = [line.split(",") for line in (folder / "peer_scores_rows25_49.csv").read_text().splitlines()]
+    with np.load(folder / "mixture_draws_llama.npz") as kept:
+        for row in range(25, 35):
+            draws = kept[f"row{row:03d}_draws"]
+            record = json.loads(gzip.decompress((folder / f"llama/row{row:03d}.json.gz").read_bytes()))
+            recording, _ = from_forking_fast(record)
+            one_hot = np.eye(int(draws.max()) + 1)[draws]
+            seen = one_hot[:, :10].sum(axis=1)
+            seen[np.arange(len(seen)) % 8 > 0] = 0
+            leaving = np.clip(1 - recording.taken_mass / recording.kept_mass, 0, 1)[:-1]
+            curve = outcome_curve(counts(seen, leaving))
+            errors.append(0.5 * np.abs(curve.value - one_hot[:, 100:].mean(axis=1)).sum(axis=1).mean())
+            key = ["llama", str(row), "10", "8", "M5a_cv"]
+            theirs += [float(s[7]) for s in scores if [s[0], s[1], s[4], s[5], s[6]] == key]
+    assert len(theirs) == 10
+    assert np.mean(errors) < np.mean(theirs)
+
+
+def test_every_prior_is_tabulated():
+    assert all(np.isfinite(move_kernels(p)).all() for p in PRIORS)
+    assert len(set(itertools.chain(PRIORS))) == len(PRIORS)

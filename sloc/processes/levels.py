@@ -16,7 +16,8 @@ from sloc.contracts import ContractError, GaussianChannel, is_concrete, require,
 from sloc.processes.places import placed
 
 LEVEL_UNITS = ("t", "log_snr", "sigma", "alpha_bar", "ou_time")
-"""``t`` of the schedule; ``log(a^2 / sigma^2)``; ``sigma / a``; ``a^2 / (a^2 + sigma^2)``; ``log(1 + sigma^2 / a^2) / 2``."""
+"""Units of noise: the schedule's ``t``; ``log(a^2 / sigma^2)``; ``sigma / a``; ``a^2 / (a^2 + sigma^2)``; and
+``log(1 + sigma^2 / a^2) / 2``, the time of the Ornstein–Uhlenbeck process."""
 
 
 def level(schedule: GaussianChannel, t: Any, unit: str) -> Any:

@@ -112,9 +112,9 @@ class ScaledLinearBetas(_UnitInterval):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class CosineBetas(_UnitInterval):
-    """``alpha-bar(t) = cos(phi(t))^2 / cos(phi(0))^2``, ``phi = (pi / 2) (t + offset) / (1 + offset)``, ``0 <= t <= 1``.
+    """``alpha-bar(t) = cos(phi(t))^2 / cos(phi(0))^2``, ``phi = (t + offset) / (1 + offset) pi / 2``.
 
-    Nothing of the signal is left at ``t = 1``.  Source: Nichol & Dhariwal 2021.
+    ``0 <= t <= 1``.  Nothing of the signal is left at ``t = 1``.  Source: Nichol & Dhariwal 2021.
 
     Attributes:
         offset: a small positive number.

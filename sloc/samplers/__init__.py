@@ -1,9 +1,12 @@
 """The way back: localization samplers, forward–reverse and clone experiments."""
 
+from sloc.samplers.diffusion_flow import dpm_solver, heun, probability_flow
+from sloc.samplers.diffusion_noise import ancestral, ddim, euler_maruyama, flow_sde, predictor_corrector
 from sloc.samplers.euler import euler_reverse
 from sloc.samplers.exact import exact_localizer
 from sloc.samplers.experiments import clone_frequencies, forward_reverse, label_frequencies
 from sloc.samplers.interwoven import interweave
+from sloc.samplers.learned import PARAMETERIZATIONS, LearnedDiffusion, Prediction
 from sloc.samplers.localization import Localization, LocalizationStatistics, localization_statistics, localize
 from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState, observation_itself
 from sloc.samplers.oracle import OracleChains, OracleSettings, oracle_localizer
@@ -11,6 +14,8 @@ from sloc.samplers.scores import mixture_score
 from sloc.samplers.unnormalized import Unnormalized
 
 __all__ = [
+    "PARAMETERIZATIONS",
+    "LearnedDiffusion",
     "Localization",
     "LocalizationStatistics",
     "Localizer",
@@ -18,11 +23,18 @@ __all__ = [
     "LocalizerState",
     "OracleChains",
     "OracleSettings",
+    "Prediction",
     "Unnormalized",
+    "ancestral",
     "clone_frequencies",
+    "ddim",
+    "dpm_solver",
+    "euler_maruyama",
     "euler_reverse",
     "exact_localizer",
+    "flow_sde",
     "forward_reverse",
+    "heun",
     "interweave",
     "label_frequencies",
     "localization_statistics",
@@ -30,4 +42,6 @@ __all__ = [
     "mixture_score",
     "observation_itself",
     "oracle_localizer",
+    "predictor_corrector",
+    "probability_flow",
 ]

@@ -37,27 +37,32 @@ def localizer_of(model: LearnedDiffusion, step: Any, memory: Any = None) -> Loca
 
 
 def _start(model: LearnedDiffusion, memory: Any, key: Array, t: Array, y: Any = None) -> LocalizerState:
-    a, sigma = model.schedule.coefficients(t)
-    given = y is not None
     if is_concrete(model, t):
-        with jax.ensure_compile_time_eval():
-            signal, noise = float(a * model.data_std), float(sigma)
-        # A prediction of the noise says nothing of X where nothing of it is left.
-        if model.parameterization in ("eps", "score"):
-            expected = f"times at which some signal is left: a {model.parameterization} prediction is divided by a = 0"
-            require(float(a) > 0, "grid", float(t), expected)
-        if not given:
-            expected = (
-                f"a last time in noise, a^2 / sigma^2 at most {LEAST_NOISE:g} for data of this spread, "
-                f"not {(signal / max(noise, 1e-30)) ** 2:.3g}"
-            )
-            require(signal**2 <= LEAST_NOISE * noise**2, "grid", float(t), expected)
-    if not given:
+        _check_level(model, t, given=y is not None)
+    if y is None:
+        a, sigma = model.schedule.coefficients(t)
         spread = jnp.sqrt((a * model.data_std) ** 2 + sigma**2)
         y = spread * jax.random.normal(key, model.shape, spread.dtype)
     else:
         require(jnp.shape(y) == model.shape, "x", jnp.shape(y), f"the model's shape {list(model.shape)}")
     return LocalizerState(y, t, () if memory is None else memory(y))
+
+
+def _check_level(model: LearnedDiffusion, t: Array, given: bool) -> None:
+    with jax.ensure_compile_time_eval():
+        a, sigma = (float(v) for v in model.schedule.coefficients(t))
+        spread = float(model.data_std)
+    # A prediction of the noise says nothing of X where nothing of it is left.
+    if model.parameterization in ("eps", "score"):
+        expected = f"times at which some signal is left: a {model.parameterization} prediction is divided by a = 0"
+        require(a > 0, "grid", float(t), expected)
+    if not given:
+        left = (a * spread / max(sigma, 1e-30)) ** 2
+        expected = (
+            f"a last time in noise, a^2 / sigma^2 at most {LEAST_NOISE:g} for data of standard deviation {spread:g} "
+            f"(it is {left:.3g} there)"
+        )
+        require(left <= LEAST_NOISE, "grid", float(t), expected)
 
 
 def _finish(model: LearnedDiffusion, key: Array, state: LocalizerState) -> Array:

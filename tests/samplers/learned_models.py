@@ -21,12 +21,22 @@ def exact_score(schedule, population, y, t):
     return mixture_score(schedule, population, y, t)
 
 
+def posterior_mean(schedule, population, y, t):
+    """``E[X | Y_t = y]`` of a mixture with one variance, also where nothing of the signal is left."""
+    a, sigma = schedule.coefficients(t)
+    total = a**2 * population.covariances + sigma**2
+    gaps = y[None, :] - a * population.means
+    share = jax.nn.softmax(population.log_weights - 0.5 * jnp.sum(gaps**2, axis=1) / total)
+    means = population.means + (a * population.covariances / total) * gaps
+    return jnp.sum(share[:, None] * means, axis=0)
+
+
 def exact_output(parameterization, schedule, population, y, t):
     """What a perfect network of each kind returns."""
     score = mixture_score(schedule, population, y, t)
     a, sigma = schedule.coefficients(t)
     eps = -sigma * score
-    x = (y + sigma**2 * score) / a
+    x = posterior_mean(schedule, population, y, t)
     if parameterization == "v":
         return (a * eps - sigma * x) / jnp.sqrt(a**2 + sigma**2)
     if parameterization == "velocity":

@@ -7,15 +7,19 @@ from sloc.samplers.exact import exact_localizer
 from sloc.samplers.experiments import clone_frequencies, forward_reverse, label_frequencies
 from sloc.samplers.interwoven import interweave
 from sloc.samplers.learned import PARAMETERIZATIONS, LearnedDiffusion, Prediction
+from sloc.samplers.level_grids import level_grids
 from sloc.samplers.localization import Localization, LocalizationStatistics, localization_statistics, localize
 from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState, observation_itself
+from sloc.samplers.masked import ORDERS, LearnedMasked, masked_ancestral
 from sloc.samplers.oracle import OracleChains, OracleSettings, oracle_localizer
 from sloc.samplers.scores import mixture_score
 from sloc.samplers.unnormalized import Unnormalized
 
 __all__ = [
+    "ORDERS",
     "PARAMETERIZATIONS",
     "LearnedDiffusion",
+    "LearnedMasked",
     "Localization",
     "LocalizationStatistics",
     "Localizer",
@@ -37,8 +41,10 @@ __all__ = [
     "heun",
     "interweave",
     "label_frequencies",
+    "level_grids",
     "localization_statistics",
     "localize",
+    "masked_ancestral",
     "mixture_score",
     "observation_itself",
     "oracle_localizer",

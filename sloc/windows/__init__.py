@@ -5,6 +5,7 @@ from sloc.windows.axes import information_axis, on_axis
 from sloc.windows.critical import anytime_windows, critical_window
 from sloc.windows.crossing import find_window
 from sloc.windows.edges import Edge, edge_on_grid, exact_edge
+from sloc.windows.limits import certified_limits
 from sloc.windows.profile import decided_between, information_density, information_window
 from sloc.windows.resampled import trace_windows
 from sloc.windows.rises import find_rises, rise_window
@@ -16,6 +17,7 @@ __all__ = [
     "Edge",
     "TraceTable",
     "anytime_windows",
+    "certified_limits",
     "critical_window",
     "decided_between",
     "edge_on_grid",

@@ -25,6 +25,7 @@ PACKAGES = (
     "sloc.windows.printed",
     "sloc.windows",
     "sloc.samplers",
+    "sloc.nn",
     "sloc.bayes",
     "sloc.engine",
     "sloc.testing",

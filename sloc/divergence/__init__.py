@@ -6,6 +6,7 @@ from sloc.divergence.binomial_interval import bernoulli_counts, bernoulli_interv
 from sloc.divergence.bridges import BridgeDraw, BridgeViolation, bridge_overlap
 from sloc.divergence.closed_forms import closed_tv
 from sloc.divergence.curves import clone_agreement, information_curve, label_curve, tv, tv_curve
+from sloc.divergence.data_bounds import tv_lower_bound, tv_upper_bound
 from sloc.divergence.histogram_betting import interval as histogram_interval
 from sloc.divergence.intervals import maurer_pontil, tighten
 from sloc.divergence.masks import mask_overlap
@@ -61,5 +62,7 @@ __all__ = [
     "tighten",
     "tv",
     "tv_curve",
+    "tv_lower_bound",
     "tv_point",
+    "tv_upper_bound",
 ]

@@ -15,24 +15,43 @@ from sloc.processes.counts import Poisson
 from sloc.processes.ctmc import RateMatrix, UniformCTMC, with_symbol, without_symbol
 from sloc.processes.gaussian import FlowMatching, IsotropicGaussian, OrnsteinUhlenbeck, VarianceExploding
 from sloc.processes.halfspace import HalfSpace
+from sloc.processes.levels import LEVEL_UNITS, level, same_level, time_at
 from sloc.processes.linear import AnisotropicGaussian, LinearGaussian
 from sloc.processes.permuted import Permuted
 from sloc.processes.product import Product
 from sloc.processes.retimed import Retimed
 from sloc.processes.revealing import Erasure, Masking, OrderedMasking, Truncation
+from sloc.processes.schedules import (
+    LEAST_NOISE,
+    CosineBetas,
+    GeometricSigmas,
+    LinearBetas,
+    ScaledLinearBetas,
+    beta_steps,
+    check_ends_in_noise,
+    edm_sigmas,
+    tabulated,
+    variance_exploding,
+    variance_preserving,
+)
 from sloc.processes.symmetric import BinarySymmetric
 
 __all__ = [
+    "LEAST_NOISE",
+    "LEVEL_UNITS",
     "AnisotropicGaussian",
     "BinarySymmetric",
     "Clock",
     "Composed",
+    "CosineBetas",
     "Erasure",
     "FlowMatching",
     "Function",
     "GaussianChannel",
+    "GeometricSigmas",
     "HalfSpace",
     "IsotropicGaussian",
+    "LinearBetas",
     "LinearGaussian",
     "LinearGaussianChannel",
     "Masking",
@@ -49,13 +68,23 @@ __all__ = [
     "Retimed",
     "Revealed",
     "RevealingChannel",
+    "ScaledLinearBetas",
     "Steps",
     "Table",
     "Truncation",
     "UniformCTMC",
     "VarianceExploding",
+    "beta_steps",
+    "check_ends_in_noise",
+    "edm_sigmas",
+    "level",
     "log_snr",
     "raw_time",
+    "same_level",
+    "tabulated",
+    "time_at",
+    "variance_exploding",
+    "variance_preserving",
     "with_symbol",
     "without_symbol",
 ]

@@ -91,8 +91,13 @@ def rates(process: GaussianChannel, t: Array) -> tuple[Array, Array, Array, Arra
 
 def euler_step(process: Any, population: Any, key: Array, y: Array, t: Array, s: Array) -> tuple[Array, Array]:
     """One Euler–Maruyama step: ``(Y_s, E[X | Y_t])``."""
+    return reverse_euler(process, key, y, t, s, mixture_score(process, population, y, t))
+
+
+def reverse_euler(process: Any, key: Array, y: Array, t: Array, s: Array, score: Array) -> tuple[Array, Array]:
+    """One Euler–Maruyama step with a given score at ``Y_t``: ``(Y_s, (Y_t + sigma^2 score) / a)``."""
     f, g2, a, variance = rates(process, t)
-    score, h = mixture_score(process, population, y, t), t - s
+    h = t - s
     noise = normals(key, y.shape, y.dtype)
     return (1.0 - h * f) * y + (h * g2) * score + jnp.sqrt(h * g2) * noise, (y + variance * score) / a
 

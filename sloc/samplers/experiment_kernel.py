@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from sloc.contracts import require
 from sloc.engine import BLOCK_DRAWS
@@ -17,6 +19,9 @@ from sloc.samplers.localizer import Localizer, LocalizerState
 Array = jax.Array
 Feature = Callable[[Any], Any]
 """``x -> int``: a label of one sample."""
+
+SPOILT = int(np.iinfo(np.int32).min)
+"""The label of a sample that a localizer returned with NaN in it."""
 
 _SCATTER_FROM = 64
 """From this many labels on they are counted by scattered additions, not by comparison with each."""
@@ -32,6 +37,7 @@ class ExperimentKernel:
         keep: ``samples``, ``labels``, ``frequencies`` or ``agreement``.
         num_labels: how many labels are counted.
         at_once: times evaluated side by side.
+        draws: how many of the block's draws are made, where fewer are wanted than a block holds.
 
     """
 
@@ -40,6 +46,7 @@ class ExperimentKernel:
     keep: str
     num_labels: int
     at_once: int
+    draws: int = BLOCK_DRAWS
 
     def setup(self, args: Any) -> Any:
         """Nothing to prepare."""
@@ -48,20 +55,21 @@ class ExperimentKernel:
     def __call__(self, state: Any, key: Array) -> Any:
         """Return labels ``[T, B, C]`` (and samples), frequencies ``[T, F, 1]`` or shares of pairs ``[T, 1]``."""
         process, population, log_init, times, localizer, grid = state
-        keys = jax.vmap(lambda k: jax.random.split(k, 4))(jax.random.split(key, BLOCK_DRAWS))
+        keys = jax.vmap(lambda k: jax.random.split(k, 4))(jax.random.split(key, BLOCK_DRAWS)[: self.draws])
         components = jax.vmap(draw_component, (0, None))(keys[:, 0], log_init)
         x = jax.vmap(population.sample)(keys[:, 1], components)
         # One key for each clone serves every time (common random numbers), as one serves the forward draw.
         clone_keys = jax.vmap(lambda k: jax.random.split(k, self.clones))(keys[:, 3])
 
-        def at(t: Array) -> Any:
+        def at(given: tuple[Array, Any]) -> Any:
+            t, own_grid = given
             y = jax.vmap(process.sample, (0, 0, None))(keys[:, 2], x, t)
-            labels, samples = self.reverse(process, population, clone_keys, y, t, localizer, grid)
+            labels, samples = self.reverse(process, population, clone_keys, y, t, localizer, own_grid)
             if self.keep == "samples":
                 return labels, samples
             return labels if self.keep == "labels" else self.reduced(labels)
 
-        return over_times(at, times, self.at_once)
+        return over_times(at, (times, grid), self.at_once)
 
     def reverse(
         self, process: Any, population: Any, keys: Array, y: Any, t: Array, localizer: Any, grid: Any
@@ -92,15 +100,19 @@ class ExperimentKernel:
         key_x, key_label = jax.random.split(jax.random.fold_in(key, 0))
         x = localizer.finish(key_x, last)
         if self.feature is not None:
-            return _as_label(self.feature(x)), x
-        assert localizer.log_posterior is not None
-        return draw_component(key_label, localizer.log_posterior(last)), x
+            label = _as_label(self.feature(x))
+        else:
+            assert localizer.log_posterior is not None
+            label = draw_component(key_label, localizer.log_posterior(last))
+        # A feature makes some label of NaN too.
+        return jnp.where(_spoilt(x), SPOILT, label), x
 
     def reduced(self, labels: Array) -> Array:
         """Sum labels ``[B, C]`` of a block up: frequencies ``[F, 1]``, or the share of pairs that agree ``[1]``."""
         dtype = jnp.result_type(float)
+        spoilt = jnp.any(labels == SPOILT)
         if self.keep == "agreement":
-            return jnp.mean((labels[:, 0] == labels[:, 1]).astype(dtype))[None]
+            return jnp.where(spoilt, jnp.nan, jnp.mean((labels[:, 0] == labels[:, 1]).astype(dtype)))[None]
         flat = labels.reshape(-1)
         if self.num_labels < _SCATTER_FROM:
             hits = jnp.arange(self.num_labels, dtype=jnp.int32)[:, None] == flat[None, :]
@@ -109,21 +121,34 @@ class ExperimentKernel:
             # A label outside the range is dropped, not folded into the last one.
             inside = jnp.where(flat >= 0, flat, self.num_labels)
             counts = jnp.zeros((self.num_labels,), jnp.int32).at[inside].add(1, mode="drop")
-        return (counts.astype(dtype) / flat.shape[0])[:, None]
+        return jnp.where(spoilt, jnp.nan, counts.astype(dtype) / flat.shape[0])[:, None]
 
 
-def over_times(at: Callable[[Array], Any], times: Array, at_once: int) -> Any:
-    """Evaluate ``at`` at every time, ``at_once`` side by side: leaves ``[T, ...]``."""
-    count = times.shape[0]
+def over_times(at: Callable[[Any], Any], given: Any, at_once: int) -> Any:
+    """Evaluate ``at`` at every time, ``at_once`` side by side: leaves ``[T, ...]``.
+
+    Args:
+        at: of what belongs to one time.
+        given: what belongs to each time: leaves ``[T, ...]``.
+        at_once: how many are evaluated side by side.
+
+    """
+    count = jax.tree.leaves(given)[0].shape[0]
     if at_once >= count:
-        return jax.vmap(at)(times)
+        return jax.vmap(at)(given)
     if at_once == 1:
-        return jax.lax.map(at, times)
+        return jax.lax.map(at, given)
     rounds = -(-count // at_once)
     # The last round is filled up with the last time, so that one compiled body serves all.
     index = jnp.minimum(jnp.arange(rounds * at_once), count - 1).reshape(rounds, at_once)
-    out = jax.lax.map(jax.vmap(at), times[index])
+    out = jax.lax.map(jax.vmap(at), jax.tree.map(lambda v: v[index], given))
     return jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:])[:count], out)
+
+
+def _spoilt(x: Any) -> Array:
+    """Whether one sample holds a NaN."""
+    floating = [leaf for leaf in jax.tree.leaves(x) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return functools.reduce(jnp.logical_or, [jnp.any(jnp.isnan(v)) for v in floating], jnp.zeros((), bool))
 
 
 def _as_label(value: Any) -> Array:

@@ -12,11 +12,13 @@ import numpy as np
 from sloc.contracts import ObservationProcess, Population, component_mask, component_names, require, set_name
 from sloc.engine import BLOCK_DRAWS, Plan, gather, stream
 from sloc.results import Curve
-from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times, checked_times_or_one
+from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times_or_one
 from sloc.samplers.exact import check_labels
 from sloc.samplers.experiment_kernel import ExperimentKernel, Feature
+from sloc.samplers.level_grids import checked_grids
 from sloc.samplers.localization import observation_numbers
 from sloc.samplers.localizer import Localizer, as_argument
+from sloc.samplers.spoilt import naming_times, refuse_spoilt
 
 Array = jax.Array
 
@@ -24,6 +26,8 @@ _NUMBERS = {"cpu": 1 << 20}
 """Numbers that the reverse draws of a tile may hold at once, by platform: on a CPU about what fits in its caches."""
 _NUMBERS_ELSEWHERE = 1 << 25
 _LARGEST_TILE = 16
+_ROUND = 32
+"""Fewer draws than a block are rounded up to a multiple of this, so that few numbers of draws compile anew."""
 
 
 def forward_reverse(
@@ -61,7 +65,9 @@ def forward_reverse(
             ``P(theta, X | Y_t)`` (where ``theta`` is a function of ``X`` that is the sub-population of ``X'``).
         samples: whether ``X'`` is returned.
         localizer: undo the noise step by step with this sampler instead of one exact draw; needs ``grid``.
-        grid: the times that the localizer goes through on its way down from ``t``, or how many of ``process.grid``.
+        grid: the times that the localizer goes through on its way down: from ``t`` itself to those of them below
+            ``t``.  One grid ``[m]``, how many of ``process.grid``, or a grid for each time ``[T, m]``, all below it,
+            such as :func:`sloc.samplers.level_grids` returns.
         plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
@@ -71,14 +77,19 @@ def forward_reverse(
     Raises:
         InvalidInput: see the arguments.
         ContractError: a method is missing; the message names it and what can be used instead.
+        NotANumber: a localizer returned NaN; names the time, the draw and its key.
 
     """
     key, n = checked_key(key), checked_count(n)
     copies = 1 if clones is None else checked_count(clones, "clones")
     args, times, numbers = _prepare(process, population, init, t, feature, localizer, grid)
     keep, (at_once, chosen) = "samples" if samples else "labels", _sizes(numbers * copies, times.shape[0], localizer)
-    kernel = ExperimentKernel(copies, feature, keep, 0, at_once)
-    found = gather(kernel, args, key, n, axis=1, tile=chosen, plan=plan)
+    # A network is worth not asking about draws that nobody wants.
+    draws = BLOCK_DRAWS if localizer is None or n > BLOCK_DRAWS else min(-(-n // _ROUND) * _ROUND, BLOCK_DRAWS)
+    kernel = ExperimentKernel(copies, feature, keep, 0, at_once, draws)
+    with naming_times(kernel, args, key, times):
+        found = gather(kernel, args, key, n, axis=1, tile=chosen, plan=plan)
+    refuse_spoilt(found[0] if samples else found, key, times)
     if clones is None:
         found = jax.tree.map(lambda v: v[:, :, 0], found)
     if np.ndim(t) == 0:
@@ -208,7 +219,8 @@ def _count(
     args, times, numbers = _prepare(process, population, init, t, feature, localizer, grid)
     at_once, chosen = _sizes(numbers * clones, times.shape[0], localizer)
     kernel, blocks = ExperimentKernel(clones, feature, keep, num_labels, at_once), -(-n // BLOCK_DRAWS)
-    moments = stream(kernel, args, key, blocks, tile=chosen, plan=plan)
+    with naming_times(kernel, args, key, times):
+        moments = stream(kernel, args, key, blocks, tile=chosen, plan=plan)
     start = set_name(population, component_mask(population, init, "init"))
     return np.asarray(times), moments.on_host()[1], blocks * BLOCK_DRAWS, start
 
@@ -247,8 +259,8 @@ def _prepare(
             check_labels(process, population)
     else:
         localizer = as_argument(localizer)
-        grid = checked_times(process, population, grid, "grid")
-        observation_numbers(localizer, times)
+        grid = checked_grids(process, population, grid, times)
+        observation_numbers(localizer, times, _observed(process, population, times))
         require(
             feature is not None or localizer.log_posterior is not None,
             "feature",
@@ -258,6 +270,15 @@ def _prepare(
     shapes = jax.eval_shape(lambda k: population.sample(k, jnp.zeros((), jnp.int32)), jax.random.key(0))
     size = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
     return (process, population, log_init, times, localizer, grid), times, max(size, population.path_elements(), 1)
+
+
+def _observed(process: Any, population: Any, times: Array) -> Any:
+    """Return the shapes of one observation."""
+
+    def draw(key: Array, t: Array) -> Any:
+        return process.sample(key, population.sample(key, jnp.zeros((), jnp.int32)), t)
+
+    return jax.eval_shape(draw, jax.random.key(0), times[0])
 
 
 def _sizes(numbers: int, times: int, localizer: Localizer | None) -> tuple[int, int]:

@@ -293,11 +293,21 @@ def _prepare(
     return times, slots, given, grid, max(observation_numbers(given, grid), population.path_elements())
 
 
-def observation_numbers(localizer: Localizer, grid: Array) -> int:
-    """Return how many numbers one observation holds (found by tracing shapes)."""
+def observation_numbers(localizer: Localizer, grid: Array, y: Any = None) -> int:
+    """Return how many numbers one observation holds (found by tracing shapes).
+
+    Args:
+        localizer: the sampler.
+        grid: times, of which it starts at the last.
+        y: shapes of an observation that it starts from; None where it draws its own.
+
+    """
     # The top is looked up before tracing, so that a localizer can refuse a time at which it cannot start.
     top = grid[-1]
-    shapes = jax.eval_shape(lambda key: localizer.init(key, top).y, jax.random.key(0))
+    if y is None:
+        shapes = jax.eval_shape(lambda key: localizer.init(key, top).y, jax.random.key(0))
+    else:
+        shapes = jax.eval_shape(lambda key, y: localizer.init(key, top, y).y, jax.random.key(0), y)
     return max(1, sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes)))
 
 

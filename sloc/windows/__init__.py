@@ -7,6 +7,7 @@ from sloc.windows.critical import anytime_windows, critical_window
 from sloc.windows.crossing import find_window
 from sloc.windows.edges import Edge, edge_on_grid, exact_edge
 from sloc.windows.exact_bands import simultaneous_bands
+from sloc.windows.limits import certified_limits
 from sloc.windows.move_kernels import MovePrior, step_bounds
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve
@@ -34,6 +35,7 @@ __all__ = [
     "TraceTable",
     "allocate_draws",
     "anytime_windows",
+    "certified_limits",
     "certify_moves",
     "critical_window",
     "decided_between",

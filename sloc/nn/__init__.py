@@ -1,0 +1,38 @@
+"""Small networks and their training, for models of your own data: Flax NNX and Optax (the extra ``nn``)."""
+
+try:
+    import flax.nnx  # noqa: F401
+    import optax  # noqa: F401
+    import safetensors  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"sloc.nn needs {error.name}, which is not installed: pip install 'sloc[nn]'", name=error.name
+    ) from error
+
+from sloc.nn.classifier import NoiseClassifier
+from sloc.nn.fitting import Fitted, fit
+from sloc.nn.losses import classification_loss, denoising_loss, draw_levels, masked_loss
+from sloc.nn.mlp import MLPDenoiser
+from sloc.nn.models import as_diffusion, as_masked, as_posterior
+from sloc.nn.transformers import DiT, MaskedTransformer
+from sloc.nn.unet import UNet
+from sloc.nn.weights import load_weights, save_weights
+
+__all__ = [
+    "DiT",
+    "Fitted",
+    "MLPDenoiser",
+    "MaskedTransformer",
+    "NoiseClassifier",
+    "UNet",
+    "as_diffusion",
+    "as_masked",
+    "as_posterior",
+    "classification_loss",
+    "denoising_loss",
+    "draw_levels",
+    "fit",
+    "load_weights",
+    "masked_loss",
+    "save_weights",
+]

@@ -1,0 +1,39 @@
+"""What networks are told beside ``y``: the level of noise and the class."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+Array = jax.Array
+
+
+class Condition(nnx.Module):
+    """An embedding of the log-SNR, by Fourier features, plus one of the label.
+
+    Labels are ``0 .. num_classes``, the last one for no class; without classes there is none.
+    """
+
+    def __init__(self, width: int, num_classes: int, *, rngs: nnx.Rngs, features: int = 32) -> None:
+        self.frequencies = tuple(float(0.05 * 1.3**i) for i in range(features // 2))
+        self.first = nnx.Linear(features, width, rngs=rngs)
+        self.second = nnx.Linear(width, width, rngs=rngs)
+        self.labels = nnx.Embed(num_classes + 1, width, rngs=rngs) if num_classes else None
+
+    def __call__(self, log_snr: Array, label: Array | None) -> Array:
+        """Return ``[B, width]`` for ``[B]`` levels and labels."""
+        phase = log_snr[:, None] * jnp.asarray(self.frequencies, log_snr.dtype)[None, :] * (math.pi / 2)
+        seen = jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=1)
+        out = self.second(jax.nn.silu(self.first(seen)))
+        return out if self.labels is None or label is None else out + self.labels(label)
+
+
+def scaled(features: Array, scale_and_shift: Array) -> Array:
+    """Return features ``[B, ..., C]`` scaled and shifted by ``[B, 2 C]``, as adaptive normalisation does."""
+    scale, shift = jnp.split(scale_and_shift, 2, axis=-1)
+    middle = (1,) * (features.ndim - 2)
+    scale, shift = (v.reshape(v.shape[0], *middle, v.shape[-1]) for v in (scale, shift))
+    return features * (1.0 + scale) + shift

@@ -1,0 +1,71 @@
+"""Flax networks as the models that samplers and experiments take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from flax import nnx
+from jax.tree_util import Partial
+
+from sloc.contracts import GaussianChannel
+from sloc.processes.levels import level
+from sloc.samplers.learned import LearnedDiffusion
+from sloc.samplers.masked import LearnedMasked
+
+Array = jax.Array
+
+
+def _apply(graph: Any, state: Any, *arguments: Array) -> Array:
+    return nnx.merge(graph, state)(*arguments)
+
+
+def as_function(model: Any) -> Partial:
+    """Return a network as a function whose weights are arguments, so that other weights do not recompile."""
+    graph, state = nnx.split(model)
+    return Partial(_Applied(graph), state)
+
+
+class _Applied:
+    """A network's structure, applied to its weights: hashable by structure."""
+
+    def __init__(self, graph: Any) -> None:
+        self.graph = graph
+
+    def __call__(self, state: Any, *arguments: Array) -> Array:
+        return _apply(self.graph, state, *arguments)
+
+    def __hash__(self) -> int:
+        return hash(self.graph)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Applied) and self.graph == other.graph
+
+
+def as_diffusion(model: Any, schedule: GaussianChannel, **options: Any) -> LearnedDiffusion:
+    """Return a network of this package, trained by :func:`sloc.nn.denoising_loss`, as a learned model.
+
+    Args:
+        model: ``(y, log_snr[, label]) -> v``, batched, with ``shape`` and ``num_classes``.
+        schedule: the schedule it was trained on.
+        options: further fields of :class:`sloc.samplers.LearnedDiffusion`, such as ``data_std``.
+
+    """
+    classes = {"num_classes": model.num_classes, "null_label": model.num_classes} if model.num_classes else {}
+    settings: dict[str, Any] = dict(parameterization="v", time="log_snr", batched=True) | classes | options
+    return LearnedDiffusion(as_function(model), schedule, model.shape, **settings)
+
+
+def as_masked(model: Any, **options: Any) -> LearnedMasked:
+    """Return a :class:`sloc.nn.MaskedTransformer` as a learned model; ``options`` are further fields of it."""
+    return LearnedMasked(as_function(model), (model.length,), model.vocabulary, batched=True, **options)
+
+
+def as_posterior(model: Any, schedule: GaussianChannel) -> Partial:
+    """Return a :class:`sloc.nn.NoiseClassifier` as ``(y, t) -> log pi(theta | y, t)``, ``[K]``, for one ``y``."""
+    return Partial(_posterior, as_function(model), schedule.canonical())
+
+
+def _posterior(function: Any, schedule: GaussianChannel, y: Array, t: Array) -> Array:
+    log_snr = level(schedule, t, "log_snr")
+    return jax.nn.log_softmax(function(y[None], log_snr[None])[0])

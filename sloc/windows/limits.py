@@ -1,0 +1,89 @@
+"""Windows from bounds: which edge is certified, and in which direction."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sloc.contracts import require
+from sloc.divergence.checks import checked_level
+from sloc.results import Curve, Window
+
+
+def certified_limits(
+    lower: Curve | None = None,
+    upper: Curve | None = None,
+    *,
+    separation_lower: Curve | None = None,
+    separation_upper: Curve | None = None,
+    epsilon: float,
+    delta: float,
+    horizon: float = np.inf,
+) -> Window:
+    """Return what bounds on TV certify about a window's edges, each from below, from above, or both.
+
+    ``t_before`` is where ``TV(after, before)`` falls to ``epsilon``, ``t_after`` the last time at which ``TV(after,
+    rest)`` is at least ``1 - epsilon^2``, as in :func:`sloc.find_window`.  A lower bound above the level at ``t`` says
+    that the edge is not before ``t``; an upper bound below it, that the edge is not after ``t``.  Neither says where
+    the edge is: it stays None, its interval is what is certified, with 0 or the horizon for a side of which nothing is.
+
+    Args:
+        lower: a curve whose ``lower`` band bounds ``TV(after, before)``, from :func:`sloc.divergence.tv_lower_bound`.
+        upper: a curve whose ``upper`` band bounds it, from :func:`sloc.divergence.tv_upper_bound`.
+        separation_lower: bounds ``TV(after, rest)``; default ``lower``, where ``before`` leaves no other rest.
+        separation_upper: likewise, from above; default ``upper``.
+        epsilon: the threshold, in ``(0, 1)``.
+        delta: error level of all bounds together, their sum.
+        horizon: the largest possible time.
+
+    Returns:
+        A window without points; ``method`` names the certified directions.
+
+    Raises:
+        InvalidInput: no bound at all, curves with columns, or levels outside (0, 1).
+
+    Source: Li, Karan & Chen 2025, Def. 4.
+
+    """
+    given = [c for c in (lower, upper, separation_lower, separation_upper) if c is not None]
+    require(bool(given), "lower, upper", (lower, upper), "at least one curve of bounds")
+    for curve in given:
+        require(np.ndim(curve.value) == 1, "curve", curve, "a scalar curve, [T]")
+    level = checked_level(epsilon, "epsilon")
+    require(isinstance(delta, (int, float)) and 0 < delta < 1, "delta", delta, "a number strictly between 0 and 1")
+    below, above = separation_lower or lower, separation_upper or upper
+    before = _limits(lower, upper, level, strict=True, horizon=horizon)
+    after = _limits(below, above, 1.0 - level**2, strict=False, horizon=horizon)
+    said = [*_words("T_after", after, horizon), *_words("T_before", before, horizon)]
+    return Window(
+        None,
+        None,
+        after,
+        before,
+        "unresolved",
+        "unresolved",
+        level,
+        float(delta),
+        max(int(c.n) for c in given),
+        "certified: " + (", ".join(said) or "nothing"),
+    )
+
+
+def _limits(
+    lower: Curve | None, upper: Curve | None, level: float, *, strict: bool, horizon: float
+) -> tuple[float, float]:
+    """Return the earliest and the latest time that the edge may have."""
+    low, high = 0.0, float(horizon)
+    if lower is not None:
+        band, times = np.asarray(lower.lower, np.float64), np.asarray(lower.times, np.float64)
+        above = band > level if strict else band >= level
+        low = float(times[above].max()) if above.any() else low
+    if upper is not None:
+        band, times = np.asarray(upper.upper, np.float64), np.asarray(upper.times, np.float64)
+        below = band <= level if strict else band < level
+        high = float(times[below].min()) if below.any() else high
+    return low, high
+
+
+def _words(name: str, interval: tuple[float, float], horizon: float) -> list[str]:
+    low, high = interval
+    return [*([f"{name} >= {low:.4g}"] if low > 0 else []), *([f"{name} <= {high:.4g}"] if high < horizon else [])]

@@ -1,0 +1,179 @@
+"""Networks, losses, weights on disk and training: shapes, what the losses' minima are, resumption to the same bits."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import sloc
+from sloc import nn
+from sloc.contracts import InvalidInput
+from sloc.processes import Masking, OrnsteinUhlenbeck
+from sloc.samplers import ancestral, masked_ancestral
+
+OU = OrnsteinUhlenbeck()
+DENOISERS = {
+    "mlp": functools.partial(nn.MLPDenoiser, width=32, depth=1),
+    "unet": functools.partial(nn.UNet, base=8),
+    "dit": functools.partial(nn.DiT, width=16, depth=1, heads=2),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("mlp", jnp.float32),
+        *(pytest.param(n, jnp.bfloat16, marks=pytest.mark.slow) for n in DENOISERS),
+        *(pytest.param(n, jnp.float32, marks=pytest.mark.slow) for n in ("unet", "dit")),
+    ],
+)
+def test_denoisers_serve_as_models(name, dtype):
+    model = DENOISERS[name]((4, 4), 3, dtype=dtype, rngs=nnx.Rngs(0))
+    y, log_snr = jnp.ones((2, 4, 4)), jnp.asarray([1.0, -3.0])
+    out = model(y, log_snr, jnp.asarray([0, 3]))
+    assert out.shape == (2, 4, 4)
+    assert out.dtype == jnp.float32
+    # The last layer starts at zero.
+    assert float(jnp.abs(out).max()) == 0.0
+    learned = nn.as_diffusion(model, OU, label=1)
+    learned.validate()
+    assert learned.canonical().predict(y[0], jnp.float32(1.0)).x.shape == (4, 4)
+
+
+def test_other_weights_do_not_recompile():
+    made = [nn.as_diffusion(nn.MLPDenoiser((2,), width=8, depth=1, rngs=nnx.Rngs(i)), OU).canonical() for i in (0, 1)]
+    assert jax.tree.structure(made[0]) == jax.tree.structure(made[1])
+    predict = jax.jit(lambda model, y, t: model.predict(y, t).x)
+    for model in made:
+        predict(model, jnp.ones(2), jnp.float32(1.0))
+    assert predict._cache_size() == 1
+
+
+def test_shapes_that_no_network_takes_are_refused():
+    with pytest.raises(InvalidInput, match=r"shape = \(4,\): expected an image"):
+        nn.UNet((4,), rngs=nnx.Rngs(0))
+    with pytest.raises(InvalidInput, match="divisible by 4"):
+        nn.UNet((6, 8), levels=3, rngs=nnx.Rngs(0))
+    with pytest.raises(InvalidInput, match="patch = 3"):
+        nn.DiT((8, 8), patch=3, rngs=nnx.Rngs(0))
+
+
+def test_weights_come_back_and_others_are_named(tmp_path):
+    first, other = (nn.MLPDenoiser((3,), width=8, depth=1, rngs=nnx.Rngs(i)) for i in (0, 1))
+    path = nn.save_weights(tmp_path / "w.safetensors", first, note="kept")
+    again = nn.load_weights(path, other)
+    for a, b in zip(jax.tree.leaves(nnx.state(first)), jax.tree.leaves(nnx.state(again)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    wider = nn.MLPDenoiser((3,), width=16, depth=1, rngs=nnx.Rngs(0))
+    with pytest.raises(InvalidInput, match=r"of another shape: .*condition\.first\.bias \[8\], not \[16\]"):
+        nn.load_weights(path, wider)
+    deeper = nn.MLPDenoiser((3,), width=8, depth=2, rngs=nnx.Rngs(0))
+    with pytest.raises(InvalidInput, match=r"missing: layers\.1\.bias"):
+        nn.load_weights(path, deeper)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_pickles_and_other_files_are_refused(tmp_path):
+    model = nn.MLPDenoiser((3,), width=8, depth=1, rngs=nnx.Rngs(0))
+    file = tmp_path / "w.pkl"
+    file.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(InvalidInput, match="this file is pickled, and reading one can run any code"):
+        nn.load_weights(file, model)
+    file.write_bytes(b"nothing of the kind")
+    with pytest.raises(InvalidInput, match="expected a safetensors file"):
+        nn.load_weights(file, model)
+    with pytest.raises(InvalidInput, match="a safetensors file that exists"):
+        nn.load_weights(tmp_path / "no", model)
+
+
+def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(tmp_path):
+    x = jax.random.normal(jax.random.key(0), (64, 2))
+    loss = functools.partial(nn.denoising_loss, schedule=OU)
+
+    def run(checkpoint=None, progress=None):
+        model = nn.MLPDenoiser((2,), width=8, depth=1, rngs=nnx.Rngs(0))
+        return nn.fit(
+            jax.random.key(1),
+            model,
+            loss,
+            (x, None),
+            steps=75,
+            batch=16,
+            checkpoint=checkpoint,
+            every=0.0,
+            progress=progress,
+        )
+
+    def stop(done, steps, value):
+        if done >= 50:
+            raise KeyboardInterrupt
+
+    whole, place = run(), tmp_path / "state.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        run(place, stop)
+    resumed = run(place)
+    assert np.isnan(resumed.losses[:50]).all()
+    np.testing.assert_array_equal(resumed.losses[50:], whole.losses[50:])
+    for a, b in zip(jax.tree.leaves(nnx.state(whole.model)), jax.tree.leaves(nnx.state(resumed.model)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(InvalidInput, match="state of a run of 10 steps"):
+        nn.fit(jax.random.key(1), whole.model, loss, (x, None), steps=10, checkpoint=place)
+
+
+def test_a_loss_that_is_not_a_number_names_its_step():
+    model = nn.MLPDenoiser((2,), width=8, depth=1, rngs=nnx.Rngs(0))
+    with pytest.raises(FloatingPointError, match="the loss of step 0 is not a number"):
+        nn.fit(jax.random.key(0), model, lambda m, k, x: jnp.nan * m(x, x[:, 0]).sum(), (jnp.ones((8, 2)),), steps=2)
+    with pytest.raises(InvalidInput, match="common leading axis"):
+        nn.fit(jax.random.key(0), model, nn.denoising_loss, (jnp.ones((8, 2)), jnp.ones(7)), steps=2)
+
+
+@pytest.mark.slow
+def test_a_denoiser_learns_two_points():
+    points = np.array([[1.0, 1.0], [-1.0, -1.0]], np.float32)
+    model = nn.MLPDenoiser((2,), 2, width=64, depth=2, rngs=nnx.Rngs(0))
+    loss = functools.partial(nn.denoising_loss, schedule=OU)
+    fitted = nn.fit(jax.random.key(0), model, loss, (points, np.array([0, 1])), steps=600, batch=128, average=0.99)
+    assert fitted.losses[-50:].mean() < 0.6 * fitted.losses[:10].mean()
+    learned = nn.as_diffusion(fitted.model, OU)
+    for label in (0, 1):
+        own = learned.conditioned(label)
+        x = sloc.localize(jax.random.key(1), OU, own, grid=own.grid(32, 0.05), n=256, localizer=ancestral(own))
+        assert (np.sign(x) == np.sign(points[label])).mean() > 0.98
+        assert np.abs(x.mean(0) - points[label]).max() < 0.15
+
+
+@pytest.mark.slow
+def test_a_masked_transformer_learns_which_letters_go_together():
+    words = np.array([[0, 0, 1, 1], [1, 1, 0, 0], [2, 2, 2, 2]], np.int32)
+    model = nn.MaskedTransformer(4, 3, width=32, depth=1, heads=2, rngs=nnx.Rngs(0))
+    fitted = nn.fit(jax.random.key(0), model, nn.masked_loss, (words,), steps=400, batch=64, average=0.99)
+    # The entropy of the words is log 3, and the loss bounds it from above.
+    assert 0.9 * np.log(3) < fitted.losses[-100:].mean() < 2.0
+    learned = nn.as_masked(fitted.model)
+    x = sloc.localize(
+        jax.random.key(1), Masking(), learned, grid=np.linspace(0, 1, 33), n=512, localizer=masked_ancestral(learned)
+    )
+    known = (x[:, None, :] == words[None]).all(axis=2).any(axis=1)
+    # By chance 3 of 81 words are.
+    assert known.mean() > 0.5
+
+
+@pytest.mark.slow
+def test_a_classifier_learns_the_posterior_of_two_points():
+    points = np.array([[1.0], [-1.0]], np.float32)
+    model = nn.NoiseClassifier((1,), 2, width=32, depth=1, rngs=nnx.Rngs(0))
+    loss = functools.partial(nn.classification_loss, schedule=OU)
+    fitted = nn.fit(jax.random.key(0), model, loss, (points, np.array([0, 1])), steps=600, batch=128, average=0.99)
+    posterior = nn.as_posterior(fitted.model, OU)
+    t, y = 0.7, np.linspace(-1.5, 1.5, 7).astype(np.float32)
+    a, sigma = OU.coefficients(t)
+    want = 1 / (1 + np.exp(-2 * a * y / sigma**2))
+    found = np.exp([posterior(jnp.asarray([v]), jnp.float32(t))[0] for v in y])
+    np.testing.assert_allclose(found, want, atol=0.12)

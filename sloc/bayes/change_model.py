@@ -13,6 +13,7 @@ For question ``q`` of data set ``s`` with covariate ``r`` (was the full generati
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,13 +38,13 @@ def change_model(data: ChangeData, sets: int) -> None:
     numpyro.factor("questions", log_likelihood(shared_parameters(sets), data).sum())
 
 
-def shared_parameters(sets: int) -> dict[str, Array]:
+def shared_parameters(sets: int) -> dict[str, Any]:
     """Sample what questions share, data sets not centred."""
     windows = numpyro.sample("windows", dist.Normal(jnp.asarray([0.0, -1.5]), 1.0).to_event(1))
     spread = numpyro.sample("spread", dist.HalfNormal(0.7))
     with numpyro.plate("sets", sets):
         offset = numpyro.sample("offset", dist.Normal(jnp.zeros(2), 1.0).to_event(1))
-    found = {
+    found: dict[str, Any] = {
         "set_windows": numpyro.deterministic("set_windows", windows + spread * offset),
         "right": numpyro.sample("right", dist.Normal(jnp.zeros(2), 1.0).to_event(1)),
         "place": numpyro.sample("place", dist.Normal(jnp.zeros(2), 1.0).to_event(1)),

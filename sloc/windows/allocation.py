@@ -6,7 +6,7 @@ a language model behind a server, a simulator, or :class:`RecordedDraws`, which 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -35,8 +35,8 @@ class RecordedDraws:
 
     """
 
-    answers: dict[tuple[str, float], Sequence[str]]
-    costs: dict[tuple[str, float], Sequence[float] | float] = field(default_factory=dict)
+    answers: Mapping[tuple[str, float], Sequence[str]]
+    costs: Mapping[tuple[str, float], Sequence[float] | float] = field(default_factory=dict)
     used: dict[tuple[str, float], int] = field(default_factory=dict)
     spent: float = 0.0
 
@@ -72,7 +72,8 @@ def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDr
 
     """
     rng = np.random.default_rng(seed)
-    out = RecordedDraws({})
+    all_answers: dict[tuple[str, float], list[str]] = {}
+    all_costs: dict[tuple[str, float], list[float]] = {}
     for recording in recordings:
         for position in recording.positions:
             branches = [b for b in recording.branches if b.position == position]
@@ -86,9 +87,9 @@ def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDr
                 each = branches[b].costs
                 costs.append(1.0 if each is None else float(each[at[b]]))
                 at[b] += 1
-            out.answers[recording.question, float(position)] = answers
-            out.costs[recording.question, float(position)] = costs
-    return out
+            all_answers[recording.question, float(position)] = answers
+            all_costs[recording.question, float(position)] = costs
+    return RecordedDraws(all_answers, all_costs)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The command line: ``sloc window``, ``sloc traces``, ``sloc replay``, ``sloc bench``, ``sloc info``.
+"""The command line: ``sloc window``, ``sloc train``, ``sloc traces``, ``sloc replay``, ``sloc bench``, ``sloc info``.
 
 Options are read here; the work is done in :mod:`sloc.report`.  Bad input ends with exit code 2 and one message on
 standard error, Ctrl-C with 130; neither leaves a file behind.
@@ -308,6 +308,53 @@ def traces(
             overwrite=overwrite,
             json=json,
         )
+
+
+class Network(StrEnum):
+    """Networks that ``sloc train`` knows."""
+
+    unet = "unet"
+    dit = "dit"
+    mlp = "mlp"
+
+
+@app.command(
+    help=_paragraphs(
+        "Train a class-conditional diffusion model of the bundled digits, and have a classifier that saw other digits "
+        "judge what it draws.\n\nThe output folder holds weights.safetensors, losses.csv, samples.png and run.json. "
+        "Needs the extras nn and viz."
+    )
+)
+def train(
+    source: Annotated[str, typer.Argument(help="digits.")],
+    model: Annotated[Network, typer.Option(help="The network.")] = Network.unet,
+    steps: Annotated[
+        int | None, typer.Option(parser=whole_number, metavar="WHOLE", help="Training steps; default by network.")
+    ] = None,
+    batch: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Examples of a step.")] = 128,
+    seed: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Seed of everything drawn.")] = 0,
+    guidance: Annotated[
+        float, typer.Option(parser=real_number, metavar="NUMBER", help="Strength of guidance of the samples judged.")
+    ] = 1.5,
+    samples: Annotated[
+        int, typer.Option(parser=whole_number, metavar="WHOLE", help="Samples of each class to judge.")
+    ] = 100,
+    out: Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Keep a checkpoint beside the output folder, and go on from that of a run cut off."
+        ),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+) -> None:
+    """Train a diffusion model of the digits."""
+    with refusals():
+        from sloc.report.train_command import TrainRequest, run_train
+
+        request = TrainRequest(source, model.value, steps, batch, seed, guidance, samples)
+        run_train(request, out, overwrite=overwrite, resume=resume, json=json)
 
 
 @app.command()

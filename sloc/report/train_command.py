@@ -21,6 +21,7 @@ from sloc.contracts import require
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.extras import need
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
+from sloc.report.style import new_figure, styled
 from sloc.samplers import dpm_solver, localize
 
 NETWORKS = {"unet": 1_500, "dit": 2_000, "mlp": 4_000}
@@ -211,13 +212,11 @@ def _words(results: dict[str, Any]) -> str:
 
 def _picture(drawn: np.ndarray, path: Path) -> None:
     """Draw the first samples of each class, a row for each."""
-    need("matplotlib", "pictures")
-    from matplotlib.figure import Figure
-
     columns = min(12, drawn.shape[1])
     rows = drawn[:, :columns].transpose(0, 2, 1, 3).reshape(10 * 8, columns * 8)
-    figure = Figure(figsize=(columns * 0.5, 5.0))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.imshow(rows, cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest", aspect="auto")
-    axes.set_axis_off()
-    figure.savefig(path, dpi=120)
+    with styled():
+        figure = new_figure(columns * 0.5, 5.0)
+        axes = figure.subplots()
+        axes.imshow(rows, cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        figure.savefig(path, dpi=120)

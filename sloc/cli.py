@@ -1,4 +1,4 @@
-"""The command line: ``sloc window``, ``sloc traces``, ``sloc replay``, ``sloc bench``, ``sloc info``.
+"""The command line: ``sloc window``, ``train``, ``uturn``, ``traces``, ``replay``, ``bench`` and ``info``.
 
 Options are read here; the work is done in :mod:`sloc.report`.  Bad input ends with exit code 2 and one message on
 standard error, Ctrl-C with 130; neither leaves a file behind.
@@ -328,6 +328,79 @@ def traces(
             overwrite=overwrite,
             json=json,
         )
+
+
+class Network(StrEnum):
+    """Networks that ``sloc train`` knows."""
+
+    unet = "unet"
+    dit = "dit"
+    mlp = "mlp"
+
+
+@app.command(
+    help=_paragraphs(
+        "Train a class-conditional diffusion model of the bundled digits, and have a classifier that saw other digits "
+        "judge what it draws.\n\nThe output folder holds weights.safetensors, losses.csv, samples.png and run.json. "
+        "Needs the extras nn and viz."
+    )
+)
+def train(
+    source: Annotated[str, typer.Argument(help="digits.")],
+    model: Annotated[Network, typer.Option(help="The network.")] = Network.unet,
+    steps: Annotated[
+        int | None, typer.Option(parser=whole_number, metavar="WHOLE", help="Training steps; default by network.")
+    ] = None,
+    batch: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Examples of a step.")] = 128,
+    seed: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Seed of everything drawn.")] = 0,
+    guidance: Annotated[
+        float, typer.Option(parser=real_number, metavar="NUMBER", help="Strength of guidance of the samples judged.")
+    ] = 1.5,
+    samples: Annotated[
+        int, typer.Option(parser=whole_number, metavar="WHOLE", help="Samples of each class to judge.")
+    ] = 100,
+    out: Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Keep a checkpoint beside the output folder, and go on from that of a run cut off."
+        ),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+) -> None:
+    """Train a diffusion model of the digits."""
+    with refusals():
+        from sloc.report.train_command import TrainRequest, run_train
+
+        request = TrainRequest(source, model.value, steps, batch, seed, guidance, samples)
+        run_train(request, out, overwrite=overwrite, resume=resume, json=json)
+
+
+@app.command(
+    help=_paragraphs(
+        "Noise digits of one class to many levels, undo it with a model that sloc train wrote, and set the share that "
+        "comes back as the same digit beside the exact curve of the images themselves.\n\nThe output folder holds "
+        "curves.csv, uturn.png and run.json. Needs the extras nn and viz."
+    )
+)
+def uturn(
+    weights: Annotated[str, typer.Argument(help="weights.safetensors of a run of sloc train.")],
+    start: Annotated[str, typer.Option(help="The digit that is noised.")] = "3",
+    levels: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Levels of noise.")] = 12,
+    n: Annotated[int, typer.Option("-n", parser=whole_number, metavar="WHOLE", help="Images at each level.")] = 256,
+    steps: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Sampler steps from each.")] = 32,
+    seed: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Seed of everything drawn.")] = 0,
+    delta: Annotated[float, typer.Option(parser=real_number, metavar="NUMBER", help="Error level of the band.")] = 0.05,
+    out: Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+) -> None:
+    """Find when a trained model decides the digit."""
+    with refusals():
+        from sloc.report.uturn_command import UturnRequest, run_uturn
+
+        run_uturn(UturnRequest(weights, start, levels, n, steps, seed, delta), out, overwrite=overwrite, json=json)
 
 
 @app.command()

@@ -7,7 +7,14 @@ from typing import Any
 
 from sloc.contracts import InvalidInput
 
-_EXTRAS = {"matplotlib": ("matplotlib", "viz"), "sklearn": ("scikit-learn", "viz"), "pyarrow": ("pyarrow", "data")}
+_EXTRAS = {
+    "matplotlib": ("matplotlib", "viz"),
+    "sklearn": ("scikit-learn", "viz"),
+    "pyarrow": ("pyarrow", "data"),
+    "flax": ("flax", "nn"),
+    "optax": ("optax", "nn"),
+    "safetensors": ("safetensors", "nn"),
+}
 
 
 def need(module: str, purpose: str) -> Any:

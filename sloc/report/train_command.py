@@ -1,0 +1,222 @@
+"""Everything behind ``sloc train``: split, train, draw, judge, and write a folder that is whole or absent."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.util
+import json as json_module
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+
+from sloc.contracts import require
+from sloc.processes import OrnsteinUhlenbeck
+from sloc.report.extras import need
+from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
+from sloc.report.style import new_figure, styled
+from sloc.samplers import dpm_solver, localize
+
+NETWORKS = {"unet": 1_500, "dit": 2_000, "mlp": 4_000}
+"""Networks and how many steps they are trained by default."""
+GENERATOR_SHARE, JUDGE_SHARE = 0.6, 0.3
+"""Shares of the digits for the generator and for training its judge; the rest tests the judge."""
+_SAMPLER_STEPS = 24
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What ``sloc train`` is asked for.
+
+    Attributes:
+        source: ``digits``.
+        model: ``unet``, ``dit`` or ``mlp``.
+        steps: training steps; None for the network's default.
+        batch: examples of a step.
+        seed: of everything drawn.
+        guidance: strength of guidance of the samples judged.
+        samples: samples of each class to judge.
+
+    """
+
+    source: str = "digits"
+    model: str = "unet"
+    steps: int | None = None
+    batch: int = 128
+    seed: int = 0
+    guidance: float = 1.5
+    samples: int = 100
+
+    def check(self) -> None:
+        """Refuse what cannot be trained.
+
+        Raises:
+            InvalidInput: another source or network, or numbers below 1.
+
+        """
+        require(self.source == "digits", "SOURCE", self.source, "digits")
+        require(self.model in NETWORKS, "--model", self.model, "one of " + ", ".join(NETWORKS))
+        for name in ("steps", "batch", "samples"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"--{name}", value, "at least 1")
+        require(0 <= self.seed < 2**31, "--seed", self.seed, "a number from 0 to 2147483647")
+
+
+@dataclass(frozen=True)
+class Split:
+    """The digits in three parts that share no image: the generator's, the judge's, and those the judge is tested on."""
+
+    generator: tuple[np.ndarray, np.ndarray]
+    judge: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+
+
+def split_digits(seed: int) -> Split:
+    """Return scikit-learn's digits ``[N, 8, 8]``, scaled to [-1, 1], in three parts by a seeded permutation.
+
+    Raises:
+        InvalidInput: scikit-learn is not installed.
+
+    """
+    bunch = need("sklearn.datasets", "the bundled digits").load_digits()
+    x = (np.asarray(bunch.data, np.float64) / 8 - 1).astype(np.float32).reshape(-1, 8, 8)
+    labels = np.asarray(bunch.target, np.int32)
+    order = np.random.default_rng(seed).permutation(len(x))
+    first = round(GENERATOR_SHARE * len(x))
+    parts = np.split(order, [first, first + round(JUDGE_SHARE * len(x))])
+    return Split(*((x[part], labels[part]) for part in parts))
+
+
+def run_train(
+    request: TrainRequest,
+    out: str | os.PathLike[str] | None,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    json: bool = False,
+) -> dict[str, Any]:
+    """Train a network on digits, have a judge that saw other digits label its samples, print and write.
+
+    Args:
+        request: what is asked for.
+        out: the folder to write; nothing is written when None.
+        overwrite: whether a run in ``out`` may be replaced.
+        resume: keep a checkpoint beside ``out`` and go on from it.
+        json: print one JSON object instead of text.
+
+    Returns:
+        ``{"command", "arguments", "results", "output"}`` in JSON's types.
+
+    Raises:
+        InvalidInput: bad input, a missing extra, or a folder that cannot be written.
+
+    """
+    request.check()
+    require(not resume or out is not None, "--resume", resume, "an output folder (--out) beside it")
+    for module in ("flax", "optax", "safetensors"):
+        need(module, "training")
+    if out is not None:
+        check_run_folder(out, overwrite)
+    target = None if out is None else Path(out).expanduser().absolute()
+    kept = target.parent / f".{target.name}.training.safetensors" if target is not None and resume else None
+    parts = split_digits(request.seed)
+    fitted, results, drawn = _trained(request, parts, kept, quiet=json)
+    arguments = dataclasses.asdict(request) | {"resume": resume, "overwrite": overwrite}
+    if out is not None:
+        from sloc.nn import save_weights
+
+        with run_folder(out, overwrite) as folder:
+            save_weights(folder / "weights.safetensors", fitted.model, network=request.model)
+            losses = {"step": np.arange(fitted.losses.size), "loss": fitted.losses}
+            pd.DataFrame(losses).to_csv(folder / "losses.csv", index=False)
+            if importlib.util.find_spec("matplotlib") is not None:
+                _picture(drawn, folder / "samples.png")
+            write_run_json(folder, "train", arguments, results)
+        if kept is not None:
+            kept.unlink(missing_ok=True)
+    answer = jsonable({"command": "train", "arguments": arguments, "results": results, "output": out})
+    sys.stdout.write(json_module.dumps(answer) + "\n" if json else _words(results))
+    return answer
+
+
+def _trained(request: TrainRequest, parts: Split, kept: Path | None, quiet: bool) -> tuple[Any, dict[str, Any], Any]:
+    from flax import nnx
+
+    from sloc import nn
+
+    networks = {"unet": nn.UNet, "dit": nn.DiT, "mlp": nn.MLPDenoiser}
+    x, labels = parts.generator
+    steps = request.steps or NETWORKS[request.model]
+    schedule = OrnsteinUhlenbeck()
+    network = networks[request.model](x.shape[1:], 10, rngs=nnx.Rngs(request.seed))
+    loss = functools.partial(nn.denoising_loss, schedule=schedule)
+
+    def progress(done: int, total: int, value: float) -> None:
+        if not quiet and (done % 250 == 0 or done == total):
+            sys.stderr.write(f"step {done:,} of {total:,}: loss {value:.4f}\n")
+
+    key_fit, key_draw = jax.random.split(jax.random.key(request.seed))
+    fitted = nn.fit(
+        key_fit, network, loss, (x, labels), steps=steps, batch=request.batch, checkpoint=kept, progress=progress
+    )
+    began = time.monotonic()
+    model = nn.as_diffusion(fitted.model, schedule, data_std=float(x.std()))
+    grid, drawn = model.grid(_SAMPLER_STEPS), []
+    for label in range(10):
+        own = model.conditioned(label, request.guidance)
+        key = jax.random.fold_in(key_draw, label)
+        drawn.append(localize(key, schedule, own, grid=grid, n=request.samples, localizer=dpm_solver(own)))
+    seconds = time.monotonic() - began
+    results = _judged(parts, np.stack(drawn)) | {
+        "steps": steps,
+        "parameters": int(sum(v.size for v in jax.tree.leaves(nnx.state(fitted.model, nnx.Param)))),
+        "loss": float(np.nanmean(fitted.losses[-min(100, steps) :])),
+        "training_seconds": fitted.seconds,
+        "sampling_seconds": seconds,
+    }
+    return fitted, results, np.stack(drawn)
+
+
+def _judged(parts: Split, drawn: np.ndarray) -> dict[str, Any]:
+    """Return the accuracy of a classifier that saw other digits, on samples and on real held-out digits."""
+    svm = need("sklearn.svm", "the judge")
+    judge = svm.SVC(gamma=0.02, C=10.0).fit(parts.judge[0].reshape(len(parts.judge[0]), -1), parts.judge[1])
+    real = judge.predict(parts.test[0].reshape(len(parts.test[0]), -1)) == parts.test[1]
+    each = [float((judge.predict(x.reshape(len(x), -1)) == k).mean()) for k, x in enumerate(drawn)]
+    return {
+        "accuracy_generated": float(np.mean(each)),
+        "accuracy_real": float(real.mean()),
+        "accuracy_by_class": each,
+        "generated": int(drawn.shape[0] * drawn.shape[1]),
+        "real": int(real.size),
+    }
+
+
+def _words(results: dict[str, Any]) -> str:
+    seconds = results["training_seconds"]
+    return (
+        f"trained {results['parameters']:,} weights for {results['steps']:,} steps in {seconds:.0f} s "
+        f"(loss {results['loss']:.4f})\n"
+        f"a classifier that saw other digits finds the asked-for class in {results['accuracy_generated']:.1%} of "
+        f"{results['generated']:,} samples, and the right one of {results['real']:,} real held-out digits in "
+        f"{results['accuracy_real']:.1%}\n"
+    )
+
+
+def _picture(drawn: np.ndarray, path: Path) -> None:
+    """Draw the first samples of each class, a row for each."""
+    columns = min(12, drawn.shape[1])
+    rows = drawn[:, :columns].transpose(0, 2, 1, 3).reshape(10 * 8, columns * 8)
+    with styled():
+        figure = new_figure(columns * 0.5, 5.0)
+        axes = figure.subplots()
+        axes.imshow(rows, cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        figure.savefig(path, dpi=120)

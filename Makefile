@@ -148,7 +148,7 @@ bench: $(DEV_STAMP)
 
 nightly: $(PEERS_STAMP)
 	@mkdir -p benchmarks/results
-	$(PYTEST) -m nightly
+	XLA_FLAGS='$(strip $(XLA_FLAGS) $(NO_YNNPACK))' $(PY) -m benchmarks.nightly_tests --numprocesses=$(WORKERS) --dist=loadfile
 	@set -e; for suite in $(SUITES); do \
 	  $(BIN)/sloc bench $$suite --out benchmarks/results; \
 	done

@@ -493,13 +493,26 @@ def info(
         typer.echo(f"{name:10} {', '.join(value) if isinstance(value, list) else value}")
 
 
+_SPREAD = ("window", "replay")
+"""Commands whose work is dealt over the processes of a launch."""
+
+
 def _join() -> None:
-    if not set(sys.argv[1:2]) <= {"window", "replay"} or any(a in ("-h", "--help") for a in sys.argv):
+    """Join the launch, if there is one; what does not spread is left to its first process."""
+    command = sys.argv[1:2]
+    if any(a in ("-h", "--help") for a in sys.argv):
         return
     with refusals():
-        from sloc.engine import start_processes
+        from sloc.engine.cluster import launch_index, start_processes
 
-        start_processes()
+        if set(command) <= set(_SPREAD):
+            start_processes()
+        elif index := launch_index():
+            # Several writers of one output folder would refuse one another.
+            typer.echo(
+                f"sloc {command[0]}: runs in the first process of a launch alone; this is process {index}", err=True
+            )
+            raise SystemExit(0)
 
 
 def main() -> None:

@@ -45,15 +45,30 @@ def start_processes() -> bool:
             raise InvalidInput(f"{_BY_HAND[1]}, {_BY_HAND[2]}: expected whole numbers ({error})") from error
         jax.distributed.initialize(given[_BY_HAND[0]], count, index)
         return count > 1
-    # An allocation without `srun` has tasks and no step; JAX needs the step's nodes.
-    step = {"SLURM_PROCID", "SLURM_STEP_NODELIST"} <= set(os.environ)
-    slurm = int(os.environ.get("SLURM_NTASKS", "1") or 1) > 1 and step
-    tpu = len(os.environ.get("TPU_WORKER_HOSTNAMES", "").split(",")) > 1
-    kubernetes = "KUBERNETES_SERVICE_HOST" in os.environ and "JOB_COMPLETION_INDEX" in os.environ
-    if slurm or tpu or kubernetes:
+    if _launcher_index() is not None:
         jax.distributed.initialize()
         return jax.process_count() > 1
     return False
+
+
+def launch_index() -> int:
+    """Return which process of a launch this is, from its environment alone; 0 outside one.  Nothing is joined."""
+    by_hand = os.environ.get("JAX_PROCESS_ID", "")
+    named = by_hand if by_hand else _launcher_index() or "0"
+    return int(named) if named.isdecimal() else 0
+
+
+def _launcher_index() -> str | None:
+    """Return what a launcher that JAX detects calls this process, None without one."""
+    told = os.environ
+    # An allocation without `srun` has tasks and no step; JAX needs the step's nodes.
+    if {"SLURM_PROCID", "SLURM_STEP_NODELIST"} <= set(told) and int(told.get("SLURM_NTASKS", "1") or 1) > 1:
+        return told["SLURM_PROCID"]
+    if len(told.get("TPU_WORKER_HOSTNAMES", "").split(",")) > 1:
+        return told.get("TPU_WORKER_ID", "0")
+    if {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"} <= set(told):
+        return told["JOB_COMPLETION_INDEX"]
+    return None
 
 
 def is_leader() -> bool:

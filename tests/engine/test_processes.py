@@ -14,9 +14,10 @@ import jax
 import numpy as np
 import pytest
 
+from sloc.cli import main
 from sloc.contracts import InvalidInput
 from sloc.engine import start_processes
-from sloc.engine.cluster import check_agreement
+from sloc.engine.cluster import check_agreement, launch_index
 from sloc.engine.plan import device_mesh
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +104,54 @@ def test_two_processes_of_two_devices_give_the_answer_of_one(tmp_path):
     close(json.loads(again), alone)
 
 
+HALF = """
+import json, os
+from sloc.engine import start_processes
+assert start_processes() == JOINED
+import jax, numpy as np, sloc
+population = sloc.populations.GaussianMixture([.2, .5, .3], [[0., 1.], [1., 0.], [-1., -1.]], .5)
+def half(done, total):
+    print(done, total, flush=True)
+    if CUT and 2 * done >= total:
+        os._exit(9)
+plan = sloc.Plan(checkpoint=FOLDER, every=0, chunk=0, progress=half) if FOLDER else None
+curve = sloc.tv_curve(jax.random.key(3), sloc.processes.OrnsteinUhlenbeck(), population, [.1, .5, 1.], 0, [1, 2],
+                      n=200_000, method="balanced", plan=plan)
+print(json.dumps([np.asarray(getattr(curve, f), np.float64).tolist() for f in ("value", "lower", "upper")]))
+"""
+
+
+def in_one_process(code, **values):
+    """Run a script alone, on one device; return what it printed, line by line."""
+    for name, value in values.items():
+        code = code.replace(name, repr(value))
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
+    return done.returncode, done.stdout.splitlines()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("first", [2, 1])
+def test_a_run_cut_off_in_the_middle_goes_on_with_other_processes(tmp_path, first):
+    folder = str(tmp_path / "c")
+    _, said = in_one_process(HALF, JOINED=False, CUT=False, FOLDER=None)
+    alone = json.loads(said[-1])
+    if first == 2:
+        ended = launch(HALF, JOINED=True, CUT=True, FOLDER=folder)
+        assert 9 in [code for code, *_ in ended], ended
+        code, said = in_one_process(HALF, JOINED=False, CUT=False, FOLDER=folder)
+        assert code == 0
+    else:
+        assert in_one_process(HALF, JOINED=False, CUT=True, FOLDER=folder)[0] == 9
+        ended = launch(HALF, JOINED=True, CUT=False, FOLDER=folder)
+        assert [code for code, *_ in ended] == [0, 0], ended
+        said = ended[0][1].splitlines()
+    # It goes on from the middle: what is done already is never done again, nor counted twice.
+    done, total = next(map(int, line.split()) for line in said if line.replace(" ", "").isdecimal())
+    assert total <= 2 * done < 2 * total, said
+    close(json.loads(said[-1]), alone)
+
+
 @pytest.mark.nightly
 def test_processes_that_disagree_are_refused():
     ended = launch(SCRIPT, DIFFER=True, FOLDER=None)
@@ -131,6 +180,37 @@ def test_the_command_line_runs_unchanged_in_two_processes(tmp_path):
     assert json.loads(last_line(ended[0][1]))["command"] == "window"
     assert "command" not in ended[1][1]
     assert (tmp_path / "out" / "run.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("variables", "index"),
+    [
+        ({}, 0),
+        ({"JAX_PROCESS_ID": "3"}, 3),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "2", "SLURM_STEP_NODELIST": "a"}, 2),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "2"}, 0),  # an allocation without a step
+        ({"TPU_WORKER_HOSTNAMES": "a,b", "TPU_WORKER_ID": "1"}, 1),
+        ({"KUBERNETES_SERVICE_HOST": "a", "JOB_COMPLETION_INDEX": "5"}, 5),
+    ],
+)
+def test_the_environment_says_which_process_this_is(monkeypatch, variables, index):
+    for name in (*os.environ,):
+        if name.startswith(("JAX_PROCESS_ID", "SLURM_", "TPU_WORKER", "KUBERNETES_", "JOB_COMPLETION")):
+            monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert launch_index() == index
+
+
+def test_a_command_that_does_not_spread_runs_in_the_first_process_only(monkeypatch, capsys):
+    monkeypatch.setenv("JAX_PROCESS_ID", "1")
+    monkeypatch.setattr(sys, "argv", ["sloc", "info"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0
+    said = capsys.readouterr()
+    assert not said.out
+    assert said.err == "sloc info: runs in the first process of a launch alone; this is process 1\n"
 
 
 def test_half_a_launch_is_refused(monkeypatch):

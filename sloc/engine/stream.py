@@ -202,9 +202,10 @@ def _run(
     # Through jit, which remembers the trace: tracing anew would cost each call some fifteen milliseconds.
     shapes = block_values.eval_shape(kernel, args, key)
     size = layout.size
-    carry = jax.tree.map(
-        lambda leaf: jnp.zeros((size, *leaf.shape), leaf.dtype), jax.eval_shape(lambda: accumulator.zero(shapes))
-    )
+    leaves, tree = jax.tree.flatten(shapes)
+    state = _empty(accumulator, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+    # NumPy's zeros: JAX's would be five programs to start for each array of the kernel.
+    carry = jax.tree.map(lambda leaf: np.zeros((size, *leaf.shape), leaf.dtype), state)
     if not concrete:
         steps = (-(-jnp.asarray(blocks, jnp.int32) // tile)).astype(jnp.int32)
         numbers = jnp.stack([jnp.asarray(v, jnp.int32) for v in (0, steps, 0, first, blocks)])
@@ -231,6 +232,13 @@ def _run(
             hosted = long_run(job, advance, carry)
     parts = [jax.tree.map(lambda leaf, i=i: leaf[i], hosted) for i in range(size)]
     return accumulator.finish(functools.reduce(accumulator.merge, parts))
+
+
+@functools.lru_cache(maxsize=256)
+def _empty(accumulator: Accumulator, tree: Any, leaves: tuple[tuple[tuple[int, ...], Any], ...]) -> Any:
+    """Return shapes and types of the accumulator's state; remembered, since tracing takes longer than a short run."""
+    shapes = tree.unflatten([jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in leaves])
+    return jax.eval_shape(lambda: accumulator.zero(shapes))
 
 
 def _alone() -> Layout:

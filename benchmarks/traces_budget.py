@@ -66,13 +66,8 @@ def rows(smoke: bool) -> Iterator[Row]:
                     "name": f"budget, {track}: tokens of {draws} draws everywhere, {name}, over sequential ones then"
                 }
                 if tokens is None:
-                    yield row | {
-                        "value": 0.0,
-                        "unit": "",
-                        "note": f"{wanted:.4f} is not reached",
-                        "target": ">= 5",
-                        "met": False,
-                    }
+                    reason = {"status": "not reached", "note": f"{wanted:.4f} is not reached at any budget tried"}
+                    yield row | reason | {"value": None, "unit": "", "target": ">= 5", "met": False}
                     continue
                 row |= {"value": draws * every / tokens, "unit": ""}
                 if tokens == spent[0]:

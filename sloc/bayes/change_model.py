@@ -35,7 +35,8 @@ def change_model(data: ChangeData, sets: int) -> None:
         sets: number of data sets.
 
     """
-    numpyro.factor("questions", log_likelihood(shared_parameters(sets), data).sum())
+    # Relative to the largest: sums over thousands of questions stay small enough for single precision.
+    numpyro.factor("questions", relative_log_likelihood(shared_parameters(sets), data).sum())
 
 
 def shared_parameters(sets: int) -> dict[str, Any]:
@@ -113,18 +114,24 @@ def window_weights(shared: Mapping[str, Array], data: ChangeData) -> tuple[Array
     return none, numbers[1] * one * ends * data.inside, numbers[2] * two * ends * data.between
 
 
-def log_likelihood(shared: Mapping[str, Array], data: ChangeData) -> Array:
-    """``[Q]`` log-likelihood of each question, its windows and levels summed out (binomial coefficients left out)."""
+def relative_log_likelihood(shared: Mapping[str, Array], data: ChangeData) -> Array:
+    """``[Q]`` log-likelihood of each question less ``data.largest``, its windows and levels summed out."""
     none, one, two = window_weights(shared, data)
     total = none + (one + two).sum(axis=(0, 1))
-    return jnp.log(jnp.maximum(total, jnp.finfo(total.dtype).tiny)) + data.largest
+    return jnp.log(jnp.maximum(total, jnp.finfo(total.dtype).tiny))
+
+
+def log_likelihood(shared: Mapping[str, Array], data: ChangeData) -> Array:
+    """``[Q]`` log-likelihood of each question, its windows and levels summed out (binomial coefficients left out)."""
+    return relative_log_likelihood(shared, data) + data.largest
 
 
 def question_summaries(shared: Mapping[str, Array], data: ChangeData) -> dict[str, Array]:
-    """Posterior of one draw's windows: numbers ``[Q, 3]``, steps ``[Q, S]``, width and height ``[Q]``.
+    """Posterior of one draw's windows: numbers ``[Q, 3]``, steps, first and last ``[Q, S]``, width and height ``[Q]``.
 
-    ``steps`` is the probability that a step lies in a window; ``height`` the mean of the level after the last window
-    less the level before the first, 0 without one; ``width`` the mean number of steps, given one window.
+    ``steps`` is the probability that a step lies in a window, ``first`` that the first window begins at it, ``last``
+    that the last one ends at it; ``height`` the mean of the level after the last window less the level before the
+    first, 0 without one; ``width`` the mean number of steps, given one window.
     """
     none, one, two = window_weights(shared, data)
     total, steps = none + (one + two).sum(axis=(0, 1)), data.steps
@@ -140,6 +147,8 @@ def question_summaries(shared: Mapping[str, Array], data: ChangeData) -> dict[st
     return {
         "numbers": jnp.stack([flat, p_one, double.sum(axis=(0, 1))], axis=1),
         "steps": covered.T,
+        "first": (single + double).sum(axis=1).T,
+        "last": (single + double).sum(axis=0).T,
         "width": (single * width).sum(axis=(0, 1)) / jnp.maximum(p_one, 1e-30),
         "height": ((single + double) * rise).sum(axis=(0, 1)),
     }

@@ -68,7 +68,8 @@ def level_priors(shared: Mapping[str, Array], steps: int) -> Array:
 def end_ratios(shared: Mapping[str, Array], data: ChangeData) -> Array:
     """``[2 T - 1, Q]`` likelihood of counts that share one level over that with a uniform prior of it."""
     prior = level_priors(shared, data.steps)
-    return jnp.exp(_log_beta(prior + data.ends) - _log_beta(prior) - data.uniform)
+    each = jnp.exp(_log_beta(prior + data.pairs) - _log_beta(prior) - data.uniform_pairs)
+    return jnp.take_along_axis(each, data.place, axis=1)
 
 
 def _log_beta(pair: Array) -> Array:

@@ -127,12 +127,6 @@ class OutcomePosterior:
         """``[G, G]`` joint law of one set's share at two positions."""
         return sum(w * f.pair(share, start, stop) for w, f in zip(self.settings, self.filters, strict=True))  # pyright: ignore[reportReturnType]
 
-    def paths(self, rng: np.random.Generator, share: int, start: int, stop: int, number: int) -> np.ndarray:
-        """``[number, stop - start + 1]`` paths of one set's share drawn from its posterior, priors averaged."""
-        numbers = rng.multinomial(number, self.settings)
-        drawn = [f.paths(rng, share, start, stop, n) for f, n in zip(self.filters, numbers, strict=True) if n]
-        return np.concatenate(drawn)
-
 
 @lru_cache(maxsize=4)
 def _stacked(priors: tuple[MovePrior, ...]) -> np.ndarray:

@@ -1,12 +1,10 @@
 """Moves from posterior curves: where the answers move by more than a size, at a Bayesian false-discovery rate.
 
 A candidate is a local maximum of ``TV(m_i, m_j)`` between posterior means at positions a fixed gap apart.  Its set
-``A`` holds the answers that gain, ``TV(o_i, o_j) >= o_j(A) - o_i(A)``.  Few draws say that there is a move but not at
-which token, so what is asked is whether *some* pair near the candidate moves: ``pi`` is the posterior probability that
-the largest of these differences over pairs that start within ``separation`` exceeds ``tau``, from paths drawn from the
-posterior.  Candidates of all questions are reported, likeliest first, as long as the mean of ``1 - pi`` among the
-reported stays at most ``alpha`` (Newton et al. 2004; Müller et al. 2006): under the prior the expected share of
-reported places with no such move near is then at most ``alpha``, whichever are looked at.
+``A`` holds the answers that gain, ``TV(o_i, o_j) >= o_j(A) - o_i(A)``, and the posterior of that difference gives the
+probability ``pi`` that the move exceeds ``tau``.  Candidates of all questions are reported, likeliest
+first, as long as the mean of ``1 - pi`` among the reported stays at most ``alpha`` (Newton et al. 2004; Müller et al.
+2006): under the prior the expected share of false ones is then at most ``alpha`` whichever are looked at.
 """
 
 from __future__ import annotations
@@ -24,8 +22,6 @@ from sloc.windows.recorded import Recording
 
 LOOK = 0.3
 """Candidates are local maxima above this share of ``tau``."""
-PATHS = 400
-"""Paths that a candidate's probability is estimated from."""
 
 
 def posterior_moves(
@@ -36,8 +32,6 @@ def posterior_moves(
     gap: float = 4.0,
     separation: float = 8.0,
     priors: Sequence[MovePrior] = PRIORS,
-    paths: int = PATHS,
-    seed: int = 0,
 ) -> Moves:
     """Find moves by posterior probability.
 
@@ -47,14 +41,11 @@ def posterior_moves(
         alpha: the mean posterior probability of being false among the reported.
         gap: how far apart the two positions are, in units of positions (pairs start at each position and end at
             the first that is at least this much later).
-        separation: candidates of a question lie further apart than this, and a move counts as near up to this.
+        separation: candidates of a question lie further apart than this.
         priors: to be averaged.
-        paths: drawn for each candidate; its probability has a standard error of ``sqrt(pi (1 - pi) / paths)``.
-        seed: of these paths; the same seed gives the same result.
 
     Returns:
-        The moves of all questions.  ``size`` and its 90 % interval are those of the largest difference near,
-        ``start`` and ``stop`` the pair where the posterior means differ most.
+        The moves of all questions.
 
     Raises:
         InvalidInput: a setting out of range, or counts that do not fit.
@@ -64,13 +55,11 @@ def posterior_moves(
     require(0.0 < alpha < 1.0, "alpha", alpha, "an error level inside (0, 1)")
     require(gap > 0, "gap", gap, "a positive distance")
     require(separation >= 0, "separation", separation, "a distance, not negative")
-    require(int(paths) == paths and paths >= 1, "paths", paths, "a number of paths, at least 1")
     found: list[Move] = []
     statuses: dict[str, str] = {}
-    for i, question in enumerate(questions):
+    for question in questions:
         data = outcome_counts(question) if isinstance(question, Recording) else question
-        rng = np.random.default_rng([seed, i])
-        own = [] if len(data.categories) == 1 else _candidates(data, tau, gap, separation, priors, int(paths), rng)
+        own = [] if len(data.categories) == 1 else _candidates(data, tau, gap, separation, priors)
         statuses[data.question] = "one answer" if len(data.categories) == 1 else "empty"
         found.extend(own)
     ordered = sorted(found, key=lambda m: -m.probability)
@@ -99,13 +88,7 @@ def spaced_maxima(height: np.ndarray, place: np.ndarray, least: float, separatio
 
 
 def _candidates(
-    data: OutcomeCounts,
-    tau: float,
-    gap: float,
-    separation: float,
-    priors: Sequence[MovePrior],
-    paths: int,
-    rng: np.random.Generator,
+    data: OutcomeCounts, tau: float, gap: float, separation: float, priors: Sequence[MovePrior]
 ) -> list[Move]:
     single = outcome_posterior(data, priors=priors)
     mean = single.marginals() @ SHARES
@@ -122,50 +105,20 @@ def _candidates(
     posterior = outcome_posterior(data, unique, priors=priors, settings=single.settings)
     steps = np.einsum("p,pts->ts", posterior.settings, np.stack([f.expected_steps() for f in posterior.filters]))
     return [
-        _move(
-            posterior,
-            int(s),
-            int(start[c]),
-            int(stop[c]),
-            tau,
-            separation,
-            steps[:, s],
-            largest_near(posterior, int(s), int(c), start, stop, separation, paths, rng),
-        )
+        _move(posterior, int(s), int(start[c]), int(stop[c]), tau, separation, steps[:, s])
         for c, s in zip(chosen, which.ravel(), strict=True)
     ]
 
 
-def largest_near(
-    posterior: OutcomePosterior,
-    share: int,
-    pair: int,
-    start: np.ndarray,
-    stop: np.ndarray,
-    separation: float,
-    paths: int,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """``[paths]`` draws from the posterior of the largest rise over pairs that start within ``separation`` of one."""
-    place = posterior.data.positions
-    near = np.flatnonzero(np.abs(place[start] - place[start[pair]]) <= separation)
-    first = int(start[near[0]])
-    drawn = posterior.paths(rng, share, first, int(stop[near[-1]]), paths)
-    return (drawn[:, stop[near] - first] - drawn[:, start[near] - first]).max(axis=1)
-
-
 def _move(
-    posterior: OutcomePosterior,
-    share: int,
-    i: int,
-    j: int,
-    tau: float,
-    separation: float,
-    steps: np.ndarray,
-    largest: np.ndarray,
+    posterior: OutcomePosterior, share: int, i: int, j: int, tau: float, separation: float, steps: np.ndarray
 ) -> Move:
-    data = posterior.data
-    low, high = np.quantile(largest, [0.05, 0.95])
+    data, joint = posterior.data, posterior.pair(share, i, j)
+    rise = (SHARES[None, :] - SHARES[:, None]).ravel()
+    order = np.argsort(rise, kind="stable")
+    mass, rise = joint.ravel()[order], rise[order]
+    below = np.cumsum(mass)
+    low, high = (float(rise[min(np.searchsorted(below, q), rise.size - 1)]) for q in (0.05, 0.95))
     place = data.positions
     near = (place[:-1] >= place[i] - separation) & (place[1:] <= place[j] + separation)
     return Move(
@@ -173,14 +126,14 @@ def _move(
         start=float(place[i]),
         stop=float(place[j]),
         rising=tuple(c for c, s in zip(data.categories, posterior.sets[share], strict=True) if s),
-        size=float(np.clip(largest.mean(), 0.0, 1.0)),
-        size_interval=(max(float(low), 0.0), max(float(high), 0.0)),
+        size=float((mass * rise).sum()),
+        size_interval=(max(low, 0.0), max(high, 0.0)),
         location=shortest_range(place, np.where(near, steps, 0.0), 0.9),
         p_value=float("nan"),
-        probability=float((largest > tau).mean()),
+        probability=float(mass[rise > tau].sum()),
         adjusted=1.0,
         found=False,
-        method="posterior of the largest difference near, martingale prior",
+        method="posterior of the difference, martingale prior",
     )
 
 

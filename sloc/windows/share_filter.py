@@ -47,16 +47,6 @@ class SharePosterior:
         joint = joint * self.backward[stop, share]
         return joint / joint.sum()
 
-    def paths(self, rng: np.random.Generator, share: int, start: int, stop: int, number: int) -> np.ndarray:
-        """``[number, stop - start + 1]`` paths of a share drawn from its posterior, positions ``start`` to ``stop``."""
-        out = np.empty((number, stop - start + 1), np.int64)
-        law = self.forward[start, share] * self.backward[start, share]
-        out[:, 0] = _drawn(rng, np.broadcast_to(law, (number, law.size)))
-        for t in range(start, stop):
-            ahead = self.likelihood[t + 1, share] * self.backward[t + 1, share]
-            out[:, t - start + 1] = _drawn(rng, self.kernels[self.levels[t]][out[:, t - start]] * ahead)
-        return SHARES[out]
-
     def expected_steps(self, power: int = 1) -> np.ndarray:
         """``[T - 1, A]`` posterior mean of ``|o_{t+1} - o_t|^power`` of each share."""
         distance = np.abs(SHARES[:, None] - SHARES[None, :]) ** power
@@ -66,13 +56,6 @@ class SharePosterior:
             total = np.einsum("ax,ax->a", self.forward[t], ahead @ self.kernels[level].T)
             out[t] = np.einsum("ax,ax->a", self.forward[t], ahead @ (self.kernels[level] * distance).T) / total
         return out
-
-
-def _drawn(rng: np.random.Generator, weights: np.ndarray) -> np.ndarray:
-    """Draw one cell a row, with probabilities proportional to the weights."""
-    below = np.cumsum(weights, axis=1)
-    cell = (rng.random((len(weights), 1)) * below[:, -1:] > below).sum(axis=1)
-    return np.minimum(cell, weights.shape[1] - 1)
 
 
 def filter_shares(

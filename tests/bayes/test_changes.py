@@ -173,7 +173,7 @@ def small_fit(monkeypatch, shift=0.0, counts=None, names=("a", "b", "c")):
 def test_chains_that_disagree_are_refused_with_their_diagnostics(monkeypatch):
     with pytest.raises(sloc.bayes.ChainsDisagree, match="shift of a chain of before_mean") as refused:
         small_fit(monkeypatch, shift=0.5)
-    assert refused.value.diagnostics.r_hat["before_mean"] > 2
+    assert refused.value.diagnostics.r_hat["before_mean"] > 1.5
     assert max(v for n, v in refused.value.diagnostics.r_hat.items() if n != "before_mean") < 1.05
     # The draws are there to look at, and were not averaged.
     assert refused.value.samples["before_mean"].shape == (2, 100)

@@ -88,7 +88,7 @@ def best_of(
 
 def event_rows(
     case: str, first: Sequence[np.ndarray], references: Sequence[np.ndarray], gap: int, tolerance: int
-) -> Any:
+) -> Iterator[Row]:
     """How large the reference's events are in the reference, which chose them, and in draws that did not."""
     here, there = [], []
     for one, reference in zip(first, references, strict=True):

@@ -53,6 +53,9 @@ def detector_rows(
         ours = got if ours is None else ours
         yield from score_rows(f"{case}: {name}", got, 0.1 if name.startswith("posterior") else 0.05)
     assert ours is not None
+    lower = posterior_moves(by_index, gap=gap, separation=tolerance, tau=NO_EVENT)
+    starts = [[int(m.start) for m in lower.found if m.question == d.question] for d in seen]
+    yield from score_rows(f"{case}: posterior of moves above 0.25, 10 %", score(starts, references, gap, tolerance))
     yield from score_rows(
         f"{case}: plain rule > 0.3", score(by_threshold(raw, 0.3, gap, tolerance), references, gap, tolerance)
     )

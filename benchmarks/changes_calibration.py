@@ -51,12 +51,11 @@ SMALL = Setting(200, 6, 10, 3)
 
 def prior_draw(rng: np.random.Generator, sets: int) -> dict[str, np.ndarray]:
     """Draw the shared parameters from the prior."""
-    windows, spread = rng.normal([0.0, -1.5], 1.0), abs(rng.normal(0.0, 0.7))
-    offset = rng.normal(size=(sets, 2))
+    windows, spread = rng.normal([0.0, -1.5], 1.0), np.exp(rng.normal(-0.7, 0.6))
     found = {
         "windows": windows,
         "spread": np.asarray(spread),
-        "set_windows": windows + spread * offset,
+        "set_windows": windows + spread * rng.normal(size=(sets, 2)),
         "right": rng.normal(size=2),
         "place": rng.normal(size=2),
         "width": rng.dirichlet([4.0, 2.0, 1.0]),

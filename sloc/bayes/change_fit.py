@@ -122,7 +122,6 @@ class ChangePosterior:
             coords={"set": list(self.sets), "number": [1, 2], "statistic": names},
             dims={
                 "set_windows": ["set", "number"],
-                "offset": ["set", "number"],
                 "windows": ["number"],
                 "right": ["number"],
                 "statistics": ["statistic"],
@@ -239,8 +238,7 @@ def fit_changes(
     starts = START_SPREAD * jax.random.normal(key_start, (chains, mode.size))
     found, diverging = _sampler(len(sets), int(warmup), samples, chains)(key_run, data, mode, scale, starts)
     host = {n: np.asarray(v) for n, v in found.items()}
-    gated = {n: v for n, v in host.items() if n not in ("offset",)}
-    diagnostics = diagnose(gated, np.asarray(diverging))
+    diagnostics = diagnose(host, np.asarray(diverging))
     check_chains(
         host,
         diagnostics,

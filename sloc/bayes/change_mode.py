@@ -30,12 +30,12 @@ def middle_of_prior(sets: int) -> dict[str, Array]:
     """Unconstrained parameters in the middle of the prior."""
     middle: dict[str, Array] = {
         "windows": jnp.asarray([0.0, -1.5]),
-        "spread": jnp.asarray(0.5),
-        "offset": jnp.zeros((sets, 2)),
         "right": jnp.zeros(2),
         "place": jnp.zeros(2),
         "width": jnp.asarray([4.0, 2.0, 1.0]) / 7.0,
     }
+    if sets > 1:
+        middle |= {"spread": jnp.asarray(0.5), "set_windows": jnp.tile(middle["windows"], (sets, 1))}
     for name, mean in (("before", 0.35), ("after", 0.65), ("flat", 0.5)):
         middle |= {f"{name}_mean": jnp.asarray(mean), f"{name}_size": jnp.asarray(2.7)}
     return unconstrain_fn(shared_parameters, (sets,), {}, middle)
@@ -60,6 +60,9 @@ _value_and_grad: Any = jax.jit(jax.value_and_grad(potential), static_argnums=2)
 def mode_and_scale(data: ChangeData, sets: int) -> tuple[np.ndarray, np.ndarray]:
     """Find the mode by L-BFGS and the inverse root of the curvature there by differences of gradients.
 
+    The spread between data sets stays in the middle of its prior: a density of centred effects may have its peak where
+    they all agree, far from where its mass is.
+
     Args:
         data: counts.
         sets: number of data sets.
@@ -75,7 +78,9 @@ def mode_and_scale(data: ChangeData, sets: int) -> tuple[np.ndarray, np.ndarray]
         return float(value), np.asarray(slope, np.float64)
 
     start, _ = flat_coordinates(sets)
-    mode = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
+    held, _ = ravel_pytree({n: jnp.full(v.shape, n == "spread") for n, v in middle_of_prior(sets).items()})
+    bounds = [(x, x) if fixed else (None, None) for x, fixed in zip(start, np.asarray(held), strict=True)]
+    mode = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200}).x
     steps = _DIFFERENCE * np.eye(mode.size)
     rows = [(objective(mode + e)[1] - objective(mode - e)[1]) / (2 * _DIFFERENCE) for e in steps]
     curvature = np.asarray(rows)

@@ -154,6 +154,7 @@ nightly: $(PEERS_STAMP)
 	done
 	$(PY) -m benchmarks.nightly_bayes --json benchmarks/results/bayes.json
 	$(PY) -m benchmarks.nightly_certified --json benchmarks/results/certified.json
+	$(PY) -m benchmarks.nightly_changes --json benchmarks/results/changes.json
 	$(PY) -m benchmarks.check_results
 
 # The parts that take minutes and whose ratios hold still; fails where one is more than twice as bad as the committed one.

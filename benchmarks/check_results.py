@@ -10,7 +10,7 @@ object with the keys
 * ``date``: ISO 8601;
 * ``commit``: hash of the code's commit, with ``+`` where it had changes (results of before it was kept have none);
 * ``rows``: a list of objects with ``name``, a finite number ``value``, and ``unit`` (empty for a ratio); more keys may
-  stand beside these.
+  stand beside these.  Where there is no number, ``value`` is null and ``status`` says why (``"not reached"``).
 
 A row with ``must: true`` is a promise (a coverage, say) and says ``met: true`` or is a fault.  A row with ``met`` alone
 has a target, such as a speed, that a slower machine may miss.
@@ -33,6 +33,7 @@ COMMITTED = (
     "bayes",
     "certificates",
     "certified",
+    "changes",
     "nightly-tests",
     "samplers",
     "structures",
@@ -74,8 +75,9 @@ def row_problems(row: Any, where: str) -> list[str]:
     found = []
     if not is_text(row.get("name")):
         found.append(f"{where}.name = {row.get('name')!r}: expected a name")
-    if not is_finite(row.get("value")):
-        found.append(f"{where}.value = {row.get('value')!r}: expected a finite number")
+    absent = "value" in row and row["value"] is None and is_text(row.get("status"))
+    if not (absent or is_finite(row.get("value"))):
+        found.append(f"{where}.value = {row.get('value')!r}: expected a finite number, or null and a status")
     if not isinstance(row.get("unit"), str):
         found.append(f"{where}.unit = {row.get('unit')!r}: expected a unit, or '' for a ratio")
     for key in ("must", "met"):

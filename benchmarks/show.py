@@ -40,9 +40,14 @@ def number(value: float, unit: str = "") -> str:
     return f"{shown} {unit}"
 
 
+def shown(row: Row) -> str:
+    """Return a row's number with its unit, or its status where it has none."""
+    return str(row["status"]) if row["value"] is None else number(row["value"], row["unit"])
+
+
 def line(row: Row) -> str:
     """Return one row as a line of text."""
-    text = f"{row['name']}: {number(row['value'], row['unit'])}"
+    text = f"{row['name']}: {shown(row)}"
     if "expected" in row:
         text += f"  ({row['expected']:g} expected)"
     if "target" in row:
@@ -66,7 +71,7 @@ def result_table(result: Mapping[str, Any]) -> Table:
         words = [f"{row['expected']:g} expected"] if "expected" in row else []
         words += [f"{row['target']} {'met' if row['met'] else 'NOT MET'}"] if "target" in row else []
         target, style = "; ".join(words), "" if row.get("met", True) else "red"
-        table.add_row(Text(row["name"]), number(row["value"], row["unit"]), spread, Text(target, style))
+        table.add_row(Text(row["name"]), shown(row), spread, Text(target, style))
     return table
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks import traces_budget, traces_recorded, traces_simulated
 from benchmarks.timing import Row
 from benchmarks.traces_recorded import REPORT, TRACKS, TUNE, interval, load
-from benchmarks.traces_rows import coverage_rows, detector_rows, target
+from benchmarks.traces_rows import coverage_rows, detector_rows, event_rows, target
 from sloc.windows.outcome_curves import outcome_curve
 
 PARTS = ("curves", "bands", "moves", "budget")
@@ -131,6 +131,9 @@ def recorded_moves(smoke: bool) -> Iterator[Row]:
         rows = (*TUNE, *REPORT)[:2] if smoke else (*TUNE, *REPORT)
         data = [load(track, row) for row in rows]
         references = [d.reference for d in data]
+        if not smoke:
+            first = [np.eye(d.answers)[d.draws[:, :100]].mean(axis=1) for d in data]
+            yield from event_rows(f"moves, recorded {track}", first, references, gap, tolerance)
         for draws in (10,) if smoke else (10, 20, 50):
             seen = [d.counts(draws) for d in data]
             yield from detector_rows(

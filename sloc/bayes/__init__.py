@@ -1,5 +1,6 @@
 """NumPyro: posteriors over sub-populations and over windows."""
 
+from sloc.bayes.change_agreement import WindowAgreement, compare_windows
 from sloc.bayes.change_fit import ChangePosterior, fit_changes
 from sloc.bayes.fitting import fit
 from sloc.bayes.gates import ChainDiagnostics, ChainsDisagree, LabelSwitching, check_chains, diagnose
@@ -19,8 +20,10 @@ __all__ = [
     "MergePosterior",
     "MixturePosterior",
     "NumPyroPopulation",
+    "WindowAgreement",
     "WindowPosterior",
     "check_chains",
+    "compare_windows",
     "diagnose",
     "fit",
     "fit_changes",

@@ -30,7 +30,10 @@ class ChangeData:
     Attributes:
         ends: ``[2, 2 T - 1, Q]`` successes and failures of the first ``i + 1`` points, of the points from ``j + 1`` on,
             and of all points; questions last, so that loops over them are vectorised.
+        pairs: ``[2, 2 T - 1, U]`` the different ones among these: thousands of curves of equal draws share few.
+        place: ``[2 T - 1, Q]`` int32, which of them is each question's.
         uniform: ``[2 T - 1, Q]`` log-likelihood of each of these with a uniform prior of its level.
+        uniform_pairs: ``[2 T - 1, U]`` the same of ``pairs``.
         inside: ``[T - 1, T - 1, Q]`` likelihood with points ``i + 1 .. j`` at levels of their own, over the largest.
         between: ``[T - 1, T - 1, Q]`` the same with one level of those points.
         largest: ``[Q]`` its logarithm.
@@ -40,7 +43,10 @@ class ChangeData:
     """
 
     ends: Array
+    pairs: Array
+    place: Array
     uniform: Array
+    uniform_pairs: Array
     inside: Array
     between: Array
     largest: Array
@@ -99,13 +105,29 @@ def change_data(
     room = np.triu(np.ones((steps, steps), bool))
     tables = [np.where(room, outer + part, -np.inf) for part in (inside, between)]
     largest = np.maximum(np.max(tables, axis=(0, 2, 3)), uniform[:, -1])
+    pairs, place = _different(ends.transpose(1, 0, 2))
     arrays = {"ends": ends.transpose(2, 1, 0), "uniform": uniform.T, "largest": largest, "right": given}
+    arrays |= {"pairs": pairs, "uniform_pairs": betaln(1 + pairs[0], 1 + pairs[1])}
     shares = [np.exp(t - largest[:, None, None]).transpose(1, 2, 0) for t in tables]
     arrays |= dict(zip(("inside", "between"), shares, strict=True))
-    data = ChangeData(
-        group=jnp.asarray(group, jnp.int32), **{n: jnp.asarray(v, jnp.float32) for n, v in arrays.items()}
-    )
+    codes = {"group": jnp.asarray(group, jnp.int32), "place": jnp.asarray(place, jnp.int32)}
+    data = ChangeData(**codes, **{n: jnp.asarray(v, jnp.float32) for n, v in arrays.items()})
     return data, names
+
+
+def _different(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Different pairs ``[2, R, U]`` in each row of ``ends [R, Q, 2]``, and where each question's stands ``[R, Q]``.
+
+    ``U`` is a power of two, or ``Q``, so that data sets of one size seldom compile anew.
+    """
+    rows, questions, _ = ends.shape
+    found = [np.unique(row, axis=0, return_inverse=True) for row in ends]
+    most = max(len(unique) for unique, _ in found)
+    width = min(questions, 1 << (most - 1).bit_length())
+    pairs = np.zeros((2, rows, width))
+    for r, (unique, _) in enumerate(found):
+        pairs[:, r, : len(unique)] = unique.T
+    return pairs, np.stack([inverse.ravel() for _, inverse in found])
 
 
 def _codes(groups: Sequence[Any] | None, questions: int) -> tuple[tuple[str, ...], np.ndarray]:

@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.infer import MCMC, NUTS
-from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
+from numpyro.infer.util import constrain_fn
 
 from sloc.bayes.change_data import ChangeData, change_data
-from sloc.bayes.change_model import change_model, question_summaries
+from sloc.bayes.change_mode import flat_coordinates, mode_and_scale, potential
+from sloc.bayes.change_model import question_summaries, shared_parameters
 from sloc.bayes.change_predict import predictive_checks
 from sloc.bayes.gates import ChainDiagnostics, check_chains, diagnose
 from sloc.contracts import require
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Array = jax.Array
 _SUMMARY_DRAWS = 40
+START_SPREAD = 2.0
+"""Chains start this many standard deviations of the posterior, as its mode's curvature has them, around the mode."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,14 @@ class ChangePosterior:
         kept: ``[T]`` what was kept at each point.
         numbers: ``[Q, 3]`` probability of no, one and two windows.
         steps: ``[Q, T - 1]`` probability that a step lies in a window.
+        first: ``[Q, T - 1]`` probability that the first window begins at a step.
+        last: ``[Q, T - 1]`` probability that the last window ends at a step.
         width: ``[Q]`` mean width in steps, given one window.
         height: ``[Q]`` mean of the level after the last window less the level before the first.
         checks: posterior predictive checks: statistic to (observed, mean of replicates, p-value).
         questions: ``[Q]`` names.
+        replicates: statistic to its values on replicated data, one a posterior draw of those that were looked at.
+        diverging: ``[chains, draws]`` bool, transitions that diverged.
 
     """
 
@@ -51,10 +58,32 @@ class ChangePosterior:
     kept: np.ndarray
     numbers: np.ndarray
     steps: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
     width: np.ndarray
     height: np.ndarray
     checks: Mapping[str, tuple[float, float, float]]
     questions: tuple[str, ...]
+    replicates: Mapping[str, np.ndarray]
+    diverging: np.ndarray
+
+    def reported(self, alpha: float = 0.1) -> np.ndarray:
+        """``[Q]`` bool: the largest set of questions whose mean probability of no window is at most ``alpha``.
+
+        The expected share of questions without a window among them is then at most ``alpha`` under the model.
+
+        Raises:
+            InvalidInput: ``alpha`` outside (0, 1).
+
+        """
+        require(0.0 < alpha < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+        none = self.numbers[:, 0]
+        order = np.argsort(none, kind="stable")
+        mean = np.cumsum(none[order]) / np.arange(1, none.size + 1)
+        out = np.zeros(none.size, bool)
+        # The running mean of rising numbers rises, so that these are the first ones.
+        out[order[mean <= alpha]] = True
+        return out
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row per question: probabilities of its numbers of windows, the likeliest step, width, height."""
@@ -76,24 +105,42 @@ class ChangePosterior:
         )
 
     def to_arviz(self) -> Any:
-        """Return an ``arviz.InferenceData`` with the shared parameters, by chain and draw."""
+        """Return an ``arviz.InferenceData``.
+
+        Groups: ``posterior`` (shared parameters by chain and draw), ``sample_stats`` (``diverging``), ``observed_data``
+        and ``posterior_predictive`` (the statistics of the predictive checks, a replicate of all questions a draw).
+        """
         import arviz as az
 
+        names = list(self.replicates)
+        stacked = np.stack([self.replicates[n] for n in names], axis=-1)
         return az.from_dict(
             posterior={n: np.asarray(v) for n, v in self.samples.items()},
-            coords={"set": list(self.sets)},
-            dims={"set_windows": ["set", "number"], "offset": ["set", "number"]},
+            sample_stats={"diverging": self.diverging},
+            observed_data={"statistics": np.asarray([self.checks[n][0] for n in names])},
+            posterior_predictive={"statistics": stacked[None]},
+            coords={"set": list(self.sets), "number": [1, 2], "statistic": names},
+            dims={
+                "set_windows": ["set", "number"],
+                "windows": ["number"],
+                "right": ["number"],
+                "statistics": ["statistic"],
+            },
         )
 
 
 @functools.lru_cache(maxsize=8)
 def _sampler(sets: int, warmup: int, draws: int, chains: int) -> Any:
+    _, unravel = flat_coordinates(sets)
+
     @jax.jit
-    def sample(key: Array, data: ChangeData, starts: dict[str, Array]) -> tuple[dict[str, Array], Array]:
-        # Starts are at hand, so the search for valid ones need not be compiled.
-        kernel = NUTS(
-            potential_fn=lambda free: potential_energy(change_model, (data, sets), {}, free), max_tree_depth=7
-        )
+    def sample(
+        key: Array, data: ChangeData, mode: Array, scale: Array, starts: Array
+    ) -> tuple[dict[str, Array], Array]:
+        def place(u: Array) -> Array:
+            return mode + scale @ u
+
+        kernel = NUTS(potential_fn=lambda u: potential(place(u), data, sets), max_tree_depth=7)
         mcmc = MCMC(
             kernel,
             num_warmup=warmup,
@@ -102,31 +149,16 @@ def _sampler(sets: int, warmup: int, draws: int, chains: int) -> Any:
             chain_method="vectorized",
             progress_bar=False,
         )
+        # Starts are at hand, so the search for valid ones need not be compiled.
         mcmc.run(key, init_params=starts, extra_fields=("diverging",))
-        free = mcmc.get_samples(group_by_chain=True)
-        found = jax.vmap(jax.vmap(lambda one: constrain_fn(change_model, (data, sets), {}, one, True)))(free)
+
+        def shared(u: Array) -> dict[str, Array]:
+            return constrain_fn(shared_parameters, (sets,), {}, unravel(place(u)), True)
+
+        found = jax.vmap(jax.vmap(shared))(mcmc.get_samples(group_by_chain=True))
         return found, mcmc.get_extra_fields(group_by_chain=True)["diverging"]
 
     return sample
-
-
-def chain_starts(key: Array, data: ChangeData, sets: int, chains: int) -> dict[str, Array]:
-    """Unconstrained starts, ``[chains, ...]``: the middle of the prior, a little apart."""
-    middle: dict[str, Array] = {
-        "windows": jnp.asarray([0.0, -1.5]),
-        "spread": jnp.asarray(0.5),
-        "offset": jnp.zeros((sets, 2)),
-        "right": jnp.zeros(2),
-        "place": jnp.zeros(2),
-        "width": jnp.asarray([4.0, 2.0, 1.0]) / 7.0,
-    }
-    for name, mean in (("before", 0.35), ("after", 0.65), ("flat", 0.5)):
-        middle |= {f"{name}_mean": jnp.asarray(mean), f"{name}_size": jnp.asarray(2.7)}
-    free = unconstrain_fn(change_model, (data, sets), {}, middle)
-    return {
-        n: v + 0.1 * jax.random.normal(jax.random.fold_in(key, i), (chains, *v.shape))
-        for i, (n, v) in enumerate(sorted(free.items()))
-    }
 
 
 @jax.jit
@@ -163,7 +195,8 @@ def fit_changes(
     """Posterior of windows over many questions (the model: :mod:`sloc.bayes.change_model`).
 
     Windows and levels of each question are summed out exactly; NUTS runs over the shared parameters, all questions in
-    one compiled program.
+    one compiled program, in coordinates in which the posterior is nearly a standard normal
+    (:mod:`sloc.bayes.change_mode`).
 
     Args:
         key: typed PRNG key.
@@ -200,11 +233,12 @@ def fit_changes(
     names = tuple(str(i) for i in range(count)) if questions is None else tuple(str(q) for q in questions)
     require(len(names) == count, "questions", len(names), f"{count} names")
     key_run, key_check, key_start = jax.random.split(key, 3)
-    starts = chain_starts(key_start, data, len(sets), chains)
-    found, diverging = _sampler(len(sets), int(warmup), samples, chains)(key_run, data, starts)
+    mode, scale = (jnp.asarray(v, jnp.float32) for v in mode_and_scale(data, len(sets)))
+    # Wider than the posterior, so that chains which agree have come from apart.
+    starts = START_SPREAD * jax.random.normal(key_start, (chains, mode.size))
+    found, diverging = _sampler(len(sets), int(warmup), samples, chains)(key_run, data, mode, scale, starts)
     host = {n: np.asarray(v) for n, v in found.items()}
-    gated = {n: v for n, v in host.items() if n not in ("offset",)}
-    diagnostics = diagnose(gated, np.asarray(diverging))
+    diagnostics = diagnose(host, np.asarray(diverging))
     check_chains(
         host,
         diagnostics,
@@ -218,5 +252,15 @@ def fit_changes(
     summary = {n: np.asarray(v) for n, v in _summaries(thinned, data).items()}
     counts = np.asarray(successes), np.broadcast_to(np.asarray(draws), np.shape(successes))
     rng = np.random.default_rng(np.asarray(jax.random.bits(key_check, (4,))).tolist())
-    checks = predictive_checks(rng, {n: np.asarray(v) for n, v in thinned.items()}, data, *counts)
-    return ChangePosterior(host, diagnostics, sets, places, questions=names, checks=checks, **summary)
+    checks, replicates = predictive_checks(rng, {n: np.asarray(v) for n, v in thinned.items()}, data, *counts)
+    return ChangePosterior(
+        host,
+        diagnostics,
+        sets,
+        places,
+        questions=names,
+        checks=checks,
+        replicates=replicates,
+        diverging=np.asarray(diverging, bool),
+        **summary,
+    )

@@ -2,7 +2,8 @@
 
 For question ``q`` of data set ``s`` with covariate ``r`` (was the full generation right):
 
-* number of windows ``K`` in {0, 1, 2}: softmax of ``(0, a_s1 + b_1 r, a_s2 + b_2 r)``, ``a_s`` pooled across data sets;
+* number of windows ``K`` in {0, 1, 2}: softmax of ``(0, a_s1 + b_1 r, a_s2 + b_2 r)``; ``a_s`` is normal around a mean
+  of all data sets with a spread that is log-normal (median 0.5; with one data set there is nothing to pool);
 * location: step ``i`` with probability ``~ exp(g_1 log u_i + g_2 log(1 - u_i))``, ``u_i`` its place in (0, 1); two
   windows take two steps, the product of both;
 * width ``w`` in {1, 2, 3} steps (one window): a Dirichlet;
@@ -25,6 +26,8 @@ from sloc.bayes.change_data import MAX_WIDTH, ChangeData
 
 Array = jax.Array
 LEVELS = ("before", "after", "flat")
+SPREAD = (-0.7, 0.6)
+"""Mean and standard deviation of the logarithm of the spread between data sets."""
 
 
 def change_model(data: ChangeData, sets: int) -> None:
@@ -35,17 +38,25 @@ def change_model(data: ChangeData, sets: int) -> None:
         sets: number of data sets.
 
     """
-    numpyro.factor("questions", log_likelihood(shared_parameters(sets), data).sum())
+    # Relative to the largest: sums over thousands of questions stay small enough for single precision.
+    numpyro.factor("questions", relative_log_likelihood(shared_parameters(sets), data).sum())
 
 
 def shared_parameters(sets: int) -> dict[str, Any]:
-    """Sample what questions share, data sets not centred."""
+    """Sample what questions share.
+
+    Data sets are centred, since hundreds of questions know the rates of theirs well; a spread that avoids 0 leaves them
+    no funnel to fall into.
+    """
     windows = numpyro.sample("windows", dist.Normal(jnp.asarray([0.0, -1.5]), 1.0).to_event(1))
-    spread = numpyro.sample("spread", dist.HalfNormal(0.7))
-    with numpyro.plate("sets", sets):
-        offset = numpyro.sample("offset", dist.Normal(jnp.zeros(2), 1.0).to_event(1))
+    if sets == 1:
+        own = numpyro.deterministic("set_windows", windows[None])
+    else:
+        spread = numpyro.sample("spread", dist.LogNormal(*SPREAD))
+        with numpyro.plate("sets", sets):
+            own = numpyro.sample("set_windows", dist.Normal(windows, spread).to_event(1))
     found: dict[str, Any] = {
-        "set_windows": numpyro.deterministic("set_windows", windows + spread * offset),
+        "set_windows": own,
         "right": numpyro.sample("right", dist.Normal(jnp.zeros(2), 1.0).to_event(1)),
         "place": numpyro.sample("place", dist.Normal(jnp.zeros(2), 1.0).to_event(1)),
         "width": numpyro.sample("width", dist.Dirichlet(jnp.asarray([4.0, 2.0, 1.0])[:MAX_WIDTH])),
@@ -67,7 +78,8 @@ def level_priors(shared: Mapping[str, Array], steps: int) -> Array:
 def end_ratios(shared: Mapping[str, Array], data: ChangeData) -> Array:
     """``[2 T - 1, Q]`` likelihood of counts that share one level over that with a uniform prior of it."""
     prior = level_priors(shared, data.steps)
-    return jnp.exp(_log_beta(prior + data.ends) - _log_beta(prior) - data.uniform)
+    each = jnp.exp(_log_beta(prior + data.pairs) - _log_beta(prior) - data.uniform_pairs)
+    return jnp.take_along_axis(each, data.place, axis=1)
 
 
 def _log_beta(pair: Array) -> Array:
@@ -113,18 +125,24 @@ def window_weights(shared: Mapping[str, Array], data: ChangeData) -> tuple[Array
     return none, numbers[1] * one * ends * data.inside, numbers[2] * two * ends * data.between
 
 
-def log_likelihood(shared: Mapping[str, Array], data: ChangeData) -> Array:
-    """``[Q]`` log-likelihood of each question, its windows and levels summed out (binomial coefficients left out)."""
+def relative_log_likelihood(shared: Mapping[str, Array], data: ChangeData) -> Array:
+    """``[Q]`` log-likelihood of each question less ``data.largest``, its windows and levels summed out."""
     none, one, two = window_weights(shared, data)
     total = none + (one + two).sum(axis=(0, 1))
-    return jnp.log(jnp.maximum(total, jnp.finfo(total.dtype).tiny)) + data.largest
+    return jnp.log(jnp.maximum(total, jnp.finfo(total.dtype).tiny))
+
+
+def log_likelihood(shared: Mapping[str, Array], data: ChangeData) -> Array:
+    """``[Q]`` log-likelihood of each question, its windows and levels summed out (binomial coefficients left out)."""
+    return relative_log_likelihood(shared, data) + data.largest
 
 
 def question_summaries(shared: Mapping[str, Array], data: ChangeData) -> dict[str, Array]:
-    """Posterior of one draw's windows: numbers ``[Q, 3]``, steps ``[Q, S]``, width and height ``[Q]``.
+    """Posterior of one draw's windows: numbers ``[Q, 3]``, steps, first and last ``[Q, S]``, width and height ``[Q]``.
 
-    ``steps`` is the probability that a step lies in a window; ``height`` the mean of the level after the last window
-    less the level before the first, 0 without one; ``width`` the mean number of steps, given one window.
+    ``steps`` is the probability that a step lies in a window, ``first`` that the first window begins at it, ``last``
+    that the last one ends at it; ``height`` the mean of the level after the last window less the level before the
+    first, 0 without one; ``width`` the mean number of steps, given one window.
     """
     none, one, two = window_weights(shared, data)
     total, steps = none + (one + two).sum(axis=(0, 1)), data.steps
@@ -140,6 +158,8 @@ def question_summaries(shared: Mapping[str, Array], data: ChangeData) -> dict[st
     return {
         "numbers": jnp.stack([flat, p_one, double.sum(axis=(0, 1))], axis=1),
         "steps": covered.T,
+        "first": (single + double).sum(axis=1).T,
+        "last": (single + double).sum(axis=0).T,
         "width": (single * width).sum(axis=(0, 1)) / jnp.maximum(p_one, 1e-30),
         "height": ((single + double) * rise).sum(axis=(0, 1)),
     }

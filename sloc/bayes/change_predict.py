@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,9 +11,28 @@ from sloc.bayes.change_data import ChangeData
 from sloc.bayes.change_model import log_numbers, log_places
 
 
+class DrawnCurves(NamedTuple):
+    """Simulated questions.
+
+    Attributes:
+        counts: ``[Q, T]`` answers that agree.
+        number: ``[Q]`` windows: none, one or two.
+        first: ``[Q]`` step at which the first window begins, ``T - 1`` without one.
+        last: ``[Q]`` step at which the last window ends, ``T - 1`` without one.
+        curve: ``[Q, T]`` their probabilities.
+
+    """
+
+    counts: np.ndarray
+    number: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    curve: np.ndarray
+
+
 def draw_curves(
     rng: np.random.Generator, shared: Mapping[str, Any], data: ChangeData, draws: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+) -> DrawnCurves:
     """Draw windows, levels and counts of every question from its prior given the shared parameters, on the host.
 
     Args:
@@ -23,7 +42,7 @@ def draw_curves(
         draws: ``[Q, T]`` resamples.
 
     Returns:
-        ``[Q, T]`` counts, and ``[Q]`` numbers of windows.
+        The counts and what made them.
 
     """
     questions, points = draws.shape
@@ -45,12 +64,13 @@ def draw_curves(
     middle = np.where(two, rng.random((questions, 1)), rng.random((questions, points)))
     windowed = np.where(at <= first, level("before"), np.where(at > last, level("after"), middle))
     curve = np.where((number == 0)[:, None], level("flat"), windowed)
-    return rng.binomial(np.asarray(draws, np.int64), curve), number
+    begins, ends = (np.where(number == 0, steps, c[:, 0]) for c in (first, last))
+    return DrawnCurves(rng.binomial(np.asarray(draws, np.int64), curve), number, begins, ends, curve)
 
 
 def predictive_checks(
     rng: np.random.Generator, shared: Mapping[str, Any], data: ChangeData, successes: np.ndarray, draws: np.ndarray
-) -> dict[str, tuple[float, float, float]]:
+) -> tuple[dict[str, tuple[float, float, float]], dict[str, np.ndarray]]:
     """Compare observed statistics with those of replicates, one replicate of all questions a posterior draw.
 
     Statistics: the mean of the curves' largest rise, the share of curves with a rise above 0.5 (the published rule),
@@ -64,7 +84,8 @@ def predictive_checks(
         draws: ``[Q, T]``.
 
     Returns:
-        Statistic to (observed, mean of the replicates, share of replicates at least as large).
+        Statistic to (observed, mean of the replicates, share of replicates at least as large), and statistic to
+        ``[D]`` values on the replicates.
 
     """
     number = next(iter(shared.values())).shape[0]
@@ -72,16 +93,11 @@ def predictive_checks(
     replicates = []
     for i in range(number):
         one = {n: v[i] for n, v in shared.items()}
-        counts, _ = draw_curves(rng, one, data, draws)
+        counts = draw_curves(rng, one, data, draws).counts
         replicates.append(_statistics(counts.astype(np.float64), draws))
-    return {
-        name: (
-            value,
-            float(np.mean([r[name] for r in replicates])),
-            float(np.mean([r[name] >= value for r in replicates])),
-        )
-        for name, value in observed.items()
-    }
+    values = {name: np.asarray([r[name] for r in replicates]) for name in observed}
+    checks = {n: (seen, float(values[n].mean()), float((values[n] >= seen).mean())) for n, seen in observed.items()}
+    return checks, values
 
 
 def _statistics(successes: np.ndarray, draws: np.ndarray) -> dict[str, float]:

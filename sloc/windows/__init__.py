@@ -17,6 +17,7 @@ from sloc.windows.recorded import Branch, Recording
 from sloc.windows.recorded_file import read_store, write_store
 from sloc.windows.recorded_import import read_forking_fast, recordings_from_table, write_forking_fast
 from sloc.windows.resampled import trace_windows
+from sloc.windows.right_wrong import right_wrong_table
 from sloc.windows.rises import find_rises, rise_window
 from sloc.windows.rule_rates import RuleRates, rule_rates
 from sloc.windows.theorem import hellinger_bound, theorem2
@@ -59,6 +60,7 @@ __all__ = [
     "read_trace_table",
     "recorded_draws",
     "recordings_from_table",
+    "right_wrong_table",
     "rise_window",
     "rule_rates",
     "simultaneous_bands",

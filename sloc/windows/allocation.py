@@ -14,7 +14,8 @@ import numpy as np
 from sloc.contracts import InvalidInput, require
 from sloc.results.outcome import Move, Moves, OutcomeCurve
 from sloc.windows.binomial_rise import rise_p_value
-from sloc.windows.move_kernels import PRIORS, SHARES, MovePrior
+from sloc.windows.draw_design import Design, posterior_design
+from sloc.windows.move_kernels import PRIORS, MovePrior
 from sloc.windows.multiplicity import holm
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_curve, outcome_posterior
 from sloc.windows.recorded import Recording
@@ -129,8 +130,8 @@ def allocate_draws(
     """Draw where the curve is least known for the cost, round after round.
 
     The first round takes ``batch`` draws at ``first`` positions even in mass that leaves the path.  Each round then
-    ranks positions by ``D_t / sqrt(cost_t)``, ``D_t`` what a draw takes off the posterior standard deviations of the
-    answers there and at neighbours that share it, and draws ``batch`` more at the best of them, apart from one another.
+    chooses positions one after the other, each where ``batch`` more draws take most off the expected total variation
+    (over all positions) for their cost, by the Gaussian picture of :mod:`sloc.windows.draw_design`.
 
     Args:
         draw: the generator.
@@ -179,12 +180,11 @@ def allocate_draws(
             left -= len(got)
         if data.counts.sum() == 0 or left <= 0:
             break
-        variance, reach = _uncertainty(data, priors)
-        if target > 0 and float(np.sqrt(variance).mean()) <= target:
+        design = posterior_design(outcome_posterior(data, priors=priors[:1]))
+        if target > 0 and float(np.sqrt(design.variance).mean()) <= target:
             status = "resolved"
             break
-        gain = np.where(empty, -1.0, reach / np.sqrt(prices))
-        chosen = _spread_out(gain, max(1, round(share * min(steps, left / batch))))
+        chosen = _best_positions(design, prices, empty, batch, max(1, round(share * min(steps, left / batch))))
     if left > 0 and status != "resolved":
         status = "no draws left"
     return Allocation(outcome_curve(data, level=level, priors=priors), data, rounds, status)
@@ -208,28 +208,16 @@ def _add(data: OutcomeCounts, t: int, answers: Sequence[str]) -> None:
         data.counts[t, code[answer]] += 1
 
 
-def _uncertainty(data: OutcomeCounts, priors: Sequence[MovePrior]) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior variance ``[T]`` summed over answers, and what a draw takes off the standard deviations around."""
-    marginals = outcome_posterior(data, priors=priors[:1]).marginals()
-    mean = marginals @ SHARES
-    variance = np.maximum(marginals @ SHARES**2 - mean**2, 0.0)
-    distance = 0.5 * np.abs(np.diff(mean, axis=0)).sum(axis=1)
-    # Neighbours share what is learned as far as the path between them stays put.
-    path = np.concatenate([[0.0], np.cumsum(distance + 0.3 * np.where(np.isnan(data.leaving), 0.5, data.leaving))])
-    near = np.exp(-np.abs(path[:, None] - path[None, :]) / 0.15)
-    # One over the number of draws that the posterior is worth: a standard deviation falls by half of it a draw.
-    worth = variance / np.maximum(mean * (1.0 - mean), 0.02)
-    return variance.sum(axis=1), (near @ np.sqrt(variance) * worth / (1.0 + 4.0 * worth)).sum(axis=1)
-
-
-def _spread_out(gain: np.ndarray, number: int) -> np.ndarray:
-    """The best positions, none within a twentieth of the length of another unless they run out."""
-    apart = max(1, gain.size // (4 * number))
-    free, chosen = gain.copy(), []
-    while len(chosen) < number and free.max() > 0:
-        t = int(np.argmax(free))
+def _best_positions(design: Design, prices: np.ndarray, empty: np.ndarray, batch: int, number: int) -> np.ndarray:
+    """Positions one after the other, each where a batch takes most off the loss for its cost, given those before it."""
+    chosen: list[int] = []
+    for _ in range(number):
+        gain = np.where(empty, 0.0, design.gains(batch) / prices)
+        t = int(np.argmax(gain))
+        if gain[t] <= 0:
+            break
         chosen.append(t)
-        free[max(0, t - apart) : t + apart + 1] = -1.0
+        design = design.after(t, batch)
     return np.asarray(chosen, np.int64)
 
 

@@ -27,7 +27,9 @@ UNDECIDED = 0.5
 TAILS = 0.4
 """Tails of the bands over nominal ones: the prior is an approximation, most of all near moves.
 
-Chosen on recordings of half of the questions of a release (the suite ``traces`` reports the other half).
+Set from 0.6 to 0.4 on simulated curves (``benchmarks/traces_truth.py``), where coverage near moves fell short.  That
+simulator's own moves were redesigned after the shortfall had been seen, so that its coverage is no independent check of
+this number; that of recordings is (the suite ``traces``).
 """
 
 

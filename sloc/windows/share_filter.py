@@ -47,9 +47,9 @@ class SharePosterior:
         joint = joint * self.backward[stop, share]
         return joint / joint.sum()
 
-    def expected_steps(self) -> np.ndarray:
-        """``[T - 1, A]`` posterior mean of ``|o_{t+1} - o_t|`` of each share."""
-        distance = np.abs(SHARES[:, None] - SHARES[None, :])
+    def expected_steps(self, power: int = 1) -> np.ndarray:
+        """``[T - 1, A]`` posterior mean of ``|o_{t+1} - o_t|^power`` of each share."""
+        distance = np.abs(SHARES[:, None] - SHARES[None, :]) ** power
         out = np.empty((self.levels.size, self.forward.shape[1]))
         for t, level in enumerate(self.levels):
             ahead = self.likelihood[t + 1] * self.backward[t + 1]

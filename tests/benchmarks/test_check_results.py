@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import check_results, nightly_tests
+from benchmarks import check_results, nightly_tests, show
 from benchmarks.suites import SUITES
 
 GOOD: dict[str, Any] = {
@@ -80,7 +80,17 @@ def test_results_that_must_stand_come_from_a_full_run() -> None:
     assert len(made) == 1
     assert set(made[0]) == set(SUITES)
     assert {"windows", "certificates", "bayes", "certified"} <= set(check_results.COMMITTED)
-    assert set(check_results.COMMITTED) <= {*made[0], "bayes", "certified", nightly_tests.SUITE}
+    assert set(check_results.COMMITTED) <= {*made[0], "bayes", "certified", "changes", nightly_tests.SUITE}
+
+
+def test_a_number_that_does_not_exist_is_null_with_a_status() -> None:
+    row = {"name": "times fewer tokens", "value": None, "unit": ""}
+    assert check_results.problems(GOOD | {"rows": [row | {"status": "not reached"}]}) == []
+    for bad in (row, row | {"status": " "}, {"name": "n", "unit": "", "status": "not reached"}):
+        assert len(check_results.problems(GOOD | {"rows": [bad]})) == 1
+    assert show.line(row | {"status": "not reached", "target": ">= 5", "met": False}).startswith(
+        "times fewer tokens: not reached  (target >= 5: NOT MET)"
+    )
 
 
 def test_a_commit_may_be_named() -> None:

@@ -8,6 +8,7 @@ from scipy.stats import binom
 
 from sloc.contracts import InvalidInput
 from sloc.windows.allocation import RecordedDraws, allocate_draws, certify_moves, recorded_draws
+from sloc.windows.move_kernels import EDGES, GRID, LEVELS, SHARES, MovePrior, leaving_levels, move_kernels
 from sloc.windows.move_tests import answer_sets, choose_windows, exact_moves, pooled_rise_p_value
 from sloc.windows.outcome_curves import OutcomeCounts
 from sloc.windows.posterior_moves import pairs_at, posterior_moves, shortest_range, spaced_maxima
@@ -105,6 +106,37 @@ def test_posterior_moves_find_size_and_location():
     assert move.location[1] - move.location[0] <= 4
     assert moves.statuses == {"q": "resolved", "flat": "empty", "one": "one answer"}
     assert "1 found" in repr(moves)
+
+
+def from_the_prior(rng, prior, steps=40):
+    """Two answers whose share is drawn from the prior itself, and masses."""
+    kernels = move_kernels(prior)
+    leaving = np.where(rng.random(steps - 1) < 0.2, rng.choice(LEVELS[LEVELS > 0.3], steps - 1), 0.001)
+    x = [int(rng.choice(GRID, p=np.diff(np.concatenate([[0.0], 2 / np.pi * np.arcsin(np.sqrt(EDGES)), [1.0]]))))]
+    for level in leaving_levels(leaving, prior):
+        x.append(int(rng.choice(GRID, p=kernels[level, x[-1]])))
+    return np.stack([SHARES[x], 1 - SHARES[x]], axis=1), leaving
+
+
+def test_probabilities_of_moves_are_calibrated_under_the_prior():
+    """Of candidates given probability pi, pi have such a move: summed over 150 curves (six standard errors)."""
+    rng, prior = np.random.default_rng(7), MovePrior(0.7, ((0.3, 2.0),))
+    made = [from_the_prior(rng, prior) for _ in range(150)]
+    data = [question(rng, curve, leaving, 5, str(i)) for i, (curve, leaving) in enumerate(made)]
+    moves = posterior_moves(data, priors=(prior,), alpha=0.1)
+    pi, truth = [], []
+    for m in moves.moves:
+        share = made[int(m.question)][0][:, "AB".index(m.rising[0])]
+        pi.append(m.probability)
+        truth.append(share[int(m.stop)] - share[int(m.start)] > 0.3)
+    pi, truth = np.asarray(pi), np.asarray(truth)
+    assert 50 < truth.sum() < truth.size - 50
+    for part in (pi < 0.5, pi >= 0.5):
+        spread = np.sqrt((pi[part] * (1 - pi[part])).sum() + 1)
+        assert abs(pi[part].sum() - truth[part].sum()) < 6 * spread
+    found = np.asarray([m.found for m in moves.moves])
+    # 10 % promised of those reported; binomial, 1e-9.
+    assert (~truth[found]).sum() <= binom.isf(1e-9, found.sum(), 0.1)
 
 
 def test_small_pieces():

@@ -1,0 +1,45 @@
+"""``python -m examples.recordings FOLDER``: reproduce what was published of the recordings, and write it down.
+
+``FOLDER`` holds the published numbers (``cot_windows_llama31_8b.csv`` and the others); only summaries are kept, in
+``examples/recordings/recordings.json``, which the page of the documentation shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from examples.recordings import blanks, chain_of_thought
+
+HERE = Path(__file__).parent
+
+
+def everything(folder: Path) -> dict[str, Any]:
+    """Compute all tables."""
+    curves = chain_of_thought.read_curves(folder)
+    counts, tests = chain_of_thought.window_counts(curves)
+    return {
+        "windows": counts,
+        "table": chain_of_thought.table_rows(curves, folder),
+        "posterior": chain_of_thought.posterior_rows(curves, tests),
+        "blanks": blanks.blank_rows(folder),
+        "consistency": blanks.consistency_rows(folder),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="of the published numbers")
+    parser.add_argument("--json", type=Path, default=HERE / "recordings.json")
+    options = parser.parse_args()
+    text = json.dumps(everything(options.folder), indent=1, allow_nan=False)
+    aside = options.json.with_name(f".{options.json.name}.partial")
+    aside.write_text(text + "\n", encoding="utf-8")
+    aside.replace(options.json)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

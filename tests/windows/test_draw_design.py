@@ -1,0 +1,61 @@
+"""The Gaussian picture of a posterior: against the algebra done at once, and designs that cannot be bettered."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sloc.windows.draw_design import best_design, design_of, posterior_design
+from sloc.windows.outcome_curves import OutcomeCounts, outcome_posterior
+
+rng = np.random.default_rng(0)
+STEPS, SHARES = rng.gamma(0.5, 0.01, (11, 3)), rng.dirichlet(np.ones(3), 12)
+DRAWS, PRICES = rng.integers(0, 5, 12).astype(float), rng.uniform(1, 9, 12)
+
+
+def test_the_covariance_is_that_of_a_walk_seen_in_noise():
+    design = design_of(STEPS, SHARES, DRAWS)
+    for a in range(3):
+        walk = 0.25 + np.concatenate([[0.0], np.cumsum(STEPS[:, a])])
+        prior = np.minimum.outer(walk, walk)
+        seen = np.flatnonzero(DRAWS)
+        noise = np.diag(design.noise[a, seen] / DRAWS[seen])
+        by_hand = prior - prior[:, seen] @ np.linalg.solve(prior[np.ix_(seen, seen)] + noise, prior[seen])
+        assert np.allclose(design.covariance[a], by_hand, atol=1e-9)
+
+
+def test_gains_are_what_draws_then_take_off():
+    design = design_of(STEPS, SHARES, DRAWS)
+    gains = design.gains(4)
+    for t in range(12):
+        more = DRAWS + 4 * (np.arange(12) == t)
+        again = design_of(STEPS, SHARES, more)
+        assert np.allclose(design.after(t, 4).covariance, again.covariance, atol=1e-9)
+        assert np.isclose(gains[t], design.loss - again.loss, atol=1e-9)
+
+
+def test_the_loss_is_the_expected_total_variation():
+    design = design_of(STEPS, SHARES, DRAWS + 1)
+    errors = rng.normal(size=(200_000, 3)) * np.sqrt(design.variance[:, 4])
+    tv = 0.5 * np.abs(errors).sum(axis=1)
+    own = np.sqrt(design.variance[:, 4] / (2 * np.pi)).sum()
+    # Seven standard errors.
+    assert abs(tv.mean() - own) < 7 * tv.std() / np.sqrt(tv.size)
+
+
+def test_no_other_split_of_the_budget_does_better():
+    draws, loss = best_design(STEPS, SHARES, PRICES, 200.0)
+    assert np.isclose(draws @ PRICES, 200)
+    for _ in range(200):
+        other = draws * np.exp(rng.normal(0, 0.5, 12)) + rng.exponential(0.3, 12)
+        other *= 200 / (other @ PRICES)
+        assert design_of(STEPS, SHARES, other).loss > loss - 1e-6
+    even = np.full(12, 200 / PRICES.sum())
+    assert loss < design_of(STEPS, SHARES, even).loss
+
+
+def test_a_posterior_paints_its_steps():
+    flat = OutcomeCounts("q", ("A", "B"), np.arange(5.0), np.full((5, 2), 4.0), np.asarray([0.0, 0.9, 0.0, 0.0]))
+    design = posterior_design(outcome_posterior(flat))
+    correlation = design.covariance[0] / np.sqrt(np.outer(design.variance[0], design.variance[0]))
+    assert correlation[2, 4] > 0.99
+    assert correlation[1, 2] < correlation[0, 1]

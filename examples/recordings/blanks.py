@@ -68,6 +68,18 @@ def blank_rows(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def consistency_rows(folder: Path) -> list[dict[str, float]]:
-    """The MATH test set: consistency with the full answer and accuracy by kept fraction, resampled or asked at once."""
-    return pd.read_csv(folder / "math_llama31_4934.csv").to_dict("records")  # pyright: ignore[reportReturnType]
+def consistency(folder: Path) -> dict[str, Any]:
+    """Summarise the MATH test set: consistency with the full answer and accuracy, resampled or asked at once."""
+    table = pd.read_csv(folder / "math_llama31_4934.csv").sort_values("stop_frac")
+    kept, same, right = (table[c].to_numpy() for c in ("stop_frac", "is_consistent", "is_right"))
+    rise = np.diff(same)
+    largest = int(rise.argmax())
+    asked = table["stump_is_right"].to_numpy()
+    return {
+        "kept fractions": [float(kept[0]), float(kept[-1])],
+        "consistency there": [float(same[0]), float(same[-1])],
+        "rises at every step": bool((rise > 0).all()),
+        "largest rise of the mean": [float(kept[largest]), float(kept[largest + 1]), float(rise[largest])],
+        "range of the accuracy": [float(right.min()), float(right.max())],
+        "accuracy asked at once": [float(asked[0]), float(asked[-1])],
+    }

@@ -35,7 +35,7 @@ def blank_rows(folder: Path) -> list[dict[str, Any]]:
     counts = pd.read_csv(folder / "structured_tuple_counts.csv")
     curve = pd.read_csv(folder / "structured_curve_NDBKP.csv").to_numpy()
     points = pd.read_csv(folder / "structured_Tpoints_NDBKP.csv").to_numpy()
-    total = int(counts["count"].sum())
+    total = int(counts["count"].to_numpy().sum())
     rows = [
         {
             "kept": "nothing",
@@ -58,7 +58,7 @@ def blank_rows(folder: Path) -> list[dict[str, Any]]:
                 "kept": "".join(CHOSEN[:blank]),
                 "published curve": float(curve[at, 1]),
                 "from tuple counts": same_tuple(counts, blank),
-                "draws behind it": int(draws["count"].sum()),
+                "draws behind it": int(draws["count"].to_numpy().sum()),
                 "printed T_before": float(before),
                 "printed T_after": float(after),
                 "rises of the curve end at": near,

@@ -51,7 +51,7 @@ def flat_coordinates(sets: int) -> tuple[np.ndarray, Callable[[Array], dict[str,
 def potential(flat: Array, data: ChangeData, sets: int) -> Array:
     """Minus the log posterior of a vector of unconstrained parameters, up to a constant."""
     _, unravel = flat_coordinates(sets)
-    return potential_energy(change_model, (data, sets), {}, unravel(flat))
+    return jnp.asarray(potential_energy(change_model, (data, sets), {}, unravel(flat)))
 
 
 _value_and_grad: Any = jax.jit(jax.value_and_grad(potential), static_argnums=2)

@@ -44,9 +44,9 @@ def blank_rows(folder: Path) -> list[dict[str, Any]]:
             "draws behind it": total,
         }
     ]
-    draws = counts
+    draws: pd.DataFrame = counts
     for blank, (column, choice) in enumerate(zip(counts.columns[:-1], CHOSEN, strict=True), 1):
-        draws = draws[draws[column] == choice]
+        draws = draws.loc[draws[column] == choice]
         _, _, length, before, after = points[blank - 1, :5]
         end = float(points[blank, 3]) if blank < len(points) else 1.0
         # The last point before the next blank is decided: wording between the two is kept, the next choice is open.
@@ -58,7 +58,7 @@ def blank_rows(folder: Path) -> list[dict[str, Any]]:
                 "kept": "".join(CHOSEN[:blank]),
                 "published curve": float(curve[at, 1]),
                 "from tuple counts": same_tuple(counts, blank),
-                "draws behind it": int(draws["count"].to_numpy().sum()),
+                "draws behind it": int(np.sum(draws["count"])),
                 "printed T_before": float(before),
                 "printed T_after": float(after),
                 "rises of the curve end at": near,

@@ -170,7 +170,7 @@ def calibration_rows(number: int, setting: Setting = SMALL) -> Iterator[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/changes.json"))
-    parser.add_argument("--sets", type=int, default=200, help="data sets that shared parameters are ranked in")
+    parser.add_argument("--sets", type=int, default=100, help="data sets that shared parameters are ranked in")
     options = parser.parse_args()
     rows: list[Row] = []
     # What is done is kept: the second part takes much longer than the first.

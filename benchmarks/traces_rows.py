@@ -108,6 +108,10 @@ def event_rows(
 def score_rows(case: str, got: Any, nominal: float | None = None) -> Iterator[Row]:
     """False discovery and power with their Wilson intervals."""
     for word, k, n in (("false discoveries", got.false, got.hits + got.false), ("power", got.found, got.events)):
+        if n == 0:
+            status = "none reported" if word == "false discoveries" else "no events"
+            yield {"name": f"{case}, {word}", "value": None, "status": status, "unit": "%", "of": 0}
+            continue
         low, high = wilson(k, n)
         row: Row = {
             "name": f"{case}, {word}",

@@ -25,7 +25,7 @@ def everything(folder: Path) -> dict[str, Any]:
         "table": chain_of_thought.table_rows(curves, folder),
         "posterior": chain_of_thought.posterior_rows(curves, tests),
         "blanks": blanks.blank_rows(folder),
-        "consistency": blanks.consistency_rows(folder),
+        "consistency": blanks.consistency(folder),
     }
 
 

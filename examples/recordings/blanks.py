@@ -35,7 +35,7 @@ def blank_rows(folder: Path) -> list[dict[str, Any]]:
     counts = pd.read_csv(folder / "structured_tuple_counts.csv")
     curve = pd.read_csv(folder / "structured_curve_NDBKP.csv").to_numpy()
     points = pd.read_csv(folder / "structured_Tpoints_NDBKP.csv").to_numpy()
-    total = int(counts["count"].sum())
+    total = int(counts["count"].to_numpy().sum())
     rows = [
         {
             "kept": "nothing",
@@ -44,9 +44,9 @@ def blank_rows(folder: Path) -> list[dict[str, Any]]:
             "draws behind it": total,
         }
     ]
-    draws = counts
+    draws: pd.DataFrame = counts
     for blank, (column, choice) in enumerate(zip(counts.columns[:-1], CHOSEN, strict=True), 1):
-        draws = draws[draws[column] == choice]
+        draws = draws.loc[draws[column] == choice]
         _, _, length, before, after = points[blank - 1, :5]
         end = float(points[blank, 3]) if blank < len(points) else 1.0
         # The last point before the next blank is decided: wording between the two is kept, the next choice is open.
@@ -58,7 +58,7 @@ def blank_rows(folder: Path) -> list[dict[str, Any]]:
                 "kept": "".join(CHOSEN[:blank]),
                 "published curve": float(curve[at, 1]),
                 "from tuple counts": same_tuple(counts, blank),
-                "draws behind it": int(draws["count"].sum()),
+                "draws behind it": int(np.sum(draws["count"])),
                 "printed T_before": float(before),
                 "printed T_after": float(after),
                 "rises of the curve end at": near,
@@ -68,6 +68,18 @@ def blank_rows(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def consistency_rows(folder: Path) -> list[dict[str, float]]:
-    """The MATH test set: consistency with the full answer and accuracy by kept fraction, resampled or asked at once."""
-    return pd.read_csv(folder / "math_llama31_4934.csv").to_dict("records")  # pyright: ignore[reportReturnType]
+def consistency(folder: Path) -> dict[str, Any]:
+    """Summarise the MATH test set: consistency with the full answer and accuracy, resampled or asked at once."""
+    table = pd.read_csv(folder / "math_llama31_4934.csv").sort_values("stop_frac")
+    kept, same, right = (table[c].to_numpy() for c in ("stop_frac", "is_consistent", "is_right"))
+    rise = np.diff(same)
+    largest = int(rise.argmax())
+    asked = table["stump_is_right"].to_numpy()
+    return {
+        "kept fractions": [float(kept[0]), float(kept[-1])],
+        "consistency there": [float(same[0]), float(same[-1])],
+        "rises at every step": bool((rise > 0).all()),
+        "largest rise of the mean": [float(kept[largest]), float(kept[largest + 1]), float(rise[largest])],
+        "range of the accuracy": [float(right.min()), float(right.max())],
+        "accuracy asked at once": [float(asked[0]), float(asked[-1])],
+    }

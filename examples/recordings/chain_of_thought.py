@@ -70,10 +70,10 @@ def window_counts(curves: pd.DataFrame) -> tuple[dict[str, Any], TraceWindows]:
     return {
         "generations": len(curves),
         "windows listed": len(curves),
-        "windows by the rule": int((frame["rule_status"] == "resolved").sum()),
-        "at the listed place": int((ours == listed).sum()),
+        "windows by the rule": int((frame["rule_status"] == "resolved").to_numpy().sum()),
+        "at the listed place": int((ours == listed).to_numpy().sum()),
         "places listed": {k: int(v) for k, v in places.items()},
-        "places by the rule": {k: int((ours == k).sum()) for k in places.index},
+        "places by the rule": {k: int((ours == k).to_numpy().sum()) for k in places.index},
         "certified above 0.5, each question at 5 %": sum(w.status_after == "resolved" for w in found.calibrated),
         "certified above 0.5, Benjamini-Hochberg at 10 %": len({s.question for s in both.steps if s.certified}),
         "some rise certain, each question at 5 %": len(
@@ -159,7 +159,7 @@ def posterior_rows(curves: pd.DataFrame, tests: TraceWindows) -> dict[str, Any]:
         "mean probability of one window": float(found.numbers[:, 1].mean()),
         "mean probability of two windows": float(found.numbers[:, 2].mean()),
         "mean height, given by the model": float(found.height.mean()),
-        "mean observed rise of the listed step": float(curves["jump"].mean()),
+        "mean observed rise of the listed step": float(curves["jump"].to_numpy().mean()),
         "likeliest step is the listed one": float((likeliest == listed).mean()),
         "agree with the test of any rise": some.agree,
         "table against the test of any rise": some.counts,

@@ -18,7 +18,7 @@ from jax.flatten_util import ravel_pytree
 from numpyro.infer.util import potential_energy, unconstrain_fn
 
 from sloc.bayes.change_data import ChangeData
-from sloc.bayes.change_model import change_model, shared_parameters
+from sloc.bayes.change_model import SPREAD, change_model, shared_parameters
 
 Array = jax.Array
 LEAST_PRECISION = 0.2
@@ -51,7 +51,7 @@ def flat_coordinates(sets: int) -> tuple[np.ndarray, Callable[[Array], dict[str,
 def potential(flat: Array, data: ChangeData, sets: int) -> Array:
     """Minus the log posterior of a vector of unconstrained parameters, up to a constant."""
     _, unravel = flat_coordinates(sets)
-    return potential_energy(change_model, (data, sets), {}, unravel(flat))
+    return jnp.asarray(potential_energy(change_model, (data, sets), {}, unravel(flat)))
 
 
 _value_and_grad: Any = jax.jit(jax.value_and_grad(potential), static_argnums=2)
@@ -60,8 +60,8 @@ _value_and_grad: Any = jax.jit(jax.value_and_grad(potential), static_argnums=2)
 def mode_and_scale(data: ChangeData, sets: int) -> tuple[np.ndarray, np.ndarray]:
     """Find the mode by L-BFGS and the inverse root of the curvature there by differences of gradients.
 
-    The spread between data sets stays in the middle of its prior: a density of centred effects may have its peak where
-    they all agree, far from where its mass is.
+    The spread between data sets stays in the middle of its prior, with the prior's curvature: a density of centred
+    effects may have its peak where they all agree, far from where its mass is.
 
     Args:
         data: counts.
@@ -78,11 +78,13 @@ def mode_and_scale(data: ChangeData, sets: int) -> tuple[np.ndarray, np.ndarray]
         return float(value), np.asarray(slope, np.float64)
 
     start, _ = flat_coordinates(sets)
-    held, _ = ravel_pytree({n: jnp.full(v.shape, n == "spread") for n, v in middle_of_prior(sets).items()})
-    bounds = [(x, x) if fixed else (None, None) for x, fixed in zip(start, np.asarray(held), strict=True)]
+    marked, _ = ravel_pytree({n: jnp.full(v.shape, n == "spread") for n, v in middle_of_prior(sets).items()})
+    held = np.asarray(marked)
+    bounds = [(x, x) if fixed else (None, None) for x, fixed in zip(start, held, strict=True)]
     mode = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200}).x
     steps = _DIFFERENCE * np.eye(mode.size)
     rows = [(objective(mode + e)[1] - objective(mode - e)[1]) / (2 * _DIFFERENCE) for e in steps]
-    curvature = np.asarray(rows)
+    curvature = np.where(held[:, None] | held[None, :], 0.0, np.asarray(rows))
+    curvature[held, held] = SPREAD[1] ** -2
     precision, axes = np.linalg.eigh(0.5 * (curvature + curvature.T))
     return mode, axes / np.sqrt(np.maximum(precision, LEAST_PRECISION))

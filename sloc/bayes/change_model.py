@@ -48,7 +48,7 @@ def shared_parameters(sets: int) -> dict[str, Any]:
     Data sets are centred, since hundreds of questions know the rates of theirs well; a spread that avoids 0 leaves them
     no funnel to fall into.
     """
-    windows = numpyro.sample("windows", dist.Normal(jnp.asarray([0.0, -1.5]), 1.0).to_event(1))
+    windows: Any = numpyro.sample("windows", dist.Normal(jnp.asarray([0.0, -1.5]), 1.0).to_event(1))
     if sets == 1:
         own = numpyro.deterministic("set_windows", windows[None])
     else:

@@ -56,11 +56,14 @@ class Known:
 @pytest.mark.slow
 def test_ranks_of_questions_are_uniform_where_parameters_are_known_and_not_where_they_are_wrong():
     rng, setting = np.random.default_rng(2), Setting(20_000, 6, 10, 2)
-    truth = prior_draw(rng, 2) | {"set_windows": np.asarray([[0.0, -1.0], [0.5, -0.5]])}
+    means = {f"{n}_mean": np.asarray(m) for n, m in (("before", 0.2), ("after", 0.8), ("flat", 0.6))}
+    truth = prior_draw(rng, 2) | means | {"set_windows": np.asarray([[0.0, -1.0], [0.5, -0.5]])}
     curves, groups, right = simulated(rng, truth, setting)
     data, _ = change_data(curves.counts, 10, groups, right)
-    for shift, good in ((0.0, True), (0.4, False)):
-        shared = {n: jnp.asarray(v + (shift if n == "set_windows" else 0.0), jnp.float32) for n, v in truth.items()}
+    for shift, good in ((0.0, True), (1.0, False)):
+        shared = {
+            n: jnp.asarray(v + (shift if n in ("set_windows", "place") else 0.0), jnp.float32) for n, v in truth.items()
+        }
         found = {n: np.asarray(v) for n, v in jax.jit(question_summaries)(shared, data).items()}
         known = Known(found["numbers"], found["first"], found["last"])
         ranks = question_ranks(rng, curves, known)  # pyright: ignore[reportArgumentType]

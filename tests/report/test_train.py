@@ -72,8 +72,7 @@ def test_a_short_run_writes_a_whole_folder(tmp_path, capsys):
     # By chance it is 0.1.
     assert found["accuracy_generated"] > 0.5
 
-    # The size that the U-Net runs at by night.
-    request = UturnRequest(str(out / "weights.safetensors"), levels=32, n=500, steps=64)
+    request = UturnRequest(str(out / "weights.safetensors"), levels=6, n=64, steps=16)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         answer = run_uturn(request, tmp_path / "uturn", json=True)
     assert json.loads(capsys.readouterr().out) == answer
@@ -246,6 +245,7 @@ def test_files_of_other_networks_are_refused(weights, tmp_path):
     assert "this file is pickled" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("relaxed")
 @pytest.mark.filterwarnings("default")
 def test_a_network_of_nan_is_named_with_its_level_and_draw(tmp_path):

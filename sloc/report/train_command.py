@@ -24,7 +24,7 @@ from sloc.report.output import check_run_folder, jsonable, run_folder, write_run
 from sloc.report.style import new_figure, styled
 from sloc.samplers import dpm_solver, localize
 
-NETWORKS = {"unet": 1_500, "dit": 2_000, "mlp": 4_000, "classifier": 1_500}
+NETWORKS = {"unet": 3_000, "dit": 2_000, "mlp": 4_000, "classifier": 1_500}
 """Networks and how many steps they are trained by default."""
 GENERATOR_SHARE, JUDGE_SHARE = 0.6, 0.3
 """Shares of the digits for the generator and for training its judge; the rest tests the judge."""

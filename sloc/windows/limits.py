@@ -7,8 +7,7 @@ import numpy as np
 from sloc.contracts import require
 from sloc.divergence.checks import checked_level
 from sloc.divergence.sampler_bounds import MODEL_LAW
-from sloc.results import Curve, Window
-from sloc.results.window import Certified
+from sloc.results import Certified, Curve, Window
 
 
 def certified_limits(

@@ -35,7 +35,7 @@ def trained(small: bool):
     """Return a class-conditional diffusion model of the digits (``small``: trained for a few seconds)."""
     network = nn.MLPDenoiser((8, 8), 10, width=64 if small else 256, rngs=nnx.Rngs(0))
     loss = functools.partial(nn.denoising_loss, schedule=PROCESS)
-    model = fitted(network, loss, PARTS.generator, 600 if small else 4_000, "mlp-small" if small else "mlp")
+    model = fitted(network, loss, PARTS.generator, 600 if small else 2_000, "mlp-small" if small else "mlp")
     return nn.as_diffusion(model, PROCESS, data_std=float(PARTS.generator[0].std()))
 
 

@@ -24,7 +24,7 @@ def main(small: bool = False) -> dict:
     x, labels = PARTS.generator
     bits = (x.reshape(-1, 64) > 0).astype(np.int32)
     network = nn.MaskedTransformer(64, 2, width=32, depth=1 if small else 3, heads=2, rngs=nnx.Rngs(0))
-    steps = 100 if small else 2_000
+    steps = 100 if small else 800
     network = fitted(network, nn.masked_loss, (bits,), steps, "masked-small" if small else "masked")
     model, n = nn.as_masked(network), 256 if small else 2_048
     localizer = samplers.masked_ancestral(model)

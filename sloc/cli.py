@@ -336,13 +336,14 @@ class Network(StrEnum):
     unet = "unet"
     dit = "dit"
     mlp = "mlp"
+    classifier = "classifier"
 
 
 @app.command(
     help=_paragraphs(
         "Train a class-conditional diffusion model of the bundled digits, and have a classifier that saw other digits "
-        "judge what it draws.\n\nThe output folder holds weights.safetensors, losses.csv, samples.png and run.json. "
-        "Needs the extras nn and viz."
+        "judge what it draws; or train and calibrate a classifier of noised digits, for sloc uturn.\n\nThe output "
+        "folder holds weights.safetensors, losses.csv, samples.png and run.json. Needs the extras nn and viz."
     )
 )
 def train(
@@ -380,8 +381,9 @@ def train(
 @app.command(
     help=_paragraphs(
         "Noise digits of one class to many levels, undo it with a model that sloc train wrote, and set the share that "
-        "comes back as the same digit beside the exact curve of the images themselves.\n\nThe output folder holds "
-        "curves.csv, uturn.png and run.json. Needs the extras nn and viz."
+        "comes back as the same digit beside the exact curve of the images themselves and, with --classifier, beside "
+        "what a classifier says of noised images that it never saw.\n\nThe output folder holds curves.csv, uturn.png "
+        "and run.json. Needs the extras nn and viz."
     )
 )
 def uturn(
@@ -391,16 +393,28 @@ def uturn(
     n: Annotated[int, typer.Option("-n", parser=whole_number, metavar="WHOLE", help="Images at each level.")] = 256,
     steps: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Sampler steps from each.")] = 32,
     seed: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Seed of everything drawn.")] = 0,
-    delta: Annotated[float, typer.Option(parser=real_number, metavar="NUMBER", help="Error level of the band.")] = 0.05,
+    delta: Annotated[
+        float, typer.Option(parser=real_number, metavar="NUMBER", help="Error level of each difference of two curves.")
+    ] = 0.05,
+    classifier: Annotated[
+        str | None, typer.Option(help="weights.safetensors of a run of sloc train --model classifier.")
+    ] = None,
     out: Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Keep checkpoints beside the output folder, and go on from those of a run cut off."
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
 ) -> None:
     """Find when a trained model decides the digit."""
     with refusals():
         from sloc.report.uturn_command import UturnRequest, run_uturn
 
-        run_uturn(UturnRequest(weights, start, levels, n, steps, seed, delta), out, overwrite=overwrite, json=json)
+        request = UturnRequest(weights, start, levels, n, steps, seed, delta, classifier)
+        run_uturn(request, out, overwrite=overwrite, resume=resume, json=json)
 
 
 @app.command()
@@ -417,9 +431,9 @@ def replay(
 
 @app.command(
     help=_paragraphs(
-        "Run benchmarks, in a checkout of the repository.\n\nSUITES are atoms, certificates (or certified), samplers "
-        "(or reverse), structures (or tree), traces, unnormalized and windows; all of them where none is named. Each "
-        "prints a table of medians over interleaved rounds."
+        "Run benchmarks, in a checkout of the repository.\n\nSUITES are atoms, certificates (or certified), learned, "
+        "samplers (or reverse), structures (or tree), traces, unnormalized and windows; all of them where none is "
+        "named. Each prints a table of medians over interleaved rounds."
     )
 )
 def bench(

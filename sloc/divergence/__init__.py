@@ -14,6 +14,7 @@ from sloc.divergence.measurement import measure
 from sloc.divergence.pilot import choose_estimator
 from sloc.divergence.posteriors import posterior
 from sloc.divergence.quasi import tv_point
+from sloc.divergence.sampler_bounds import tv_sampler_bound
 from sloc.divergence.statistics import (
     KL,
     TV,
@@ -64,5 +65,6 @@ __all__ = [
     "tv_curve",
     "tv_lower_bound",
     "tv_point",
+    "tv_sampler_bound",
     "tv_upper_bound",
 ]

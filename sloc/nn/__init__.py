@@ -9,6 +9,7 @@ except ModuleNotFoundError as error:
         f"sloc.nn needs {error.name}, which is not installed: pip install 'sloc[nn]'", name=error.name
     ) from error
 
+from sloc.nn.calibration import Calibration, calibrate
 from sloc.nn.classifier import NoiseClassifier
 from sloc.nn.fitting import Fitted, fit
 from sloc.nn.losses import classification_loss, denoising_loss, draw_levels, masked_loss
@@ -19,6 +20,7 @@ from sloc.nn.unet import UNet
 from sloc.nn.weights import load_weights, save_weights
 
 __all__ = [
+    "Calibration",
     "DiT",
     "Fitted",
     "MLPDenoiser",
@@ -28,6 +30,7 @@ __all__ = [
     "as_diffusion",
     "as_masked",
     "as_posterior",
+    "calibrate",
     "classification_loss",
     "denoising_loss",
     "draw_levels",

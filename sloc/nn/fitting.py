@@ -17,6 +17,7 @@ import optax
 from flax import nnx
 
 from sloc.contracts import InvalidInput, require
+from sloc.nn.losses import check_labels
 from sloc.nn.weights import fill, load_arrays, named_arrays, save_arrays
 from sloc.samplers.checks import checked_count, checked_key
 
@@ -83,13 +84,17 @@ def fit(
         The network with averaged weights, and the losses.
 
     Raises:
-        InvalidInput: arrays of different lengths, settings out of range, or a checkpoint of another network.
+        InvalidInput: arrays of different lengths, labels (the second array, if whole numbers) outside the model's
+            classes, settings out of range, or a checkpoint of another network.
         FloatingPointError: the loss is NaN; names the step.
 
     """
     key, steps, batch = checked_key(key), checked_count(steps, "steps"), checked_count(batch, "batch")
     lengths = {int(np.shape(v)[0]) for v in data if v is not None}
     require(len(lengths) == 1, "data", sorted(lengths), "arrays with a common leading axis")
+    classes = getattr(model, "num_classes", 0)
+    if classes and len(data) > 1 and data[1] is not None and np.issubdtype(np.asarray(data[1]).dtype, np.integer):
+        check_labels(data[1], classes)
     for name, value, good in (
         ("rate", rate, rate > 0),
         ("warmup", warmup, 0 <= warmup < 1),

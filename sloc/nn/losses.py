@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from sloc.contracts import GaussianChannel
+from sloc.contracts import GaussianChannel, require
 from sloc.processes.levels import level, time_at
 
 Array = jax.Array
@@ -78,3 +79,12 @@ def masked_loss(model: Any, key: Array, x: Array, label: Array | None = None) ->
     logits = model(jnp.where(hidden, model.vocabulary, x))
     nats = optax.softmax_cross_entropy_with_integer_labels(logits, x)
     return jnp.mean(jnp.sum(jnp.where(hidden, nats, 0.0), axis=1) / t)
+
+
+def check_labels(labels: Any, num_classes: int, argument: str = "labels") -> None:
+    """Refuse labels that are not whole numbers of ``0 .. num_classes - 1``."""
+    values = np.asarray(labels)
+    whole = values.ndim == 1 and np.issubdtype(values.dtype, np.integer)
+    inside = whole and bool(((values >= 0) & (values < num_classes)).all())
+    wrong = values[(values < 0) | (values >= num_classes)][:3].tolist() if whole else values.dtype
+    require(inside, argument, wrong, f"labels of the model, whole numbers from 0 to {num_classes - 1}")

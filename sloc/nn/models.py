@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.tree_util import Partial
 
-from sloc.contracts import GaussianChannel
+from sloc.contracts import GaussianChannel, float_dtype, is_concrete, require
 from sloc.processes.levels import level
 from sloc.samplers.learned import LearnedDiffusion
 from sloc.samplers.masked import LearnedMasked
@@ -61,11 +63,24 @@ def as_masked(model: Any, **options: Any) -> LearnedMasked:
     return LearnedMasked(as_function(model), (model.length,), model.vocabulary, batched=True, **options)
 
 
-def as_posterior(model: Any, schedule: GaussianChannel) -> Partial:
-    """Return a :class:`sloc.nn.NoiseClassifier` as ``(y, t) -> log pi(theta | y, t)``, ``[K]``, for one ``y``."""
-    return Partial(_posterior, as_function(model), schedule.canonical())
+def as_posterior(model: Any, schedule: GaussianChannel, temperature: float = 1.0) -> Partial:
+    """Return a :class:`sloc.nn.NoiseClassifier` as ``(y, t) -> log pi(theta | y, t)``, ``[K]``, for one ``y``.
+
+    Args:
+        model: ``(y, log_snr) -> logits``, batched.
+        schedule: the schedule it was trained on.
+        temperature: divides the logits, such as :func:`sloc.nn.calibrate` finds; another one does not recompile.
+
+    Raises:
+        InvalidInput: a temperature that is not positive.
+
+    """
+    good = not is_concrete(temperature) or bool(np.isfinite(temperature) and np.asarray(temperature) > 0)
+    require(good, "temperature", temperature, "a positive number")
+    return Partial(_posterior, as_function(model), schedule.canonical(), jnp.asarray(temperature, float_dtype()))
 
 
-def _posterior(function: Any, schedule: GaussianChannel, y: Array, t: Array) -> Array:
+def _posterior(function: Any, schedule: GaussianChannel, temperature: Array, y: Array, t: Array) -> Array:
     log_snr = level(schedule, t, "log_snr")
-    return jax.nn.log_softmax(function(y[None], log_snr[None])[0])
+    logits = function(y[None], log_snr[None])[0]
+    return jax.nn.log_softmax(logits / temperature.astype(logits.dtype))

@@ -55,7 +55,7 @@ class UNet(nnx.Module):
         shape: tuple[int, ...],
         num_classes: int = 0,
         *,
-        base: int = 24,
+        base: int = 16,
         levels: int = 2,
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,

@@ -32,10 +32,18 @@ def checkpoint_folder(out: str | os.PathLike[str]) -> Path:
 
 
 @contextlib.contextmanager
-def checkpoints(out: str | os.PathLike[str] | None, request: Request, resume: bool) -> Iterator[Path | None]:
+def checkpoints(
+    out: str | os.PathLike[str] | None, request: Request, resume: bool, command: str = "window"
+) -> Iterator[Path | None]:
     """Yield the folder for a plan's checkpoints, or None without ``resume``; remove it if the block ends well.
 
     Where a kernel returns NaN, the block is noted for ``sloc replay``.
+
+    Args:
+        out: the run's output folder.
+        request: what the command was asked for.
+        resume: whether checkpoints are kept.
+        command: the verb.
 
     Raises:
         InvalidInput: ``resume`` without an output folder, or a place that cannot be written to.
@@ -51,7 +59,7 @@ def checkpoints(out: str | os.PathLike[str] | None, request: Request, resume: bo
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _check_same(folder, request)
-            _write(folder / REQUEST, {"command": "window", "arguments": request.to_arguments(), "versions": versions()})
+            _write(folder / REQUEST, {"command": command, "arguments": request.to_arguments(), "versions": versions()})
             (folder / FAILURE).unlink(missing_ok=True)
         except OSError as error:
             raise InvalidInput(f"--resume: expected a place for {folder} that can be written to ({error})") from error
@@ -99,6 +107,8 @@ def read_failure(path: str | os.PathLike[str]) -> tuple[dict[str, Any], tuple[st
     try:
         request = json.loads((folder / REQUEST).read_text("utf-8"))
         failure = json.loads((folder / FAILURE).read_text("utf-8"))
+        if request["command"] != "window":
+            raise ValueError(f"only runs of sloc window are replayed, not of sloc {request['command']}")
         arguments, where = dict(request["arguments"]), (str(failure["stage"]), int(failure["block"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(

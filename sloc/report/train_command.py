@@ -24,7 +24,7 @@ from sloc.report.output import check_run_folder, jsonable, run_folder, write_run
 from sloc.report.style import new_figure, styled
 from sloc.samplers import dpm_solver, localize
 
-NETWORKS = {"unet": 1_500, "dit": 2_000, "mlp": 4_000}
+NETWORKS = {"unet": 3_000, "dit": 2_000, "mlp": 4_000, "classifier": 1_500}
 """Networks and how many steps they are trained by default."""
 GENERATOR_SHARE, JUDGE_SHARE = 0.6, 0.3
 """Shares of the digits for the generator and for training its judge; the rest tests the judge."""
@@ -37,7 +37,7 @@ class TrainRequest:
 
     Attributes:
         source: ``digits``.
-        model: ``unet``, ``dit`` or ``mlp``.
+        model: ``unet``, ``dit`` or ``mlp``; or ``classifier``, of noised digits.
         steps: training steps; None for the network's default.
         batch: examples of a step.
         seed: of everything drawn.
@@ -128,15 +128,18 @@ def run_train(
     kept = target.parent / f".{target.name}.training.safetensors" if target is not None and resume else None
     parts = split_digits(request.seed)
     fitted, results, drawn = _trained(request, parts, kept, quiet=json)
+    notes = {"network": request.model, "seed": str(request.seed)}
+    if "temperature" in results:
+        notes["temperature"] = repr(results["temperature"])
     arguments = dataclasses.asdict(request) | {"resume": resume, "overwrite": overwrite}
     if out is not None:
         from sloc.nn import save_weights
 
         with run_folder(out, overwrite) as folder:
-            save_weights(folder / "weights.safetensors", fitted.model, network=request.model)
+            save_weights(folder / "weights.safetensors", fitted.model, **notes)
             losses = {"step": np.arange(fitted.losses.size), "loss": fitted.losses}
             pd.DataFrame(losses).to_csv(folder / "losses.csv", index=False)
-            if importlib.util.find_spec("matplotlib") is not None:
+            if importlib.util.find_spec("matplotlib") is not None and drawn is not None:
                 _picture(drawn, folder / "samples.png")
             write_run_json(folder, "train", arguments, results)
         if kept is not None:
@@ -151,12 +154,12 @@ def _trained(request: TrainRequest, parts: Split, kept: Path | None, quiet: bool
 
     from sloc import nn
 
-    networks = {"unet": nn.UNet, "dit": nn.DiT, "mlp": nn.MLPDenoiser}
+    networks = {"unet": nn.UNet, "dit": nn.DiT, "mlp": nn.MLPDenoiser, "classifier": nn.NoiseClassifier}
     x, labels = parts.generator
     steps = request.steps or NETWORKS[request.model]
-    schedule = OrnsteinUhlenbeck()
+    schedule, judges = OrnsteinUhlenbeck(), request.model == "classifier"
     network = networks[request.model](x.shape[1:], 10, rngs=nnx.Rngs(request.seed))
-    loss = functools.partial(nn.denoising_loss, schedule=schedule)
+    loss = functools.partial(nn.classification_loss if judges else nn.denoising_loss, schedule=schedule)
 
     def progress(done: int, total: int, value: float) -> None:
         if not quiet and (done % 250 == 0 or done == total):
@@ -166,6 +169,14 @@ def _trained(request: TrainRequest, parts: Split, kept: Path | None, quiet: bool
     fitted = nn.fit(
         key_fit, network, loss, (x, labels), steps=steps, batch=request.batch, checkpoint=kept, progress=progress
     )
+    common = {
+        "steps": steps,
+        "parameters": int(sum(v.size for v in jax.tree.leaves(nnx.state(fitted.model, nnx.Param)))),
+        "loss": float(np.nanmean(fitted.losses[-min(100, steps) :])),
+        "training_seconds": fitted.seconds,
+    }
+    if judges:
+        return fitted, calibrated(key_draw, fitted.model, schedule, parts) | common, None
     began = time.monotonic()
     model = nn.as_diffusion(fitted.model, schedule, data_std=float(x.std()))
     grid, drawn = model.grid(_SAMPLER_STEPS), []
@@ -174,14 +185,31 @@ def _trained(request: TrainRequest, parts: Split, kept: Path | None, quiet: bool
         key = jax.random.fold_in(key_draw, label)
         drawn.append(localize(key, schedule, own, grid=grid, n=request.samples, localizer=dpm_solver(own)))
     seconds = time.monotonic() - began
-    results = _judged(parts, np.stack(drawn)) | {
-        "steps": steps,
-        "parameters": int(sum(v.size for v in jax.tree.leaves(nnx.state(fitted.model, nnx.Param)))),
-        "loss": float(np.nanmean(fitted.losses[-min(100, steps) :])),
-        "training_seconds": fitted.seconds,
-        "sampling_seconds": seconds,
-    }
+    results = _judged(parts, np.stack(drawn)) | common | {"sampling_seconds": seconds}
     return fitted, results, np.stack(drawn)
+
+
+def calibrated(key: jax.Array, network: Any, schedule: Any, parts: Split) -> dict[str, Any]:
+    """Return the temperature of a classifier of the generator's digits, found and judged on digits that it never saw.
+
+    Half of the judge's digits are spent on it; :func:`held_out` returns the rest.
+    """
+    from sloc import nn
+
+    spent = len(parts.judge[0]) // 2
+    found = nn.calibrate(key, network, schedule, parts.judge[0][:spent], parts.judge[1][:spent])
+    return {
+        "temperature": found.temperature,
+        "nats": list(found.nats),
+        "reliability_error": list(found.reliability_error),
+        "examples": list(found.examples),
+    }
+
+
+def held_out(parts: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Return digits that chose neither a classifier's weights nor its temperature."""
+    spent = len(parts.judge[0]) // 2
+    return tuple(np.concatenate([parts.judge[i][spent:], parts.test[i]]) for i in (0, 1))  # pyright: ignore[reportReturnType]
 
 
 def _judged(parts: Split, drawn: np.ndarray) -> dict[str, Any]:
@@ -200,13 +228,21 @@ def _judged(parts: Split, drawn: np.ndarray) -> dict[str, Any]:
 
 
 def _words(results: dict[str, Any]) -> str:
-    seconds = results["training_seconds"]
+    trained = (
+        f"trained {results['parameters']:,} weights for {results['steps']:,} steps in "
+        f"{results['training_seconds']:.0f} s (loss {results['loss']:.4f})\n"
+    )
+    if "temperature" in results:
+        return (
+            f"{trained}temperature {results['temperature']:.3f} (of {results['examples'][0]} digits that it never saw)"
+            f"; on {results['examples'][1]} others, before and after: cross-entropy {results['nats'][0]:.4f} and "
+            f"{results['nats'][1]:.4f} nats, reliability error {results['reliability_error'][0]:.2%} and "
+            f"{results['reliability_error'][1]:.2%}\n"
+        )
     return (
-        f"trained {results['parameters']:,} weights for {results['steps']:,} steps in {seconds:.0f} s "
-        f"(loss {results['loss']:.4f})\n"
-        f"a classifier that saw other digits finds the asked-for class in {results['accuracy_generated']:.1%} of "
-        f"{results['generated']:,} samples, and the right one of {results['real']:,} real held-out digits in "
-        f"{results['accuracy_real']:.1%}\n"
+        f"{trained}a classifier that saw other digits finds the asked-for class in "
+        f"{results['accuracy_generated']:.1%} of {results['generated']:,} samples, and the right one of "
+        f"{results['real']:,} real held-out digits in {results['accuracy_real']:.1%}\n"
     )
 
 

@@ -9,23 +9,33 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 
 from sloc.contracts import component_mask, require
-from sloc.divergence import clopper_pearson, label_curve
+from sloc.divergence import label_curve
+from sloc.engine import Plan
 from sloc.populations import Empirical
 from sloc.processes import OrnsteinUhlenbeck
+from sloc.report.checkpoints import checkpoints
 from sloc.report.extras import need
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
-from sloc.report.style import BLUE, FAINT, ORANGE, new_figure, styled
+from sloc.report.progress_bars import progress_bars
+from sloc.report.style import BLUE, FAINT, GREEN, ORANGE, new_figure, styled
+from sloc.report.train_command import held_out, split_digits
+from sloc.report.uturn_curves import brought_back, classifier_curve, compared, nearest_class, share_curve
 from sloc.results import Curve
-from sloc.samplers import ancestral, forward_reverse, level_grids
+from sloc.samplers import ancestral
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _EXACT_DRAWS = 20_000
+MODEL, IMAGES, CLASSIFIER = "model", "images", "classifier"
+"""Names of the curves in the results."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,8 @@ class UturnRequest:
         n: images noised at each level.
         steps: steps of the sampler from each level.
         seed: of everything drawn.
-        delta: error level of the band.
+        delta: error level of each difference of two curves, and so twice that of each band.
+        classifier: a file that ``sloc train --model classifier`` wrote; None for no such curve.
 
     """
 
@@ -50,6 +61,11 @@ class UturnRequest:
     steps: int = 32
     seed: int = 0
     delta: float = 0.05
+    classifier: str | None = None
+
+    def to_arguments(self) -> dict[str, Any]:
+        """Return every argument by name."""
+        return dataclasses.asdict(self)
 
     def check(self) -> None:
         """Refuse what cannot be run.
@@ -65,19 +81,29 @@ class UturnRequest:
 
 
 def run_uturn(
-    request: UturnRequest, out: str | os.PathLike[str] | None, *, overwrite: bool = False, json: bool = False
+    request: UturnRequest,
+    out: str | os.PathLike[str] | None,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    json: bool = False,
+    log: Console | None = None,
 ) -> dict[str, Any]:
     """Noise digits of one class to many levels, undo it with a trained model, and compare with the exact curve.
 
     The share that comes back as the same digit (the nearest training image's, in squared distance) is set beside the
-    exact label curve of the images themselves as atoms: their largest difference, with the band of the draws, says how
-    much of the window is the network's and not the data's.
+    exact label curve of the images themselves as atoms, and beside the mean probability that a calibrated classifier
+    gives noised digits which it never saw: the largest difference of each two curves, with an interval, says how much
+    of the window is the network's and not the data's.
 
     Args:
         request: what is asked for.
         out: the folder to write (``curves.csv``, ``uturn.png``, ``run.json``); nothing is written when None.
         overwrite: whether a run in ``out`` may be replaced.
+        resume: keep checkpoints beside ``out`` while running, and go on from those of a run that was cut off, to the
+            same bits; they are removed when everything is written.
         json: print one JSON object instead of text.
+        log: where progress goes; standard error when None.
 
     Returns:
         ``{"command", "arguments", "results", "output"}`` in JSON's types.
@@ -87,39 +113,48 @@ def run_uturn(
         NotANumber: the network returned NaN; names the level and the draw.
 
     """
+    from rich.console import Console
+
     request.check()
     for module in ("flax", "safetensors"):
         need(module, "a trained model")
     if out is not None:
         check_run_folder(out, overwrite)
+    log = Console(stderr=True) if log is None else log
     data = _digits()
     mask = component_mask(data, request.start, "--start")
     schedule, model = OrnsteinUhlenbeck(), _model(request.weights, float(np.std(np.asarray(data.data))))
+    posterior, unseen = _posterior(request, int(np.flatnonzero(mask)[0]))
     times = np.asarray(schedule.time_of_log_snr(np.linspace(2.0, -6.0, request.levels)), np.float64)
-    key_draw, key_exact = jax.random.split(jax.random.key(request.seed))
-    labels, samples = forward_reverse(
-        key_draw,
-        schedule,
-        data,
-        request.start,
-        times,
-        n=request.n,
-        feature=_nearest(data),
-        localizer=ancestral(model),
-        grid=level_grids(schedule, times, request.steps),
-    )
-    own = int(np.flatnonzero(mask)[0])
-    learned = _share(times, np.asarray(labels) == own, request)
-    exact = label_curve(key_exact, schedule, data, times, request.start, n=_EXACT_DRAWS).column(request.start)
-    results = _compared(times, learned, exact)
-    arguments = dataclasses.asdict(request) | {"overwrite": overwrite}
-    if out is not None:
-        with run_folder(out, overwrite) as folder:
-            frame = learned.to_dataframe().assign(exact=np.asarray(exact.value, np.float64))
-            frame.to_csv(folder / "curves.csv", index=False)
-            if importlib.util.find_spec("matplotlib") is not None:
-                _picture(times, learned, exact, np.asarray(samples), results, request.start, folder / "uturn.png")
-            write_run_json(folder, "uturn", arguments, results)
+    key_draw, key_exact, key_classifier = jax.random.split(jax.random.key(request.seed), 3)
+    with checkpoints(out, request, resume, "uturn") as folder, progress_bars(log) as bar:
+        labels, first = brought_back(
+            key_draw,
+            schedule,
+            data,
+            request.start,
+            times,
+            ancestral(model),
+            n=request.n,
+            steps=request.steps,
+            feature=nearest_class(data),
+            plan=Plan(checkpoint=folder),
+            progress=bar("levels x blocks"),
+        )
+        own, level = int(np.flatnonzero(mask)[0]), request.delta / 2
+        curves = {MODEL: share_curve(times, labels == own, level)}
+        exact = label_curve(key_exact, schedule, data, times, request.start, n=_EXACT_DRAWS, delta=level)
+        curves[IMAGES] = exact.column(request.start)
+        if posterior is not None:
+            curves[CLASSIFIER] = classifier_curve(key_classifier, schedule, posterior, unseen, own, times, level)
+        results = compared(curves)
+        arguments = request.to_arguments() | {"overwrite": overwrite, "resume": resume}
+        if out is not None:
+            with run_folder(out, overwrite) as target:
+                _frame(curves).to_csv(target / "curves.csv", index=False)
+                if importlib.util.find_spec("matplotlib") is not None:
+                    _picture(times, curves, first, results, request.start, target / "uturn.png")
+                write_run_json(target, "uturn", arguments, results)
     answer = jsonable({"command": "uturn", "arguments": arguments, "results": results, "output": out})
     sys.stdout.write(json_module.dumps(answer) + "\n" if json else _words(results, request.start))
     return answer
@@ -139,87 +174,69 @@ def _model(weights: str, std: float) -> Any:
 
     name = load_arrays(weights)[1].get("network", "")
     networks = {"unet": nn.UNet, "dit": nn.DiT, "mlp": nn.MLPDenoiser}
-    require(name in networks, "--weights", weights, "a weights.safetensors of sloc train, which names its network")
+    expected = "a weights.safetensors of sloc train, of a network that draws"
+    require(name in networks, "--weights", weights, expected)
     network = nn.load_weights(weights, networks[name]((8, 8), 10, rngs=nnx.Rngs(0)))
     return nn.as_diffusion(network, OrnsteinUhlenbeck(), data_std=std)
 
 
-def _nearest(data: Empirical) -> Any:
-    """Return ``x -> class`` of the nearest example."""
-    atoms = jnp.asarray(np.asarray(data.data).reshape(data.num_atoms, -1))
-    classes = jnp.asarray(np.repeat(np.arange(len(data.counts)), data.counts), jnp.int32)
-    norms = jnp.sum(atoms**2, axis=1)
+def _posterior(request: UturnRequest, own: int) -> tuple[Any, np.ndarray]:
+    """Return the classifier's calibrated posterior and the digits of the class that it never saw."""
+    if request.classifier is None:
+        return None, np.zeros((0, 8, 8), np.float32)
+    from flax import nnx
 
-    def nearest(x: Any) -> Any:
-        return classes[jnp.argmin(norms - 2.0 * (atoms @ x.reshape(-1)))]
+    from sloc import nn
+    from sloc.nn.weights import load_arrays
 
-    return nearest
-
-
-def _share(times: np.ndarray, same: np.ndarray, request: UturnRequest) -> Curve:
-    hits = same.sum(axis=1)
-    low, high = clopper_pearson(hits, request.n, request.delta / times.size)
-    value = hits / request.n
-    stderr = np.sqrt(value * (1 - value) / request.n)
-    return Curve(times, value, stderr, low, high, request.n, "forward–reverse, learned model", "P(same digit)")
+    notes = load_arrays(request.classifier)[1]
+    known = notes.get("network") == "classifier" and {"seed", "temperature"} <= set(notes)
+    require(known, "--classifier", request.classifier, "a weights.safetensors of sloc train --model classifier")
+    network = nn.load_weights(request.classifier, nn.NoiseClassifier((8, 8), 10, rngs=nnx.Rngs(0)))
+    x, labels = held_out(split_digits(int(notes["seed"])))
+    return nn.as_posterior(network, OrnsteinUhlenbeck(), float(notes["temperature"])), x[labels == own]
 
 
-def _crossing(times: np.ndarray, value: np.ndarray, level: float) -> float | None:
-    """Return the first time at which a curve falls to a level, by linear interpolation."""
-    below = np.flatnonzero(value <= level)
-    if below.size == 0 or below[0] == 0:
-        return None
-    i = int(below[0])
-    share = (value[i - 1] - level) / (value[i - 1] - value[i])
-    return float(times[i - 1] + share * (times[i] - times[i - 1]))
-
-
-def _compared(times: np.ndarray, learned: Curve, exact: Curve) -> dict[str, Any]:
-    own, true = np.asarray(learned.value, np.float64), np.asarray(exact.value, np.float64)
-    low, high = np.asarray(learned.lower), np.asarray(learned.upper)
-    gap = np.abs(own - true)
-    # What the draws leave of the difference: the exact curve outside the learned one's band.
-    certain = np.maximum(np.maximum(low - true, true - high), 0.0)
-    return {
-        "window_learned": [_crossing(times, own, 0.9), _crossing(times, own, 0.5)],
-        "window_exact": [_crossing(times, true, 0.9), _crossing(times, true, 0.5)],
-        "largest_difference": float(gap.max()),
-        "largest_difference_at": float(times[int(gap.argmax())]),
-        "difference_beyond_the_draws": float(certain.max()),
-        "times": times,
-        "learned": own,
-        "exact": true,
-    }
+def _frame(curves: dict[str, Curve]) -> pd.DataFrame:
+    """Return all curves in one frame: a row for each curve and time."""
+    return pd.concat([c.to_dataframe().assign(curve=name) for name, c in curves.items()], ignore_index=True)
 
 
 def _words(results: dict[str, Any], start: str) -> str:
-    def shown(pair: list[float | None]) -> str:
-        return " to ".join("-" if v is None else f"{v:.3f}" for v in pair)
-
-    return (
-        f"a {start} comes back as a {start} in 90 % down to 50 % of the draws at t = "
-        f"{shown(results['window_learned'])} (the model), {shown(results['window_exact'])} (the images themselves)\n"
-        f"largest difference of the curves: {results['largest_difference']:.3f} at t = "
-        f"{results['largest_difference_at']:.3f}; beyond what the draws explain: "
-        f"{results['difference_beyond_the_draws']:.3f}\n"
-    )
+    shown = {MODEL: "the model", IMAGES: "the images themselves", CLASSIFIER: "a classifier of unseen images"}
+    lines = []
+    for name, found in results["curves"].items():
+        window = " to ".join("-" if v is None else f"{v:.3f}" for v in found["window"])
+        lines.append(f"a {start} stays a {start} with probability 90 % down to 50 % at t = {window}: {shown[name]}\n")
+    for pair, found in results["differences"].items():
+        low, high = found["interval"]
+        a, b = (shown[name] for name in pair.split(", "))
+        lines.append(
+            f"{a} and {b} differ by at most {found['largest']:.3f} [{low:.3f}, {high:.3f}], at t = {found['at']:.3f}\n"
+        )
+    return "".join(lines)
 
 
 def _picture(
-    times: np.ndarray, learned: Curve, exact: Curve, samples: np.ndarray, results: Any, start: str, path: Path
+    times: np.ndarray, curves: dict[str, Curve], first: np.ndarray, results: Any, start: str, path: Path
 ) -> None:
-    """Draw what one image becomes at each level, over the two curves with the model's window."""
+    """Draw what one image becomes at each level, over the curves with the model's window."""
+    looks = {
+        MODEL: dict(color=BLUE, marker="o", ms=3, label="trained model"),
+        IMAGES: dict(color=ORANGE, ls="--", label="the images themselves, exact"),
+        CLASSIFIER: dict(color=GREEN, ls="-.", label="a calibrated classifier, unseen images"),
+    }
     with styled():
         figure = new_figure(8, 5)
         strip, below = figure.subplots(2, 1, height_ratios=[1, 3])
-        images = np.concatenate([np.pad(samples[i, 0], 1, constant_values=-1) for i in range(times.size)], axis=1)
+        images = np.concatenate([np.pad(image, 1, constant_values=-1) for image in first], axis=1)
         strip.imshow(images, cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest", aspect="equal")
         strip.set_axis_off()
         strip.set_title(f"one {start}, noised to each level and brought back")
-        below.fill_between(times, learned.lower, learned.upper, color=BLUE, alpha=0.2, lw=0)
-        below.plot(times, learned.value, color=BLUE, marker="o", ms=3, label="trained model")
-        below.plot(times, exact.value, color=ORANGE, ls="--", label="the images themselves, exact")
-        low, high = results["window_learned"]
+        for name, curve in curves.items():
+            below.fill_between(times, curve.lower, curve.upper, color=looks[name]["color"], alpha=0.2, lw=0)
+            below.plot(times, curve.value, **looks[name])
+        low, high = results["curves"][MODEL]["window"]
         if low is not None and high is not None:
             below.axvspan(low, high, color=FAINT, alpha=0.6, lw=0)
         below.set(xscale="log", xlabel="t (Ornstein–Uhlenbeck)", ylabel="P(same digit)", ylim=(-0.02, 1.02))

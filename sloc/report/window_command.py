@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json as json_module
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,10 @@ import jax
 import numpy as np
 
 from sloc.contracts import InvalidInput, component_names, float_dtype, require
-from sloc.engine import Plan, Progress, Replayed, is_leader
+from sloc.engine import Plan, Replayed, is_leader
 from sloc.report.checkpoints import checkpoints, read_failure
 from sloc.report.output import RUN_FILE, check_run_folder, jsonable, run_folder, write_run_json
+from sloc.report.progress_bars import progress_bars
 from sloc.report.sources import Source, load_digits_source, load_file_source, load_gaussians_source, parse_image
 from sloc.report.tables import curves_dataset, windows_frame, windows_rows, windows_table
 from sloc.report.window_picture import plot_windows
@@ -306,7 +306,7 @@ def _measure(
         )
     grids = {n: np.asarray(request.grids[n], np.float64) if n in request.grids else pilots[n].times for n in names}
     results = []
-    with _progress_bars(log) as bar:
+    with progress_bars(log) as bar:
         for name in names:
             refined = request.refined.get(name)
             found = run_process(
@@ -321,34 +321,6 @@ def _measure(
             )
             results.append(found)
     return results
-
-
-@contextlib.contextmanager
-def _progress_bars(log: Console) -> Iterator[Any]:
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    columns = (
-        TextColumn("{task.description:>14}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("blocks"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Bars(*columns, console=log) as bars:
-
-        def start(name: str) -> Progress:
-            tasks: list[Any] = []
-
-            def update(done: int, total: int) -> None:
-                if not tasks:  # a look that is not needed has no bar
-                    tasks.append(bars.add_task(name, total=total))
-                bars.update(tasks[0], completed=done, total=total)
-
-            return update
-
-        yield start
 
 
 def _record(

@@ -7,10 +7,11 @@ from sloc.results.resampled import ResampledCurve, RiseStep, TraceWindows
 from sloc.results.status import STATUSES, Status, status_code, status_name
 from sloc.results.tree import MixtureTree
 from sloc.results.tree_node import Check, Condition, TreeNode
-from sloc.results.window import Interval, TheoremWindow, Window
+from sloc.results.window import Certified, Interval, TheoremWindow, Window
 
 __all__ = [
     "STATUSES",
+    "Certified",
     "Check",
     "Condition",
     "Curve",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sloc.results.curve import Curve
 from sloc.results.status import Status
@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 Interval = tuple[float, float]
 """Lower and upper end, in the process's time."""
 
+Certified = Literal["", "from below", "from above", "from both sides"]
+"""Which ends of an edge's interval bounds on TV certify: the edge is not before the lower one (``from below``), not
+after the upper one (``from above``), both, or neither; an end that is not certified says nothing."""
 
-def _edge(value: float | None, interval: Interval | None, status: Status) -> str:
+
+def _edge(value: float | None, interval: Interval | None, status: Status, certified: Certified = "") -> str:
     number = "-" if value is None else f"{value:.6g}"
     band = "" if interval is None else f" [{interval[0]:.6g}, {interval[1]:.6g}]"
-    return f"{number}{band} ({status})"
+    return f"{number}{band} ({status}{certified and ', certified ' + certified})"
 
 
 class _Frames:
@@ -75,6 +79,10 @@ class Window(_Frames):
         draws: number of draws used (0 where exact).
         method: how the edges were got.
         name: what the window is of.
+        certified_after: which ends of ``after_interval`` bounds certify (:func:`sloc.windows.certified_limits`); empty
+            for intervals of sampled or exact curves, which hold on both sides.
+        certified_before: likewise of ``before_interval``.
+        law: what certified limits are of: ``the data``, or ``the models' samplers``; empty elsewhere.
 
     """
 
@@ -89,6 +97,9 @@ class Window(_Frames):
     draws: int
     method: str = ""
     name: str = ""
+    certified_after: Certified = ""
+    certified_before: Certified = ""
+    law: str = ""
 
     @property
     def resolved(self) -> bool:
@@ -98,9 +109,10 @@ class Window(_Frames):
     def __repr__(self) -> str:
         """Return the edges, their intervals and statuses on one line."""
         title = f"{self.name}: " if self.name else ""
+        after = _edge(self.t_after, self.after_interval, self.status_after, self.certified_after)
+        before = _edge(self.t_before, self.before_interval, self.status_before, self.certified_before)
         return (
-            f"Window({title}t_after={_edge(self.t_after, self.after_interval, self.status_after)}, "
-            f"t_before={_edge(self.t_before, self.before_interval, self.status_before)}, "
+            f"Window({title}t_after={after}, t_before={before}, "
             f"epsilon={self.epsilon:g}, delta={self.delta:g}, draws={self.draws:,}, {self.method})"
         )
 

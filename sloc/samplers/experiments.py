@@ -16,7 +16,7 @@ from sloc.samplers.checks import checked_count, checked_key, checked_model, chec
 from sloc.samplers.exact import check_labels
 from sloc.samplers.experiment_kernel import ExperimentKernel, Feature
 from sloc.samplers.level_grids import checked_grids
-from sloc.samplers.localization import observation_numbers
+from sloc.samplers.localization import drawn_of_block, observation_numbers
 from sloc.samplers.localizer import Localizer, as_argument
 from sloc.samplers.spoilt import naming_times, refuse_spoilt
 
@@ -26,8 +26,6 @@ _NUMBERS = {"cpu": 1 << 20}
 """Numbers that the reverse draws of a tile may hold at once, by platform: on a CPU about what fits in its caches."""
 _NUMBERS_ELSEWHERE = 1 << 25
 _LARGEST_TILE = 16
-_ROUND = 32
-"""Fewer draws than a block are rounded up to a multiple of this, so that few numbers of draws compile anew."""
 
 
 def forward_reverse(
@@ -84,8 +82,7 @@ def forward_reverse(
     copies = 1 if clones is None else checked_count(clones, "clones")
     args, times, numbers = _prepare(process, population, init, t, feature, localizer, grid)
     keep, (at_once, chosen) = "samples" if samples else "labels", _sizes(numbers * copies, times.shape[0], localizer)
-    # A network is worth not asking about draws that nobody wants.
-    draws = BLOCK_DRAWS if localizer is None or n > BLOCK_DRAWS else min(-(-n // _ROUND) * _ROUND, BLOCK_DRAWS)
+    draws = BLOCK_DRAWS if localizer is None else drawn_of_block(n)
     kernel = ExperimentKernel(copies, feature, keep, 0, at_once, draws)
     with naming_times(kernel, args, key, times):
         found = gather(kernel, args, key, n, axis=1, tile=chosen, plan=plan)

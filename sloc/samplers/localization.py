@@ -26,6 +26,8 @@ STATE = LocalizerState(y=0, t=None, memory=0)  # pyright: ignore[reportArgumentT
 _TILE_NUMBERS = 1 << 19
 """Numbers that the draws stepped side by side hold at once, roughly."""
 _LARGEST_TILE = 16
+_ROUND = 32
+"""Fewer draws than a block are rounded up to a multiple of this."""
 
 
 @jax.tree_util.register_dataclass
@@ -122,12 +124,14 @@ class LocalizeKernel:
         observe: what is kept at the requested times, or None.
         count: how many times are requested.
         means: whether the kept numbers alone are returned, the draws last, as a stream takes them.
+        draws: how many of the block's draws are made, where fewer are wanted than a block holds.
 
     """
 
     observe: Observe | None = None
     count: int = 0
     means: bool = False
+    draws: int = BLOCK_DRAWS
 
     def setup(self, args: Any) -> Any:
         """Nothing to prepare."""
@@ -136,7 +140,7 @@ class LocalizeKernel:
     def __call__(self, state: Any, key: Array) -> Any:
         """Return ``(samples [B, ...], kept [B, count, ...])``, or ``kept [count, ..., B]``."""
         localizer, grid, slots = state
-        keys = jax.random.split(key, BLOCK_DRAWS)
+        keys = jax.random.split(key, BLOCK_DRAWS)[: self.draws]
         samples, kept = run_keys(localizer, keys, grid, slots, self.observe, self.count)
         if self.means:
             return jax.tree.map(lambda v: _real(jnp.moveaxis(v, 1, -1)), kept)
@@ -219,9 +223,10 @@ def localize(
 
     """
     require(trajectories or at is None, "at", at, "None, unless trajectories=True")
-    key, n = checked_key(key), checked_count(n)
+    key, n, exact = checked_key(key), checked_count(n), localizer is None
     times, slots, localizer, grid, numbers = _prepare(process, population, grid, at, localizer)
-    kernel = LocalizeKernel(observation, times.shape[0]) if trajectories else LocalizeKernel()
+    draws = BLOCK_DRAWS if exact else drawn_of_block(n)
+    kernel = LocalizeKernel(observation, times.shape[0], draws=draws) if trajectories else LocalizeKernel(draws=draws)
     samples, kept = gather(kernel, (localizer, grid, slots), key, n, tile=_tile(numbers), plan=plan)
     return Localization(samples, np.asarray(times), kept) if trajectories else samples
 
@@ -291,6 +296,14 @@ def _prepare(
     times = grid if at is None else checked_times(process, population, at, "at")
     slots = jnp.asarray(positions(grid, at, times, "at"))
     return times, slots, given, grid, max(observation_numbers(given, grid), population.path_elements())
+
+
+def drawn_of_block(n: int) -> int:
+    """Return how many draws of a block to make where ``n`` in all are wanted.
+
+    A network is worth not asking about draws that nobody wants; few different numbers compile anew.
+    """
+    return BLOCK_DRAWS if n > BLOCK_DRAWS else min(-(-n // _ROUND) * _ROUND, BLOCK_DRAWS)
 
 
 def observation_numbers(localizer: Localizer, grid: Array, y: Any = None) -> int:

@@ -6,7 +6,8 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.divergence.checks import checked_level
-from sloc.results import Curve, Window
+from sloc.divergence.sampler_bounds import MODEL_LAW
+from sloc.results import Certified, Curve, Window
 
 
 def certified_limits(
@@ -24,11 +25,16 @@ def certified_limits(
     ``t_before`` is where ``TV(after, before)`` falls to ``epsilon``, ``t_after`` the last time at which ``TV(after,
     rest)`` is at least ``1 - epsilon^2``, as in :func:`sloc.find_window`.  A lower bound above the level at ``t`` says
     that the edge is not before ``t``; an upper bound below it, that the edge is not after ``t``.  Neither says where
-    the edge is: it stays None, its interval is what is certified, with 0 or the horizon for a side of which nothing is.
+    the edge is: it stays None, its interval is what is certified, with 0 or the horizon for a side of which nothing is;
+    ``certified_after`` and ``certified_before`` name the sides.
+
+    Bounds are of a law: that of the data, or that of trained models' own samplers
+    (:func:`sloc.divergence.tv_sampler_bound`).  Bounds of different laws say nothing together and are refused.
 
     Args:
         lower: a curve whose ``lower`` band bounds ``TV(after, before)``, from :func:`sloc.divergence.tv_lower_bound`.
-        upper: a curve whose ``upper`` band bounds it, from :func:`sloc.divergence.tv_upper_bound`.
+        upper: a curve whose ``upper`` band bounds it, from :func:`sloc.divergence.tv_upper_bound` or
+            :func:`sloc.divergence.tv_sampler_bound`.
         separation_lower: bounds ``TV(after, rest)``; default ``lower``, where ``before`` leaves no other rest.
         separation_upper: likewise, from above; default ``upper``.
         epsilon: the threshold, in ``(0, 1)``.
@@ -36,10 +42,10 @@ def certified_limits(
         horizon: the largest possible time.
 
     Returns:
-        A window without points; ``method`` names the certified directions.
+        A window without points, which says which limits are certified, and of which law.
 
     Raises:
-        InvalidInput: no bound at all, curves with columns, or levels outside (0, 1).
+        InvalidInput: no bound at all, curves with columns or of different laws, or levels outside (0, 1).
 
     Source: Li, Karan & Chen 2025, Def. 4.
 
@@ -48,6 +54,10 @@ def certified_limits(
     require(bool(given), "lower, upper", (lower, upper), "at least one curve of bounds")
     for curve in given:
         require(np.ndim(curve.value) == 1, "curve", curve, "a scalar curve, [T]")
+    of_models = [c.quantity == MODEL_LAW for c in given]
+    law = "the models' samplers" if all(of_models) else "the data"
+    expected = "bounds of one law: these are of the data and of the models' samplers"
+    require(len(set(of_models)) == 1, "curves", [c.quantity for c in given], expected)
     level = checked_level(epsilon, "epsilon")
     require(isinstance(delta, (int, float)) and 0 < delta < 1, "delta", delta, "a number strictly between 0 and 1")
     below, above = separation_lower or lower, separation_upper or upper
@@ -65,6 +75,9 @@ def certified_limits(
         float(delta),
         max(int(c.n) for c in given),
         "certified: " + (", ".join(said) or "nothing"),
+        certified_after=_sides(after, horizon),
+        certified_before=_sides(before, horizon),
+        law=law,
     )
 
 
@@ -82,6 +95,13 @@ def _limits(
         below = band <= level if strict else band < level
         high = float(times[below].min()) if below.any() else high
     return low, high
+
+
+def _sides(interval: tuple[float, float], horizon: float) -> Certified:
+    below, above = interval[0] > 0, interval[1] < horizon
+    if below and above:
+        return "from both sides"
+    return "from below" if below else "from above" if above else ""
 
 
 def _words(name: str, interval: tuple[float, float], horizon: float) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from scipy.stats import binom, norm
 
 from sloc.contracts import InvalidInput
 from sloc.divergence import tv_lower_bound, tv_upper_bound
+from sloc.divergence.sampler_bounds import MODEL_LAW
 from sloc.populations import Empirical
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.results import Curve
@@ -87,14 +90,23 @@ def test_limits_say_which_edge_in_which_direction():
     assert both.t_after is None
     assert both.status_after == "unresolved"
     assert both.method == "certified: T_after >= 1, T_after <= 2, T_before >= 3, T_before <= 4"
+    assert (both.certified_after, both.certified_before, both.law) == (*("from both sides",) * 2, "the data")
+    assert "t_after=- [1, 2] (unresolved, certified from both sides)" in repr(both)
     alone = certified_limits(lower, epsilon=0.1, delta=0.05, horizon=9.0)
     assert alone.before_interval == (3.0, 9.0)
     assert alone.method == "certified: T_after >= 1, T_before >= 3"
+    assert (alone.certified_after, alone.certified_before) == ("from below", "from below")
+    assert alone.to_dataframe()["certified_before"].tolist() == ["from below"]
     other = certified_limits(lower, separation_upper=upper, epsilon=0.1, delta=0.05)
     assert other.after_interval == (1.0, 2.0)
     assert other.before_interval == (3.0, np.inf)
     nothing = certified_limits(flat(times, 0 * one, one), epsilon=0.1, delta=0.05)
     assert nothing.method == "certified: nothing"
+    assert nothing.certified_before == ""
+    of_models = dataclasses.replace(upper, quantity=MODEL_LAW)
+    assert certified_limits(upper=of_models, epsilon=0.1, delta=0.05).law == "the models' samplers"
+    with pytest.raises(InvalidInput, match="expected bounds of one law"):
+        certified_limits(lower, of_models, epsilon=0.1, delta=0.05)
 
 
 def test_bad_input_is_refused():

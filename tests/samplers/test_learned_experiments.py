@@ -187,3 +187,25 @@ def test_bad_grids_and_shapes_are_refused():
             run(grid=grid)
     with pytest.raises(InvalidInput, match=r"the model's shape \[1\]"):
         run(GaussianMixture([0.5, 0.5], np.eye(2), 1.0))
+
+
+def test_few_draws_ask_the_network_about_no_more():
+    seen = []
+
+    def counted(y, t):
+        jax.debug.callback(lambda y: seen.append(1), y)
+        return 0.5 * y + 0.0 * t
+
+    def halved(y, t):
+        return 0.5 * y + 0.0 * t
+
+    process, grid = OrnsteinUhlenbeck(), np.linspace(0.1, 4.0, 4)
+    model = LearnedDiffusion(counted, process, (1,), "x0")
+    few = sloc.localize(jax.random.key(0), process, model, grid=grid, n=20, localizer=ancestral(model))
+    jax.effects_barrier()
+    # Three steps and the end, of 20 draws rounded up to 32.
+    assert len(seen) == 4 * 32
+    model = LearnedDiffusion(halved, process, (1,), "x0")
+    many = sloc.localize(jax.random.key(0), process, model, grid=grid, n=1_025, localizer=ancestral(model))
+    # More draws begin with the same ones.
+    np.testing.assert_allclose(few, many[:20], rtol=1e-5)

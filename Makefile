@@ -18,7 +18,7 @@ export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test slow lint types imports format docs examples bench nightly gate check-results clean
+.PHONY: help setup demo test slow lint types imports format docs examples wheel bench nightly gate check-results clean
 
 help:
 	@echo 'make demo       windows of the handwritten digits, as a table and a picture, in $(DEMO)/'
@@ -28,6 +28,7 @@ help:
 	@echo 'make format     rewrite the sources in the house style'
 	@echo 'make docs       the documentation, in docs/_build/html'
 	@echo 'make examples   run the examples and their tests'
+	@echo 'make wheel      build the wheel and the sdist, try the wheel in a fresh environment'
 	@echo 'make bench      a small run of the benchmarks'
 	@echo 'make nightly    the full benchmarks; writes benchmarks/results/'
 	@echo 'make gate       ratios of this device against its committed ones (minutes)'
@@ -134,6 +135,17 @@ examples: $(DEV_STAMP)
 	  echo "$$script"; $(PY) "$$script"; \
 	done
 	$(PY) -m pytest examples || [ $$? -eq 5 ]
+
+# The wheel is built from the source distribution, and tried where the checkout is not on the path.
+WHEEL := $(abspath build/wheel)
+
+wheel: $(DEV_STAMP)
+	rm -rf $(WHEEL)
+	$(PY) -m build --no-isolation --outdir $(WHEEL)/dist .
+	$(PY) -m venv $(WHEEL)/env
+	@echo 'Installing the wheel alone ...'
+	@$(WHEEL)/env/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(WHEEL)/dist/*.whl
+	cd $(WHEEL) && env/bin/sloc info && env/bin/python -P $(abspath tests/installed.py)
 
 SUITES := atoms windows certificates learned samplers structures traces unnormalized
 

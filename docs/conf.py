@@ -25,6 +25,7 @@ extensions = [
     "myst_nb",
     "public_api",
     "api_pages",
+    "public_links",
 ]
 exclude_patterns = ["_build", "_ext", "**.ipynb_checkpoints"]
 

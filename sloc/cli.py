@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
+from sloc.report.help_examples import examples
 from sloc.report.sources import FILE_HELP
 from sloc.report.toolchain import leave_out_ynnpack
 from sloc.report.traces_command import COLUMN_HELP
@@ -103,7 +104,8 @@ def real_number(value: Any) -> float:
 
 app = typer.Typer(
     cls=OneLine,
-    add_completion=False,
+    # `--install-completion` and `--show-completion`, for bash, zsh, fish and PowerShell.
+    add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="When, during generation, is a feature decided?",
@@ -169,7 +171,8 @@ def _split(values: list[str] | None) -> tuple[str, ...]:
     help=_paragraphs(
         "Find when each class is decided.\n\nSOURCE is the word digits (1,797 handwritten digits, bundled), the word "
         "gaussians (with --means), or a data file:\n\n" + FILE_HELP
-    )
+    ),
+    epilog=examples("window"),
 )
 def window(
     ctx: typer.Context,
@@ -269,7 +272,8 @@ def _was_given(ctx: typer.Context, name: str) -> bool:
 @app.command(
     help=_paragraphs(
         "Find when recorded answers are decided, from resamples of a generation kept up to a point.\n\n" + COLUMN_HELP
-    )
+    ),
+    epilog=examples("traces"),
 )
 def traces(
     ctx: typer.Context,
@@ -344,7 +348,8 @@ class Network(StrEnum):
         "Train a class-conditional diffusion model of the bundled digits, and have a classifier that saw other digits "
         "judge what it draws; or train and calibrate a classifier of noised digits, for sloc uturn.\n\nThe output "
         "folder holds weights.safetensors, losses.csv, samples.png and run.json. Needs the extras nn and viz."
-    )
+    ),
+    epilog=examples("train"),
 )
 def train(
     source: Annotated[str, typer.Argument(help="digits.")],
@@ -384,7 +389,8 @@ def train(
         "comes back as the same digit beside the exact curve of the images themselves and, with --classifier, beside "
         "what a classifier says of noised images that it never saw.\n\nThe output folder holds curves.csv, uturn.png "
         "and run.json. Needs the extras nn and viz."
-    )
+    ),
+    epilog=examples("uturn"),
 )
 def uturn(
     weights: Annotated[str, typer.Argument(help="weights.safetensors of a run of sloc train.")],
@@ -417,7 +423,7 @@ def uturn(
         run_uturn(request, out, overwrite=overwrite, resume=resume, json=json)
 
 
-@app.command()
+@app.command(epilog=examples("replay"))
 def replay(
     folder: Annotated[str, typer.Argument(help="Output folder of a run with --resume that met values that are NaN.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
@@ -434,7 +440,8 @@ def replay(
         "Run benchmarks, in a checkout of the repository.\n\nSUITES are atoms, certificates (or certified), learned, "
         "samplers (or reverse), structures (or tree), traces, unnormalized and windows; all of them where none is "
         "named. Each prints a table of medians over interleaved rounds."
-    )
+    ),
+    epilog=examples("bench"),
 )
 def bench(
     suites: Annotated[list[str] | None, typer.Argument(help="Which suites.", metavar="[SUITES]...")] = None,
@@ -481,7 +488,7 @@ def bench(
     raise typer.Exit(status)
 
 
-@app.command()
+@app.command(epilog=examples("info"))
 def info(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -535,8 +542,16 @@ def main() -> None:
         # Benchmarks measure what `import sloc` gives.
         if sys.argv[1:2] != ["bench"]:
             leave_out_ynnpack()
-        _join()
-        app()
+        # A shell that asks what may come next is no part of a launch.
+        if "_SLOC_COMPLETE" not in os.environ:
+            _join()
+        app(prog_name="sloc")
+    except OSError as error:
+        if "--install-completion" not in sys.argv[1:2]:
+            raise
+        # The shell's start-up file cannot be written.
+        typer.echo(f"sloc: --install-completion: {error}", err=True)
+        raise SystemExit(1) from None
     except SystemExit as end:
         if end.code == INTERRUPTED:
             # A chunk may still be running on JAX's threads; taking Python down around it can crash.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import tomllib
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "_ext"))
+import house_picture
 import public_api
+import public_names
 
 NAME = "fabricated_package"
 
@@ -98,3 +101,45 @@ def test_the_build_fails_on_a_fault(fabricate: Callable[..., str]) -> None:
 def test_every_public_symbol_has_a_docstring(package: str) -> None:
     assert list(public_api.public_symbols(package)), f"{package}.__all__ is empty"
     assert public_api.undocumented([package]) == []
+
+
+def test_the_public_names_are_those_on_the_list() -> None:
+    listed, found = public_names.LIST.read_text("utf-8").splitlines(), public_names.public_names()
+    gone, new = sorted(set(listed) - set(found)), sorted(set(found) - set(listed))
+    assert not gone, f"public names that went or changed their parameters (see docs/stability.md): {gone}"
+    assert not new, f"new public names; run python docs/_ext/public_names.py: {new}"
+    assert listed == found
+
+
+def test_a_changed_parameter_changes_the_line() -> None:
+    def old(key: int, *, n: int, **options: int) -> None: ...
+
+    def positional(a: int, /, b: int, *rest: int, c: int = 0) -> None: ...
+
+    @dataclasses.dataclass
+    class Record:
+        a: int
+        b: int = dataclasses.field(default=0, kw_only=True)
+        c: int = dataclasses.field(default=0, init=False)
+
+    assert public_names.parameters(old) == "(key, *, n, **options)"
+    assert public_names.parameters(positional) == "(a, /, b, *rest, c)"
+    assert public_names.parameters(Record) == "(a, *, b)"
+    assert public_names.parameters((1, 2)) == ""
+
+
+def test_names_as_users_write_them_lead_to_where_they_are_described() -> None:
+    pytest.importorskip("sphinx", reason="the documentation tools are not installed")
+    import public_links
+
+    assert public_links.described_name("sloc.measure") == "sloc.divergence.measure"
+    assert public_links.described_name("sloc.populations.Empirical") == "sloc.populations.Empirical"
+    for other in ("sloc.nothing", "jax.Array", "sloc.measure.n", "measure", ""):
+        assert public_links.described_name(other) is None
+
+
+def test_the_picture_of_the_house_shows_its_rooms() -> None:
+    root = Path(__file__).parents[1]
+    contracts = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    assert house_picture.rooms() == [layer.strip("()") for layer in contracts[0]["layers"]]
+    assert house_picture.PICTURE.read_text("utf-8") == house_picture.picture(), "run python docs/_ext/house_picture.py"

@@ -1,0 +1,34 @@
+"""Links names as users write them: ``sloc.measure`` leads to where it is described, ``sloc.divergence.measure``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api_pages import described_as
+from public_api import PACKAGES, public_symbols
+
+
+def described_name(target: str) -> str | None:
+    """Return the dotted name under which a public name is described, or None where it is no public name."""
+    package, _, name = target.rpartition(".")
+    if package not in PACKAGES:
+        return None
+    value = dict(public_symbols(package)).get(name)
+    return None if value is None else described_as(package, name, value)
+
+
+def _resolve(app: Any, env: Any, node: Any, content: Any) -> Any:
+    """Resolve a reference that Sphinx did not find under the name as written."""
+    if node.get("refdomain") != "py":
+        return None
+    found = described_name(node.get("reftarget", ""))
+    if found is None or found == node["reftarget"]:
+        return None
+    domain = env.domains["py"]
+    return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], found, node, content)
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Register the resolver with Sphinx."""
+    app.connect("missing-reference", _resolve)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

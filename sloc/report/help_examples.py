@@ -1,0 +1,39 @@
+"""Examples at the end of ``sloc VERB --help``: what people type, each a line that the command reads as it stands."""
+
+from __future__ import annotations
+
+_LINES = {
+    "window": (
+        "sloc window digits --out demo",
+        "sloc window data.npz --x x --labels y --image 28x28 --process ou,masking --out my-run",
+        "sloc window table.csv --labels species --epsilon 0.05 --n 1e6 --out my-run --resume",
+        'sloc window gaussians --means "4,0;-4,0" --weights 0.5,0.5',
+        "sloc window --from my-run/run.json --out once-more",
+    ),
+    "traces": (
+        "sloc traces answers.csv --out my-traces",
+        "sloc traces answers.csv --rise 0.5 --max-drop 0.3 --across holm",
+        "sloc traces release/ --rise 0.3 --alpha 0.1 --out my-traces",
+    ),
+    "train": (
+        "sloc train digits --out my-model",
+        "sloc train digits --model dit --steps 20000 --seed 1 --out my-model --resume",
+    ),
+    "uturn": (
+        "sloc uturn my-model/weights.safetensors --out my-uturn",
+        "sloc uturn my-model/weights.safetensors --start 8 --levels 20 -n 1024",
+    ),
+    "replay": ("sloc replay my-run",),
+    "bench": (
+        "sloc bench --smoke",
+        "sloc bench windows --only gaussians,scaling --out results",
+        "sloc bench windows --against benchmarks/results",
+        "sloc bench atoms --explain",
+    ),
+    "info": ("sloc info", "sloc info --json"),
+}
+
+
+def examples(verb: str) -> str:
+    """Return the examples of a verb as an epilog: paragraphs, since these are what the help keeps apart."""
+    return "\n\n".join(("Examples:", *_LINES[verb]))

@@ -1,0 +1,90 @@
+"""A text read once, whose keys and values serve every branch that starts within it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sloc.contracts import require
+from sloc.lm.config import DecoderConfig
+from sloc.lm.forward import Array, Cache, empty_cache, hidden_states
+from sloc.lm.model import LanguageModel
+
+_STEP = 64
+"""Prefixes are padded to a multiple of this, so that texts of like length share a compilation."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Prefix:
+    """Keys and values of one text, and the features from which its next tokens are drawn.
+
+    Attributes:
+        keys: for each layer ``[kv_heads, S, head_dim]``, rotated; ``S >= length``, padded.
+        values: the same.
+        longest: ``[layers]``, the length of the longest key, in float32.
+        features: ``[S, width]``, normalised, before the last layer.
+        tokens: ``[length]``, on the host (static).
+        long: whether the long rotary frequencies were used (static).
+
+    """
+
+    keys: list[Array]
+    values: list[Array]
+    longest: Array
+    features: Array
+    tokens: tuple[int, ...] = field(metadata={"static": True})
+    long: bool = field(default=False, metadata={"static": True})
+
+    @property
+    def length(self) -> int:
+        """Tokens of the text."""
+        return len(self.tokens)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on the device, whatever the number of branches."""
+        return sum(a.nbytes for a in (*self.keys, *self.values, self.features))
+
+
+def read_prefix(model: LanguageModel, text: Any, *, context: int | None = None) -> Prefix:
+    """Read a text once.
+
+    Args:
+        model: a causal model.
+        text: tokens, a str, or the turns of a chat.
+        context: tokens of text and branches together, where known: decides between short and long rotary frequencies.
+
+    Raises:
+        InvalidInput: a model that sees both ways, or a text longer than its context.
+
+    """
+    config = model.config
+    require(config.causal, "model", config.family, "a causal model: branches of a masked model have no shared prefix")
+    tokens = model.tokens(text)
+    padded = -(-len(tokens) // _STEP) * _STEP
+    given = np.zeros((1, padded), np.int32)
+    given[0, : len(tokens)] = tokens
+    long = config.long(context or len(tokens))
+    read, features = _read(config, model.weights, jnp.asarray(given), np.arange(padded)[None] < len(tokens), long)
+    keys, values = ([jnp.swapaxes(a[0], 0, 1) for a in part] for part in (read.keys, read.values))
+    longest = jnp.stack([longest_of(k, 2) for k in keys])
+    return Prefix(keys, values, longest, features[0], tuple(int(t) for t in tokens), long)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "long"))
+def _read(config: DecoderConfig, weights: Any, tokens: Array, mask: Array, long: bool) -> tuple[Cache, Array]:
+    cache = empty_cache(config, 1, tokens.shape[1], weights["embed"].dtype)
+    switch = config.rotary.switch if config.rotary else 0
+    features, read = hidden_states(config, weights, tokens, mask, cache, switch + 1 if long else 1)
+    return read, features
+
+
+def longest_of(vectors: Array, axis: int) -> Array:
+    """Return the length of the longest vector along an axis, in float32."""
+    return jnp.sqrt(jnp.max(jnp.sum(jnp.square(vectors.astype(jnp.float32)), axis=axis)))

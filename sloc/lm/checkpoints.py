@@ -1,4 +1,4 @@
-"""Tensors of a checkpoint's folder: single or sharded safetensors, read one at a time, LoRA adapters merged on the way."""
+"""Tensors of a checkpoint: single or sharded safetensors, read one at a time, LoRA adapters merged on the way."""
 
 from __future__ import annotations
 
@@ -130,7 +130,9 @@ def _some(names: list[str]) -> str:
 class Adapter:
     """A LoRA adapter: ``W + scale B A`` for each weight that it changes.
 
-    Source: Hu et al. 2021 (arXiv 2106.09685); the scale is ``alpha / r``, or ``alpha / sqrt(r)`` where the adapter says so.
+    The scale is ``alpha / r``, or ``alpha / sqrt(r)`` where the adapter says so.
+
+    Source: Hu et al. 2021 (arXiv 2106.09685).
     """
 
     def __init__(self, folder: Path) -> None:

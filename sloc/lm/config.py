@@ -29,7 +29,7 @@ class Rotary:
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """A transformer over tokens, causal or bidirectional; hashable, so that it is a static argument of compiled functions.
+    """A transformer over tokens, causal or bidirectional; hashable, a static argument of compiled functions.
 
     Attributes:
         family: ``"llama"``, ``"mistral"``, ``"qwen2"``, ``"qwen3"``, ``"phi3"``, ``"gpt2"`` or ``"llada"``.

@@ -150,9 +150,9 @@ def decode(
 ) -> Branches:
     """Draw ``n`` continuations of a text from each cut; the text is read once.
 
-    Branch ``r`` of cut ``c`` has the key ``fold_in(fold_in(key, c), r)`` and draws token ``i`` with ``fold_in`` of its key
-    and ``i``: it comes out the same alone or among thousands (up to the rounding of matrix products of another width,
-    which can turn a draw that is a tie to seven digits).  Branches that end make room for those that wait.
+    Branch ``r`` of cut ``c`` has the key ``fold_in(fold_in(key, c), r)`` and draws token ``i`` with ``fold_in`` of its
+    key and ``i``: it comes out the same alone or among thousands (up to the rounding of matrix products of another
+    width, which can turn a draw that is a tie to seven digits).  Branches that end make room for those that wait.
 
     Args:
         key: typed PRNG key.
@@ -168,16 +168,16 @@ def decode(
         forced: tokens that each branch is given before it draws (a question after the cut, say), or a list of them a
             cut.  They count as added tokens.
         lanes: branches that decode at a time; memory and the width of matrix products grow with it.
-        recycle: take a branch that agrees with the text up to a later cut as one of that cut's samples, exactly so under
-            stopping by ``length`` (Rao–Blackwell in reverse: samples of different cuts are then dependent).
+        recycle: take a branch that agrees with the text up to a later cut as one of that cut's samples; exact under
+            stopping by ``length``, with samples of different cuts dependent.
         prefix: the text as :func:`sloc.lm.read_prefix` gave it, to read it only once over several calls.
 
     Returns:
         ``n`` branches a cut, in the order of cuts, then resamples.
 
     Raises:
-        InvalidInput: cuts outside the text, texts longer than the model's context, a stopping rule that is missing or (with
-            ``recycle``) counts from the cut, a law that is none, a model that sees both ways.
+        InvalidInput: cuts outside the text, texts longer than the model's context, a stopping rule that is missing or
+            (with ``recycle``) counts from the cut, a law that is none, a model that sees both ways.
 
     """
     rule = Limits(new_tokens, length, tuple(stop), None if end_tokens is None else tuple(int(t) for t in end_tokens))
@@ -334,7 +334,7 @@ def collected(
 class StopWatch:
     """Looks for stop strings in what lanes have written, between steps; only new tokens are decoded.
 
-    A branch is cut back to the token that completes a stop string, so what it is does not depend on when it was looked at.
+    A branch is cut back to the token that completes a stop string, so it does not depend on when it was looked at.
     """
 
     def __init__(self, plan: Plan) -> None:

@@ -25,8 +25,8 @@ def uniforms(keys: Array, step: Array) -> Array:
 def draw_tokens(logits: Array, u: Array, sampling: Sampling) -> tuple[Array, Array]:
     """Draw a token for each lane from the exact law of :func:`sloc.lm.sampling.log_law`, by inversion.
 
-    Tokens are dealt into about ``sqrt(V)`` piles; the first uniform number chooses a pile by its mass, the second a token
-    within it: sums stay short, so that a token of probability 1e-9 still has its chance.
+    Tokens are dealt into about ``sqrt(V)`` piles; the first uniform number chooses a pile by its mass, the second a
+    token within it: sums stay short, so that a token of probability 1e-9 still has its chance.
 
     Args:
         logits: ``[V, B]`` in float32.
@@ -68,7 +68,7 @@ def _inverted(mass: Array, u: Array) -> tuple[Array, Array]:
     return jnp.where(there, index, jnp.argmax(mass, axis=0).astype(jnp.int32)), total
 
 
-def draw_many(key: Array, logits: Any, n: int, sampling: Sampling = Sampling()) -> Array:
+def draw_many(key: Array, logits: Any, n: int, sampling: Sampling) -> Array:
     """Draw ``n`` independent tokens from one vector of logits ``[V]`` as the decoder does; int32 ``[n]``."""
     keys = jax.random.split(key, n)
     u = uniforms(keys, jnp.zeros(n, jnp.int32))

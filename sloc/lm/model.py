@@ -62,7 +62,7 @@ class LanguageModel:
         return f"LanguageModel({name}{self.config.family}, {self.parameters:,} parameters, {self.dtype})"
 
     def tokens(self, text: Any, name: str = "text") -> np.ndarray:
-        """Return a text's tokens ``[T]``: a str is encoded, a list of turns goes through the chat template, numbers pass.
+        """Return a text's tokens ``[T]``: a str is encoded, turns go through the chat template, numbers pass.
 
         Raises:
             InvalidInput: text without a tokenizer, no tokens, tokens outside the vocabulary, or more than the context.
@@ -131,7 +131,7 @@ def _folder(path: str | os.PathLike[str]) -> Path:
         from huggingface_hub import snapshot_download  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as error:
         raise InvalidInput(
-            f"path = {str(path)!r}: expected the folder of a checkpoint (hub ids need huggingface_hub, which is not installed)"
+            f"path = {str(path)!r}: expected a checkpoint's folder (hub ids need huggingface_hub, not installed here)"
         ) from error
     try:
         return Path(snapshot_download(str(path), allow_patterns=["*.json", "*.safetensors", "*.jinja"]))

@@ -1,7 +1,7 @@
 """Prefix recycling: a branch that writes the text itself up to a later cut is a sample of that cut too.
 
-Source: identity 11 of the theory: ``X | Y_s`` restricted to ``Y_{s'} = y_{s'}`` has the law of ``X | Y_{s'}``.  Exact where
-stopping is absolute (a total length, end tokens), whatever the temperature and truncation.
+Source: identity 11 of the theory: ``X | Y_s`` restricted to ``Y_{s'} = y_{s'}`` has the law of ``X | Y_{s'}``.  Exact
+where stopping is absolute (a total length, end tokens), whatever the temperature and truncation.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from sloc.lm.forked import RUNNING, Lanes
 def decode_recycled(key: jax.Array, plan: Plan) -> Branches:
     """Draw the branches of every cut, taking over those of earlier cuts that still agree with the text.
 
-    Chain ``r`` goes through the cuts in order: its branch at a cut is the one before where that agrees with the text up to
-    the cut, else a fresh one with the key it would have had anyway.  Fresh ones join the queue as soon as the chain's branch
-    leaves the text, so lanes stay busy.
+    Chain ``r`` goes through the cuts in order: its branch at a cut is the one before where that agrees with the text
+    up to the cut, else a fresh one with the key it would have had anyway.  Fresh ones join the queue as soon as the
+    chain's branch leaves the text, so lanes stay busy.
     """
     order = np.argsort(plan.cuts, kind="stable")
     chains = _Chains(plan, order)

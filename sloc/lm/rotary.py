@@ -17,10 +17,10 @@ SCHEMES = ("default", "linear", "llama3", "longrope", "yarn")
 def rotary_from(settings: Mapping[str, Any], head_dim: int, max_positions: int) -> Rotary:
     """Return the rotary embedding that a configuration describes.
 
-    ``frequency_i = base^(-2 i / n)`` for ``n`` rotated features, changed by the scheme: ``linear`` divides all by a factor;
-    ``llama3`` divides the slow ones and blends between by wavelength (as released with Llama 3.1); ``yarn`` blends by
-    the number of rotations (Peng et al. 2023, arXiv 2309.00071); ``longrope`` divides each by its own number, one set for
-    short and one for long contexts (Ding et al. 2024, arXiv 2402.13753).
+    ``frequency_i = base^(-2 i / n)`` for ``n`` rotated features, changed by the scheme: ``linear`` divides all by a
+    factor; ``llama3`` divides the slow ones and blends between by wavelength (as released with Llama 3.1); ``yarn``
+    blends by the number of rotations (Peng et al. 2023, arXiv 2309.00071); ``longrope`` divides each by its own
+    number, one set for short and one for long contexts (Ding et al. 2024, arXiv 2402.13753).
 
     Args:
         settings: of the checkpoint; ``rope_parameters``, or ``rope_theta`` and ``rope_scaling``.

@@ -19,9 +19,9 @@ Array = jax.Array
 class Sampling:
     """The law of the next token, made from logits; hashable.
 
-    In this order: logits over ``temperature``; the ``top_k`` likeliest; of those the smallest set of likeliest tokens whose
-    mass reaches ``top_p``; of those, whose probability is at least ``min_p`` times the largest; then normalised.  Tokens
-    as likely as the last one kept are kept too.
+    In this order: logits over ``temperature``; the ``top_k`` likeliest; of those the smallest set of likeliest tokens
+    whose mass reaches ``top_p``; of those, whose probability is at least ``min_p`` times the largest; then normalised.
+    Tokens as likely as the last one kept are kept too.
 
     Attributes:
         temperature: 0 for the likeliest token always (the first one of equals).
@@ -108,7 +108,7 @@ def threshold(mass: Array, sampling: Sampling, axis: int) -> Array:
 
 
 def _last_true(holds: Any, like: Array) -> Array:
-    """Return the largest float in [0, 1] for which ``holds``, which is true at 0 or nowhere and never returns once lost."""
+    """Return the largest float in [0, 1] for which ``holds``, which once lost never returns; 0 where it never does."""
     low = jnp.zeros(like.shape, jnp.int32)
     high = jnp.full(like.shape, 0x3F800001, jnp.int32)
 

@@ -1,0 +1,1 @@
+"""Resampling experiments: where a generation decided its answer."""

@@ -1,0 +1,117 @@
+"""The pages of an experiment on a language model: an index over its questions, and one page a generation."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sloc.lm.answers import NOT_FOUND
+from sloc.lm.experiments.accuracy import LABELS, WindowAccuracy
+from sloc.lm.experiments.detection import TextWindow
+from sloc.lm.experiments.runs import Experiment, Graded
+from sloc.report.lm_page import decided, question_page
+from sloc.report.page_parts import page, safe, shortened, table, write_page
+
+FoundWindows = Mapping[str, Mapping[str, Sequence[TextWindow]]]
+"""Windows by what found them, then by generation."""
+
+
+def write_experiment_pages(
+    folder: str | os.PathLike[str],
+    experiment: Experiment,
+    windows: FoundWindows,
+    accuracy: WindowAccuracy | None = None,
+    *,
+    title: str = "Critical windows of text",
+    notes: Sequence[str] = (),
+) -> Path:
+    """Write ``index.html`` and one page a generation under ``questions/``.
+
+    The pages are self-contained: no script, nothing fetched, every text of the model and of the questions escaped.
+
+    Args:
+        folder: must exist.
+        experiment: what was drawn.
+        windows: by what found them.
+        accuracy: with and without windows.
+        title: of the index.
+        notes: of the run, shown on the index.
+
+    Returns:
+        The path of the index.
+
+    """
+    place = Path(folder)
+    (place / "questions").mkdir(exist_ok=True)
+    recordings = {r.question: r for r in experiment.recordings()}
+    problems = experiment.problems
+    rows = []
+    for number, g in enumerate(experiment.graded, 1):
+        name, recording = g.run.name, recordings.get(g.run.name)
+        own = {kind: each.get(name, ()) for kind, each in windows.items()}
+        link, largest = safe(shortened(name, 40)), ""
+        if recording is not None:
+            mine = [p for p in problems if p.startswith(f"question {name!r}")]
+            write_page(
+                place / "questions" / f"{number:04}.html",
+                question_page(recording, own, back="../index.html", notes=mine),
+            )
+            link = f'<a href="questions/{number:04}.html">{link}</a>'
+            largest = _bar(float(decided(recording).moved.max()))
+        rows.append(_row(g, link, own, largest))
+    kinds = [f"windows, {k}" for k in windows]
+    head = ("question", "asked", "answer", "verdict", "tokens", *kinds, "largest step")
+    body = [
+        f"<h1>{safe(title)}</h1>",
+        *(f"<p>{safe(n)}</p>" for n in notes),
+        table(head, rows, range(4, 5 + len(kinds))),
+        "" if accuracy is None else accuracy_part(accuracy),
+        _problems(problems),
+    ]
+    return write_page(place / "index.html", page(title, body))
+
+
+def _bar(moved: float) -> str:
+    return f'<span class="bar" style="width:{5 * moved:.2f}rem"></span> {moved:.2f}'
+
+
+def _row(g: Graded, link: str, windows: Mapping[str, Sequence[TextWindow]], largest: str) -> list[str]:
+    verdict = "no answer found" if g.answer == NOT_FOUND else {True: "right", False: "wrong", None: "–"}[g.right]
+    origin = g.run.origin
+    if origin is None:
+        verdict = f"failed: {g.run.failure}"
+    return [
+        link,
+        safe(shortened(g.run.question.shown, 70)),
+        safe(shortened(g.answer, 30)),
+        safe(shortened(verdict, 60)),
+        "" if origin is None else str(len(origin)),
+        *(str(len(each)) for each in windows.values()),
+        largest,
+    ]
+
+
+def accuracy_part(accuracy: WindowAccuracy) -> str:
+    """Return accuracy with and without windows as HTML."""
+    rows = []
+    for name, label in LABELS.items():
+        found: Any = getattr(accuracy, name)
+        value = "–" if math.isnan(found.value) else f"{found.value:.2f}"
+        n = getattr(found, "n", None)
+        rows.append([safe(label), value, f"{found.lower:.2f} to {found.upper:.2f}", "" if n is None else str(n)])
+    said = (
+        f"{accuracy.not_found} generations in which no answer was found and {accuracy.unknown} whose truth is not "
+        f"known are in none of these. Intervals of level {accuracy.level:g}, clustered by question."
+    )
+    head = ("quantity", "value", "interval", "generations")
+    return f"<h2>Accuracy and windows</h2>{table(head, rows, (1, 2, 3))}<p class=quiet>{safe(said)}</p>"
+
+
+def _problems(problems: Sequence[str]) -> str:
+    if not problems:
+        return "<h2>What is missing</h2><p>Nothing.</p>"
+    items = "".join(f"<li>{safe(p)}</li>" for p in problems)
+    return f"<h2>What is missing</h2><ul>{items}</ul>"

@@ -2,8 +2,8 @@
 
 All texts come from recorded continuations: a vote over ``k`` of those that keep the text up to the cut before a window
 is set beside a vote over ``k`` whole new generations (continuations of the cut that keeps nothing), at the same number
-of texts, and with both budgets in drawn tokens.  Votes of every size are averaged over random subsets of what was drawn.
-Whatever comes out is reported: published experience favours voting from the start.
+of texts, and with both budgets in drawn tokens.  Votes of every size are averaged over random subsets of what was
+drawn.  Whatever comes out is reported: published experience favours voting from the start.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Demonstrations that download nothing: a grammar, sums with carries, stories."""

@@ -357,7 +357,7 @@ class StopWatch:
         fresh = np.flatnonzero((lengths > self.seen) & ~self.complete)
         tokens = np.asarray(state.tokens)
         stopped = []
-        for i in fresh:
+        for i in map(int, fresh):
             end = self._ends_at(tokens[i, : lengths[i]], int(self.seen[i]), self._given(i if rows is None else rows[i]))
             self.seen[i] = lengths[i]
             if end is not None:

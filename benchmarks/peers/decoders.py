@@ -2,8 +2,8 @@
 
 The JAX decoder is written as is usual: prompts are read in one batch, keys and values of all branches stand in one
 array ``[B, T, heads, d]``, a scan over steps attends to the whole of it under a mask, ``jax.random.categorical``
-draws.  For ``transformers`` there are three: ``generate`` with all branches as one batch, the same with the text read once and
-its cache copied to all branches (what a careful user would write), and one branch after the other.
+draws.  For ``transformers`` there are three: ``generate`` with all branches as one batch, the same with the text read
+once and its cache copied to all branches (what a careful user would write), and one branch after the other.
 """
 
 from __future__ import annotations

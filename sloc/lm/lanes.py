@@ -95,103 +95,85 @@ def _attended(
     ages: Array,
 ) -> Array:
     """Return what attention gives, ``[heads, head_dim, B]`` in float32."""
-    q = q * jnp.asarray(config.head_dim**-0.5, q.dtype)
+    kv, g, d, lanes = config.kv_heads, config.groups, config.head_dim, q.shape[-1]
+    q = q * jnp.asarray(d**-0.5, q.dtype)
+    # Heads that share keys stand together: [kv, d, g, B].
+    q = q.reshape(kv, g, d, lanes).swapaxes(1, 2)
     window = config.window(i)
     own = _Ring(ring_keys, ring_values, slot, jnp.minimum(ages, window) if window else ages)
-    at = jnp.arange(prefix.keys[i].shape[1], dtype=jnp.int32)[:, None]
+    at = jnp.arange(prefix.keys[i].shape[1], dtype=jnp.int32)[:, None, None]
     seen = at < cuts
     if window:
         seen = seen & (at > positions - window)
 
-    def scores(head: int) -> Array:
-        # [S, groups * B]: one product for all lanes.
-        g = config.groups
-        mine = q[head * g : (head + 1) * g].swapaxes(0, 1).reshape(config.head_dim, -1)
-        found = matmul("sd,dn->sn", prefix.keys[i][head].astype(q.dtype), mine).astype(jnp.float32)
-        return found.reshape(found.shape[0], g, -1)
+    def scores() -> Array:
+        # [kv, S, g, B]: one product for all lanes.
+        found = matmul("ksd,kdn->ksn", prefix.keys[i], q.reshape(kv, d, -1)).astype(jnp.float32)
+        return found.reshape(kv, -1, g, lanes)
 
-    def joined(shift: Array | None) -> Array:
-        tops, bottoms = [], []
-        for head in range(config.kv_heads):
-            s = scores(head)
-            g = slice(head * config.groups, (head + 1) * config.groups)
-            s = s if shift is None else s - shift[g]
-            weight = jnp.where(seen[:, None], jnp.exp(s), 0.0)
-            flat = weight.reshape(weight.shape[0], -1)
-            v = prefix.values[i][head].astype(jnp.float32)
-            # A row of ones beside the values gives the denominator by the same product.
-            wide = jnp.concatenate([v, jnp.ones((v.shape[0], 1), jnp.float32)], axis=1)
-            out = matmul("sd,sn->dn", wide, flat).reshape(config.head_dim + 1, config.groups, -1)
-            tops.append(out[:-1].swapaxes(0, 1))
-            bottoms.append(out[-1])
-        top, bottom = own.sums(config, q, shift, jnp.concatenate(tops), jnp.concatenate(bottoms))
-        return top / bottom[:, None]
+    def largest() -> Array:
+        best = jnp.max(jnp.where(seen, scores(), -1e30), axis=1)
+        return own.largest(q, best)
 
-    def shifted() -> Array:
-        best = [jnp.max(jnp.where(seen[:, None], scores(head), -jnp.inf), axis=0) for head in range(config.kv_heads)]
-        return joined(own.largest(config, q, jnp.concatenate(best)))
-
-    # Cauchy and Schwarz bound every score; where the bound is small, no shift and so no second pass is needed.
-    return jax.lax.cond(longest_of(q, 1) * longest < _SAFE, lambda: joined(None), shifted)
+    # Cauchy and Schwarz bound every score; where the bound is small, no shift and so no further pass is needed.
+    calm = longest_of(q, 1) * longest < _SAFE
+    shift = jax.lax.cond(calm, lambda: jnp.zeros((kv, g, lanes), jnp.float32), largest)
+    weight = jnp.where(seen, jnp.exp(scores() - shift[:, None]), 0.0)
+    flat = weight.reshape(kv, -1, g * lanes).astype(prefix.values[i].dtype)
+    # A row of ones beside the values gives the denominator by the same product.
+    out = matmul("kds,ksn->kdn", prefix.values[i], flat).astype(jnp.float32).reshape(kv, d + 1, g, lanes)
+    top, bottom = own.sums(q, shift, out[:, :-1], out[:, -1])
+    return (top / bottom[:, None]).swapaxes(1, 2).reshape(kv * g, d, lanes)
 
 
 class _Ring:
-    """The branches' own keys and values, newest chunk of slots first."""
+    """The branches' own keys and values, newest chunk of slots first.
+
+    Sums over features and slots are written out, so that the compiler makes loops over lanes of them: reductions over axes in
+    the middle are slow on CPUs.
+    """
 
     def __init__(self, keys: Array, values: Array, slot: Array, reach: Array) -> None:
         self.keys, self.values, self.slot, self.reach = keys, values, slot, reach
-        chunks = keys.shape[0] // CHUNK
         oldest = jnp.max(reach) - 1
-        self.chunks = jnp.minimum(slot // CHUNK - jnp.floor_divide(slot - oldest, CHUNK) + 1, chunks)
+        back = slot // CHUNK - jnp.floor_divide(slot - oldest, CHUNK)
+        self.chunks = jnp.minimum(back + 1, keys.shape[0] // CHUNK)
 
     def chunk(self, j: Array, which: Array) -> tuple[Array, Array]:
-        """Return a chunk ``[CHUNK, kv_heads, head_dim, B]`` and which of its slots each lane sees, ``[CHUNK, B]``."""
+        """Return a chunk ``[CHUNK, kv, d, B]`` in float32 and which of its slots each lane sees, ``[CHUNK, 1, 1, B]``."""
         slots = self.keys.shape[0]
         start = jnp.mod(self.slot // CHUNK - j, slots // CHUNK) * CHUNK
         back = jnp.mod(self.slot - start - jnp.arange(CHUNK, dtype=jnp.int32), slots)
         part = jax.lax.dynamic_slice_in_dim(which, start, CHUNK, axis=0)
-        return part, back[:, None] < self.reach
+        return part.astype(jnp.float32), back[:, None, None, None] < self.reach
 
-    def scores(self, config: DecoderConfig, q: Array, j: Array) -> tuple[list[Array], Array]:
-        """Return, for each head, ``[CHUNK, B]`` in float32, and the mask."""
+    def scores(self, q: Array, j: Array) -> tuple[Array, Array]:
+        """Return ``[CHUNK, kv, g, B]`` in float32 and the mask, for queries ``[kv, d, g, B]``."""
         keys, seen = self.chunk(j, self.keys)
-        found = []
-        for head in range(config.heads):
-            mine, theirs = q[head].astype(jnp.float32), keys[:, head // config.groups].astype(jnp.float32)
-            found.append(_summed([mine[d] * theirs[:, d] for d in range(config.head_dim)]))
-        return found, seen
+        q = q.astype(jnp.float32)
+        return _summed([q[None, :, d] * keys[:, :, d, None] for d in range(q.shape[1])]), seen
 
-    def sums(
-        self, config: DecoderConfig, q: Array, shift: Array | None, top: Array, bottom: Array
-    ) -> tuple[Array, Array]:
-        """Add the branches' own part to numerators ``[heads, head_dim, B]`` and denominators ``[heads, B]``."""
+    def sums(self, q: Array, shift: Array, top: Array, bottom: Array) -> tuple[Array, Array]:
+        """Add the branches' own part to numerators ``[kv, d, g, B]`` and denominators ``[kv, g, B]``."""
 
         def add(j: Array, so_far: tuple[Array, Array]) -> tuple[Array, Array]:
             top, bottom = so_far
-            scores, seen = self.scores(config, q, j)
+            scores, seen = self.scores(q, j)
+            weight = jnp.where(seen, jnp.exp(scores - shift), 0.0)
             values, _ = self.chunk(j, self.values)
-            values = values.astype(jnp.float32)
-            tops, bottoms = [], []
-            for head, s in enumerate(scores):
-                s = s if shift is None else s - shift[head]
-                weight = jnp.where(seen, jnp.exp(s), 0.0)
-                v = values[:, head // config.groups]
-                tops.append(top[head] + _summed([weight[c] * v[c] for c in range(CHUNK)]))
-                bottoms.append(bottom[head] + _summed([weight[c] for c in range(CHUNK)]))
-            return jnp.stack(tops), jnp.stack(bottoms)
+            top = top + _summed([weight[c, :, None] * values[c, :, :, None] for c in range(CHUNK)])
+            return top, bottom + _summed([weight[c] for c in range(CHUNK)])
 
         return jax.lax.fori_loop(0, self.chunks, add, (top, bottom))
 
-    def largest(self, config: DecoderConfig, q: Array, best: Array) -> Array:
-        """Return the largest score of each lane, ``[heads, B]``, of the prefix's and its own."""
+    def largest(self, q: Array, best: Array) -> Array:
+        """Return the largest score of each lane, ``[kv, g, B]``, of the prefix's and its own."""
 
         def look(j: Array, best: Array) -> Array:
-            scores, seen = self.scores(config, q, j)
-            tops = [jnp.max(jnp.where(seen, s, -jnp.inf), axis=0) for s in scores]
-            return jnp.maximum(best, jnp.stack(tops))
+            scores, seen = self.scores(q, j)
+            return jnp.maximum(best, jnp.max(jnp.where(seen, scores, -1e30), axis=0))
 
-        # Not minus infinity: an idle lane sees nothing.
-        return jnp.maximum(jax.lax.fori_loop(0, self.chunks, look, best), -1e30)
+        return jax.lax.fori_loop(0, self.chunks, look, best)
 
 
 def _summed(terms: list[Any]) -> Any:

@@ -15,7 +15,7 @@ from sloc.lm.config import DecoderConfig
 from sloc.lm.forward import Array, Cache, empty_cache, hidden_states
 from sloc.lm.model import LanguageModel
 
-_STEP = 64
+_STEP = 32
 """Prefixes are padded to a multiple of this, so that texts of like length share a compilation."""
 
 
@@ -26,7 +26,7 @@ class Prefix:
 
     Attributes:
         keys: for each layer ``[kv_heads, S, head_dim]``, rotated; ``S >= length``, padded.
-        values: the same.
+        values: for each layer ``[kv_heads, head_dim + 1, S]``, the last row ones: it sums the weights of attention.
         longest: ``[layers]``, the length of the longest key, in float32.
         features: ``[S, width]``, normalised, before the last layer.
         tokens: ``[length]``, on the host (static).
@@ -72,7 +72,8 @@ def read_prefix(model: LanguageModel, text: Any, *, context: int | None = None) 
     given[0, : len(tokens)] = tokens
     long = config.long(context or len(tokens))
     read, features = _read(config, model.weights, jnp.asarray(given), np.arange(padded)[None] < len(tokens), long)
-    keys, values = ([jnp.swapaxes(a[0], 0, 1) for a in part] for part in (read.keys, read.values))
+    keys = [jnp.swapaxes(a[0], 0, 1) for a in read.keys]
+    values = [jnp.pad(jnp.transpose(a[0], (1, 2, 0)), ((0, 0), (0, 1), (0, 0)), constant_values=1) for a in read.values]
     longest = jnp.stack([longest_of(k, 2) for k in keys])
     return Prefix(keys, values, longest, features[0], tuple(int(t) for t in tokens), long)
 

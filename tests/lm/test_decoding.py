@@ -123,8 +123,8 @@ def test_the_prefix_is_read_once_whatever_the_branches(
         np.testing.assert_array_equal(a, b)
     # What is held for the prefix grows with its padded length alone; the branches' own part has none of it.
     c = model.config
-    per_token = 4 * (2 * c.layers * c.kv_heads * c.head_dim + c.width)
-    assert shared.nbytes == 64 * per_token
+    per_token = 4 * (c.layers * c.kv_heads * (2 * c.head_dim + 1) + c.width)
+    assert shared.nbytes == 32 * per_token
 
 
 def test_finished_branches_make_room_for_waiting_ones(model: LanguageModel, text: np.ndarray) -> None:

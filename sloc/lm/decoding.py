@@ -236,7 +236,7 @@ class Plan:
         """Return free lanes."""
         branches = len(self.cuts) * self.n
         longest = int(self.limits.max())
-        return empty_lanes(self.model.config, self.prefix, self.lanes, branches, longest, self.model.dtype)
+        return empty_lanes(self.model.config, self.lanes, branches, longest, self.model.dtype)
 
     def advanced(self, queue: Queue, state: Lanes, steps: int) -> Lanes:
         """Make up to so many steps."""

@@ -9,21 +9,19 @@ under a common shift, which is the log-sum-exp rule.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from sloc.lm.config import DecoderConfig
 from sloc.lm.layers import Weights, activated, angles, linear, matmul, normalised, rotated
-from sloc.lm.prefix import Prefix, longest_of
+from sloc.lm.prefix import Prefix
 
 Array = jax.Array
 
 CHUNK = 8
 """Slots of the ring that are read together."""
-_SAFE = 60.0
-"""Scores within this need no shift in float32: sums of e^60 stay far below its end."""
+_LARGE = 1e30
+"""Sums of attention's weights below this are far from the end of float32, whatever they multiply."""
 
 
 def run_lanes(
@@ -32,12 +30,11 @@ def run_lanes(
     prefix: Prefix,
     keys: list[Array],
     values: list[Array],
-    longest: Array,
     slot: Array,
     tokens: Array,
     cuts: Array,
     ages: Array,
-) -> tuple[Array, list[Array], list[Array], Array]:
+) -> tuple[Array, list[Array], list[Array]]:
     """Read one token of each lane.
 
     Args:
@@ -46,14 +43,13 @@ def run_lanes(
         prefix: what the branches share.
         keys: for each layer the ring ``[T, kv_heads, head_dim, B]``, written in place.
         values: the same.
-        longest: ``[layers]``, the longest key so far, prefix included: bounds the scores.
         slot: where this step writes.
         tokens: ``[B]``, the lanes' last tokens.
         cuts: ``[B]``, how many tokens of the prefix each lane's branch keeps.
         ages: ``[B]``, tokens that the branch has read, this one included.
 
     Returns:
-        Normalised features ``[E, B]`` before the last layer, the rings, and the longest keys.
+        Normalised features ``[E, B]`` before the last layer, and the rings.
 
     """
     lanes = tokens.shape[0]
@@ -64,7 +60,7 @@ def run_lanes(
         h = h + weights["positions"][jnp.minimum(positions, config.max_positions - 1)].T
     else:
         turn = angles(config.rotary, positions, prefix.long)
-    keys, values, reached = list(keys), list(values), []
+    keys, values = list(keys), list(values)
     for i, layer in enumerate(weights["layers"]):
         a = normalised(config, layer["attn_norm"], h, 0)
         q, k, v = (linear(layer[n], a, lanes=True).reshape(-1, config.head_dim, lanes) for n in "qkv")
@@ -74,21 +70,20 @@ def run_lanes(
             q, k = (rotated(x, *(t[None] for t in turn), axis=1) for x in (q, k))
         keys[i] = jax.lax.dynamic_update_slice(keys[i], k[None].astype(keys[i].dtype), (slot, 0, 0, 0))
         values[i] = jax.lax.dynamic_update_slice(values[i], v[None].astype(values[i].dtype), (slot, 0, 0, 0))
-        reached.append(jnp.maximum(longest[i], longest_of(k, 1)))
-        seen = _attended(config, i, q, prefix, keys[i], values[i], reached[i], slot, positions, cuts, ages)
+        seen = _attended(config, i, q, k, prefix, keys[i], values[i], slot, positions, cuts, ages)
         h = h + linear(layer["o"], seen.astype(h.dtype).reshape(-1, lanes), lanes=True)
         h = h + activated(config, layer, normalised(config, layer["mlp_norm"], h, 0), lanes=True)
-    return normalised(config, weights["norm"], h, 0), keys, values, jnp.stack(reached)
+    return normalised(config, weights["norm"], h, 0), keys, values
 
 
 def _attended(
     config: DecoderConfig,
     i: int,
     q: Array,
+    key: Array,
     prefix: Prefix,
     ring_keys: Array,
     ring_values: Array,
-    longest: Array,
     slot: Array,
     positions: Array,
     cuts: Array,
@@ -111,27 +106,26 @@ def _attended(
         found = matmul("ksd,kdn->ksn", prefix.keys[i], q.reshape(kv, d, -1)).astype(jnp.float32)
         return found.reshape(kv, -1, g, lanes)
 
-    def largest() -> Array:
-        best = jnp.max(jnp.where(seen, scores(), -1e30), axis=1)
-        return own.largest(q, best)
+    def joined(shift: Array) -> tuple[Array, Array]:
+        weight = jnp.where(seen, jnp.exp(scores() - shift[:, None]), 0.0)
+        flat = weight.reshape(kv, -1, g * lanes).astype(prefix.values[i].dtype)
+        # A row of ones beside the values gives the denominator by the same product.
+        out = matmul("kds,ksn->kdn", prefix.values[i], flat).astype(jnp.float32).reshape(kv, d + 1, g, lanes)
+        return own.sums(q, shift, out[:, :-1], out[:, -1])
 
-    # Cauchy and Schwarz bound every score; where the bound is small, no shift and so no further pass is needed.
-    calm = longest_of(q, 1) * longest < _SAFE
-    shift = jax.lax.cond(calm, lambda: jnp.zeros((kv, g, lanes), jnp.float32), largest)
-    weight = jnp.where(seen, jnp.exp(scores() - shift[:, None]), 0.0)
-    flat = weight.reshape(kv, -1, g * lanes).astype(prefix.values[i].dtype)
-    # A row of ones beside the values gives the denominator by the same product.
-    out = matmul("kds,ksn->kdn", prefix.values[i], flat).astype(jnp.float32).reshape(kv, d + 1, g, lanes)
-    top, bottom = own.sums(q, shift, out[:, :-1], out[:, -1])
+    def safely() -> tuple[Array, Array]:
+        best = jnp.max(jnp.where(seen, scores(), -jnp.inf), axis=1)
+        return joined(own.largest(q, best))
+
+    # The token's own score is always among them, so that shifted by it the sums cannot vanish.  They may be too large
+    # where another score is far greater: then, and only then, the largest is looked for.
+    top, bottom = joined(jnp.sum(q.astype(jnp.float32) * key.astype(jnp.float32)[:, :, None], axis=1))
+    top, bottom = jax.lax.cond(jnp.max(bottom) < _LARGE, lambda: (top, bottom), safely)
     return (top / bottom[:, None]).swapaxes(1, 2).reshape(kv * g, d, lanes)
 
 
 class _Ring:
-    """The branches' own keys and values, newest chunk of slots first.
-
-    Sums over features and slots are written out, so that the compiler makes loops over lanes of them: reductions over axes in
-    the middle are slow on CPUs.
-    """
+    """The branches' own keys and values, newest chunk of slots first."""
 
     def __init__(self, keys: Array, values: Array, slot: Array, reach: Array) -> None:
         self.keys, self.values, self.slot, self.reach = keys, values, slot, reach
@@ -140,7 +134,7 @@ class _Ring:
         self.chunks = jnp.minimum(back + 1, keys.shape[0] // CHUNK)
 
     def chunk(self, j: Array, which: Array) -> tuple[Array, Array]:
-        """Return a chunk ``[CHUNK, kv, d, B]`` in float32 and which of its slots each lane sees, ``[CHUNK, 1, 1, B]``."""
+        """Return a chunk ``[CHUNK, kv, d, B]`` in float32 and which slots each lane sees, ``[CHUNK, 1, 1, B]``."""
         slots = self.keys.shape[0]
         start = jnp.mod(self.slot // CHUNK - j, slots // CHUNK) * CHUNK
         back = jnp.mod(self.slot - start - jnp.arange(CHUNK, dtype=jnp.int32), slots)
@@ -151,7 +145,7 @@ class _Ring:
         """Return ``[CHUNK, kv, g, B]`` in float32 and the mask, for queries ``[kv, d, g, B]``."""
         keys, seen = self.chunk(j, self.keys)
         q = q.astype(jnp.float32)
-        return _summed([q[None, :, d] * keys[:, :, d, None] for d in range(q.shape[1])]), seen
+        return jnp.sum(q * keys[:, :, :, None], axis=2), seen
 
     def sums(self, q: Array, shift: Array, top: Array, bottom: Array) -> tuple[Array, Array]:
         """Add the branches' own part to numerators ``[kv, d, g, B]`` and denominators ``[kv, g, B]``."""
@@ -161,8 +155,7 @@ class _Ring:
             scores, seen = self.scores(q, j)
             weight = jnp.where(seen, jnp.exp(scores - shift), 0.0)
             values, _ = self.chunk(j, self.values)
-            top = top + _summed([weight[c, :, None] * values[c, :, :, None] for c in range(CHUNK)])
-            return top, bottom + _summed([weight[c] for c in range(CHUNK)])
+            return top + jnp.sum(weight[:, :, None] * values[:, :, :, None], axis=0), bottom + jnp.sum(weight, axis=0)
 
         return jax.lax.fori_loop(0, self.chunks, add, (top, bottom))
 
@@ -171,13 +164,6 @@ class _Ring:
 
         def look(j: Array, best: Array) -> Array:
             scores, seen = self.scores(q, j)
-            return jnp.maximum(best, jnp.max(jnp.where(seen, scores, -1e30), axis=0))
+            return jnp.maximum(best, jnp.max(jnp.where(seen, scores, -jnp.inf), axis=0))
 
         return jax.lax.fori_loop(0, self.chunks, look, best)
-
-
-def _summed(terms: list[Any]) -> Any:
-    """Return a sum by pairs: short chains, and less rounding than one after the other."""
-    while len(terms) > 1:
-        terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=False)] + (terms[-1:] if len(terms) % 2 else [])
-    return terms[0]

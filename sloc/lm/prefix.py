@@ -27,7 +27,6 @@ class Prefix:
     Attributes:
         keys: for each layer ``[kv_heads, S, head_dim]``, rotated; ``S >= length``, padded.
         values: for each layer ``[kv_heads, head_dim + 1, S]``, the last row ones: it sums the weights of attention.
-        longest: ``[layers]``, the length of the longest key, in float32.
         features: ``[S, width]``, normalised, before the last layer.
         tokens: ``[length]``, on the host (static).
         long: whether the long rotary frequencies were used (static).
@@ -36,7 +35,6 @@ class Prefix:
 
     keys: list[Array]
     values: list[Array]
-    longest: Array
     features: Array
     tokens: tuple[int, ...] = field(metadata={"static": True})
     long: bool = field(default=False, metadata={"static": True})
@@ -74,8 +72,7 @@ def read_prefix(model: LanguageModel, text: Any, *, context: int | None = None) 
     read, features = _read(config, model.weights, jnp.asarray(given), np.arange(padded)[None] < len(tokens), long)
     keys = [jnp.swapaxes(a[0], 0, 1) for a in read.keys]
     values = [jnp.pad(jnp.transpose(a[0], (1, 2, 0)), ((0, 0), (0, 1), (0, 0)), constant_values=1) for a in read.values]
-    longest = jnp.stack([longest_of(k, 2) for k in keys])
-    return Prefix(keys, values, longest, features[0], tuple(int(t) for t in tokens), long)
+    return Prefix(keys, values, features[0], tuple(int(t) for t in tokens), long)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "long"))
@@ -84,8 +81,3 @@ def _read(config: DecoderConfig, weights: Any, tokens: Array, mask: Array, long:
     switch = config.rotary.switch if config.rotary else 0
     features, read = hidden_states(config, weights, tokens, mask, cache, switch + 1 if long else 1)
     return read, features
-
-
-def longest_of(vectors: Array, axis: int) -> Array:
-    """Return the length of the longest vector along an axis, in float32."""
-    return jnp.sqrt(jnp.max(jnp.sum(jnp.square(vectors.astype(jnp.float32)), axis=axis)))

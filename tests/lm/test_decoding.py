@@ -70,7 +70,7 @@ def test_every_family_decodes_as_it_reads(family: str, tmp_path: Path) -> None:
 
 def test_large_scores_are_shifted(model: LanguageModel, text: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = decode(KEY, model, text, [5, 21], n=3, new_tokens=9, sampling=LAW)
-    monkeypatch.setattr(lanes_module, "_SAFE", 0.0)
+    monkeypatch.setattr(lanes_module, "_LARGE", 0.0)
     advance.clear_cache()
     shifted = decode(KEY, model, text, [5, 21], n=3, new_tokens=9, sampling=LAW)
     advance.clear_cache()

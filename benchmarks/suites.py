@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks import atoms, certificates, samplers, structures, traces, unnormalized, windows
+from benchmarks import atoms, certificates, lm, samplers, structures, traces, unnormalized, windows
 from benchmarks.timing import Row
 from sloc.contracts import require
 
@@ -13,6 +13,7 @@ Run = Callable[[int, bool, Sequence[str]], Iterator[Row]]
 SUITES: dict[str, tuple[Run, tuple[str, ...]]] = {
     "atoms": (atoms.run, atoms.PARTS),
     "certificates": (certificates.run, certificates.PARTS),
+    "lm": (lm.run, lm.PARTS),
     "samplers": (samplers.run, samplers.PARTS),
     "structures": (structures.run, structures.PARTS),
     "traces": (traces.run, traces.PARTS),

@@ -1,12 +1,4 @@
-"""Language models: weights, tokenizers, forked decoding and scoring (the extra ``lm``)."""
-
-try:
-    import safetensors  # noqa: F401
-    import tokenizers  # noqa: F401
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"sloc.lm needs {error.name}, which is not installed: pip install 'sloc[lm]'", name=error.name
-    ) from error
+"""Language models: weights, tokenizers, forked decoding and scoring (the extra ``lm`` to read checkpoints)."""
 
 from sloc.lm.attacks import prefill_curve, repeated_token_curve
 from sloc.lm.config import DecoderConfig, Rotary

@@ -66,8 +66,10 @@ class TensorFiles:
 
 
 def _opened(stack: ExitStack, file: Path) -> Any:
-    from safetensors import SafetensorError, safe_open
-
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ModuleNotFoundError as error:
+        raise InvalidInput("weights need safetensors, which is not installed: pip install 'sloc[lm]'") from error
     try:
         return stack.enter_context(safe_open(file, framework="numpy"))
     except SafetensorError as error:

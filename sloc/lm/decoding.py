@@ -236,7 +236,7 @@ class Plan:
         """Return free lanes."""
         branches = len(self.cuts) * self.n
         longest = int(self.limits.max())
-        return empty_lanes(self.model.config, self.prefix, self.lanes, branches, longest, self.model.dtype)
+        return empty_lanes(self.model.config, self.lanes, branches, longest, self.model.dtype)
 
     def advanced(self, queue: Queue, state: Lanes, steps: int) -> Lanes:
         """Make up to so many steps."""
@@ -357,7 +357,7 @@ class StopWatch:
         fresh = np.flatnonzero((lengths > self.seen) & ~self.complete)
         tokens = np.asarray(state.tokens)
         stopped = []
-        for i in fresh:
+        for i in map(int, fresh):
             end = self._ends_at(tokens[i, : lengths[i]], int(self.seen[i]), self._given(i if rows is None else rows[i]))
             self.seen[i] = lengths[i]
             if end is not None:

@@ -12,6 +12,9 @@ from sloc.lm.sampling import Sampling, threshold
 
 Array = jax.Array
 
+_LANES = 4_096
+"""Tokens that :func:`draw_many` draws side by side."""
+
 
 def uniforms(keys: Array, step: Array) -> Array:
     """Return two uniform numbers in [0, 1) for each lane, ``[2, B]``, from its branch's key and its own step.
@@ -70,6 +73,12 @@ def _inverted(mass: Array, u: Array) -> tuple[Array, Array]:
 
 def draw_many(key: Array, logits: Any, n: int, sampling: Sampling) -> Array:
     """Draw ``n`` independent tokens from one vector of logits ``[V]`` as the decoder does; int32 ``[n]``."""
-    keys = jax.random.split(key, n)
-    u = uniforms(keys, jnp.zeros(n, jnp.int32))
-    return draw_tokens(jnp.broadcast_to(jnp.asarray(logits, jnp.float32)[:, None], (len(logits), n)), u, sampling)[0]
+    lanes = min(n, _LANES)
+    logits = jnp.asarray(logits, jnp.float32)
+    columns = jnp.broadcast_to(logits[:, None], (logits.shape[0], lanes))
+
+    def block(at: Array) -> Array:
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(at * lanes + jnp.arange(lanes, dtype=jnp.int32))
+        return draw_tokens(columns, uniforms(keys, jnp.zeros(lanes, jnp.int32)), sampling)[0]
+
+    return jax.lax.map(block, jnp.arange(-(-n // lanes), dtype=jnp.int32)).reshape(-1)[:n]

@@ -53,7 +53,6 @@ class Lanes:
     Attributes:
         keys: for each layer the ring ``[T, kv_heads, head_dim, B]``.
         values: the same.
-        longest: ``[layers]``, the longest key so far.
         branch: ``[B]``, the branch of each lane, -1 for none.
         token: ``[B]``, its last token.
         age: ``[B]``, tokens it has.
@@ -69,7 +68,6 @@ class Lanes:
 
     keys: list[Array]
     values: list[Array]
-    longest: Array
     branch: Array
     token: Array
     age: Array
@@ -82,7 +80,7 @@ class Lanes:
     reasons: Array
 
 
-def empty_lanes(config: DecoderConfig, prefix: Prefix, lanes: int, branches: int, longest: int, dtype: Any) -> Lanes:
+def empty_lanes(config: DecoderConfig, lanes: int, branches: int, longest: int, dtype: Any) -> Lanes:
     """Return free lanes for ``branches`` branches of at most ``longest`` tokens."""
     slots = -(-max(longest - 1, 1) // CHUNK) * CHUNK
     shape = (slots, config.kv_heads, config.head_dim, lanes)
@@ -90,8 +88,6 @@ def empty_lanes(config: DecoderConfig, prefix: Prefix, lanes: int, branches: int
     return Lanes(
         keys=[jnp.zeros(shape, dtype) for _ in range(config.layers)],
         values=[jnp.zeros(shape, dtype) for _ in range(config.layers)],
-        # A copy, since the state's memory is given away.
-        longest=prefix.longest + 0.0,
         branch=zeros() - 1,
         token=zeros(),
         age=zeros(),
@@ -150,11 +146,8 @@ def _read(config: DecoderConfig, weights: Any, prefix: Prefix, queue: Queue, s: 
     # A free lane sees its own slot alone.
     ages = jnp.where(s.done, 1, s.age)
 
-    def run() -> tuple[Array, list[Array], list[Array], Array]:
-        return run_lanes(config, weights, prefix, s.keys, s.values, s.longest, slot, s.token, cuts, ages)
-
-    features, keys, values, longest = run()
-    return features, _with(s, keys=keys, values=values, longest=longest)
+    features, keys, values = run_lanes(config, weights, prefix, s.keys, s.values, slot, s.token, cuts, ages)
+    return features, _with(s, keys=keys, values=values)
 
 
 def _admitted(prefix: Prefix, queue: Queue, features: Array, s: Lanes) -> tuple[Array, Lanes]:

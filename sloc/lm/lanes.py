@@ -9,21 +9,19 @@ under a common shift, which is the log-sum-exp rule.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from sloc.lm.config import DecoderConfig
 from sloc.lm.layers import Weights, activated, angles, linear, matmul, normalised, rotated
-from sloc.lm.prefix import Prefix, longest_of
+from sloc.lm.prefix import Prefix
 
 Array = jax.Array
 
 CHUNK = 8
 """Slots of the ring that are read together."""
-_SAFE = 60.0
-"""Scores within this need no shift in float32: sums of e^60 stay far below its end."""
+_LARGE = 1e30
+"""Sums of attention's weights below this are far from the end of float32, whatever they multiply."""
 
 
 def run_lanes(
@@ -32,12 +30,11 @@ def run_lanes(
     prefix: Prefix,
     keys: list[Array],
     values: list[Array],
-    longest: Array,
     slot: Array,
     tokens: Array,
     cuts: Array,
     ages: Array,
-) -> tuple[Array, list[Array], list[Array], Array]:
+) -> tuple[Array, list[Array], list[Array]]:
     """Read one token of each lane.
 
     Args:
@@ -46,14 +43,13 @@ def run_lanes(
         prefix: what the branches share.
         keys: for each layer the ring ``[T, kv_heads, head_dim, B]``, written in place.
         values: the same.
-        longest: ``[layers]``, the longest key so far, prefix included: bounds the scores.
         slot: where this step writes.
         tokens: ``[B]``, the lanes' last tokens.
         cuts: ``[B]``, how many tokens of the prefix each lane's branch keeps.
         ages: ``[B]``, tokens that the branch has read, this one included.
 
     Returns:
-        Normalised features ``[E, B]`` before the last layer, the rings, and the longest keys.
+        Normalised features ``[E, B]`` before the last layer, and the rings.
 
     """
     lanes = tokens.shape[0]
@@ -64,7 +60,7 @@ def run_lanes(
         h = h + weights["positions"][jnp.minimum(positions, config.max_positions - 1)].T
     else:
         turn = angles(config.rotary, positions, prefix.long)
-    keys, values, reached = list(keys), list(values), []
+    keys, values = list(keys), list(values)
     for i, layer in enumerate(weights["layers"]):
         a = normalised(config, layer["attn_norm"], h, 0)
         q, k, v = (linear(layer[n], a, lanes=True).reshape(-1, config.head_dim, lanes) for n in "qkv")
@@ -74,65 +70,58 @@ def run_lanes(
             q, k = (rotated(x, *(t[None] for t in turn), axis=1) for x in (q, k))
         keys[i] = jax.lax.dynamic_update_slice(keys[i], k[None].astype(keys[i].dtype), (slot, 0, 0, 0))
         values[i] = jax.lax.dynamic_update_slice(values[i], v[None].astype(values[i].dtype), (slot, 0, 0, 0))
-        reached.append(jnp.maximum(longest[i], longest_of(k, 1)))
-        seen = _attended(config, i, q, prefix, keys[i], values[i], reached[i], slot, positions, cuts, ages)
+        seen = _attended(config, i, q, k, prefix, keys[i], values[i], slot, positions, cuts, ages)
         h = h + linear(layer["o"], seen.astype(h.dtype).reshape(-1, lanes), lanes=True)
         h = h + activated(config, layer, normalised(config, layer["mlp_norm"], h, 0), lanes=True)
-    return normalised(config, weights["norm"], h, 0), keys, values, jnp.stack(reached)
+    return normalised(config, weights["norm"], h, 0), keys, values
 
 
 def _attended(
     config: DecoderConfig,
     i: int,
     q: Array,
+    key: Array,
     prefix: Prefix,
     ring_keys: Array,
     ring_values: Array,
-    longest: Array,
     slot: Array,
     positions: Array,
     cuts: Array,
     ages: Array,
 ) -> Array:
     """Return what attention gives, ``[heads, head_dim, B]`` in float32."""
-    q = q * jnp.asarray(config.head_dim**-0.5, q.dtype)
+    kv, g, d, lanes = config.kv_heads, config.groups, config.head_dim, q.shape[-1]
+    q = q * jnp.asarray(d**-0.5, q.dtype)
+    # Heads that share keys stand together: [kv, d, g, B].
+    q = q.reshape(kv, g, d, lanes).swapaxes(1, 2)
     window = config.window(i)
     own = _Ring(ring_keys, ring_values, slot, jnp.minimum(ages, window) if window else ages)
-    at = jnp.arange(prefix.keys[i].shape[1], dtype=jnp.int32)[:, None]
+    at = jnp.arange(prefix.keys[i].shape[1], dtype=jnp.int32)[:, None, None]
     seen = at < cuts
     if window:
         seen = seen & (at > positions - window)
 
-    def scores(head: int) -> Array:
-        # [S, groups * B]: one product for all lanes.
-        g = config.groups
-        mine = q[head * g : (head + 1) * g].swapaxes(0, 1).reshape(config.head_dim, -1)
-        found = matmul("sd,dn->sn", prefix.keys[i][head].astype(q.dtype), mine).astype(jnp.float32)
-        return found.reshape(found.shape[0], g, -1)
+    def scores() -> Array:
+        # [kv, S, g, B]: one product for all lanes.
+        found = matmul("ksd,kdn->ksn", prefix.keys[i], q.reshape(kv, d, -1)).astype(jnp.float32)
+        return found.reshape(kv, -1, g, lanes)
 
-    def joined(shift: Array | None) -> Array:
-        tops, bottoms = [], []
-        for head in range(config.kv_heads):
-            s = scores(head)
-            g = slice(head * config.groups, (head + 1) * config.groups)
-            s = s if shift is None else s - shift[g]
-            weight = jnp.where(seen[:, None], jnp.exp(s), 0.0)
-            flat = weight.reshape(weight.shape[0], -1)
-            v = prefix.values[i][head].astype(jnp.float32)
-            # A row of ones beside the values gives the denominator by the same product.
-            wide = jnp.concatenate([v, jnp.ones((v.shape[0], 1), jnp.float32)], axis=1)
-            out = matmul("sd,sn->dn", wide, flat).reshape(config.head_dim + 1, config.groups, -1)
-            tops.append(out[:-1].swapaxes(0, 1))
-            bottoms.append(out[-1])
-        top, bottom = own.sums(config, q, shift, jnp.concatenate(tops), jnp.concatenate(bottoms))
-        return top / bottom[:, None]
+    def joined(shift: Array) -> tuple[Array, Array]:
+        weight = jnp.where(seen, jnp.exp(scores() - shift[:, None]), 0.0)
+        flat = weight.reshape(kv, -1, g * lanes).astype(prefix.values[i].dtype)
+        # A row of ones beside the values gives the denominator by the same product.
+        out = matmul("kds,ksn->kdn", prefix.values[i], flat).astype(jnp.float32).reshape(kv, d + 1, g, lanes)
+        return own.sums(q, shift, out[:, :-1], out[:, -1])
 
-    def shifted() -> Array:
-        best = [jnp.max(jnp.where(seen[:, None], scores(head), -jnp.inf), axis=0) for head in range(config.kv_heads)]
-        return joined(own.largest(config, q, jnp.concatenate(best)))
+    def safely() -> tuple[Array, Array]:
+        best = jnp.max(jnp.where(seen, scores(), -jnp.inf), axis=1)
+        return joined(own.largest(q, best))
 
-    # Cauchy and Schwarz bound every score; where the bound is small, no shift and so no second pass is needed.
-    return jax.lax.cond(longest_of(q, 1) * longest < _SAFE, lambda: joined(None), shifted)
+    # The token's own score is always among them, so that shifted by it the sums cannot vanish.  They may be too large
+    # where another score is far greater: then, and only then, the largest is looked for.
+    top, bottom = joined(jnp.sum(q.astype(jnp.float32) * key.astype(jnp.float32)[:, :, None], axis=1))
+    top, bottom = jax.lax.cond(jnp.max(bottom) < _LARGE, lambda: (top, bottom), safely)
+    return (top / bottom[:, None]).swapaxes(1, 2).reshape(kv * g, d, lanes)
 
 
 class _Ring:
@@ -140,62 +129,41 @@ class _Ring:
 
     def __init__(self, keys: Array, values: Array, slot: Array, reach: Array) -> None:
         self.keys, self.values, self.slot, self.reach = keys, values, slot, reach
-        chunks = keys.shape[0] // CHUNK
         oldest = jnp.max(reach) - 1
-        self.chunks = jnp.minimum(slot // CHUNK - jnp.floor_divide(slot - oldest, CHUNK) + 1, chunks)
+        back = slot // CHUNK - jnp.floor_divide(slot - oldest, CHUNK)
+        self.chunks = jnp.minimum(back + 1, keys.shape[0] // CHUNK)
 
     def chunk(self, j: Array, which: Array) -> tuple[Array, Array]:
-        """Return a chunk ``[CHUNK, kv_heads, head_dim, B]`` and which of its slots each lane sees, ``[CHUNK, B]``."""
+        """Return a chunk ``[CHUNK, kv, d, B]`` in float32 and which slots each lane sees, ``[CHUNK, 1, 1, B]``."""
         slots = self.keys.shape[0]
         start = jnp.mod(self.slot // CHUNK - j, slots // CHUNK) * CHUNK
         back = jnp.mod(self.slot - start - jnp.arange(CHUNK, dtype=jnp.int32), slots)
         part = jax.lax.dynamic_slice_in_dim(which, start, CHUNK, axis=0)
-        return part, back[:, None] < self.reach
+        return part.astype(jnp.float32), back[:, None, None, None] < self.reach
 
-    def scores(self, config: DecoderConfig, q: Array, j: Array) -> tuple[list[Array], Array]:
-        """Return, for each head, ``[CHUNK, B]`` in float32, and the mask."""
+    def scores(self, q: Array, j: Array) -> tuple[Array, Array]:
+        """Return ``[CHUNK, kv, g, B]`` in float32 and the mask, for queries ``[kv, d, g, B]``."""
         keys, seen = self.chunk(j, self.keys)
-        found = []
-        for head in range(config.heads):
-            mine, theirs = q[head].astype(jnp.float32), keys[:, head // config.groups].astype(jnp.float32)
-            found.append(_summed([mine[d] * theirs[:, d] for d in range(config.head_dim)]))
-        return found, seen
+        q = q.astype(jnp.float32)
+        return jnp.sum(q * keys[:, :, :, None], axis=2), seen
 
-    def sums(
-        self, config: DecoderConfig, q: Array, shift: Array | None, top: Array, bottom: Array
-    ) -> tuple[Array, Array]:
-        """Add the branches' own part to numerators ``[heads, head_dim, B]`` and denominators ``[heads, B]``."""
+    def sums(self, q: Array, shift: Array, top: Array, bottom: Array) -> tuple[Array, Array]:
+        """Add the branches' own part to numerators ``[kv, d, g, B]`` and denominators ``[kv, g, B]``."""
 
         def add(j: Array, so_far: tuple[Array, Array]) -> tuple[Array, Array]:
             top, bottom = so_far
-            scores, seen = self.scores(config, q, j)
+            scores, seen = self.scores(q, j)
+            weight = jnp.where(seen, jnp.exp(scores - shift), 0.0)
             values, _ = self.chunk(j, self.values)
-            values = values.astype(jnp.float32)
-            tops, bottoms = [], []
-            for head, s in enumerate(scores):
-                s = s if shift is None else s - shift[head]
-                weight = jnp.where(seen, jnp.exp(s), 0.0)
-                v = values[:, head // config.groups]
-                tops.append(top[head] + _summed([weight[c] * v[c] for c in range(CHUNK)]))
-                bottoms.append(bottom[head] + _summed([weight[c] for c in range(CHUNK)]))
-            return jnp.stack(tops), jnp.stack(bottoms)
+            return top + jnp.sum(weight[:, :, None] * values[:, :, :, None], axis=0), bottom + jnp.sum(weight, axis=0)
 
         return jax.lax.fori_loop(0, self.chunks, add, (top, bottom))
 
-    def largest(self, config: DecoderConfig, q: Array, best: Array) -> Array:
-        """Return the largest score of each lane, ``[heads, B]``, of the prefix's and its own."""
+    def largest(self, q: Array, best: Array) -> Array:
+        """Return the largest score of each lane, ``[kv, g, B]``, of the prefix's and its own."""
 
         def look(j: Array, best: Array) -> Array:
-            scores, seen = self.scores(config, q, j)
-            tops = [jnp.max(jnp.where(seen, s, -jnp.inf), axis=0) for s in scores]
-            return jnp.maximum(best, jnp.stack(tops))
+            scores, seen = self.scores(q, j)
+            return jnp.maximum(best, jnp.max(jnp.where(seen, scores, -jnp.inf), axis=0))
 
-        # Not minus infinity: an idle lane sees nothing.
-        return jnp.maximum(jax.lax.fori_loop(0, self.chunks, look, best), -1e30)
-
-
-def _summed(terms: list[Any]) -> Any:
-    """Return a sum by pairs: short chains, and less rounding than one after the other."""
-    while len(terms) > 1:
-        terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=False)] + (terms[-1:] if len(terms) % 2 else [])
-    return terms[0]
+        return jax.lax.fori_loop(0, self.chunks, look, best)

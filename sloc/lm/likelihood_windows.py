@@ -15,7 +15,7 @@ from sloc.divergence.checks import checked_level
 from sloc.lm.likelihood import LikelihoodPaths, entropy, posteriors
 from sloc.results import Curve, Window
 from sloc.windows.critical import window_of
-from sloc.windows.edges import Edge, edge_on_grid
+from sloc.windows.edges import Edge, Side, edge_on_grid
 from sloc.windows.search import Found
 
 _METHOD = "exact likelihoods of sampled texts, betting band over all tokens"
@@ -118,7 +118,7 @@ def likelihood_window(
     inner, outer = _mask(paths, after, "after"), _mask(paths, before, "before")
     require(bool((inner <= outer).all()), "after", after, "a subset of before")
     require(not inner.all(), "after", after, "a proper subset of the sources")
-    asked = {"after": (inner, ~inner, 1 - epsilon**2, "last")}
+    asked: dict[str, tuple[np.ndarray, np.ndarray, float, Side]] = {"after": (inner, ~inner, 1 - epsilon**2, "last")}
     if (outer & ~inner).any():
         asked["close"] = (inner, outer, epsilon, "first")
     if not outer.all():
@@ -156,7 +156,7 @@ def _log_marginal(paths: LikelihoodPaths, mask: np.ndarray) -> np.ndarray:
     from scipy.special import logsumexp
 
     weights = paths.log_weights[mask]
-    return logsumexp(paths.log_likelihood[..., mask] + weights - logsumexp(weights), axis=-1)
+    return np.asarray(logsumexp(paths.log_likelihood[..., mask] + weights - logsumexp(weights), axis=-1))
 
 
 def _weighted(paths: LikelihoodPaths, values: np.ndarray, mask: np.ndarray) -> np.ndarray:

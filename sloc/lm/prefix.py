@@ -15,7 +15,7 @@ from sloc.lm.config import DecoderConfig
 from sloc.lm.forward import Array, Cache, empty_cache, hidden_states
 from sloc.lm.model import LanguageModel
 
-_STEP = 64
+_STEP = 32
 """Prefixes are padded to a multiple of this, so that texts of like length share a compilation."""
 
 
@@ -26,8 +26,7 @@ class Prefix:
 
     Attributes:
         keys: for each layer ``[kv_heads, S, head_dim]``, rotated; ``S >= length``, padded.
-        values: the same.
-        longest: ``[layers]``, the length of the longest key, in float32.
+        values: for each layer ``[kv_heads, head_dim + 1, S]``, the last row ones: it sums the weights of attention.
         features: ``[S, width]``, normalised, before the last layer.
         tokens: ``[length]``, on the host (static).
         long: whether the long rotary frequencies were used (static).
@@ -36,7 +35,6 @@ class Prefix:
 
     keys: list[Array]
     values: list[Array]
-    longest: Array
     features: Array
     tokens: tuple[int, ...] = field(metadata={"static": True})
     long: bool = field(default=False, metadata={"static": True})
@@ -72,9 +70,9 @@ def read_prefix(model: LanguageModel, text: Any, *, context: int | None = None) 
     given[0, : len(tokens)] = tokens
     long = config.long(context or len(tokens))
     read, features = _read(config, model.weights, jnp.asarray(given), np.arange(padded)[None] < len(tokens), long)
-    keys, values = ([jnp.swapaxes(a[0], 0, 1) for a in part] for part in (read.keys, read.values))
-    longest = jnp.stack([longest_of(k, 2) for k in keys])
-    return Prefix(keys, values, longest, features[0], tuple(int(t) for t in tokens), long)
+    keys = [jnp.swapaxes(a[0], 0, 1) for a in read.keys]
+    values = [jnp.pad(jnp.transpose(a[0], (1, 2, 0)), ((0, 0), (0, 1), (0, 0)), constant_values=1) for a in read.values]
+    return Prefix(keys, values, features[0], tuple(int(t) for t in tokens), long)
 
 
 @functools.partial(jax.jit, static_argnames=("config", "long"))
@@ -83,8 +81,3 @@ def _read(config: DecoderConfig, weights: Any, tokens: Array, mask: Array, long:
     switch = config.rotary.switch if config.rotary else 0
     features, read = hidden_states(config, weights, tokens, mask, cache, switch + 1 if long else 1)
     return read, features
-
-
-def longest_of(vectors: Array, axis: int) -> Array:
-    """Return the length of the longest vector along an axis, in float32."""
-    return jnp.sqrt(jnp.max(jnp.sum(jnp.square(vectors.astype(jnp.float32)), axis=axis)))

@@ -106,14 +106,18 @@ class Tokenizer:
 
 
 def _rendered(source: str, messages: Sequence[Message], special: dict[str, str]) -> str:
-    from jinja2 import TemplateError, Undefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    try:
+        from jinja2 import TemplateError, Undefined, UndefinedError
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+    except ModuleNotFoundError as error:
+        raise InvalidInput("chat templates need jinja2, which is not installed: pip install 'sloc[lm]'") from error
 
     class Missing(Undefined):
         """A special token that is not there is an error; any other unset name is false, as templates expect."""
 
         def __str__(self) -> str:
-            if (self._undefined_name or "").endswith("_token"):
+            unsafe = self._undefined_exception is not UndefinedError
+            if unsafe or str(self._undefined_name).endswith("_token"):
                 self._fail_with_undefined_error()
             return ""
 
@@ -182,7 +186,7 @@ def read_json(file: Path, required: bool = False) -> dict[str, Any]:
 
     """
     if not file.is_file():
-        require(not required, "path", str(file), "a checkpoint's folder with this file")
+        require(not required, "path", str(file.parent), f"a checkpoint's folder, with {file.name}")
         return {}
     try:
         content = json.loads(file.read_text(encoding="utf-8"))

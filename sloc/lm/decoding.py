@@ -13,6 +13,7 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.lm.forked import RUNNING, STOPPED, Lanes, Queue, advance, empty_lanes
+from sloc.lm.lanes import CHUNK
 from sloc.lm.model import LanguageModel
 from sloc.lm.prefix import Prefix, read_prefix
 from sloc.lm.sampling import Sampling
@@ -190,7 +191,7 @@ def decode(
     check_cuts(at, len(given))
     limits = checked_limits(model, rule, at, recycle)
     shared = prefix or read_prefix(model, given, context=int((at + limits).max()))
-    plan = Plan(model, shared, law, rule, at, limits, n, min(lanes, at.size * n), _forced(forced, at, limits))
+    plan = Plan(model, shared, law, rule, at, limits, n, min(lanes, padded(at.size * n)), _forced(forced, at, limits))
     from sloc.lm.recycling import decode_recycled
 
     return decode_recycled(key, plan) if recycle else _decode_all(key, plan)
@@ -228,22 +229,31 @@ class Plan:
         for row, tokens in zip(forced, self.forced, strict=True):
             row[: len(tokens)] = tokens
         counts = np.asarray([len(f) for f in self.forced], np.int32)
-        each = [np.repeat(a, self.n, axis=0) for a in (self.cuts, self.limits, forced, counts)]
+        count = len(self.cuts) * self.n
+        rows = np.minimum(np.arange(padded(count)), count - 1)
+        each = [np.repeat(a, self.n, axis=0)[rows] for a in (self.cuts, self.limits, forced, counts)]
         cuts, limits, forced, counts = (jnp.asarray(a) for a in each)
-        return Queue(cuts, limits, self.keys(key), forced, counts, jnp.asarray(len(cuts), jnp.int32))
+        return Queue(cuts, limits, self.keys(key)[rows], forced, counts, jnp.asarray(count, jnp.int32))
 
     def lanes_state(self) -> Lanes:
         """Return free lanes."""
-        branches = len(self.cuts) * self.n
-        longest = int(self.limits.max())
+        branches = padded(len(self.cuts) * self.n)
+        # As many tokens as the slots of that many lanes hold: texts of like length share a compilation.
+        longest = -(-max(int(self.limits.max()) - 1, 1) // CHUNK) * CHUNK + 1
         return empty_lanes(self.model.config, self.lanes, branches, longest, self.model.dtype)
 
     def advanced(self, queue: Queue, state: Lanes, steps: int) -> Lanes:
         """Make up to so many steps."""
         m = self.model
-        return advance(
-            m.config, self.law, self.ends, m.weights, self.prefix, queue, state, jnp.asarray(steps, jnp.int32)
-        )
+        # Without its tokens, which are static: another text of the same shape is no other compilation.
+        shared = dataclasses.replace(self.prefix, tokens=())
+        return advance(m.config, self.law, self.ends, m.weights, shared, queue, state, jnp.asarray(steps, jnp.int32))
+
+
+def padded(count: int) -> int:
+    """Return a number of branches, at least ``count`` and at most an eighth more: eight of them an octave."""
+    step = 1 << max(count.bit_length() - 4, 0)
+    return -(-count // step) * step
 
 
 def check_cuts(cuts: np.ndarray, length: int) -> None:
@@ -339,12 +349,13 @@ class StopWatch:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.seen = np.zeros(len(plan.cuts) * plan.n, int)
+        self.count = len(plan.cuts) * plan.n
+        self.seen = np.zeros(padded(self.count), int)
         self.complete = np.zeros(self.seen.shape, bool)
 
     def finished(self, state: Lanes, count: int | None = None) -> bool:
         """Whether nothing is left to do, of ``count`` branches or all."""
-        return bool(np.all(np.asarray(state.done))) and int(state.head) >= (self.seen.size if count is None else count)
+        return bool(np.all(np.asarray(state.done))) and int(state.head) >= (self.count if count is None else count)
 
     def checked(self, state: Lanes, rows: Sequence[int] | None = None) -> Lanes:
         """Return the state with branches ended at their stop strings, and their lanes freed.

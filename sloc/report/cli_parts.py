@@ -27,6 +27,7 @@ _OPTIONS = {
     **{name: f"--{name}" for name in ("rise", "alpha", "correction", "across", "statistic")},
     "max_drop": "--max-drop",
     "data": "--x",
+    "questions": "--data",
     "file": "TABLE",
     "output folder": "--out",
 }

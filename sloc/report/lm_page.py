@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sloc.lm.answers import NOT_FOUND
-from sloc.lm.experiments.detection import TextWindow
+from sloc.lm.experiments.detection import CUT_PRIORS, TextWindow, cut_counts
 from sloc.report.page_parts import MOST_ANSWERS, chart, page, safe, shortened, table
 from sloc.results import OutcomeCurve
-from sloc.windows.outcome_curves import outcome_counts, outcome_curve
+from sloc.windows.outcome_curves import outcome_curve
 from sloc.windows.recorded import Branch, Recording
 
 _STYLE = """
@@ -59,7 +59,7 @@ def decided(recording: Recording) -> Decided:
 
     """
     merged = _shown_answers(recording)
-    curve = outcome_curve(outcome_counts(merged, adjacent=False), level=_LEVEL, simultaneous=True)
+    curve = outcome_curve(cut_counts(merged), level=_LEVEL, simultaneous=True, priors=CUT_PRIORS)
     end = np.asarray([c == merged.reference for c in merged.categories], np.float64)
     steps = np.diff(np.concatenate([curve.value, end[None]]), axis=0)
     at = {float(b.position): int(b.extra["tokens"]) for b in recording.branches}
@@ -77,8 +77,6 @@ def _shown_answers(recording: Recording) -> Recording:
     keep |= set(order[: MOST_ANSWERS - 1 - len(keep)])
     names = tuple(c for i, c in enumerate(recording.categories) if i in keep)
     other = "Other" if "Other" not in names else "Other answers"
-    from dataclasses import replace
-
     code = np.asarray([names.index(c) if c in names else len(names) for c in recording.categories])
     branches = tuple(replace(b, answers=code[b.answers]) for b in recording.branches)
     return replace(recording, categories=(*names, other), branches=branches)

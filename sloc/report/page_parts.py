@@ -117,7 +117,8 @@ def chart(
     ]
     parts += [f'<path d="M0 {y} H1000" class="grid"/>' for y in (0, 500, 1000)]
     line = 'fill="none" stroke-width="2" vector-effect="non-scaling-stroke"'
-    for i in range(len(names)):
+    # Bands of answers that are nowhere common hide the others.
+    for i in np.flatnonzero(value.max(axis=0) >= 0.05):
         ring = points(np.concatenate([x, x[::-1]]), np.concatenate([upper[:, i], lower[::-1, i]]))
         parts.append(f'<polygon points="{ring}" fill="{COLOURS[i % len(COLOURS)]}" fill-opacity=".14"/>')
     for i in range(len(names)):

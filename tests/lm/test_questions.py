@@ -142,6 +142,7 @@ def test_lines_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
+        (['{"question": "\\ud800"}'], "line 1: expected a JSON object .*surrogates not allowed"),
         (["{"], "q.jsonl, line 1: expected a JSON object"),
         (["[1]"], "q.jsonl, line 1 = .*expected a JSON object"),
         ([{}], "line 1 = .*one of the entries question and messages"),
@@ -165,7 +166,7 @@ def test_lines_that_are_no_questions(tmp_path: Path, lines: list, message: str) 
 
 
 def test_a_file_that_is_not_there() -> None:
-    with pytest.raises(InvalidInput, match="a file of questions"):
+    with pytest.raises(InvalidInput, match=r"questions = 'nothing\.jsonl': expected a file"):
         read_questions("nothing.jsonl")
 
 

@@ -69,12 +69,14 @@ class Generation:
         pieces: text of each token; they join to the text.
         tokens: their numbers, or None where a back end does not tell.
         reason: why it ended.
+        log_probs: of each token under the law that it was drawn from, or None where a back end does not tell.
 
     """
 
     pieces: tuple[str, ...]
     tokens: tuple[int, ...] | None = None
     reason: Reason = "end"
+    log_probs: tuple[float, ...] | None = None
 
     @property
     def text(self) -> str:
@@ -88,13 +90,14 @@ class Generation:
     def to_json(self) -> dict[str, Any]:
         """Return it in JSON's types."""
         tokens = None if self.tokens is None else list(self.tokens)
-        return {"pieces": list(self.pieces), "tokens": tokens, "reason": self.reason}
+        told = None if self.log_probs is None else list(self.log_probs)
+        return {"pieces": list(self.pieces), "tokens": tokens, "reason": self.reason, "log_probs": told}
 
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Generation:
         """Return what :meth:`to_json` wrote."""
-        tokens = record["tokens"]
-        return Generation(tuple(record["pieces"]), None if tokens is None else tuple(tokens), record["reason"])
+        tokens, told = (None if record[k] is None else tuple(record[k]) for k in ("tokens", "log_probs"))
+        return Generation(tuple(record["pieces"]), tokens, record["reason"], told)
 
 
 @dataclass(frozen=True)

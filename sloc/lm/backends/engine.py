@@ -145,7 +145,8 @@ class EngineBackend(Backend):
         # Decoded behind what stands before: whether a token begins with a blank depends on it.
         context = list(before[-_CONTEXT:])
         pieces = self.tokenizer.pieces([*context, *own])[len(context) :]
-        return Generation(tuple(pieces), tuple(own), _REASONS[branches.reasons[0]])
+        told = tuple(float(p) for p in branches.log_probs[0][: len(own)])
+        return Generation(tuple(pieces), tuple(own), _REASONS[branches.reasons[0]], told)
 
     def _continuation(
         self, branches: Branches, i: int, before: Sequence[int], asked: Sequence[int], head: str

@@ -37,7 +37,7 @@ def character_tokenizer(alphabet: str) -> Tokenizer:
     letters = sorted(set(alphabet))
     require(len(letters) > 0, "alphabet", alphabet, "at least one character")
     backend = Backend(WordLevel({c: i for i, c in enumerate([*letters, END])}, unk_token=END))
-    backend.pre_tokenizer = Split(Regex(r"(?s)."), "isolated")  # pyright: ignore[reportAttributeAccessIssue]
+    backend.pre_tokenizer = Split(Regex(r"[\s\S]"), "isolated")  # pyright: ignore[reportAttributeAccessIssue]
     backend.decoder = Fuse()  # pyright: ignore[reportAttributeAccessIssue]
     backend.add_special_tokens([END])
     return Tokenizer(backend, {"eos_token": END})

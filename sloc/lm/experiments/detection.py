@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sloc.contracts import require
 from sloc.lm.experiments.runs import Experiment
 from sloc.results import TraceWindows
-from sloc.windows.outcome_curves import outcome_counts
+from sloc.windows.move_kernels import PRIORS
+from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts
 from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Recording
 
 DETECTORS = ("test", "rule", "moves")
+CUT_PRIORS = tuple(replace(p, unknown=0.995) for p in PRIORS)
+"""Of curves between cuts: where no probabilities are known, what stands between two cuts may decide anything."""
 _GAP = 4.0
 """Tokens between the two positions of a move, where every token is cut at."""
 
@@ -86,6 +89,28 @@ def find_text_windows(
     return _steps(recordings, traced, detector)
 
 
+def cut_counts(recording: Recording) -> OutcomeCounts:
+    """Count the answers at each cut, with the probability that leaves the generation until the next one.
+
+    Continuations stop by the same rule as the generation, so their answers are a martingale along it: a step of small
+    leaving mass ``1 - product of the tokens' probabilities`` cannot move them far, whatever was drawn.  Where the
+    probabilities are not known, any move is possible.
+
+    Args:
+        recording: of one generation, from :meth:`sloc.lm.Experiment.recordings`.
+
+    """
+    counts = outcome_counts(replace(recording, expected=()), adjacent=False)
+    told = recording.meta.get("log_probs")
+    if told is None:
+        return counts
+    at = {float(b.position): int(b.extra["tokens"]) for b in recording.branches}
+    path = np.concatenate([[0.0], np.cumsum(np.asarray(told, np.float64))])
+    tokens = [at[float(p)] for p in counts.positions]
+    leaving = -np.expm1(np.diff(path[tokens]))
+    return replace(counts, leaving=np.clip(leaving, 0.0, 1.0))
+
+
 def token_positions(recording: Recording) -> dict[float, int]:
     """Return how many tokens of the generation each kept part of a recording holds, the whole included."""
     at = {float(b.position): int(b.extra["tokens"]) for b in recording.branches}
@@ -107,8 +132,8 @@ def _moves(recordings: Sequence[Recording], rise: float, alpha: float) -> dict[s
     merged = [r.merged() for r in recordings]
     every = all(bool((np.diff(r.positions) == 1).all()) for r in recordings)
     gap = _GAP if every and recordings[0].axis == "position" else 1e-9
-    counts = [outcome_counts(r, adjacent=False) for r in merged]
-    moves = posterior_moves(counts, tau=rise, alpha=alpha, gap=gap, separation=2 * gap)
+    counts = [cut_counts(r) for r in merged]
+    moves = posterior_moves(counts, tau=rise, alpha=alpha, gap=gap, separation=2 * gap, priors=CUT_PRIORS)
     by_name = {r.question: r for r in recordings}
     out: Mapping[str, list[TextWindow]] = {r.question: [] for r in recordings}
     for m in moves.found:

@@ -79,7 +79,7 @@ class Interventions:
         return pd.DataFrame(rows)
 
 
-def interventions(
+def compare_interventions(
     experiment: Experiment,
     windows: Mapping[str, Sequence[TextWindow]],
     *,

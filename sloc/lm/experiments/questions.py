@@ -66,7 +66,7 @@ def read_questions(path: str | os.PathLike[str], *, benchmark: str | None = None
 
     """
     file = Path(path)
-    require(file.is_file(), "data", str(path), "a file of questions, one JSON object a line")
+    require(file.is_file(), "questions", str(path), "a file, one JSON object a line")
     rows: list[Any] = []
     with file.open(encoding="utf-8") as stream:
         for number, line in enumerate(stream, 1):
@@ -74,9 +74,11 @@ def read_questions(path: str | os.PathLike[str], *, benchmark: str | None = None
                 continue
             try:
                 rows.append((number, json.loads(line)))
+                # Half of a surrogate pair can stand in JSON and in no file that is written.
+                json.dumps(rows[-1][1], ensure_ascii=False).encode()
             except ValueError as error:
                 raise InvalidInput(f"{file.name}, line {number}: expected a JSON object ({error})") from error
-    require(len(rows) > 0, "data", str(path), "at least one question")
+    require(len(rows) > 0, "questions", str(path), "at least one question")
     from sloc.lm.experiments.benchmarks import benchmark_question
 
     made = []

@@ -169,7 +169,7 @@ class Experiment:
                 out += [f"question {name!r}, {c} tokens kept: no continuations ({s.reason})" for c, s in failed]
             if g.answer == NOT_FOUND:
                 out.append(f"question {name!r}: no answer found in the generation")
-            drawn = [a for each in g.answers.values() for point in each for a in point]
+            drawn = [a for point in g.answers.get(None, ()) for a in point]
             lost = drawn.count(NOT_FOUND)
             if lost:
                 out.append(f"question {name!r}: no answer found in {lost} of {len(drawn)} continuations")
@@ -295,6 +295,7 @@ def _recording(g: Graded, samples: Samples, answers: Sequence[Sequence[str]], ax
         "meta": asked,
         "prefill": g.run.request.prefill,
         "pieces": list(origin.pieces),
+        "log_probs": None if origin.log_probs is None else list(origin.log_probs),
         "ended": origin.reason,
         "truth": g.truth,
         "right": g.right,

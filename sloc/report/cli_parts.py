@@ -19,7 +19,7 @@ _UsageError: Any = typer.BadParameter.__bases__[0]
 _LM = (
     *("model", "task", "benchmark", "cuts", "fractions", "every", "resamples", "generations", "new_tokens", "detector"),
     *("temperature", "temperatures", "top_k", "top_p", "min_p", "stop", "judge", "rise", "seed", "lanes", "endpoint"),
-    *("tokenizer", "per_request", "concurrency", "rate", "retries", "timeout"),
+    *("tokenizer", "steps", "texts", "per_request", "concurrency", "rate", "retries", "timeout"),
 )
 _OPTIONS = {
     **{name: f"--{name.replace('_', '-')}" for name in _LM},

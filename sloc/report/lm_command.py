@@ -178,8 +178,8 @@ def run_lm_windows(
         model, questions, task, settings, journal=None if journal is None else str(journal), progress=said
     )
     require(any(r.cuts for r in experiment.runs), "model", request.model, _nothing(experiment))
-    windows = _windows(experiment, request)
-    accuracy = _accuracy(experiment, windows[request.detector])
+    windows = experiment_windows(experiment, request)
+    accuracy = experiment_accuracy(experiment, windows[request.detector])
     arguments = {**dataclasses.asdict(request), "data": str(Path(request.data).resolve())}
     # What a server is asked with may hold a key.
     arguments["server"] = {k: v for k, v in arguments["server"].items() if k != "key"}
@@ -187,7 +187,8 @@ def run_lm_windows(
     record = jsonable({"command": "lm windows", "arguments": arguments, "results": results, "output": None})
     if out is not None:
         with run_folder(out, overwrite) as folder:
-            _write(folder, experiment, windows, accuracy, request, record)
+            write_experiment(folder, experiment, windows, accuracy, request)
+            write_run_json(folder, record["command"], record["arguments"], record["results"])
         if not results["failures"] and journal is not None:
             shutil.rmtree(journal, ignore_errors=True)
         record["output"] = str(Path(out))
@@ -205,7 +206,8 @@ def _nothing(experiment: Experiment) -> str:
     return f"a generation that can be cut; {'; '.join(experiment.problems[:3])}"
 
 
-def _windows(experiment: Experiment, request: LmRequest) -> dict[str, dict[str, tuple[TextWindow, ...]]]:
+def experiment_windows(experiment: Experiment, request: LmRequest) -> dict[str, dict[str, tuple[TextWindow, ...]]]:
+    """Return the windows of an experiment by each detector."""
     options: dict[str, Any] = {"rise": request.rise, "alpha": request.alpha}
     return {
         kind: find_text_windows(
@@ -215,7 +217,8 @@ def _windows(experiment: Experiment, request: LmRequest) -> dict[str, dict[str, 
     }
 
 
-def _accuracy(experiment: Experiment, windows: Mapping[str, tuple[TextWindow, ...]]) -> WindowAccuracy | None:
+def experiment_accuracy(experiment: Experiment, windows: Mapping[str, tuple[TextWindow, ...]]) -> WindowAccuracy | None:
+    """Return accuracy with and without windows; None where no truth is known."""
     seen = [g for g in experiment.graded if g.run.name in windows]
     if all(g.right is None for g in seen):
         return None
@@ -251,14 +254,14 @@ def _results(
     }
 
 
-def _write(
+def write_experiment(
     folder: Path,
     experiment: Experiment,
     windows: Mapping[str, Mapping[str, tuple[TextWindow, ...]]],
     accuracy: WindowAccuracy | None,
     request: LmRequest,
-    record: dict[str, Any],
 ) -> None:
+    """Write everything but ``run.json`` into a folder."""
     import pandas as pd
 
     write_store(folder / STORE, experiment.recordings())
@@ -277,7 +280,6 @@ def _write(
     (folder / "problems.txt").write_text("".join(f"{p}\n" for p in experiment.problems), "utf-8", "replace")
     notes = [f"{request.model}; windows of accuracies: {request.detector}, rise {request.rise:g}."]
     write_experiment_pages(folder, experiment, windows, accuracy, notes=notes)
-    write_run_json(folder, record["command"], record["arguments"], record["results"])
 
 
 def _progress(name: str, done: int, total: int) -> None:

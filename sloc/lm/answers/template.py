@@ -5,6 +5,7 @@ Source: Li, Karan & Chen 2025, Fig. 4.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class Template:
         for number, options in enumerate(blanks, 1):
             good = len(options) >= 2 and all(options)
             require(good, f"template, blank {number}", options, "at least two alternatives, such as {cat|dog}")
-            clash = [(a, b) for a in options for b in options if a is not b and b.startswith(a)]
+            clash = [(a, b) for a, b in itertools.permutations(options, 2) if b.startswith(a)]
             require(not clash, f"template, blank {number}", clash, "alternatives of which none begins another")
         return Template(tuple(parts[0::2]), blanks)
 

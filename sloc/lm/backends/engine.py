@@ -120,19 +120,19 @@ class EngineBackend(Backend):
         length: int | None,
         asked: Sequence[int] = (),
     ) -> Branches:
-        limits = {"length": length} if length is not None else {"new_tokens": len(asked) + rule.new_tokens}
         return decode(
             key,
             self.model,
             prefix.tokens,
             cuts,
             n=n,
+            new_tokens=len(asked) + rule.new_tokens if length is None else None,
+            length=length,
             sampling=rule.sampling,
             stop=rule.stop,
             forced=tuple(asked),
             lanes=self.lanes,
             prefix=prefix,
-            **limits,
         )
 
     def _own(self, branches: Branches, i: int, skipped: int = 0) -> list[int]:

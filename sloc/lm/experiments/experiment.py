@@ -18,7 +18,7 @@ from sloc.lm.backends.contract import Backend, Continuation, Failure, Generation
 from sloc.lm.experiments.cuts import Cuts
 from sloc.lm.experiments.journal import Journal
 from sloc.lm.experiments.questions import Question, check_names, check_questions
-from sloc.lm.experiments.runs import Experiment, QuestionRun
+from sloc.lm.experiments.runs import Experiment, QuestionRun, Samples
 from sloc.lm.sampling import Sampling
 
 Progress = Callable[[str, int, int], None]
@@ -168,7 +168,9 @@ class _Steps:
             return QuestionRun(question, number, request, None, origin.reason, (), (), {}, ())
         cuts = settings.cuts.of(origin.pieces)
         at = [c for _, c in cuts]
-        samples = {None: self._forked(request, origin, at, settings.resamples, rule, "resampled")}
+        samples: dict[float | None, Samples] = {
+            None: self._forked(request, origin, at, settings.resamples, rule, "resampled")
+        }
         for t in settings.temperatures:
             law = dataclasses.replace(rule.sampling or Sampling(), temperature=t)
             swept = dataclasses.replace(rule, sampling=law)

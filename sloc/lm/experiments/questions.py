@@ -140,7 +140,8 @@ def _own(where: str, name: str, row: Mapping[str, Any]) -> Question:
 
 
 def _turns(where: str, turns: Any) -> tuple[Mapping[str, str], ...]:
-    good = isinstance(turns, Sequence) and not isinstance(turns, str) and len(turns) > 0
-    good = good and all(isinstance(t, Mapping) and {"role", "content"} <= set(t) for t in turns)
+    listed = isinstance(turns, list | tuple) and len(turns) > 0
+    good = listed and all(isinstance(t, dict) and {"role", "content"} <= set(t) for t in turns)
     require(good, f"{where}, messages", turns, "turns of a chat, each with role and content")
-    return tuple({k: str(v) for k, v in t.items()} for t in turns)
+    made: list[dict[str, str]] = [{k: str(v) for k, v in t.items()} for t in turns]
+    return tuple(made)

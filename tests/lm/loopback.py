@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import jax
+
 from sloc.lm import Sampling
 from sloc.lm.backends import EngineBackend, Failure, Generation, Request, Rule
 
@@ -103,7 +105,10 @@ def serving(loopback: Loopback) -> Iterator[Loopback]:
                         return
                     self._send(code, content, {"Retry-After": "0"} if code == 429 else {})
                     return
-                self._send(*loopback.answer(body, self.path.endswith("/chat/completions")))
+                # The rules of the tests hold for a thread: those of this folder are set again here.
+                with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+                    said = loopback.answer(body, self.path.endswith("/chat/completions"))
+                self._send(*said)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -21,4 +21,4 @@ def letters(chat: bool = False) -> LanguageModel:
     config = small_config(tokenizer.size, width=16, layers=1, heads=2, max_positions=96)
     model = random_model(jax.random.key(3), config, scale=0.5)
     tokenizer = dataclasses.replace(tokenizer, template=TEMPLATE if chat else None)
-    return dataclasses.replace(model, tokenizer=tokenizer, end_tokens=(tokenizer.size - 1,), name="letters")
+    return dataclasses.replace(model, tokenizer=tokenizer, name="letters")

@@ -17,7 +17,19 @@ INTERRUPTED = 130
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
 _LM = (
-    *("model", "task", "benchmark", "cuts", "fractions", "every", "resamples", "generations", "new_tokens", "detector"),
+    *(
+        "model",
+        "task",
+        "benchmark",
+        "cuts",
+        "fractions",
+        "every",
+        "resamples",
+        "generations",
+        "new_tokens",
+        "detector",
+        "revise",
+    ),
     *("temperature", "temperatures", "top_k", "top_p", "min_p", "stop", "judge", "rise", "seed", "lanes", "endpoint"),
     *("tokenizer", "steps", "texts", "per_request", "concurrency", "rate", "retries", "timeout"),
 )

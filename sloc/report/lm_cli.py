@@ -123,6 +123,9 @@ def windows(
     ] = None,
     alpha: Annotated[float, _option("Error level of tests and moves.", real=True)] = 0.05,
     detector: Annotated[Detector, _option("Which windows the accuracies are about.")] = Detector.test,
+    revise: Annotated[
+        int, _option("Texts that are asked to revise from before each generation's first window.", whole=True)
+    ] = 0,
     seed: Annotated[int, _option("Seed of everything drawn.", whole=True)] = 0,
     lanes: Annotated[int, _option("Branches that decode at a time (own engine).", whole=True)] = 256,
     dtype: Annotated[str | None, _option("float32 or bfloat16; as stored by default.")] = None,
@@ -182,6 +185,7 @@ def windows(
             max_drop=max_drop,
             alpha=alpha,
             detector=detector.value,
+            revise=revise,
             seed=seed,
             lanes=lanes,
             server={k: v for k, v in options.items() if v is not None},

@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from sloc.contracts import require
-from sloc.lm.answers import NOT_FOUND, JudgeTask, Task, read_task
+from sloc.lm.answers import NOT_FOUND, JudgeTask, Task, TemplateTask, read_task
 from sloc.lm.backends import Backend, Rule, open_backend
 from sloc.lm.experiments.accuracy import WindowAccuracy, window_accuracy
 from sloc.lm.experiments.benchmarks import task_of
 from sloc.lm.experiments.cuts import Cuts
 from sloc.lm.experiments.detection import DETECTORS, TextWindow, find_text_windows
 from sloc.lm.experiments.experiment import ExperimentSettings, run_experiment
+from sloc.lm.experiments.interventions import compare_interventions, revise
 from sloc.lm.experiments.questions import read_questions
 from sloc.lm.experiments.runs import Experiment
+from sloc.lm.experiments.structured import template_jumps
 from sloc.lm.sampling import Sampling
 from sloc.report.lm_index import write_experiment_pages
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
@@ -58,6 +60,7 @@ class LmRequest:
         max_drop: the no-drop clause of the plain rule.
         alpha: error level.
         detector: which windows the accuracies are about.
+        revise: texts a generation that has a window, asked to revise from before it; 0 for none.
         seed: of everything drawn.
         lanes: branches that decode at a time (own engine).
         server: options of a server by name.
@@ -87,6 +90,7 @@ class LmRequest:
     max_drop: float | None = None
     alpha: float = 0.05
     detector: str = "test"
+    revise: int = 0
     seed: int = 0
     lanes: int = 256
     server: Mapping[str, Any] = field(default_factory=dict)
@@ -115,6 +119,7 @@ class LmRequest:
         require(0 < self.alpha < 1, "alpha", self.alpha, "an error level inside (0, 1)")
         good = self.max_drop is None or 0 <= self.max_drop <= 1
         require(good, "max_drop", self.max_drop, "a number in [0, 1]")
+        require(self.revise >= 0, "revise", self.revise, "at least 0")
         require(self.lanes >= 1, "lanes", self.lanes, "at least one")
         return settings
 
@@ -145,7 +150,8 @@ def run_lm_windows(
 
     The folder holds ``index.html`` and ``questions/*.html``, ``samples.jsonl.gz`` (every sample, which ``sloc traces``
     reads too), ``stumps.jsonl.gz`` and ``sweep-T.jsonl.gz`` where asked for, ``answers.csv`` (a row a generation),
-    ``windows.csv``, ``steps.csv``, ``accuracy.csv``, ``problems.txt`` and ``run.json``.  While it runs, what is done
+    ``windows.csv``, ``steps.csv``, ``accuracy.csv`` and ``interventions.csv`` (where truths are known),
+    ``jumps.csv`` (of a template), ``problems.txt`` and ``run.json``.  While it runs, what is done
     lies in a hidden folder beside the output folder, and the same command goes on from there.
 
     Args:
@@ -180,20 +186,49 @@ def run_lm_windows(
     require(any(r.cuts for r in experiment.runs), "model", request.model, _nothing(experiment))
     windows = experiment_windows(experiment, request)
     accuracy = experiment_accuracy(experiment, windows[request.detector])
+    tables = _tables(experiment, windows[request.detector], accuracy, model, request)
     arguments = {**dataclasses.asdict(request), "data": str(Path(request.data).resolve())}
     # What a server is asked with may hold a key.
     arguments["server"] = {k: v for k, v in arguments["server"].items() if k != "key"}
     results = _results(experiment, windows, accuracy, task)
+    results |= {name: jsonable(table.to_dict("records")) for name, table in tables.items()}
     record = jsonable({"command": "lm windows", "arguments": arguments, "results": results, "output": None})
     if out is not None:
         with run_folder(out, overwrite) as folder:
-            write_experiment(folder, experiment, windows, accuracy, request)
+            write_experiment(folder, experiment, windows, accuracy, request, tables)
             write_run_json(folder, record["command"], record["arguments"], record["results"])
         if not results["failures"] and journal is not None:
             shutil.rmtree(journal, ignore_errors=True)
         record["output"] = str(Path(out))
     _show(experiment, windows, accuracy, record, json)
     return record
+
+
+def _tables(
+    experiment: Experiment,
+    windows: Mapping[str, tuple[TextWindow, ...]],
+    accuracy: WindowAccuracy | None,
+    model: Backend,
+    request: LmRequest,
+) -> dict[str, Any]:
+    """Return what interventions would have given, and the jumps of a template, where there are any."""
+    tables: dict[str, Any] = {}
+    usable = any(windows.get(g.run.name) and g.right is not None and 0 in g.run.cuts for g in experiment.graded)
+    if accuracy is not None and usable:
+        sizes = tuple(s for s in (1, 4, 16) if s <= request.resamples)
+        revised = None
+        if request.revise:
+            rule = request.settings().rule
+            revised = revise(model, experiment, windows, rule, n=request.revise, seed=request.seed)
+        found = compare_interventions(experiment, windows, sizes=sizes, revised=revised, seed=request.seed)
+        tables["interventions"] = found.to_dataframe()
+    if isinstance(experiment.task, TemplateTask) and experiment.axis == "position":
+        import pandas as pd
+
+        parts = [j.to_dataframe() for j in template_jumps(experiment, alpha=request.alpha)]
+        if parts:
+            tables["jumps"] = pd.concat(parts, ignore_index=True)
+    return tables
 
 
 def journal_folder(out: str | os.PathLike[str]) -> Path:
@@ -260,6 +295,7 @@ def write_experiment(
     windows: Mapping[str, Mapping[str, tuple[TextWindow, ...]]],
     accuracy: WindowAccuracy | None,
     request: LmRequest,
+    tables: Mapping[str, Any] | None = None,
 ) -> None:
     """Write everything but ``run.json`` into a folder."""
     import pandas as pd
@@ -277,9 +313,11 @@ def write_experiment(
     traced.steps_dataframe().to_csv(folder / "steps.csv", index=False)
     if accuracy is not None:
         accuracy.to_dataframe().to_csv(folder / "accuracy.csv", index=False)
+    for name, table in (tables or {}).items():
+        table.to_csv(folder / f"{name}.csv", index=False)
     (folder / "problems.txt").write_text("".join(f"{p}\n" for p in experiment.problems), "utf-8", "replace")
     notes = [f"{request.model}; windows of accuracies: {request.detector}, rise {request.rise:g}."]
-    write_experiment_pages(folder, experiment, windows, accuracy, notes=notes)
+    write_experiment_pages(folder, experiment, windows, accuracy, tables, notes=notes)
 
 
 def _progress(name: str, done: int, total: int) -> None:

@@ -110,9 +110,7 @@ def run_lm_demo(
     record = jsonable({"command": "lm demo", "arguments": arguments, "results": results, "output": None})
     if out is not None:
         with run_folder(out, overwrite) as folder:
-            write_experiment(folder, experiment, windows, accuracy, shown)
-            for name, table in tables.items():
-                table.to_csv(folder / f"{name}.csv", index=False)
+            write_experiment(folder, experiment, windows, accuracy, shown, tables)
             write_run_json(folder, record["command"], record["arguments"], record["results"])
         record["output"] = str(Path(out))
     _show(tables, accuracy, record, json)

@@ -24,6 +24,7 @@ def write_experiment_pages(
     experiment: Experiment,
     windows: FoundWindows,
     accuracy: WindowAccuracy | None = None,
+    tables: Mapping[str, Any] | None = None,
     *,
     title: str = "Critical windows of text",
     notes: Sequence[str] = (),
@@ -37,6 +38,7 @@ def write_experiment_pages(
         experiment: what was drawn.
         windows: by what found them.
         accuracy: with and without windows.
+        tables: further data frames by name, shown on the index.
         title: of the index.
         notes: of the run, shown on the index.
 
@@ -69,9 +71,23 @@ def write_experiment_pages(
         *(f"<p>{safe(n)}</p>" for n in notes),
         table(head, rows, range(4, 5 + len(kinds))),
         "" if accuracy is None else accuracy_part(accuracy),
+        *(_frame_part(name, frame) for name, frame in (tables or {}).items()),
         _problems(problems),
     ]
     return write_page(place / "index.html", page(title, body))
+
+
+def _frame_part(name: str, frame: Any) -> str:
+    numbers = [i for i, kind in enumerate(frame.dtypes) if kind.kind in "if"]
+    rows = [[_cell(v) for v in row] for row in frame.itertuples(index=False)]
+    head = [c.replace("_", " ") for c in frame.columns]
+    return f"<h2>{safe(name.capitalize())}</h2>{table(head, rows, numbers)}"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "–" if math.isnan(value) else f"{value:.3g}"
+    return safe(shortened(str(value), 60))
 
 
 def _bar(moved: float) -> str:

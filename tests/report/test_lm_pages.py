@@ -181,6 +181,18 @@ def test_the_folder_is_whole_and_the_record_counts(tmp_path: Path) -> None:
     assert json.loads(again.stdout)["results"]["questions"] == 4
 
 
+def test_interventions_are_told_where_truths_are_known(tmp_path: Path) -> None:
+    request = LmRequest(
+        "coin", str(questions_file(tmp_path, 12)), "regex:(right|wrong)", cuts="token", resamples=20, revise=4
+    )
+    record = run_lm_windows(request, tmp_path / "out", backend=Coin(0.1))
+    assert record["results"]["accuracy"]["with_window"]["n"] > 0
+    ways = {row["way"] for row in record["results"]["interventions"]}
+    assert ways == {"keep", "vote from the start", "vote before the window", "revise"}
+    assert (tmp_path / "out" / "interventions.csv").is_file()
+    assert "<h2>Interventions</h2>" in (tmp_path / "out" / "index.html").read_text("utf-8")
+
+
 def test_a_run_with_failures_keeps_its_steps(tmp_path: Path) -> None:
     data = questions_file(tmp_path)
     request = LmRequest("coin", str(data), "regex:(right|wrong)", cuts="token", resamples=5)
@@ -229,6 +241,7 @@ def test_nothing_to_cut_is_refused(tmp_path: Path) -> None:
         (["--new-tokens", "0"], "--new-tokens = 0"),
         (["--top-p", "0"], "--top-p = 0"),
         (["--lanes", "0"], "--lanes = 0"),
+        (["--revise", "-1"], "--revise = -1"),
         (["--data", "nothing.jsonl"], "--data"),
         (["--benchmark", "gsm"], "--benchmark = gsm: expected one of"),
         (["--rate", "3"], "options = rate"),

@@ -117,10 +117,10 @@ class Transformers:
         given = one.repeat(branches, 1)
         with self.torch.inference_mode():
             cache = self.cache(config=self.model.config)
-            self.model(one[:, :-1], past_key_values=cache, use_cache=True)
+            self.model(one[:, :-1], cache=cache, use_cache=True)
             cache.batch_repeat_interleave(branches)
             mask = self.torch.ones_like(given)
-            out = self.model.generate(given, attention_mask=mask, past_key_values=cache, **self._options(new))
+            out = self.model.generate(given, attention_mask=mask, cache=cache, **self._options(new))
         return out[:, len(text) :].numpy()
 
     def one_by_one(self, text: np.ndarray, branches: int, new: int, seed: int) -> np.ndarray:

@@ -185,7 +185,7 @@ def decode(
     law.validate()
     require(n >= 1, "n", n, "at least one branch a cut")
     require(lanes >= 1, "lanes", lanes, "at least one")
-    given = model.tokens(text) if prefix is None else np.asarray(prefix.tokens, np.int32)
+    given = model.tokens(text) if prefix is None else prefix.tokens
     at = np.asarray([len(given)] if cuts is None else cuts, np.int32)
     check_cuts(at, len(given))
     limits = checked_limits(model, rule, at, recycle)
@@ -242,7 +242,7 @@ class Plan:
         """Make up to so many steps."""
         m = self.model
         return advance(
-            m.config, self.law, self.ends, m.weights, self.prefix, queue, state, jnp.asarray(steps, jnp.int32)
+            m.config, self.law, self.ends, m.weights, self.prefix.shared, queue, state, jnp.asarray(steps, jnp.int32)
         )
 
 
@@ -320,7 +320,7 @@ def collected(
         recycled=int(np.sum(skip > 0)),
     )
     return Branches(
-        prefix=np.asarray(plan.prefix.tokens, np.int32),
+        prefix=plan.prefix.tokens,
         cuts=cuts,
         resamples=resamples,
         tokens=[tokens[s, k : lengths[s]] for s, k in zip(sources, skip, strict=True)],

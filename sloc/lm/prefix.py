@@ -21,14 +21,13 @@ _STEP = 32
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Prefix:
-    """Keys and values of one text, and the features from which its next tokens are drawn.
+class Shared:
+    """What branches read of a text: arrays on the device, padded.
 
     Attributes:
-        keys: for each layer ``[kv_heads, S, head_dim]``, rotated; ``S >= length``, padded.
+        keys: for each layer ``[kv_heads, S, head_dim]``, rotated; ``S`` is at least the text's length.
         values: for each layer ``[kv_heads, head_dim + 1, S]``, the last row ones: it sums the weights of attention.
         features: ``[S, width]``, normalised, before the last layer.
-        tokens: ``[length]``, on the host (static).
         long: whether the long rotary frequencies were used (static).
 
     """
@@ -36,8 +35,21 @@ class Prefix:
     keys: list[Array]
     values: list[Array]
     features: Array
-    tokens: tuple[int, ...] = field(metadata={"static": True})
     long: bool = field(default=False, metadata={"static": True})
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """A text with its keys and values, and the features from which its next tokens are drawn.
+
+    Attributes:
+        tokens: ``[length]``, on the host.
+        shared: arrays on the device.
+
+    """
+
+    tokens: np.ndarray
+    shared: Shared
 
     @property
     def length(self) -> int:
@@ -47,7 +59,7 @@ class Prefix:
     @property
     def nbytes(self) -> int:
         """Bytes on the device, whatever the number of branches."""
-        return sum(a.nbytes for a in (*self.keys, *self.values, self.features))
+        return sum(a.nbytes for a in jax.tree.leaves(self.shared))
 
 
 def read_prefix(model: LanguageModel, text: Any, *, context: int | None = None) -> Prefix:
@@ -72,7 +84,7 @@ def read_prefix(model: LanguageModel, text: Any, *, context: int | None = None) 
     read, features = _read(config, model.weights, jnp.asarray(given), np.arange(padded)[None] < len(tokens), long)
     keys = [jnp.swapaxes(a[0], 0, 1) for a in read.keys]
     values = [jnp.pad(jnp.transpose(a[0], (1, 2, 0)), ((0, 0), (0, 1), (0, 0)), constant_values=1) for a in read.values]
-    return Prefix(keys, values, features[0], tuple(int(t) for t in tokens), long)
+    return Prefix(tokens, Shared(keys, values, features[0], long))
 
 
 @functools.partial(jax.jit, static_argnames=("config", "long"))

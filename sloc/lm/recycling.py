@@ -47,7 +47,7 @@ class _Chains:
 
     def __init__(self, plan: Plan, order: np.ndarray) -> None:
         self.plan, self.order = plan, order
-        self.text = np.asarray(plan.prefix.tokens)
+        self.text = plan.prefix.tokens
         cuts, n = len(plan.cuts), plan.n
         self.source = np.full((cuts, n), -1)
         self.rows: list[int] = []

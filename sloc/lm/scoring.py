@@ -154,7 +154,7 @@ def _chosen(config: DecoderConfig, law: Sampling, weights: Any, features: Array,
 
     def one(given: tuple[Array, Array]) -> Array:
         h, token = given
-        logs = log_law(matmul("re,ve->rv", h, head_matrix(weights)).astype(jnp.float32), law)
+        logs = log_law(matmul("re,ve->rv", h, head_matrix(weights), wide=True), law)
         return jnp.take_along_axis(logs, token[:, None], axis=1)[:, 0]
 
     return jax.lax.map(one, (flat, wanted)).reshape(-1)[:rows].reshape(batch, width)

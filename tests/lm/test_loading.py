@@ -48,9 +48,9 @@ def test_dtypes(tmp_path: Path) -> None:
     assert load_model(tmp_path / "bf16", dtype="float32").dtype == np.float32
     asked = load_model(tmp_path / "f32", dtype="bfloat16")
     np.testing.assert_array_equal(outputs(asked), outputs(stored))
-    # bfloat16 keeps eight bits: a few of logits near one.
-    np.testing.assert_allclose(outputs(stored), outputs(whole), atol=0.15)
-    assert np.abs(outputs(stored) - outputs(whole)).max() > 0
+    # bfloat16 keeps eight bits: logits near one are off by a few hundredths.
+    gap = np.abs(outputs(stored) - outputs(whole))
+    assert 0 < gap.mean() < 0.06
     wide = {n: v.astype(np.float16) for n, v in tensors.items()}
     assert load_model(write_checkpoint(tmp_path / "f16", LLAMA, wide)).dtype == np.float32
     with pytest.raises(InvalidInput, match="float64"):

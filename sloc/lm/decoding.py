@@ -24,6 +24,8 @@ REASONS = ("running", "end", "length", "stop")
 """Why a branch ended, by code: an end token, its number of tokens, a stop string."""
 LOOK_EVERY = 16
 """Steps between two looks at the text for stop strings."""
+_ROOM = 16
+"""Room for tokens is made in multiples of this, so that requests of like length share a compilation."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,13 @@ class Plan:
         """End tokens."""
         return self.model.end_tokens if self.rule.end_tokens is None else self.rule.end_tokens
 
+    @property
+    def capacity(self) -> int:
+        """Places for branches, a few more than there are: requests of like size share a compilation."""
+        branches = len(self.cuts) * self.n
+        step = 1 << max(branches.bit_length() - 3, 0)
+        return -(-branches // step) * step
+
     def keys(self, key: jax.Array) -> jax.Array:
         """Return the keys of all branches, ``[cuts * n]``."""
         at = jnp.asarray(self.cuts)
@@ -228,15 +237,19 @@ class Plan:
         for row, tokens in zip(forced, self.forced, strict=True):
             row[: len(tokens)] = tokens
         counts = np.asarray([len(f) for f in self.forced], np.int32)
+        branches = len(self.cuts) * self.n
+        room = self.capacity - branches
         each = [np.repeat(a, self.n, axis=0) for a in (self.cuts, self.limits, forced, counts)]
-        cuts, limits, forced, counts = (jnp.asarray(a) for a in each)
-        return Queue(cuts, limits, self.keys(key), forced, counts, jnp.asarray(len(cuts), jnp.int32))
+        padded = (jnp.asarray(np.concatenate([a, np.repeat(a[:1], room, axis=0)])) for a in each)
+        keys = self.keys(key)
+        keys = jnp.concatenate([keys, jnp.broadcast_to(keys[:1], (room,))])
+        cuts, limits, forced, counts = padded
+        return Queue(cuts, limits, keys, forced, counts, jnp.asarray(branches, jnp.int32))
 
     def lanes_state(self) -> Lanes:
         """Return free lanes."""
-        branches = len(self.cuts) * self.n
-        longest = int(self.limits.max())
-        return empty_lanes(self.model.config, self.lanes, branches, longest, self.model.dtype)
+        longest = -(-int(self.limits.max()) // _ROOM) * _ROOM
+        return empty_lanes(self.model.config, self.lanes, self.capacity, longest, self.model.dtype)
 
     def advanced(self, queue: Queue, state: Lanes, steps: int) -> Lanes:
         """Make up to so many steps."""
@@ -339,12 +352,13 @@ class StopWatch:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.seen = np.zeros(len(plan.cuts) * plan.n, int)
+        self.seen = np.zeros(plan.capacity, int)
         self.complete = np.zeros(self.seen.shape, bool)
 
     def finished(self, state: Lanes, count: int | None = None) -> bool:
         """Whether nothing is left to do, of ``count`` branches or all."""
-        return bool(np.all(np.asarray(state.done))) and int(state.head) >= (self.seen.size if count is None else count)
+        wanted = len(self.plan.cuts) * self.plan.n if count is None else count
+        return bool(np.all(np.asarray(state.done))) and int(state.head) >= wanted
 
     def checked(self, state: Lanes, rows: Sequence[int] | None = None) -> Lanes:
         """Return the state with branches ended at their stop strings, and their lanes freed.

@@ -67,7 +67,7 @@ class _Chains:
 
     def padded(self) -> np.ndarray:
         """Return the rows of all possible branches that the queue holds now, padded to a fixed size."""
-        out = np.zeros(self.source.size, int)
+        out = np.zeros(self.plan.capacity, int)
         out[: self.count] = self.rows
         return out
 

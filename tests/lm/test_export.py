@@ -43,7 +43,7 @@ def test_other_texts_keys_and_cuts_do_not_compile_anew() -> None:
     sizes = []
     for seed, length in ((0, 9), (1, 20), (2, 30)):
         text = rng.integers(0, 61, length)
-        decode(jax.random.key(seed), model, text, [2, length - seed], n=3, new_tokens=6)
+        decode(jax.random.key(seed), model, text, [2, 4, length - seed], n=16 - seed, new_tokens=6 + seed, lanes=8)
         score(model, [text[:5], text[:7]], prompt=[1, 2])
         sizes.append((advance._cache_size(), _scored._cache_size()))
     assert sizes[0] == sizes[1] == sizes[2]

@@ -93,6 +93,7 @@ class Transformers:
         self.torch: Any = importlib.import_module("torch")
         library: Any = importlib.import_module("transformers")
         library.logging.set_verbosity_error()
+        library.logging.disable_progress_bar()
         self.torch.set_num_threads(threads)
         self.cache: Any = library.DynamicCache
         self.model: Any = library.AutoModelForCausalLM.from_pretrained(folder).eval()

@@ -95,8 +95,9 @@ class Branches:
             text = decode(self.whole(i).tolist())
             cut = int(self.cuts[i])
             if cut not in heads:
-                heads[cut] = decode(self.prefix[:cut].tolist())
-            out.append(text if whole else text[len(heads[cut]) :])
+                # A character that is cut in two belongs to what completes it.
+                heads[cut] = len(decode(self.prefix[:cut].tolist()).rstrip("\ufffd"))
+            out.append(text if whole else text[heads[cut] :])
         return out
 
     def to_dataframe(self) -> pd.DataFrame:

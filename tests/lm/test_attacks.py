@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
     return dataclasses.replace(own, tokenizer=tokenizer)
 
 
-@pytest.mark.parametrize("recycle", [False, True])
+@pytest.mark.parametrize("recycle", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_branches_end_with_the_token_that_completes_a_stop_string(model: LanguageModel, recycle: bool) -> None:
     options = dict(n=30, length=45, sampling=Sampling())
     free = decode(KEY, model, "abcde", [3, 6], **options)
@@ -71,6 +71,7 @@ def test_a_prefill_curve_counts_features(model: LanguageModel) -> None:
     assert branches.counters.prefilled == head + len(answer)
 
 
+@pytest.mark.slow
 def test_a_repeated_token_curve(model: LanguageModel) -> None:
     curve, branches = repeated_token_curve(
         KEY, model, "<user>hi", "!", lambda text: "!" in text, [0, 3, 20], n=20, new_tokens=8

@@ -15,7 +15,7 @@ from sloc.lm.scoring import _read_prompt, _scored
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float32", marks=pytest.mark.slow)])
 def test_kernels_lower_for_every_platform(dtype: str) -> None:
     model = random_model(jax.random.key(0), small_config(61, width=32, heads=4, kv_heads=2), dtype=dtype)
     prefix, law = read_prefix(model, [1, 2, 3]), Sampling(0.8, top_k=9, top_p=0.9)

@@ -93,6 +93,7 @@ class Transformers:
         self.torch: Any = importlib.import_module("torch")
         library: Any = importlib.import_module("transformers")
         library.logging.set_verbosity_error()
+        library.logging.disable_progress_bar()
         self.torch.set_num_threads(threads)
         self.cache: Any = library.DynamicCache
         self.model: Any = library.AutoModelForCausalLM.from_pretrained(folder).eval()
@@ -117,10 +118,10 @@ class Transformers:
         given = one.repeat(branches, 1)
         with self.torch.inference_mode():
             cache = self.cache(config=self.model.config)
-            self.model(one[:, :-1], past_key_values=cache, use_cache=True)
+            self.model(one[:, :-1], cache=cache, use_cache=True)
             cache.batch_repeat_interleave(branches)
             mask = self.torch.ones_like(given)
-            out = self.model.generate(given, attention_mask=mask, past_key_values=cache, **self._options(new))
+            out = self.model.generate(given, attention_mask=mask, cache=cache, **self._options(new))
         return out[:, len(text) :].numpy()
 
     def one_by_one(self, text: np.ndarray, branches: int, new: int, seed: int) -> np.ndarray:

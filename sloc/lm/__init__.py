@@ -77,7 +77,7 @@ from sloc.lm.forward import Cache, empty_cache, logits
 from sloc.lm.likelihood import LikelihoodPaths, LikelihoodTrace, Source, likelihood_trace, sample_paths
 from sloc.lm.likelihood_windows import likelihood_information, likelihood_tv, likelihood_window
 from sloc.lm.model import LanguageModel, load_model, partition, random_model, small_config
-from sloc.lm.prefix import Prefix, read_prefix
+from sloc.lm.prefix import Prefix, extend_prefix, read_prefix
 from sloc.lm.sampling import Sampling, log_law
 from sloc.lm.scoring import score
 from sloc.lm.tokenizer import Tokenizer
@@ -141,6 +141,7 @@ __all__ = [
     "compare_interventions",
     "decode",
     "empty_cache",
+    "extend_prefix",
     "find_text_windows",
     "grammar_experiment",
     "grammar_law",

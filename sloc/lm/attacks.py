@@ -57,7 +57,7 @@ def prefill_curve(
         InvalidInput: lengths beyond the answer, or not increasing.
 
     """
-    head, body = model.tokens(prompt, "prompt"), text_tokens(model, answer, "answer", True)
+    head, body = model.tokens(prompt, "prompt"), text_tokens(model, answer, "answer", prompt)
     given = _lengths(lengths, len(body), "the answer's")
     return _attacked(key, model, head, body, given, feature, n, new_tokens, sampling, delta, "prefilled tokens")
 
@@ -94,7 +94,7 @@ def repeated_token_curve(
 
     """
     head = model.tokens(prompt, "prompt")
-    one = np.asarray([token], np.int32) if not isinstance(token, str) else text_tokens(model, token, "token", True)
+    one = np.asarray([token], np.int32) if not isinstance(token, str) else text_tokens(model, token, "token", prompt)
     require(len(one) == 1, "token", token, f"one token (this text is {len(one)})")
     given = _lengths(counts, np.iinfo(np.int32).max, "any")
     body = np.repeat(one, int(given.max()))

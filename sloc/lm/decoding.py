@@ -13,7 +13,6 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.lm.forked import RUNNING, STOPPED, Lanes, Queue, advance, empty_lanes
-from sloc.lm.lanes import CHUNK
 from sloc.lm.model import LanguageModel
 from sloc.lm.prefix import Prefix, read_prefix
 from sloc.lm.sampling import Sampling
@@ -25,6 +24,8 @@ REASONS = ("running", "end", "length", "stop")
 """Why a branch ended, by code: an end token, its number of tokens, a stop string."""
 LOOK_EVERY = 16
 """Steps between two looks at the text for stop strings."""
+_ROOM = 16
+"""Room for tokens is made in multiples of this, so that requests of like length share a compilation."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,9 @@ class Branches:
             text = decode(self.whole(i).tolist())
             cut = int(self.cuts[i])
             if cut not in heads:
-                heads[cut] = decode(self.prefix[:cut].tolist())
-            out.append(text if whole else text[len(heads[cut]) :])
+                # A character that is cut in two belongs to what completes it.
+                heads[cut] = len(decode(self.prefix[:cut].tolist()).rstrip("\ufffd"))
+            out.append(text if whole else text[heads[cut] :])
         return out
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -186,12 +188,12 @@ def decode(
     law.validate()
     require(n >= 1, "n", n, "at least one branch a cut")
     require(lanes >= 1, "lanes", lanes, "at least one")
-    given = model.tokens(text) if prefix is None else np.asarray(prefix.tokens, np.int32)
+    given = model.tokens(text) if prefix is None else prefix.tokens
     at = np.asarray([len(given)] if cuts is None else cuts, np.int32)
     check_cuts(at, len(given))
     limits = checked_limits(model, rule, at, recycle)
     shared = prefix or read_prefix(model, given, context=int((at + limits).max()))
-    plan = Plan(model, shared, law, rule, at, limits, n, min(lanes, padded(at.size * n)), _forced(forced, at, limits))
+    plan = Plan(model, shared, law, rule, at, limits, n, min(lanes, at.size * n), _forced(forced, at, limits))
     from sloc.lm.recycling import decode_recycled
 
     return decode_recycled(key, plan) if recycle else _decode_all(key, plan)
@@ -216,6 +218,13 @@ class Plan:
         """End tokens."""
         return self.model.end_tokens if self.rule.end_tokens is None else self.rule.end_tokens
 
+    @property
+    def capacity(self) -> int:
+        """Places for branches, a few more than there are: requests of like size share a compilation."""
+        branches = len(self.cuts) * self.n
+        step = 1 << max(branches.bit_length() - 3, 0)
+        return -(-branches // step) * step
+
     def keys(self, key: jax.Array) -> jax.Array:
         """Return the keys of all branches, ``[cuts * n]``."""
         at = jnp.asarray(self.cuts)
@@ -229,31 +238,26 @@ class Plan:
         for row, tokens in zip(forced, self.forced, strict=True):
             row[: len(tokens)] = tokens
         counts = np.asarray([len(f) for f in self.forced], np.int32)
-        count = len(self.cuts) * self.n
-        rows = np.minimum(np.arange(padded(count)), count - 1)
-        each = [np.repeat(a, self.n, axis=0)[rows] for a in (self.cuts, self.limits, forced, counts)]
-        cuts, limits, forced, counts = (jnp.asarray(a) for a in each)
-        return Queue(cuts, limits, self.keys(key)[rows], forced, counts, jnp.asarray(count, jnp.int32))
+        branches = len(self.cuts) * self.n
+        room = self.capacity - branches
+        each = [np.repeat(a, self.n, axis=0) for a in (self.cuts, self.limits, forced, counts)]
+        padded = (jnp.asarray(np.concatenate([a, np.repeat(a[:1], room, axis=0)])) for a in each)
+        keys = self.keys(key)
+        keys = jnp.concatenate([keys, jnp.broadcast_to(keys[:1], (room,))])
+        cuts, limits, forced, counts = padded
+        return Queue(cuts, limits, keys, forced, counts, jnp.asarray(branches, jnp.int32))
 
     def lanes_state(self) -> Lanes:
         """Return free lanes."""
-        branches = padded(len(self.cuts) * self.n)
-        # As many tokens as the slots of that many lanes hold: texts of like length share a compilation.
-        longest = -(-max(int(self.limits.max()) - 1, 1) // CHUNK) * CHUNK + 1
-        return empty_lanes(self.model.config, self.lanes, branches, longest, self.model.dtype)
+        longest = -(-int(self.limits.max()) // _ROOM) * _ROOM
+        return empty_lanes(self.model.config, self.lanes, self.capacity, longest, self.model.dtype)
 
     def advanced(self, queue: Queue, state: Lanes, steps: int) -> Lanes:
         """Make up to so many steps."""
         m = self.model
-        # Without its tokens, which are static: another text of the same shape is no other compilation.
-        shared = dataclasses.replace(self.prefix, tokens=())
-        return advance(m.config, self.law, self.ends, m.weights, shared, queue, state, jnp.asarray(steps, jnp.int32))
-
-
-def padded(count: int) -> int:
-    """Return a number of branches, at least ``count`` and at most an eighth more: eight of them an octave."""
-    step = 1 << max(count.bit_length() - 4, 0)
-    return -(-count // step) * step
+        return advance(
+            m.config, self.law, self.ends, m.weights, self.prefix.shared, queue, state, jnp.asarray(steps, jnp.int32)
+        )
 
 
 def check_cuts(cuts: np.ndarray, length: int) -> None:
@@ -330,7 +334,7 @@ def collected(
         recycled=int(np.sum(skip > 0)),
     )
     return Branches(
-        prefix=np.asarray(plan.prefix.tokens, np.int32),
+        prefix=plan.prefix.tokens,
         cuts=cuts,
         resamples=resamples,
         tokens=[tokens[s, k : lengths[s]] for s, k in zip(sources, skip, strict=True)],
@@ -349,13 +353,13 @@ class StopWatch:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.count = len(plan.cuts) * plan.n
-        self.seen = np.zeros(padded(self.count), int)
+        self.seen = np.zeros(plan.capacity, int)
         self.complete = np.zeros(self.seen.shape, bool)
 
     def finished(self, state: Lanes, count: int | None = None) -> bool:
         """Whether nothing is left to do, of ``count`` branches or all."""
-        return bool(np.all(np.asarray(state.done))) and int(state.head) >= (self.count if count is None else count)
+        wanted = len(self.plan.cuts) * self.plan.n if count is None else count
+        return bool(np.all(np.asarray(state.done))) and int(state.head) >= wanted
 
     def checked(self, state: Lanes, rows: Sequence[int] | None = None) -> Lanes:
         """Return the state with branches ended at their stop strings, and their lanes freed.

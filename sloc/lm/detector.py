@@ -54,7 +54,7 @@ def likelihood_ratio(
     require(len(texts) > 0, "texts", texts, "at least one text")
     fits = prompts is None or len(prompts) == len(texts)
     require(fits, "prompts", None if prompts is None else len(prompts), f"one for each of {len(texts)} texts")
-    tokens = [text_tokens(aligned.model, t, f"texts[{i}]", True) for i, t in enumerate(texts)]
+    tokens = [text_tokens(aligned.model, t, f"texts[{i}]", aligned.prompt) for i, t in enumerate(texts)]
     sums = []
     for source in (unaligned, aligned):
         if prompts is None:

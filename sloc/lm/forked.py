@@ -13,7 +13,7 @@ from sloc.lm.config import DecoderConfig
 from sloc.lm.drawing import draw_tokens, uniforms
 from sloc.lm.lanes import CHUNK, run_lanes
 from sloc.lm.layers import head_matrix, matmul
-from sloc.lm.prefix import Prefix
+from sloc.lm.prefix import Shared
 from sloc.lm.sampling import Sampling
 
 Array = jax.Array
@@ -107,7 +107,7 @@ def advance(
     sampling: Sampling,
     ends: tuple[int, ...],
     weights: Any,
-    prefix: Prefix,
+    prefix: Shared,
     queue: Queue,
     state: Lanes,
     steps: Array,
@@ -133,13 +133,13 @@ def advance(
     def one(s: Lanes) -> Lanes:
         features, s = _read(config, weights, prefix, queue, s)
         features, s = _admitted(prefix, queue, features, s)
-        logits = matmul("ve,eb->vb", head_matrix(weights), features).astype(jnp.float32)
+        logits = matmul("ve,eb->vb", head_matrix(weights), features, wide=True)
         return _drawn(queue, sampling, ends, logits, s)
 
     return jax.lax.while_loop(unfinished, one, state)
 
 
-def _read(config: DecoderConfig, weights: Any, prefix: Prefix, queue: Queue, s: Lanes) -> tuple[Array, Lanes]:
+def _read(config: DecoderConfig, weights: Any, prefix: Shared, queue: Queue, s: Lanes) -> tuple[Array, Lanes]:
     """Read every lane's last token; nothing where all lanes are free."""
     slot = jnp.mod(s.step, s.keys[0].shape[0])
     cuts = queue.cuts[jnp.maximum(s.branch, 0)]
@@ -150,7 +150,7 @@ def _read(config: DecoderConfig, weights: Any, prefix: Prefix, queue: Queue, s: 
     return features, _with(s, keys=keys, values=values)
 
 
-def _admitted(prefix: Prefix, queue: Queue, features: Array, s: Lanes) -> tuple[Array, Lanes]:
+def _admitted(prefix: Shared, queue: Queue, features: Array, s: Lanes) -> tuple[Array, Lanes]:
     """Give free lanes to waiting branches, whose first token is drawn from the prefix's own features."""
     rank = jnp.cumsum(s.done, dtype=jnp.int32) - 1
     candidate = s.head + rank

@@ -128,7 +128,7 @@ def _attended(config: DecoderConfig, q: Array, keys: Array, values: Array, seen:
     """Return what attention gives, ``[B, T, heads * head_dim]``; weights are formed in float32."""
     batch, length = q.shape[:2]
     grouped = q.reshape(batch, length, config.kv_heads, config.groups, config.head_dim)
-    scores = matmul("btkgd,bskd->bkgts", grouped, keys).astype(jnp.float32) * config.head_dim**-0.5
+    scores = matmul("btkgd,bskd->bkgts", grouped, keys, wide=True) * config.head_dim**-0.5
     # Not minus infinity: a row of padding alone would be NaN.
     share = jax.nn.softmax(jnp.where(seen[:, None, None], scores, -1e30), axis=-1).astype(values.dtype)
     return matmul("bkgts,bskd->btkgd", share, values).reshape(batch, length, -1)
@@ -149,7 +149,7 @@ def logits(
     The cache that is given is used up: its memory is written anew.
     """
     h, read = hidden_states(config, weights, tokens, mask, cache, context)
-    return matmul("bte,ve->btv", h, head_matrix(weights)).astype(jnp.float32), read
+    return matmul("bte,ve->btv", h, head_matrix(weights), wide=True), read
 
 
 def check_tokens(config: DecoderConfig, tokens: Any, name: str = "tokens") -> np.ndarray:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from sloc.lm.config import DecoderConfig
 from sloc.lm.layers import Weights, activated, angles, linear, matmul, normalised, rotated
-from sloc.lm.prefix import Prefix
+from sloc.lm.prefix import Shared
 
 Array = jax.Array
 
@@ -27,7 +27,7 @@ _LARGE = 1e30
 def run_lanes(
     config: DecoderConfig,
     weights: Weights,
-    prefix: Prefix,
+    prefix: Shared,
     keys: list[Array],
     values: list[Array],
     slot: Array,
@@ -81,7 +81,7 @@ def _attended(
     i: int,
     q: Array,
     key: Array,
-    prefix: Prefix,
+    prefix: Shared,
     ring_keys: Array,
     ring_values: Array,
     slot: Array,
@@ -103,14 +103,14 @@ def _attended(
 
     def scores() -> Array:
         # [kv, S, g, B]: one product for all lanes.
-        found = matmul("ksd,kdn->ksn", prefix.keys[i], q.reshape(kv, d, -1)).astype(jnp.float32)
+        found = matmul("ksd,kdn->ksn", prefix.keys[i], q.reshape(kv, d, -1), wide=True)
         return found.reshape(kv, -1, g, lanes)
 
     def joined(shift: Array) -> tuple[Array, Array]:
         weight = jnp.where(seen, jnp.exp(scores() - shift[:, None]), 0.0)
         flat = weight.reshape(kv, -1, g * lanes).astype(prefix.values[i].dtype)
         # A row of ones beside the values gives the denominator by the same product.
-        out = matmul("kds,ksn->kdn", prefix.values[i], flat).astype(jnp.float32).reshape(kv, d + 1, g, lanes)
+        out = matmul("kds,ksn->kdn", prefix.values[i], flat, wide=True).reshape(kv, d + 1, g, lanes)
         return own.sums(q, shift, out[:, :-1], out[:, -1])
 
     def safely() -> tuple[Array, Array]:

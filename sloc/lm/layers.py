@@ -16,9 +16,13 @@ Weights = Any
 """A tree of arrays: ``embed [V, E]``, ``positions [P, E]``, ``layers`` (a list of parts), ``norm``, ``head [V, E]``."""
 
 
-def matmul(equation: str, a: Array, b: Array) -> Array:
-    """Return a contraction; float32 is not rounded to less on the way (GPUs would use TF32)."""
-    return jnp.einsum(equation, a, b, precision="highest" if a.dtype == jnp.float32 else None)
+def matmul(equation: str, a: Array, b: Array, *, wide: bool = False) -> Array:
+    """Return a contraction; float32 is not rounded to less on the way (GPUs would use TF32).
+
+    ``wide`` keeps the sums of narrower numbers in float32.
+    """
+    precision = "highest" if a.dtype == jnp.float32 else None
+    return jnp.einsum(equation, a, b, precision=precision, preferred_element_type=jnp.float32 if wide else None)
 
 
 def linear(part: Mapping[str, Array], x: Array, *, lanes: bool = False) -> Array:

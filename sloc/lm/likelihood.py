@@ -111,7 +111,7 @@ def likelihood_trace(
 
     Args:
         sources: two or more, whose models share a vocabulary.
-        text: tokens or a str, as it follows the prompts.
+        text: tokens or a str, as it follows the prompts (encoded after the first one's).
         weights: of the sources; equal where None.
         sampling: the law of the sources' tokens; that of plain logits where None.
 
@@ -120,7 +120,7 @@ def likelihood_trace(
 
     """
     names, log_weights = _checked(sources, weights)
-    tokens = text_tokens(sources[0].model, text, "text", True)
+    tokens = text_tokens(sources[0].model, text, "text", sources[0].prompt)
     logs = np.zeros((len(tokens) + 1, len(sources)))
     for k, source in enumerate(sources):
         found = score(source.model, [tokens], prompt=source.prompt, sampling=sampling)[0]

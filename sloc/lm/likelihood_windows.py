@@ -56,6 +56,7 @@ def likelihood_tv(paths: LikelihoodPaths, a: Sets, b: Sets, *, delta: float = 0.
     ratio = _log_marginal(paths, inner) - _log_marginal(paths, outer)
     values = np.abs(np.tanh(0.5 * ratio))
     rounds = 0.5 * (_weighted(paths, values, inner) + _weighted(paths, values, outer))
+    rounds[:, 0] = 0.0  # of no token all laws are one; rounding would say 1e-17
     name = f"TV({set_name(_named(paths), inner)}, {set_name(_named(paths), outer)})"
     return _curve(times, share * rounds, share, level, name, "")
 

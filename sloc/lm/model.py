@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from sloc.contracts import InvalidInput, require
 from sloc.lm.checkpoints import Adapter, TensorFiles, read_weights
@@ -108,6 +108,10 @@ def load_model(
     """
     require(dtype is None or dtype in _DTYPES, "dtype", dtype, f"one of {_DTYPES}, or None")
     folder = _folder(path)
+    if mesh is not None:
+        require(axis in mesh.axis_names, "axis", axis, f"an axis of the mesh, {mesh.axis_names}")
+        # The compiler finds the shardings between the weights, whatever kind of axes the caller's mesh has.
+        mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
     settings = read_json(folder / "config.json", required=True)
     config = read_config(settings)
     with TensorFiles(folder) as files:

@@ -21,14 +21,13 @@ _STEP = 32
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Prefix:
-    """Keys and values of one text, and the features from which its next tokens are drawn.
+class Shared:
+    """What branches read of a text: arrays on the device, padded.
 
     Attributes:
-        keys: for each layer ``[kv_heads, S, head_dim]``, rotated; ``S >= length``, padded.
+        keys: for each layer ``[kv_heads, S, head_dim]``, rotated; ``S`` is at least the text's length.
         values: for each layer ``[kv_heads, head_dim + 1, S]``, the last row ones: it sums the weights of attention.
         features: ``[S, width]``, normalised, before the last layer.
-        tokens: ``[length]``, on the host (static).
         long: whether the long rotary frequencies were used (static).
 
     """
@@ -36,8 +35,21 @@ class Prefix:
     keys: list[Array]
     values: list[Array]
     features: Array
-    tokens: tuple[int, ...] = field(metadata={"static": True})
     long: bool = field(default=False, metadata={"static": True})
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """A text with its keys and values, and the features from which its next tokens are drawn.
+
+    Attributes:
+        tokens: ``[length]``, on the host.
+        shared: arrays on the device.
+
+    """
+
+    tokens: np.ndarray
+    shared: Shared
 
     @property
     def length(self) -> int:
@@ -47,7 +59,7 @@ class Prefix:
     @property
     def nbytes(self) -> int:
         """Bytes on the device, whatever the number of branches."""
-        return sum(a.nbytes for a in (*self.keys, *self.values, self.features))
+        return sum(a.nbytes for a in jax.tree.leaves(self.shared))
 
 
 def read_prefix(model: LanguageModel, text: Any, *, context: int | None = None) -> Prefix:
@@ -70,9 +82,70 @@ def read_prefix(model: LanguageModel, text: Any, *, context: int | None = None) 
     given[0, : len(tokens)] = tokens
     long = config.long(context or len(tokens))
     read, features = _read(config, model.weights, jnp.asarray(given), np.arange(padded)[None] < len(tokens), long)
-    keys = [jnp.swapaxes(a[0], 0, 1) for a in read.keys]
-    values = [jnp.pad(jnp.transpose(a[0], (1, 2, 0)), ((0, 0), (0, 1), (0, 0)), constant_values=1) for a in read.values]
-    return Prefix(keys, values, features[0], tuple(int(t) for t in tokens), long)
+    keys, values = _stored(read, padded)
+    return Prefix(tokens, Shared(keys, values, features[0], long))
+
+
+def extend_prefix(model: LanguageModel, prefix: Prefix, more: Any, *, context: int | None = None) -> Prefix:
+    """Read on: what was read already is not read again.
+
+    Args:
+        model: that read the prefix.
+        prefix: from :func:`read_prefix`.
+        more: tokens that follow it.
+        context: as in :func:`read_prefix`.
+
+    Returns:
+        The prefix of the whole text, as :func:`read_prefix` gives it up to the rounding of matrix products of another
+        width.
+
+    Raises:
+        InvalidInput: no tokens, a whole text longer than the model's context, or one that takes other rotary
+            frequencies than the prefix did.
+
+    """
+    config, start = model.config, prefix.length
+    tokens = model.tokens([*prefix.tokens, *(int(t) for t in more)])
+    added = len(tokens) - start
+    require(added > 0, "more", more, "at least one token")
+    long = config.long(context or len(tokens))
+    require(long == prefix.shared.long, "context", context, "the rotary frequencies that the prefix was read with")
+    width = -(-added // _STEP) * _STEP
+    given = np.zeros((1, width), np.int32)
+    given[0, :added] = tokens[start:]
+    capacity = -(-(start + width) // _STEP) * _STEP
+    mask, first = np.arange(width)[None] < added, jnp.asarray(start, jnp.int32)
+    read, features = _read_on(config, model.weights, prefix.shared, jnp.asarray(given), mask, first, capacity)
+    kept = -(-len(tokens) // _STEP) * _STEP
+    keys, values = _stored(read, kept)
+    return Prefix(tokens, Shared(keys, values, features[:kept], long))
+
+
+@functools.partial(jax.jit, static_argnames=("config", "capacity"))
+def _read_on(
+    config: DecoderConfig, weights: Any, prefix: Shared, tokens: Array, mask: Array, start: Array, capacity: int
+) -> tuple[Cache, Array]:
+    """Return the cache of prefix and tokens, and the features of both, ``[capacity, width]``."""
+
+    def fitted(a: Array, axis: int) -> Array:
+        a = jax.lax.slice_in_dim(a, 0, min(a.shape[axis], capacity), axis=axis)
+        return jnp.pad(a, [(0, capacity - a.shape[axis] if i == axis else 0) for i in range(a.ndim)])
+
+    keys = [fitted(jnp.swapaxes(k, 0, 1)[None], 1) for k in prefix.keys]
+    values = [fitted(jnp.transpose(v[:, :-1], (2, 0, 1))[None], 1) for v in prefix.values]
+    place = jnp.arange(capacity, dtype=jnp.int32)[None]
+    cache = Cache(keys, values, jnp.where(place < start, place, -1), start)
+    switch = config.rotary.switch if config.rotary else 0
+    more, read = hidden_states(config, weights, tokens, mask, cache, switch + 1 if prefix.long else 1)
+    features = fitted(prefix.features, 0)
+    return read, jax.lax.dynamic_update_slice(features, more[0].astype(features.dtype), (start, 0))
+
+
+def _stored(read: Cache, kept: int) -> tuple[list[Array], list[Array]]:
+    """Return keys and values as a prefix holds them, of the first ``kept`` places."""
+    keys = [jnp.swapaxes(a[0, :kept], 0, 1) for a in read.keys]
+    values = [jnp.transpose(a[0, :kept], (1, 2, 0)) for a in read.values]
+    return keys, [jnp.pad(v, ((0, 0), (0, 1), (0, 0)), constant_values=1) for v in values]
 
 
 @functools.partial(jax.jit, static_argnames=("config", "long"))

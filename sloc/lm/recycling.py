@@ -47,7 +47,7 @@ class _Chains:
 
     def __init__(self, plan: Plan, order: np.ndarray) -> None:
         self.plan, self.order = plan, order
-        self.text = np.asarray(plan.prefix.tokens)
+        self.text = plan.prefix.tokens
         cuts, n = len(plan.cuts), plan.n
         self.source = np.full((cuts, n), -1)
         self.rows: list[int] = []
@@ -67,7 +67,7 @@ class _Chains:
 
     def padded(self) -> np.ndarray:
         """Return the rows of all possible branches that the queue holds now, padded to a fixed size."""
-        out = np.zeros(self.source.size, int)
+        out = np.zeros(self.plan.capacity, int)
         out[: self.count] = self.rows
         return out
 

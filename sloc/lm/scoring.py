@@ -37,7 +37,7 @@ def score(
 
     Args:
         model: a causal model.
-        texts: each tokens ``[T]`` or a str (encoded without special tokens where there is a prompt).
+        texts: each tokens ``[T]`` or a str (encoded as what follows the prompt, where there is one).
         prompt: tokens, a str, or the turns of a chat.  Where None the first token of each text is its prompt: it is
             given, so its log-probability is 0.
         sampling: the law of which the log-probabilities are (minus infinity where a token is ruled out); that of plain
@@ -56,7 +56,7 @@ def score(
     require(model.config.causal, "model", model.config.family, "a causal model")
     require(len(texts) > 0, "texts", texts, "at least one text")
     require(batch_tokens >= 1, "batch_tokens", batch_tokens, "at least 1")
-    each = [text_tokens(model, t, f"texts[{i}]", prompt is not None) for i, t in enumerate(texts)]
+    each = [text_tokens(model, t, f"texts[{i}]", prompt) for i, t in enumerate(texts)]
     head = None if prompt is None else model.tokens(prompt, "prompt")
     start = 0 if head is None else len(head)
     longest, context = start + max(map(len, each)), model.config.max_positions
@@ -74,13 +74,22 @@ def score(
     return out
 
 
-def text_tokens(model: LanguageModel, text: Any, name: str, continues: bool) -> np.ndarray:
-    """Return a text's tokens; one that continues a prompt gets no beginning-of-text token."""
-    if isinstance(text, str) and continues:
-        require(model.tokenizer is not None, name, text, "tokens: this model has no tokenizer")
-        assert model.tokenizer is not None
-        text = model.tokenizer.encode(text, special=False)
-    return check_tokens(model.config, text, name) if not isinstance(text, str) else model.tokens(text, name)
+def text_tokens(model: LanguageModel, text: Any, name: str, prompt: Any = None) -> np.ndarray:
+    """Return a text's tokens; one that continues a prompt has no beginning-of-text token.
+
+    A text after a prompt that is text too is encoded together with it where that leaves the prompt's tokens as they
+    are: many tokenizers write a word's first token otherwise at the beginning of a text.
+    """
+    if not isinstance(text, str) or prompt is None:
+        return model.tokens(text, name) if isinstance(text, str) else check_tokens(model.config, text, name)
+    tokenizer = model.tokenizer
+    require(tokenizer is not None, name, text, "tokens: this model has no tokenizer")
+    assert tokenizer is not None
+    if isinstance(prompt, str):
+        head, whole = tokenizer.encode(prompt), tokenizer.encode(prompt + text)
+        if whole[: len(head)] == head:
+            return check_tokens(model.config, whole[len(head) :], name)
+    return check_tokens(model.config, tokenizer.encode(text, special=False), name)
 
 
 def _batches(lengths: list[int], batch_tokens: int) -> list[tuple[list[int], int]]:
@@ -154,7 +163,7 @@ def _chosen(config: DecoderConfig, law: Sampling, weights: Any, features: Array,
 
     def one(given: tuple[Array, Array]) -> Array:
         h, token = given
-        logs = log_law(matmul("re,ve->rv", h, head_matrix(weights)).astype(jnp.float32), law)
+        logs = log_law(matmul("re,ve->rv", h, head_matrix(weights), wide=True), law)
         return jnp.take_along_axis(logs, token[:, None], axis=1)[:, 0]
 
     return jax.lax.map(one, (flat, wanted)).reshape(-1)[:rows].reshape(batch, width)

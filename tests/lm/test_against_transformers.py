@@ -61,7 +61,7 @@ def test_logits_of_every_family(family: str, tmp_path: Path) -> None:
     cache, past = empty_cache(model.config, 3, stop), None
     for start, end in ((0, 7), (7, 8), (8, stop)):
         part = tokens[:, start:end], mask[:, :end]
-        answer = theirs(peer, *part, use_cache=True, **({"past_key_values": past} if past is not None else {}))
+        answer = theirs(peer, *part, use_cache=True, **({"cache": past} if past is not None else {}))
         past = answer.past_key_values
         own, cache = logits(model.config, model.weights, jnp.asarray(part[0]), jnp.asarray(mask[:, start:end]), cache)
         seen = mask[:, start:end]

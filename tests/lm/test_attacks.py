@@ -22,6 +22,7 @@ from sloc.lm import (
     repeated_token_curve,
     small_config,
 )
+from sloc.lm.scoring import text_tokens
 from sloc.lm.tokenizer import read_tokenizer
 from tests.lm.texts import SIZE, write_tokenizer
 
@@ -35,7 +36,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
     return dataclasses.replace(own, tokenizer=tokenizer)
 
 
-@pytest.mark.parametrize("recycle", [False, True])
+@pytest.mark.parametrize("recycle", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_branches_end_with_the_token_that_completes_a_stop_string(model: LanguageModel, recycle: bool) -> None:
     options = dict(n=30, length=45, sampling=Sampling())
     free = decode(KEY, model, "abcde", [3, 6], **options)
@@ -71,6 +72,7 @@ def test_a_prefill_curve_counts_features(model: LanguageModel) -> None:
     assert branches.counters.prefilled == head + len(answer)
 
 
+@pytest.mark.slow
 def test_a_repeated_token_curve(model: LanguageModel) -> None:
     curve, branches = repeated_token_curve(
         KEY, model, "<user>hi", "!", lambda text: "!" in text, [0, 3, 20], n=20, new_tokens=8
@@ -96,10 +98,20 @@ def test_bad_requests_are_refused(model: LanguageModel) -> None:
             call()
 
 
+def test_a_text_is_encoded_as_what_follows_its_prompt(test_data: Path) -> None:
+    own = load_model(test_data / "models" / "stories260k")
+    assert own.tokenizer is not None
+    whole = own.tokenizer.encode("Once upon a time there was a cat")
+    head = own.tokenizer.encode("Once upon a time")
+    assert text_tokens(own, " there was a cat", "text", "Once upon a time").tolist() == whole[len(head) :]
+    alone = own.tokenizer.encode(" there was a cat", special=False)
+    assert text_tokens(own, " there was a cat", "text", head).tolist() == alone != whole[len(head) :]
+
+
 def test_cat_or_dog_is_decided_by_the_word(test_data: Path) -> None:
     own = load_model(test_data / "models" / "stories260k")
     head = "Once upon a time, there was a little "
     sources = [Source(own, head + animal, animal) for animal in ("cat", "dog")]
-    trace = likelihood_trace(sources, " named Tim. The dog liked to bark.")
+    trace = likelihood_trace(sources, " named Spot. Spot was a good dog.")
     assert trace.posterior[0].tolist() == [0.5, 0.5]
     assert trace.posterior[-1, 1] > 0.9

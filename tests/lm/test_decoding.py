@@ -49,7 +49,10 @@ def teacher_forced(model: LanguageModel, tokens: np.ndarray, law: Sampling) -> n
     return np.take_along_axis(logs, tokens[1:, None], axis=1)[:, 0]
 
 
-FORKED = ["llama", "mistral", "qwen2", "qwen3", "phi3", "phi3, windows", "gpt2"]
+FORKED = ["mistral"]
+FORKED += [
+    pytest.param(f, marks=pytest.mark.slow) for f in ("llama", "qwen2", "qwen3", "phi3", "phi3, windows", "gpt2")
+]
 
 
 @pytest.mark.parametrize("family", FORKED)
@@ -68,6 +71,7 @@ def test_every_family_decodes_as_it_reads(family: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(drawn.log_probs[i], want, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_large_scores_are_shifted(model: LanguageModel, text: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = decode(KEY, model, text, [5, 21], n=3, new_tokens=9, sampling=LAW)
     monkeypatch.setattr(lanes_module, "_LARGE", 0.0)
@@ -127,6 +131,7 @@ def test_the_prefix_is_read_once_whatever_the_branches(
     assert shared.nbytes == 32 * per_token
 
 
+@pytest.mark.slow
 def test_finished_branches_make_room_for_waiting_ones(model: LanguageModel, text: np.ndarray) -> None:
     ends = tuple(range(20))
     drawn = decode(KEY, model, text, n=60, new_tokens=30, end_tokens=ends, sampling=Sampling(), lanes=6)
@@ -142,6 +147,7 @@ def test_finished_branches_make_room_for_waiting_ones(model: LanguageModel, text
         np.testing.assert_array_equal(short, long[: len(short)])
 
 
+@pytest.mark.slow
 def test_given_tokens_come_first_and_are_not_drawn(model: LanguageModel, text: np.ndarray) -> None:
     given = [[5, 6, 7], []]
     drawn = decode(KEY, model, text, [4, 21], n=2, new_tokens=8, forced=given, sampling=LAW)
@@ -195,6 +201,7 @@ def counted(rows: list[np.ndarray]) -> dict[tuple[int, ...], int]:
     return out
 
 
+@pytest.mark.slow
 def test_branches_have_the_law_of_the_model() -> None:
     # False alarm: 1e-9 for each of two cuts.
     own, text = tiny()

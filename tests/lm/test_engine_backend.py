@@ -19,6 +19,7 @@ from sloc.lm.backends import EngineBackend, Failure, Generation, Request, Rule
 from sloc.lm.experiments.cuts import Cuts
 from sloc.lm.experiments.experiment import ExperimentSettings, run_experiment
 from sloc.lm.experiments.questions import Question
+from sloc.lm.prefix import extend_prefix, read_prefix
 from tests.lm.small_models import letters
 
 LAW = Sampling(temperature=0.8)
@@ -73,6 +74,7 @@ def test_log_probabilities_of_the_generation(backend: EngineBackend, origin: Gen
     assert np.allclose(origin.log_probs, told, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_draws_depend_on_seed_question_cut_and_number_alone(backend: EngineBackend, origin: Generation) -> None:
     both = backend.fork(ASK, origin, [2, 6], 5, RULE, seed=0)
     other = EngineBackend(letters(), lanes=8)
@@ -82,6 +84,7 @@ def test_draws_depend_on_seed_question_cut_and_number_alone(backend: EngineBacke
     assert backend.fork(Request("r", "abc", "d"), origin, [2, 6], 5, RULE, seed=0) != both
 
 
+@pytest.mark.slow
 def test_what_is_asked_after_a_cut_is_not_returned(backend: EngineBackend, origin: Generation) -> None:
     (drawn,) = backend.fork(ASK, origin, [3], 4, Rule(2, LAW), seed=0, ask=" h.")
     assert isinstance(drawn, list)
@@ -89,14 +92,34 @@ def test_what_is_asked_after_a_cut_is_not_returned(backend: EngineBackend, origi
     assert all(c.text.startswith(c.first) for c in drawn)
 
 
+@pytest.mark.slow
 def test_texts_are_read_once(origin: Generation) -> None:
     backend = EngineBackend(letters(), lanes=4)
     settings = ExperimentSettings(Cuts("token"), 6, RULE, stump=True, stump_tokens=2)
     task = RegexTask("[a-h]")
     experiment = run_experiment(backend, [Question("q", "abc", prefill="d", raw=True)], task, settings)
     assert experiment.runs[0].origin == origin
-    # The prompt for the generation, and prompt and generation once for all chunks of cuts and for the early answers.
-    assert backend.prefilled == 4 + 12
+    # The prompt for the generation, and the generation once for all chunks of cuts and for the early answers.
+    assert backend.prefilled == 4 + 8
+
+
+@pytest.mark.parametrize("start", [1, 7, 64, 70])
+def test_reading_on_is_reading(start: int) -> None:
+    model = letters()
+    text = [int(t) for t in np.random.default_rng(0).integers(0, model.config.vocabulary, 90)]
+    whole = read_prefix(model, text)
+    made = extend_prefix(model, read_prefix(model, text[:start]), text[start:])
+    assert made.tokens.tolist() == whole.tokens.tolist()
+    for a, b in zip(made.shared.keys, whole.shared.keys, strict=True):
+        assert a.shape == b.shape
+        assert np.allclose(a[:, :90], b[:, :90], atol=1e-4)
+    for a, b in zip(made.shared.values, whole.shared.values, strict=True):
+        assert a.shape == b.shape
+        assert np.allclose(a[..., :90], b[..., :90], atol=1e-4)
+    assert made.shared.features.shape == whole.shared.features.shape
+    assert np.allclose(made.shared.features[:90], whole.shared.features[:90], atol=1e-4)
+    with pytest.raises(InvalidInput, match="at least one token"):
+        extend_prefix(model, whole, [])
 
 
 def test_what_does_not_fit_is_told(backend: EngineBackend, origin: Generation) -> None:

@@ -125,6 +125,7 @@ def test_the_window_is_that_of_the_definition(paths: LikelihoodPaths, laws: list
     assert window.delta == DELTA
 
 
+@pytest.mark.slow
 def test_the_window_covers_the_exact_edges(sources: list[Source], laws: list[np.ndarray]) -> None:
     # Over 60 runs at level 0.2 the intervals may miss in 12; more than 36 misses have a chance below 1e-9.
     times, epsilon = np.arange(N + 1), 0.3

@@ -16,7 +16,12 @@ CLOSE = dict(rtol=0, atol=1e-4)
 SHORT, LONG = 11, 23
 
 
-@pytest.fixture(params=list(FAMILIES))
+# By day one of each kind; the others in the slow step.
+DAY = ("llama", "mistral", "phi3", "gpt2", "llada")
+ALL = [name if name in DAY else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+
+
+@pytest.fixture(params=ALL)
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[LanguageModel, dict, dict]:
     settings = FAMILIES[request.param]
     tensors = random_tensors(settings)

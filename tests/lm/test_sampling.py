@@ -67,7 +67,9 @@ def test_temperature_zero_takes_the_likeliest_first_of_equals() -> None:
     assert logs.tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("law", [LAWS[0], LAWS[1], LAWS[4]], ids=str)
+@pytest.mark.parametrize(
+    "law", [LAWS[1], *(pytest.param(law, marks=pytest.mark.slow) for law in (LAWS[0], LAWS[4]))], ids=str
+)
 def test_a_million_draws_have_the_law(law: Sampling) -> None:
     # False alarm: 1e-9 each, three of them.
     size, n = 512, 1_000_000

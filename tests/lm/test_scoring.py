@@ -30,7 +30,7 @@ def whole_pass(model: LanguageModel, prompt: list[int], text: np.ndarray, law: S
 
 
 @pytest.mark.parametrize("law", [Sampling(), Sampling(0.7, top_p=0.9)], ids=str)
-@pytest.mark.parametrize("batch", [16_384, 40])
+@pytest.mark.parametrize("batch", [40, pytest.param(16_384, marks=pytest.mark.slow)])
 def test_scores_are_those_of_whole_passes(
     model: LanguageModel, law: Sampling, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

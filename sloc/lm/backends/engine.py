@@ -11,7 +11,7 @@ from sloc.contracts import InvalidInput, require
 from sloc.lm.backends.contract import Backend, Continuation, Failure, Generation, Reason, Request, Rule, seed_of
 from sloc.lm.decoding import Branches, decode
 from sloc.lm.model import LanguageModel
-from sloc.lm.prefix import Prefix, read_prefix
+from sloc.lm.prefix import Prefix, extend_prefix, read_prefix
 
 _CONTEXT = 16
 """Tokens before a text that it is decoded with."""
@@ -105,9 +105,17 @@ class EngineBackend(Backend):
         limit = self.model.config.max_positions
         fits = context <= limit
         require(fits, "prompt and answer", f"{context} tokens", f"at most the model's context, {limit} tokens")
-        if self._last is None or self._last.tokens != tuple(tokens):
-            self._last = read_prefix(self.model, tokens, context=context)
-            self.prefilled += len(tokens)
+        last, whole = self._last, tuple(tokens)
+        if last is None or tuple(last.tokens.tolist()) != whole:
+            long = self.model.config.long(context)
+            if last is not None and whole[: last.length] == tuple(last.tokens.tolist()) and last.shared.long == long:
+                made = extend_prefix(self.model, last, whole[last.length :], context=context)
+                self.prefilled += made.length - last.length
+            else:
+                made = read_prefix(self.model, tokens, context=context)
+                self.prefilled += made.length
+            self._last = made
+        assert self._last is not None
         return self._last
 
     def _decode(

@@ -57,12 +57,11 @@ def write_experiment_pages(
         link, largest = safe(shortened(name, 40)), ""
         if recording is not None:
             mine = [p for p in problems if p.startswith(f"question {name!r}")]
-            write_page(
-                place / "questions" / f"{number:04}.html",
-                question_page(recording, own, back="../index.html", notes=mine),
-            )
+            found = decided(recording)
+            text = question_page(recording, own, found=found, back="../index.html", notes=mine)
+            write_page(place / "questions" / f"{number:04}.html", text)
             link = f'<a href="questions/{number:04}.html">{link}</a>'
-            largest = _bar(float(decided(recording).moved.max()))
+            largest = _bar(float(found.moved.max()))
         rows.append(_row(g, link, own, largest))
     kinds = [f"windows, {k}" for k in windows]
     head = ("question", "asked", "answer", "verdict", "tokens", *kinds, "largest step")

@@ -83,18 +83,24 @@ def _shown_answers(recording: Recording) -> Recording:
 
 
 def question_page(
-    recording: Recording, windows: Mapping[str, Sequence[TextWindow]], *, back: str = "", notes: Sequence[str] = ()
+    recording: Recording,
+    windows: Mapping[str, Sequence[TextWindow]],
+    *,
+    found: Decided | None = None,
+    back: str = "",
+    notes: Sequence[str] = (),
 ) -> str:
     """Return the page of one generation as text; all that a model wrote is escaped.
 
     Args:
         recording: from :meth:`sloc.lm.Experiment.recordings`.
         windows: by what found them (``"test"``, ``"rule"``, ``"moves"``), those of this generation.
+        found: from :func:`decided`, where it is there already.
         back: address of the index, or empty.
         notes: what is missing.
 
     """
-    found = decided(recording)
+    found = decided(recording) if found is None else found
     meta, unit = recording.meta, "fraction of tokens kept" if recording.axis == "fraction" else "tokens kept"
     listed = [w for each in windows.values() for w in each]
     word = {True: "right", False: "wrong", None: "truth not known"}[meta.get("right")]

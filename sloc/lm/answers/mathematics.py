@@ -69,7 +69,9 @@ class MathTask(Task):
         x, y = rational(a), rational(b)
         if x is not None and y is not None:
             return x == y
-        return self.parser == "math-verify" and (_verified(a, b) or _verified(b, a))
+        # math-verify stops what takes it too long by a signal, which the main thread alone can have.
+        usable = self.parser == "math-verify" and threading.current_thread() is threading.main_thread()
+        return usable and (_verified(a, b) or _verified(b, a))
 
 
 def boxed(text: str) -> str | None:
@@ -130,9 +132,7 @@ def _decimal(text: str) -> Fraction | None:
 
 @lru_cache(maxsize=65_536)
 def _verified(a: str, b: str) -> bool:
-    """Ask math-verify, which stops an expression that takes it too long (in the main thread, by a signal)."""
-    if threading.current_thread() is not threading.main_thread():
-        return False
+    """Ask math-verify."""
     from math_verify import parse, verify  # pyright: ignore[reportMissingImports]
 
     try:

@@ -55,6 +55,13 @@ class Detector(StrEnum):
     moves = "moves"
 
 
+class StoreKind(StrEnum):
+    """Files of samples."""
+
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
 class EndpointName(StrEnum):
     """Endpoints of a server."""
 
@@ -128,6 +135,7 @@ def windows(
     ] = 0,
     seed: Annotated[int, _option("Seed of everything drawn.", whole=True)] = 0,
     lanes: Annotated[int, _option("Branches that decode at a time (own engine).", whole=True)] = 256,
+    store: Annotated[StoreKind, _option("How samples are stored.")] = StoreKind.jsonl,
     dtype: Annotated[str | None, _option("float32 or bfloat16; as stored by default.")] = None,
     adapter: Annotated[str | None, _option("Folder of a LoRA adapter to merge (own engine).")] = None,
     endpoint: Annotated[EndpointName | None, _option("Of a server; default completions.")] = None,
@@ -188,6 +196,7 @@ def windows(
             revise=revise,
             seed=seed,
             lanes=lanes,
+            store=store.value,
             server={k: v for k, v in options.items() if v is not None},
             **({} if given is None else {"fractions": given}),
         )

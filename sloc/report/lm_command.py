@@ -24,12 +24,13 @@ from sloc.lm.experiments.questions import read_questions
 from sloc.lm.experiments.runs import Experiment
 from sloc.lm.experiments.structured import template_jumps
 from sloc.lm.sampling import Sampling
+from sloc.report.extras import need
 from sloc.report.lm_index import write_experiment_pages
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
 from sloc.windows.recorded_file import write_store
 
-STORE = "samples.jsonl.gz"
-"""The store of every sample in the output folder."""
+STORES = {"jsonl": ".jsonl.gz", "parquet": ".parquet"}
+"""Endings of the stores of samples, by their kind."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class LmRequest:
         revise: texts a generation that has a window, asked to revise from before it; 0 for none.
         seed: of everything drawn.
         lanes: branches that decode at a time (own engine).
+        store: ``"jsonl"`` or ``"parquet"``.
         server: options of a server by name.
 
     """
@@ -93,6 +95,7 @@ class LmRequest:
     revise: int = 0
     seed: int = 0
     lanes: int = 256
+    store: str = "jsonl"
     server: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self) -> ExperimentSettings:
@@ -120,6 +123,9 @@ class LmRequest:
         good = self.max_drop is None or 0 <= self.max_drop <= 1
         require(good, "max_drop", self.max_drop, "a number in [0, 1]")
         require(self.revise >= 0, "revise", self.revise, "at least 0")
+        require(self.store in STORES, "store", self.store, f"one of {tuple(STORES)}")
+        if self.store == "parquet":
+            need("pyarrow", "a store in Parquet")
         require(self.lanes >= 1, "lanes", self.lanes, "at least one")
         return settings
 
@@ -148,11 +154,11 @@ def run_lm_windows(
 ) -> dict[str, Any]:
     """Generate, resample, read answers, find windows, and write the output folder.
 
-    The folder holds ``index.html`` and ``questions/*.html``, ``samples.jsonl.gz`` (every sample, which ``sloc traces``
-    reads too), ``stumps.jsonl.gz`` and ``sweep-T.jsonl.gz`` where asked for, ``answers.csv`` (a row a generation),
-    ``windows.csv``, ``steps.csv``, ``accuracy.csv`` and ``interventions.csv`` (where truths are known),
-    ``jumps.csv`` (of a template), ``problems.txt`` and ``run.json``.  While it runs, what is done
-    lies in a hidden folder beside the output folder, and the same command goes on from there.
+    The folder holds ``index.html`` and ``questions/*.html``; ``samples.jsonl.gz`` (every sample, which ``sloc traces``
+    reads too), ``stumps.jsonl.gz`` and ``sweep-T.jsonl.gz`` where asked for; ``answers.csv`` (a row a generation),
+    ``same.csv`` (shares of the same answer), ``windows.csv``, ``steps.csv``; ``accuracy.csv`` and
+    ``interventions.csv`` where truths are known, ``jumps.csv`` of a template; ``problems.txt`` and ``run.json``.  While
+    it runs, what is done lies in a hidden folder beside the output folder, and the same command goes on from there.
 
     Args:
         request: what is asked for.
@@ -300,15 +306,17 @@ def write_experiment(
     """Write everything but ``run.json`` into a folder."""
     import pandas as pd
 
-    write_store(folder / STORE, experiment.recordings())
+    end = STORES[request.store]
+    write_store(folder / f"samples{end}", experiment.recordings())
     if request.stump and (stumps := experiment.recordings(stump=True)):
-        write_store(folder / "stumps.jsonl.gz", stumps)
+        write_store(folder / f"stumps{end}", stumps)
     for t in request.sweep:
         if swept := experiment.recordings(temperature=t):
-            write_store(folder / f"sweep-{t:g}.jsonl.gz", swept)
+            write_store(folder / f"sweep-{t:g}{end}", swept)
     experiment.to_dataframe().to_csv(folder / "answers.csv", index=False)
     rows = [vars(w) for each in windows.values() for own in each.values() for w in own]
     pd.DataFrame(rows, columns=list(TextWindow.__dataclass_fields__)).to_csv(folder / "windows.csv", index=False)
+    _same(experiment, request.alpha).to_csv(folder / "same.csv", index=False)
     traced = experiment.windows(rise=request.rise, max_drop=request.max_drop, alpha=request.alpha)
     traced.steps_dataframe().to_csv(folder / "steps.csv", index=False)
     if accuracy is not None:
@@ -318,6 +326,27 @@ def write_experiment(
     (folder / "problems.txt").write_text("".join(f"{p}\n" for p in experiment.problems), "utf-8", "replace")
     notes = [f"{request.model}; windows of accuracies: {request.detector}, rise {request.rise:g}."]
     write_experiment_pages(folder, experiment, windows, accuracy, tables, notes=notes)
+
+
+def _same(experiment: Experiment, alpha: float) -> Any:
+    """Return one row a generation, kind and cut: the share of the generation's own answer, with its band."""
+    import pandas as pd
+
+    rows = [
+        {
+            "question": c.question,
+            "kind": kind,
+            "kept": float(c.kept[i]),
+            "draws": int(c.draws[i]),
+            "same": float(c.same[i]),
+            "lower": float(c.lower[i, 0]),
+            "upper": float(c.upper[i, 0]),
+        }
+        for kind, traced in experiment.same_curves(alpha=alpha).items()
+        for c in traced.curves
+        for i in range(c.kept.size)
+    ]
+    return pd.DataFrame(rows)
 
 
 def _progress(name: str, done: int, total: int) -> None:

@@ -48,6 +48,8 @@ def write_experiment_pages(
     """
     place = Path(folder)
     (place / "questions").mkdir(exist_ok=True)
+    kinds = experiment.same_curves()
+    more = {k: {c.question: c for c in traced.curves} for k, traced in kinds.items()} if len(kinds) > 1 else {}
     recordings = {r.question: r for r in experiment.recordings()}
     problems = experiment.problems
     rows = []
@@ -58,17 +60,18 @@ def write_experiment_pages(
         if recording is not None:
             mine = [p for p in problems if p.startswith(f"question {name!r}")]
             found = decided(recording)
-            text = question_page(recording, own, found=found, back="../index.html", notes=mine)
+            curves = {k: each[name] for k, each in more.items() if name in each}
+            text = question_page(recording, own, found=found, curves=curves, back="../index.html", notes=mine)
             write_page(place / "questions" / f"{number:04}.html", text)
             link = f'<a href="questions/{number:04}.html">{link}</a>'
             largest = _bar(float(found.moved.max()))
         rows.append(_row(g, link, own, largest))
-    kinds = [f"windows, {k}" for k in windows]
-    head = ("question", "asked", "answer", "verdict", "tokens", *kinds, "largest step")
+    counts = [f"windows, {k}" for k in windows]
+    head = ("question", "asked", "answer", "verdict", "tokens", *counts, "largest step")
     body = [
         f"<h1>{safe(title)}</h1>",
         *(f"<p>{safe(n)}</p>" for n in notes),
-        table(head, rows, range(4, 5 + len(kinds))),
+        table(head, rows, range(4, 5 + len(counts))),
         "" if accuracy is None else accuracy_part(accuracy),
         *(_frame_part(name, frame) for name, frame in (tables or {}).items()),
         _problems(problems),

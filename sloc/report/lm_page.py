@@ -11,7 +11,7 @@ import numpy as np
 from sloc.lm.answers import NOT_FOUND
 from sloc.lm.experiments.detection import CUT_PRIORS, TextWindow, cut_counts
 from sloc.report.page_parts import MOST_ANSWERS, chart, page, safe, shortened, table
-from sloc.results import OutcomeCurve
+from sloc.results import OutcomeCurve, ResampledCurve
 from sloc.windows.outcome_curves import outcome_curve
 from sloc.windows.recorded import Branch, Recording
 
@@ -87,6 +87,7 @@ def question_page(
     windows: Mapping[str, Sequence[TextWindow]],
     *,
     found: Decided | None = None,
+    curves: Mapping[str, ResampledCurve] | None = None,
     back: str = "",
     notes: Sequence[str] = (),
 ) -> str:
@@ -96,6 +97,7 @@ def question_page(
         recording: from :meth:`sloc.lm.Experiment.recordings`.
         windows: by what found them (``"test"``, ``"rule"``, ``"moves"``), those of this generation.
         found: from :func:`decided`, where it is there already.
+        curves: of "same answer", by kind, where there are several.
         back: address of the index, or empty.
         notes: what is missing.
 
@@ -124,6 +126,7 @@ def question_page(
         "<h2>Answers</h2>",
         _chart(recording, found, listed, unit),
         f'<p class="quiet">Curves: posterior means; bands for all cuts of one answer at once, level {_LEVEL:g}.</p>',
+        _same_chart(curves or {}, unit),
         "<h2>Windows</h2>",
         window_table(windows),
     ]
@@ -163,6 +166,20 @@ def _chart(recording: Recording, found: Decided, windows: Sequence[TextWindow], 
     high = curve.upper if curve.upper_all is None else curve.upper_all
     spans = sorted({(w.start, w.stop) for w in windows})
     return chart(curve.positions, float(recording.full), curve.categories, curve.value, low, high, spans, unit)
+
+
+def _same_chart(curves: Mapping[str, ResampledCurve], unit: str) -> str:
+    """Return the share of the generation's own answer by kind; kinds that lack a cut of the first are left out."""
+    if len(curves) < 2:
+        return ""
+    first = next(iter(curves.values()))
+    shown = {k: c for k, c in curves.items() if np.array_equal(c.kept, first.kept)}
+    value, low, high = (
+        np.stack(part, axis=1)
+        for part in zip(*((c.same, c.lower_all[:, 0], c.upper_all[:, 0]) for c in shown.values()), strict=True)
+    )
+    drawn = chart(first.kept, first.full, list(shown), value, low, high, (), unit)
+    return f"<h2>Same answer, by how it was asked for</h2>{drawn}"
 
 
 def _text(recording: Recording, found: Decided, windows: Sequence[TextWindow]) -> str:

@@ -166,11 +166,13 @@ def test_the_folder_is_whole_and_the_record_counts(tmp_path: Path) -> None:
     record = run_lm_windows(request, out, backend=Coin(0.5))
     names = {p.name for p in out.iterdir()}
     assert names >= {"index.html", "questions", "samples.jsonl.gz", "stumps.jsonl.gz", "sweep-0.5.jsonl.gz"}
-    assert names >= {"answers.csv", "windows.csv", "steps.csv", "problems.txt", "run.json"}
+    assert names >= {"same.csv", "answers.csv", "windows.csv", "steps.csv", "problems.txt", "run.json"}
     results = record["results"]
     assert results["generations"] == 4
     assert results["continuations"] == 4 * 20 * len(WORDS)
     assert 0 < results["answers_not_found"] < 4, "both happen, by the seed"
+    page = (out / "questions" / "0001.html").read_text("utf-8")
+    assert all(word in page for word in ("by how it was asked for", "temperature 0.5", "asked at once"))
     assert results["right"] + results["answers_not_found"] == 4
     assert NOT_FOUND in (out / "answers.csv").read_text()
     assert not journal_folder(out).exists()
@@ -179,6 +181,16 @@ def test_the_folder_is_whole_and_the_record_counts(tmp_path: Path) -> None:
     again = CliRunner().invoke(app, ["traces", str(out / "samples.jsonl.gz"), "--json"])
     assert again.exit_code == 0
     assert json.loads(again.stdout)["results"]["questions"] == 4
+
+
+def test_samples_in_parquet(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    from sloc.windows.recorded_file import read_store
+
+    request = LmRequest("coin", str(questions_file(tmp_path)), "regex:(right|wrong)", resamples=2, store="parquet")
+    run_lm_windows(request, tmp_path / "out", backend=Coin())
+    recordings, _ = read_store(tmp_path / "out" / "samples.parquet")
+    assert [r.question for r in recordings] == ["q0", "q1", "q2", "q3"]
 
 
 def test_interventions_are_told_where_truths_are_known(tmp_path: Path) -> None:

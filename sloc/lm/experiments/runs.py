@@ -220,6 +220,22 @@ class Experiment:
         table = trace_table(self.to_frame(temperature=temperature, stump=stump))
         return trace_windows(table, rise=rise, max_drop=max_drop, alpha=alpha, **options)
 
+    def same_curves(self, *, alpha: float = 0.05) -> dict[str, TraceWindows]:
+        """Return the curves of "same answer" of each kind: ``"resampled"``, ``"temperature T"``, ``"asked at once"``.
+
+        Early answers are compared with the generation's own.  Kinds without continuations are left out.
+
+        Args:
+            alpha: error level of the bands.
+
+        """
+        kinds: dict[str, dict[str, Any]] = {"resampled": {}}
+        kinds |= {f"temperature {t:g}": {"temperature": t} for t in self.temperatures}
+        kinds |= {"asked at once": {"stump": True}} if any(g.stumps for g in self.graded) else {}
+        return {
+            name: self.windows(alpha=alpha, **options) for name, options in kinds.items() if self.recordings(**options)
+        }
+
     def to_frame(self, *, temperature: float | None = None, stump: bool = False) -> pd.DataFrame:
         """Return one row a continuation, and one for each whole generation, as ``sloc traces`` reads them."""
         import pandas as pd

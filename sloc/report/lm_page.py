@@ -24,6 +24,7 @@ _STYLE = """
   overflow-y: auto; background: #fff; border: 1px solid #888; border-radius: .4rem; padding: .6rem .8rem;
   box-shadow: 0 .3rem 1.2rem rgba(0,0,0,.25); font: .88rem/1.4 system-ui, sans-serif; white-space: normal; }
 .tip b { display: block; margin-bottom: .2rem; } .tip th, .tip td { padding: .05rem .6rem .05rem 0; }
+.tip td:first-child { white-space: nowrap; }
 .seg:hover > .tip, .seg:focus > .tip, .seg:focus-within > .tip { display: block; }
 .scale { display: inline-block; width: 8rem; height: .8rem; vertical-align: middle; border: 1px solid #ccc;
   background: linear-gradient(90deg, #fff, rgba(232, 89, 12, .9)); }

@@ -90,6 +90,7 @@ def test_characters_are_tokens() -> None:
         character_tokenizer("")
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_mean_surprise() -> None:
     model = letters()
 

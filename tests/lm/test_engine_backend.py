@@ -103,6 +103,7 @@ def test_texts_are_read_once(origin: Generation) -> None:
     assert backend.prefilled == 4 + 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [1, 7, 64, 70])
 def test_reading_on_is_reading(start: int) -> None:
     model = letters()

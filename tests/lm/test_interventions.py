@@ -46,6 +46,7 @@ def test_votes_by_hand() -> None:
     assert set(made.to_dataframe()["way"]) == {"keep", "vote from the start", "vote before the window"}
 
 
+@pytest.mark.slow
 def test_an_intervention_that_works_and_one_that_does_not() -> None:
     """Texts that are asked to revise are right; those that are not stay as they are."""
 

@@ -13,11 +13,12 @@ import jax
 import numpy as np
 
 from sloc.contracts import InvalidInput, require
+from sloc.lm.answers.tasks import FunctionTask
 from sloc.lm.answers.template import same_choices_curve
 from sloc.lm.backends.engine import EngineBackend
 from sloc.lm.demos.addition import addition_experiment, addition_questions, train_addition
 from sloc.lm.demos.grammar import TEMPLATE, grammar_experiment, grammar_law, train_grammar
-from sloc.lm.demos.stories import STORIES, story_experiment
+from sloc.lm.demos.stories import STORIES, first_word, story_experiment
 from sloc.lm.experiments.interventions import compare_interventions
 from sloc.lm.experiments.runs import Experiment
 from sloc.lm.experiments.structured import template_jumps
@@ -179,11 +180,7 @@ def _stories(request: DemoRequest) -> tuple[Experiment, dict[str, Any], dict[str
         )
         for story in STORIES
     ]
-    # One task reads both kinds of stories: the words of the two do not meet.
-    words = "|".join(p.split("(", 1)[1].rsplit(")", 1)[0] for _, p in STORIES.values())
-    from sloc.lm.answers.tasks import RegexTask
-
-    task = RegexTask(rf"(?s)\A.*?\b({words})\b")
+    task = FunctionTask(first_word, "the first of some words")
     runs = tuple(r for part in parts for r in part.runs)
     answers = [g.answer for part in parts for g in part.graded]
     return Experiment(runs, task, "position"), {"answers": answers}, {}

@@ -109,6 +109,7 @@ def question_page(
     word = {True: "right", False: "wrong", None: "truth not known"}[meta.get("right")]
     if recording.reference == NOT_FOUND:
         word = "no answer found"
+    asked = str(meta["meta"]["question"])
     total = sum(int(b.answers.size) for b in recording.branches)
     lost = _count(recording, NOT_FOUND)
     body = [
@@ -118,7 +119,7 @@ def question_page(
         + (f"; truth: {safe(meta['truth'])}" if meta.get("truth") is not None else "")
         + f"). {total:,} continuations from {len(recording.branches)} cuts; no answer found in {lost:,}.</p>",
         *(f'<p class="quiet">{safe(n)}</p>' for n in notes),
-        f'<h2>Question</h2><div class="asked pre">{safe(meta["meta"]["question"])}</div>',
+        f'<h2>Question</h2><div class="asked pre">{safe(asked)}</div>' if asked.strip() else "",
         "<h2>Where it was decided</h2>",
         '<p class="quiet">Colour: how far the distribution of answers moves over a stretch (total variation, '
         '0 <span class="scale"></span> 1). Point at a stretch, or tap it, for the answers before and after it and for '

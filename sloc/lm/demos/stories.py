@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sloc.lm.answers.tasks import RegexTask
+import re
+
+from sloc.lm.answers.tasks import FunctionTask
 from sloc.lm.backends.contract import Backend, Rule
 from sloc.lm.experiments.cuts import Cuts
 from sloc.lm.experiments.experiment import ExperimentSettings, run_experiment
@@ -10,18 +12,21 @@ from sloc.lm.experiments.questions import Question
 from sloc.lm.experiments.runs import Experiment
 from sloc.lm.sampling import Sampling
 
-PET = Question(
-    "cat or dog",
-    "Once upon a time, there was a little girl named Lily. She wanted a pet. One day, her mom gave her a little",
-    raw=True,
-)
+PET = Question("cat or dog", "One day, a cat and a dog met in the park. The", raw=True)
 MOOD = Question(
     "happy or sad",
-    "Once upon a time, there was a little boy named Tim. He lost his ball. He looked for it, and at last he felt",
+    "Once upon a time, there was a little boy named Tim. Tim lost his ball. Tim was very",
     raw=True,
 )
-STORIES = {"pet": (PET, r"\b(cat|dog|bird|bunny|fish)\b"), "mood": (MOOD, r"\b(happy|sad|scared|angry|proud)\b")}
+STORIES = {"pet": (PET, r"\b(cat|dog)\b"), "mood": (MOOD, r"\b(happy|sad|scared|excited|angry|proud)\b")}
 """Beginnings, and what is looked for in the story that follows: the first of the words."""
+
+
+def first_word(text: str, question: Question) -> str | None:
+    """Return the first of a story's words in a text, or None."""
+    pattern = next(p for q, p in STORIES.values() if q.id == question.id)
+    found = re.search(pattern, text)
+    return found[1] if found else None
 
 
 def story_experiment(
@@ -49,7 +54,7 @@ def story_experiment(
     from sloc.contracts import require
 
     require(story in STORIES, "story", story, f"one of {tuple(STORIES)}")
-    question, pattern = STORIES[story]
+    question, _ = STORIES[story]
     settings = ExperimentSettings(
         Cuts("token", every=every),
         resamples,
@@ -57,5 +62,4 @@ def story_experiment(
         generations=generations,
         seed=seed,
     )
-    # Nothing but the first of the words counts.
-    return run_experiment(backend, [question], RegexTask(rf"(?s)\A.*?{pattern}"), settings)
+    return run_experiment(backend, [question], FunctionTask(first_word, "the first of some words"), settings)

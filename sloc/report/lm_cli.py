@@ -134,7 +134,7 @@ def windows(
         int, _option("Texts that are asked to revise from before each generation's first window.", whole=True)
     ] = 0,
     seed: Annotated[int, _option("Seed of everything drawn.", whole=True)] = 0,
-    lanes: Annotated[int, _option("Branches that decode at a time (own engine).", whole=True)] = 256,
+    lanes: Annotated[int, _option("Branches that decode at a time (own engine).", whole=True)] = 512,
     store: Annotated[StoreKind, _option("How samples are stored.")] = StoreKind.jsonl,
     dtype: Annotated[str | None, _option("float32 or bfloat16; as stored by default.")] = None,
     adapter: Annotated[str | None, _option("Folder of a LoRA adapter to merge (own engine).")] = None,

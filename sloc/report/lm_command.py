@@ -94,7 +94,7 @@ class LmRequest:
     detector: str = "test"
     revise: int = 0
     seed: int = 0
-    lanes: int = 256
+    lanes: int = 512
     store: str = "jsonl"
     server: Mapping[str, Any] = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ from sloc.lm.backends.contract import Backend
 _TRANSPORT = ("concurrency", "rate", "retries", "timeout", "pause")
 
 
-def open_backend(name: str, *, lanes: int = 256, **options: Any) -> Backend:
+def open_backend(name: str, *, lanes: int = 512, **options: Any) -> Backend:
     """Return the back end that a name means.
 
     Args:

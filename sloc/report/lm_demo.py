@@ -162,6 +162,7 @@ def _addition(request: DemoRequest) -> tuple[Experiment, dict[str, Any], dict[st
         "loss": float(np.mean(losses[-25:])),
         "right": sum(g.right is True for g in experiment.graded),
         "wrong": sum(g.right is False for g in experiment.graded),
+        "temperature": None if experiment.sampling is None else experiment.sampling.temperature,
     }
     shown = LmRequest("demo addition", "addition", rise=0.5)
     rule = experiment_windows(experiment, shown)["rule"]

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from sloc.lm.answers.tasks import RegexTask
-from sloc.lm.backends.contract import Rule
+from sloc.lm.backends.contract import Generation, Request, Rule
 from sloc.lm.backends.engine import EngineBackend
 from sloc.lm.demos.training import train_decoder
 from sloc.lm.experiments.cuts import Cuts
@@ -18,6 +18,10 @@ from sloc.lm.sampling import Sampling
 
 DIGITS = 3
 """Of each summand."""
+ANSWER = r":(\d+)"
+"""What the sum is read by."""
+TEMPERATURES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
+"""Tried in this order for one at which there are mistakes."""
 
 
 def addition_text(a: int, b: int, digits: int = DIGITS) -> str:
@@ -38,7 +42,7 @@ def addition_text(a: int, b: int, digits: int = DIGITS) -> str:
 def train_addition(
     key: jax.Array, *, steps: int = 900, texts: int = 8192, digits: int = DIGITS
 ) -> tuple[LanguageModel, np.ndarray]:
-    """Train a small decoder on sums (under four minutes on two cores; it goes on making mistakes, which is the point).
+    """Train a small decoder on sums (under four minutes on two cores).
 
     Args:
         key: typed PRNG key.
@@ -64,12 +68,44 @@ def addition_questions(key: jax.Array, n: int, digits: int = DIGITS) -> list[Que
     return list(made.values())
 
 
+def mistaken_temperature(
+    backend: EngineBackend, questions: list[Question], *, share: float = 0.15, seed: int = 0
+) -> float:
+    """Return the lowest temperature, of some, at which so many of a model's sums are wrong.
+
+    A model that has learned its sums makes no mistakes at temperature 1, and where one is decided cannot be seen.
+
+    Args:
+        backend: with the model.
+        questions: to ask for.
+        share: of wrong ones.
+        seed: of the draws.
+
+    """
+    task = RegexTask(ANSWER)
+    for temperature in TEMPERATURES:
+        rule = Rule(_longest(questions), Sampling(temperature=temperature))
+        made = backend.generate([Request(q.id, q.text) for q in questions], rule, seed=seed)
+        answers = [
+            task.extract(m.text, q) if isinstance(m, Generation) else None for m, q in zip(made, questions, strict=True)
+        ]
+        wrong = sum(a is not None and a != q.truth for a, q in zip(answers, questions, strict=True))
+        if wrong >= share * len(questions):
+            return temperature
+    return TEMPERATURES[-1]
+
+
+def _longest(questions: list[Question]) -> int:
+    """Return how many tokens the longest of the answers takes, its end included, and a few more."""
+    return 12 + max(len(addition_text(int("9" * len(q.id.split("+")[0])), 1)) for q in questions)
+
+
 def addition_experiment(
     model: LanguageModel,
     questions: list[Question],
     *,
     resamples: int = 20,
-    temperature: float = 1.0,
+    temperature: float | None = None,
     seed: int = 0,
     lanes: int = 512,
 ) -> Experiment:
@@ -79,11 +115,13 @@ def addition_experiment(
         model: from :func:`train_addition`.
         questions: from :func:`addition_questions`.
         resamples: continuations a cut.
-        temperature: of the draws.
+        temperature: of the draws; that of :func:`mistaken_temperature` where None.
         seed: of everything drawn.
         lanes: branches that decode at a time.
 
     """
-    longest = 4 + max(len(addition_text(int("9" * len(q.id.split("+")[0])), 1)) + 8 for q in questions)
-    settings = ExperimentSettings(Cuts("token"), resamples, Rule(longest, Sampling(temperature=temperature)), seed=seed)
-    return run_experiment(EngineBackend(model, lanes=lanes), questions, RegexTask(r":(\d+)"), settings)
+    backend = EngineBackend(model, lanes=lanes)
+    chosen = mistaken_temperature(backend, questions, seed=seed) if temperature is None else temperature
+    rule = Rule(_longest(questions), Sampling(temperature=chosen))
+    settings = ExperimentSettings(Cuts("token"), resamples, rule, seed=seed)
+    return run_experiment(backend, questions, RegexTask(ANSWER), settings)

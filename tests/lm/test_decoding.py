@@ -234,6 +234,16 @@ def test_recycled_branches_have_the_law_too_and_cost_less() -> None:
             np.testing.assert_allclose(drawn.log_probs[j * n + i], want, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_a_branch_that_ended_at_a_cut_is_no_sample_of_it() -> None:
+    # The text itself holds an end token, at which a branch of an earlier cut stops.
+    own, _ = tiny()
+    drawn = decode(KEY, own, [0, 2, 0, 1], [1, 2], n=300, length=6, sampling=Sampling(), recycle=True)
+    assert any(t.tolist() == [2] for t in drawn.tokens[:300])
+    assert not drawn.recycled.any()
+    assert all(len(t) > 0 for t in drawn.tokens)
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [

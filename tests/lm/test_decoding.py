@@ -84,6 +84,7 @@ def test_large_scores_are_shifted(model: LanguageModel, text: np.ndarray, monkey
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_scores_too_large_for_exp_are_handled(text: np.ndarray) -> None:
     loud = random_model(jax.random.key(0), small_config(61, width=32, heads=4), scale=0.3)
     for layer in loud.weights["layers"]:

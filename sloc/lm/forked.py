@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from sloc.lm.config import DecoderConfig
 from sloc.lm.drawing import draw_tokens, uniforms
-from sloc.lm.lanes import CHUNK, run_lanes
+from sloc.lm.lanes import CHUNK, fused, run_lanes
 from sloc.lm.layers import head_matrix, matmul
 from sloc.lm.prefix import Shared
 from sloc.lm.sampling import Sampling
@@ -53,7 +53,7 @@ class Lanes:
     Attributes:
         keys: for each layer the ring ``[T, kv_heads, head_dim, B]``.
         values: the same.
-        branch: ``[B]``, the branch of each lane, -1 for none.
+        branch: ``[B]``, the last branch of each lane, -1 for none yet.
         token: ``[B]``, its last token.
         age: ``[B]``, tokens it has.
         done: ``[B]``, whether the lane is free.
@@ -125,7 +125,7 @@ def advance(
         steps: at most this many.
 
     """
-    last = state.step + steps
+    last, weights = state.step + steps, fused(config, weights)
 
     def unfinished(s: Lanes) -> Array:
         return (s.step < last) & (jnp.any(~s.done) | (s.head < queue.end))
@@ -152,16 +152,20 @@ def _read(config: DecoderConfig, weights: Any, prefix: Shared, queue: Queue, s: 
 
 def _admitted(prefix: Shared, queue: Queue, features: Array, s: Lanes) -> tuple[Array, Lanes]:
     """Give free lanes to waiting branches, whose first token is drawn from the prefix's own features."""
-    rank = jnp.cumsum(s.done, dtype=jnp.int32) - 1
-    candidate = s.head + rank
-    comes = s.done & (candidate < queue.end)
-    branch = jnp.where(comes, candidate, jnp.where(s.done, -1, s.branch))
-    begun = prefix.features[queue.cuts[jnp.maximum(branch, 0)] - 1].T
-    features = jnp.where(comes, begun.astype(features.dtype), features)
-    age = jnp.where(comes, 0, s.age)
-    return features, _with(
-        s, branch=branch, age=age, done=s.done & ~comes, head=s.head + jnp.sum(comes, dtype=jnp.int32)
-    )
+
+    def admit() -> tuple[Array, ...]:
+        candidate = s.head + jnp.cumsum(s.done, dtype=jnp.int32) - 1
+        comes = s.done & (candidate < queue.end)
+        branch = jnp.where(comes, candidate, s.branch)
+        begun = prefix.features[queue.cuts[jnp.maximum(branch, 0)] - 1].T
+        head = s.head + jnp.sum(comes, dtype=jnp.int32)
+        own = jnp.where(comes, begun.astype(features.dtype), features)
+        return own, branch, jnp.where(comes, 0, s.age), s.done & ~comes, head
+
+    # The rings stay outside of the condition, which might copy them.
+    some = jnp.any(s.done) & (s.head < queue.end)
+    features, branch, age, done, head = jax.lax.cond(some, admit, lambda: (features, s.branch, s.age, s.done, s.head))
+    return features, _with(s, branch=branch, age=age, done=done, head=head)
 
 
 def _drawn(queue: Queue, sampling: Sampling, ends: tuple[int, ...], logits: Array, s: Lanes) -> Lanes:

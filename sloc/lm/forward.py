@@ -134,7 +134,6 @@ def _attended(config: DecoderConfig, q: Array, keys: Array, values: Array, seen:
     return matmul("bkgts,bskd->btkgd", share, values).reshape(batch, length, -1)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "context"), donate_argnames=("cache",))
 def logits(
     config: DecoderConfig,
     weights: Weights,
@@ -143,11 +142,36 @@ def logits(
     cache: Cache | None = None,
     context: int | None = None,
 ) -> tuple[Array, Cache]:
-    """Return the logits of the next token at every place, ``[B, T, V]`` in float32, and the cache; see `hidden_states`.
+    """Return the logits of the next token at every place, and the cache with the tokens appended; compiled.
 
     For a causal model the row at ``t`` is about the token after ``t``; for a masked model about the token at ``t``.
     The cache that is given is used up: its memory is written anew.
+
+    Args:
+        config: of the model.
+        weights: of the model.
+        tokens: ``[B, T]``.
+        mask: ``[B, T]``, False at padding, on either side; all True where None.
+        cache: what was read before (:func:`sloc.lm.empty_cache`), with room for ``T`` more; None starts afresh.
+        context: the length in tokens that decides between short and long rotary frequencies; the cache's capacity, or
+            ``T``, where None (static).
+
+    Returns:
+        ``[B, T, V]`` in float32, and the cache.
+
     """
+    return _logits(config, weights, tokens, mask, cache, context)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "context"), donate_argnames=("cache",))
+def _logits(
+    config: DecoderConfig,
+    weights: Weights,
+    tokens: Array,
+    mask: Array | None,
+    cache: Cache | None,
+    context: int | None,
+) -> tuple[Array, Cache]:
     h, read = hidden_states(config, weights, tokens, mask, cache, context)
     return matmul("bte,ve->btv", h, head_matrix(weights), wide=True), read
 

@@ -13,13 +13,15 @@ import jax
 import jax.numpy as jnp
 
 from sloc.lm.config import DecoderConfig
-from sloc.lm.layers import Weights, activated, angles, linear, matmul, normalised, rotated
+from sloc.lm.layers import Weights, activated, angles, linear, matmul, normalised
 from sloc.lm.prefix import Shared
 
 Array = jax.Array
 
 CHUNK = 8
 """Slots of the ring that are read together."""
+_SMALL = 1_024
+"""Features of a token up to which matrices are joined."""
 _LARGE = 1e30
 """Sums of attention's weights below this are far from the end of float32, whatever they multiply."""
 
@@ -59,21 +61,57 @@ def run_lanes(
     if config.rotary is None:
         h = h + weights["positions"][jnp.minimum(positions, config.max_positions - 1)].T
     else:
-        turn = angles(config.rotary, positions, prefix.long)
+        cosines, sines = angles(config.rotary, positions, prefix.long)
+        turn = jnp.concatenate([cosines, cosines]), jnp.concatenate([-sines, sines])
     keys, values = list(keys), list(values)
     for i, layer in enumerate(weights["layers"]):
         a = normalised(config, layer["attn_norm"], h, 0)
-        q, k, v = (linear(layer[n], a, lanes=True).reshape(-1, config.head_dim, lanes) for n in "qkv")
+        if "qkv" in layer:
+            heads = linear(layer["qkv"], a, lanes=True).reshape(-1, config.head_dim, lanes)
+            q, k, v = jnp.split(heads, [config.heads, config.heads + config.kv_heads])
+        else:
+            q, k, v = (linear(layer[n], a, lanes=True).reshape(-1, config.head_dim, lanes) for n in "qkv")
         if config.qk_norm:
             q, k = normalised(config, layer["q_norm"], q, 1), normalised(config, layer["k_norm"], k, 1)
         if turn is not None:
-            q, k = (rotated(x, *(t[None] for t in turn), axis=1) for x in (q, k))
+            q, k = _turned(q, *turn), _turned(k, *turn)
         keys[i] = jax.lax.dynamic_update_slice(keys[i], k[None].astype(keys[i].dtype), (slot, 0, 0, 0))
         values[i] = jax.lax.dynamic_update_slice(values[i], v[None].astype(values[i].dtype), (slot, 0, 0, 0))
         seen = _attended(config, i, q, k, prefix, keys[i], values[i], slot, positions, cuts, ages)
         h = h + linear(layer["o"], seen.astype(h.dtype).reshape(-1, lanes), lanes=True)
         h = h + activated(config, layer, normalised(config, layer["mlp_norm"], h, 0), lanes=True)
     return normalised(config, weights["norm"], h, 0), keys, values
+
+
+def fused(config: DecoderConfig, weights: Weights) -> Weights:
+    """Return weights with queries, keys and values, and both branches of the feed-forward part, as one matrix each.
+
+    Fewer and larger products for small models; for wide ones a copy would cost more than it saves.
+    """
+    if config.width > _SMALL:
+        return weights
+
+    def joined(parts: list[dict[str, Array]]) -> dict[str, Array]:
+        return {n: jnp.concatenate([part[n] for part in parts]) for n in parts[0]}
+
+    layers = []
+    for layer in weights["layers"]:
+        q, k, v = (layer[n] for n in "qkv")
+        more = {"qkv": joined([q, k, v])} if q.keys() == k.keys() == v.keys() else {}
+        if config.gated:
+            more["gate_up"] = joined([layer["gate"], layer["up"]])
+        layers.append({**layer, **more})
+    return {**weights, "layers": layers}
+
+
+def _turned(x: Array, cosines: Array, sines: Array) -> Array:
+    """Rotate heads ``[H, d, B]``; angles ``[2 n, B]``, with the sign of each half in the sines."""
+    n = cosines.shape[0] // 2
+    first, second, rest = x[:, :n], x[:, n : 2 * n], x[:, 2 * n :]
+    # Kept apart from the arithmetic: fused with it, the compiler asks of every number to which half it belongs.
+    swapped = jax.lax.optimization_barrier(jnp.concatenate([second, first], axis=1)).astype(jnp.float32)
+    turned = (x[:, : 2 * n].astype(jnp.float32) * cosines + swapped * sines).astype(x.dtype)
+    return jnp.concatenate([turned, rest], axis=1) if rest.shape[1] else turned
 
 
 def _attended(

@@ -48,6 +48,9 @@ def normalised(config: DecoderConfig, part: Mapping[str, Array], x: Array, axis:
 
 def activated(config: DecoderConfig, layer: Weights, x: Array, *, lanes: bool = False) -> Array:
     """Return the feed-forward part of a layer for normalised ``x``."""
+    if "gate_up" in layer:
+        gate, up = jnp.split(linear(layer["gate_up"], x, lanes=lanes), 2)
+        return linear(layer["down"], _activation(config, gate) * up, lanes=lanes)
     up = linear(layer["up"], x, lanes=lanes)
     if not config.gated:
         return linear(layer["down"], _activation(config, up), lanes=lanes)

@@ -15,7 +15,7 @@ from sloc.lm.config import DecoderConfig
 from sloc.lm.forward import Array, Cache, empty_cache, hidden_states
 from sloc.lm.model import LanguageModel
 
-_STEP = 32
+_STEP = 16
 """Prefixes are padded to a multiple of this, so that texts of like length share a compilation."""
 
 

@@ -142,7 +142,7 @@ def test_the_next_token_has_their_law(law: Sampling, test_data: Path) -> None:
     folder = test_data / "models" / "stories260k"
     model = load_model(folder)
     peer = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    tokens = model.tokens("Once upon a time, there was a")[None]
+    tokens = model.tokens("One day, she saw a")[None]
     raw = theirs(peer, tokens, np.ones(tokens.shape, bool)).logits[:, -1].double()
     steps = [transformers.TemperatureLogitsWarper(law.temperature)]
     steps += [transformers.TopKLogitsWarper(law.top_k)] if law.top_k else []

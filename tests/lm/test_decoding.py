@@ -84,6 +84,7 @@ def test_large_scores_are_shifted(model: LanguageModel, text: np.ndarray, monkey
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_scores_too_large_for_exp_are_handled(text: np.ndarray) -> None:
     loud = random_model(jax.random.key(0), small_config(61, width=32, heads=4), scale=0.3)
     for layer in loud.weights["layers"]:
@@ -232,6 +233,16 @@ def test_recycled_branches_have_the_law_too_and_cost_less() -> None:
         for i in np.flatnonzero(drawn.recycled[rows])[:5]:
             want = teacher_forced(own, drawn.whole(j * n + i), Sampling())[cut - 1 :]
             np.testing.assert_allclose(drawn.log_probs[j * n + i], want, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_branch_that_ended_at_a_cut_is_no_sample_of_it() -> None:
+    # The text itself holds an end token, at which a branch of an earlier cut stops.
+    own, _ = tiny()
+    drawn = decode(KEY, own, [0, 2, 0, 1], [1, 2], n=300, length=6, sampling=Sampling(), recycle=True)
+    assert any(t.tolist() == [2] for t in drawn.tokens[:300])
+    assert not drawn.recycled.any()
+    assert all(len(t) > 0 for t in drawn.tokens)
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,7 @@ def test_a_trace_is_bayes_rule(sources: list[Source], laws: list[np.ndarray]) ->
     assert table["kept"].tolist() == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_texts_that_end_keep_their_posterior(sources: list[Source]) -> None:
     import dataclasses
 

@@ -17,7 +17,7 @@ SHORT, LONG = 11, 23
 
 
 # By day one of each kind; the others in the slow step.
-DAY = ("llama", "mistral", "phi3", "gpt2", "llada")
+DAY = ("llama", "phi3", "gpt2", "llada")
 ALL = [name if name in DAY else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
 
 

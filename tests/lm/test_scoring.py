@@ -29,7 +29,7 @@ def whole_pass(model: LanguageModel, prompt: list[int], text: np.ndarray, law: S
     return np.take_along_axis(logs, tokens[1:, None], axis=1)[max(len(prompt) - 1, 0) :, 0]
 
 
-@pytest.mark.parametrize("law", [Sampling(), Sampling(0.7, top_p=0.9)], ids=str)
+@pytest.mark.parametrize("law", [pytest.param(Sampling(), marks=pytest.mark.slow), Sampling(0.7, top_p=0.9)], ids=str)
 @pytest.mark.parametrize("batch", [40, pytest.param(16_384, marks=pytest.mark.slow)])
 def test_scores_are_those_of_whole_passes(
     model: LanguageModel, law: Sampling, batch: int, monkeypatch: pytest.MonkeyPatch
@@ -47,6 +47,7 @@ def test_scores_are_those_of_whole_passes(
         np.testing.assert_allclose(row[1:], whole_pass(model, [], text, law), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_drawn_is_scored_alike(model: LanguageModel) -> None:
     law = Sampling(0.8, top_k=9)
     drawn = decode(jax.random.key(1), model, [1, 2, 3], n=6, new_tokens=15, sampling=law)

@@ -40,7 +40,7 @@ def test_texts_tokens_and_cuts_come_back(engine: EngineBackend) -> None:
         assert all(len(p) == 1 or p == "<end>" for p in made.pieces), "its tokens, not words"
         forked = backend.fork(ASK, made, [0, 2], 3, RULE, seed=0)
         assert [len(f) for f in forked if isinstance(f, list)] == [3, 3]
-        sent = [r for r in server.requests if r["prompt"] == "abc" + made.text[:2]]
+        sent = [r for r in server.requests if r["prompt"] == "abc" + "".join(made.pieces[:2])]
         assert {r["max_tokens"] for r in sent} == {6}, "kept tokens count"
         assert sorted(r.get("n", 1) for r in sent) == [1, 2]
         assert all((r["temperature"], r["top_p"]) == (0.7, 0.9) for r in sent)
@@ -49,7 +49,7 @@ def test_texts_tokens_and_cuts_come_back(engine: EngineBackend) -> None:
         assert backend.fork(ASK, made, [0, 2], 3, RULE, seed=1) != forked
         (asked,) = backend.fork(ASK, made, [1], 2, Rule(3), seed=0, ask=" h")
         assert isinstance(asked, list)
-        assert server.requests[-1]["prompt"] == "abc" + made.text[:1] + " h"
+        assert server.requests[-1]["prompt"] == "abc" + made.pieces[0] + " h"
         assert server.requests[-1]["max_tokens"] == 3
 
 
@@ -82,7 +82,7 @@ def test_chats_go_on_from_an_unfinished_turn(engine: EngineBackend) -> None:
         assert isinstance(made, Generation)
         backend.fork(Request("q", turns), made, [3], 1, RULE, seed=0)
         last = server.requests[-1]
-        assert last["messages"] == [*turns, {"role": "assistant", "content": made.text[:3]}]
+        assert last["messages"] == [*turns, {"role": "assistant", "content": "".join(made.pieces[:3])}]
         assert (last["continue_final_message"], last["add_generation_prompt"]) == (True, False)
         plain = ServerBackend(server.url, transport=FAST)
         with pytest.raises(InvalidInput, match="a tokenizer with a chat template, or the endpoint 'chat'"):

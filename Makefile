@@ -135,7 +135,7 @@ examples: $(DEV_STAMP)
 	done
 	$(PY) -m pytest examples || [ $$? -eq 5 ]
 
-SUITES := atoms windows certificates samplers structures traces unnormalized
+SUITES := atoms windows certificates samplers structures traces unnormalized lm
 
 # The smoke run leaves out the suites whose compiling alone takes a minute.
 SMOKE := windows certificates samplers structures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -11,6 +12,13 @@ import pytest
 from benchmarks import lm
 from benchmarks.peers.decoders import cached_jax
 from sloc.lm import load_model
+
+
+@pytest.fixture(autouse=True)
+def _promotion() -> Iterator[None]:
+    """Language models, here as in their own tests, run under JAX's own promotion rules."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
 
 
 @pytest.mark.slow

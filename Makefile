@@ -147,7 +147,7 @@ wheel: $(DEV_STAMP)
 	@$(WHEEL)/env/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(WHEEL)/dist/*.whl
 	cd $(WHEEL) && env/bin/sloc info && env/bin/python -P $(abspath tests/installed.py)
 
-SUITES := atoms windows certificates learned samplers structures traces unnormalized
+SUITES := atoms windows certificates learned lm samplers structures traces unnormalized
 
 # The smoke run leaves out the suites whose compiling alone takes a minute.
 SMOKE := windows certificates samplers structures

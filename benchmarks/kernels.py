@@ -96,6 +96,23 @@ def _hierarchy() -> Built:
     return measured(OrnsteinUhlenbeck(), population, 16)
 
 
+def _forked(lanes: int = 256, slots: int = 128) -> Built:
+    """One step of forked decoding, of the shape of stories260k, with rings that are half full."""
+    from sloc.lm import random_model, read_prefix, small_config
+    from sloc.lm.lanes import run_lanes
+
+    config = small_config(512, width=64, layers=5, heads=8, kv_heads=4, hidden=172, tied=True)
+    model = random_model(jax.random.key(0), config)
+    prefix = read_prefix(model, np.arange(96)).shared
+    rings = [[jnp.zeros((slots, 4, 8, lanes)) for _ in range(5)] for _ in range(2)]
+    tokens, cuts, ages = (jnp.full(lanes, v, jnp.int32) for v in (7, 96, slots // 2))
+
+    def step(weights: Any, *given: Any) -> Any:
+        return run_lanes(config, weights, *given)[0]
+
+    return step, (model.weights, prefix, *rings, jnp.asarray(slots - 1, jnp.int32), tokens, cuts, ages)
+
+
 _OU, _MASKING = OrnsteinUhlenbeck, Masking
 KERNELS: dict[str, Callable[[], Built]] = {
     "OU; 2 Gaussians d = 64": lambda: measured(_OU(), _mixture(2, 64)),
@@ -118,6 +135,7 @@ KERNELS: dict[str, Callable[[], Built]] = {
     "OU; random hierarchy 64 leaves": _hierarchy,
     "forward-reverse; 8 Gaussians d = 16": lambda: _experiment(_OU(), _mixture(8, 16)),
     "localization; 8 Gaussians d = 16 128 steps": lambda: _localization(samplers.exact_localizer),
+    "forked decoding; stories260k 256 lanes": _forked,
     "Euler reverse; 8 Gaussians d = 16 128 steps": lambda: _localization(samplers.euler_reverse),
 }
 """Builders by name; nothing is made before it is asked for."""

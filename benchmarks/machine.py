@@ -83,7 +83,7 @@ def has_peer(package: str, smoke: bool) -> bool:
 def versions() -> dict[str, str]:
     """Return the versions of what the numbers depend on."""
     found = {"python": platform.python_version()}
-    for name in ("jax", "jaxlib", "numpy", "scipy", "scikit-learn", "torch", "pykeops", "sloc"):
+    for name in ("jax", "jaxlib", "numpy", "scipy", "scikit-learn", "torch", "transformers", "pykeops", "sloc"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

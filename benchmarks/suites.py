@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks import atoms, certificates, learned, samplers, structures, traces, unnormalized, windows
+from benchmarks import atoms, certificates, learned, lm, samplers, structures, traces, unnormalized, windows
 from benchmarks.timing import Row
 from sloc.contracts import require
 
@@ -14,6 +14,7 @@ SUITES: dict[str, tuple[Run, tuple[str, ...]]] = {
     "atoms": (atoms.run, atoms.PARTS),
     "certificates": (certificates.run, certificates.PARTS),
     "learned": (learned.run, learned.PARTS),
+    "lm": (lm.run, lm.PARTS),
     "samplers": (samplers.run, samplers.PARTS),
     "structures": (structures.run, structures.PARTS),
     "traces": (traces.run, traces.PARTS),

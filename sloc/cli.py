@@ -1,4 +1,4 @@
-"""The command line: ``sloc window``, ``train``, ``uturn``, ``traces``, ``replay``, ``bench`` and ``info``.
+"""The command line: ``sloc window``, ``train``, ``uturn``, ``traces``, ``lm``, ``replay``, ``bench`` and ``info``.
 
 Options are read here; the work is done in :mod:`sloc.report`.  Bad input ends with exit code 2 and one message on
 standard error, Ctrl-C with 130; neither leaves a file behind.
@@ -6,101 +6,20 @@ standard error, Ctrl-C with 130; neither leaves a file behind.
 
 from __future__ import annotations
 
-import contextlib
 import json as json_module
-import math
 import os
 import sys
-from collections.abc import Iterator
-from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-import typer.core
 
+from sloc.report.cli_parts import INTERRUPTED, OneLine, paragraphs, real_number, refusals, split_list, whole_number
 from sloc.report.help_examples import examples
+from sloc.report.lm_cli import lm_app
 from sloc.report.sources import FILE_HELP
 from sloc.report.toolchain import leave_out_ynnpack
 from sloc.report.traces_command import COLUMN_HELP
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
-
-_UsageError: Any = typer.BadParameter.__bases__[0]
-_OPTIONS = {
-    **{name: f"--{name}" for name in ("weights", "means", "covariances", "labels", "epsilon", "delta", "devices")},
-    **{name: f"--{name}" for name in ("rise", "alpha", "correction", "across", "statistic")},
-    "max_drop": "--max-drop",
-    "data": "--x",
-    "file": "TABLE",
-    "output folder": "--out",
-}
-"""Arguments of the library that a refusal may name, as they are called here."""
-
-
-class OneLine(typer.core.TyperGroup):
-    """A group whose usage errors are one line on standard error, like every other refusal."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Read the group's own options."""
-        with _one_line():
-            return super().make_context(*args, **kwargs)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Read the options of a command and run it."""
-        with _one_line():
-            return super().invoke(ctx)
-
-
-@contextlib.contextmanager
-def _one_line() -> Iterator[None]:
-    try:
-        yield
-    except _UsageError as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # no error: it prints the help
-            raise
-        option = next((o for o in getattr(getattr(error, "param", None), "opts", ()) if o.startswith("--")), None)
-        if option is not None and isinstance(error, typer.BadParameter) and str(error.message):
-            reason = str(error.message).removeprefix("Value error, ")
-            text = option + (reason if reason.startswith(" = ") else f": {reason}")
-        else:
-            text = error.format_message()
-        typer.echo(f"sloc: {' '.join(text.split())}", err=True)
-        raise typer.Exit(2) from None
-
-
-def whole_number(value: Any) -> int:
-    """Read a whole number; ``1e5`` is one.
-
-    Raises:
-        typer.BadParameter: anything else.
-
-    """
-    try:
-        number = Decimal(str(value).strip())
-        if number.is_finite() and abs(number) < Decimal(10) ** 18 and number == int(number):
-            return int(number)
-    except ArithmeticError:  # no number, or one beyond what Decimal holds
-        pass
-    raise typer.BadParameter(f" = {value}: expected a whole number, such as 4096 or 1e5")
-
-
-def real_number(value: Any) -> float:
-    """Read a finite number.
-
-    Raises:
-        typer.BadParameter: anything else.
-
-    """
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise typer.BadParameter(f" = {value}: expected a number, such as 0.1")
-    return number
-
 
 app = typer.Typer(
     cls=OneLine,
@@ -134,41 +53,8 @@ class Ordering(StrEnum):
     score = "score"
 
 
-def _paragraphs(text: str) -> str:
-    """Make every sentence that ends a line a paragraph of its own, so that help texts are wrapped as they are meant."""
-    joined = ""
-    for line in text.splitlines():
-        joined += ("\n\n" if joined.rstrip().endswith((".", ":")) or not joined or not line.strip() else " ") + line
-    return "\n\n".join(part.strip() for part in joined.split("\n\n") if part.strip())
-
-
-@contextlib.contextmanager
-def refusals() -> Iterator[None]:
-    """Turn refusals into one line on standard error and exit code 2, Ctrl-C into exit code 130."""
-    from sloc.contracts import ContractError, InvalidInput
-    from sloc.engine import CheckpointError, NotANumber, OutOfMemory
-    from sloc.report.option_text import option_text
-
-    try:
-        yield
-    except (InvalidInput, ContractError) as error:
-        typer.echo(f"sloc: {option_text(str(error), _OPTIONS)}", err=True)
-        raise typer.Exit(2) from None
-    except (NotANumber, CheckpointError, OutOfMemory) as error:
-        typer.echo(f"sloc: {error}", err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        kept = "; the same command goes on from its checkpoints" if "--resume" in sys.argv else ""
-        typer.echo(f"sloc: stopped; nothing was written{kept}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-
-
-def _split(values: list[str] | None) -> tuple[str, ...]:
-    return tuple(part.strip() for value in values or [] for part in value.split(",") if part.strip())
-
-
 @app.command(
-    help=_paragraphs(
+    help=paragraphs(
         "Find when each class is decided.\n\nSOURCE is the word digits (1,797 handwritten digits, bundled), the word "
         "gaussians (with --means), or a data file:\n\n" + FILE_HELP
     ),
@@ -253,9 +139,9 @@ def window(
         elif source is None:
             raise InvalidInput("SOURCE: expected digits, gaussians, a data file, or --from run.json")
         else:
-            settings = Settings(epsilon, n, times, seed, _split(classes), delta, _devices(devices))
+            settings = Settings(epsilon, n, times, seed, split_list(classes), delta, _devices(devices))
             request = WindowRequest(
-                source, _split(process), settings, x, labels, scale, image, means, weights, covariances
+                source, split_list(process), settings, x, labels, scale, image, means, weights, covariances
             )
         run_window(request, out, overwrite=overwrite, resume=resume, json=json)
 
@@ -270,7 +156,7 @@ def _was_given(ctx: typer.Context, name: str) -> bool:
 
 
 @app.command(
-    help=_paragraphs(
+    help=paragraphs(
         "Find when recorded answers are decided, from resamples of a generation kept up to a point.\n\n" + COLUMN_HELP
     ),
     epilog=examples("traces"),
@@ -344,7 +230,7 @@ class Network(StrEnum):
 
 
 @app.command(
-    help=_paragraphs(
+    help=paragraphs(
         "Train a class-conditional diffusion model of the bundled digits, and have a classifier that saw other digits "
         "judge what it draws; or train and calibrate a classifier of noised digits, for sloc uturn.\n\nThe output "
         "folder holds weights.safetensors, losses.csv, samples.png and run.json. Needs the extras nn and viz."
@@ -384,7 +270,7 @@ def train(
 
 
 @app.command(
-    help=_paragraphs(
+    help=paragraphs(
         "Noise digits of one class to many levels, undo it with a model that sloc train wrote, and set the share that "
         "comes back as the same digit beside the exact curve of the images themselves and, with --classifier, beside "
         "what a classifier says of noised images that it never saw.\n\nThe output folder holds curves.csv, uturn.png "
@@ -423,6 +309,9 @@ def uturn(
         run_uturn(request, out, overwrite=overwrite, resume=resume, json=json)
 
 
+app.add_typer(lm_app, name="lm")
+
+
 @app.command(epilog=examples("replay"))
 def replay(
     folder: Annotated[str, typer.Argument(help="Output folder of a run with --resume that met values that are NaN.")],
@@ -436,9 +325,9 @@ def replay(
 
 
 @app.command(
-    help=_paragraphs(
+    help=paragraphs(
         "Run benchmarks, in a checkout of the repository.\n\nSUITES are atoms, certificates (or certified), learned, "
-        "samplers (or reverse), structures (or tree), traces, unnormalized and windows; all of them where none is "
+        "lm, samplers (or reverse), structures (or tree), traces, unnormalized and windows; all of them where none is "
         "named. Each prints a table of medians over interleaved rounds."
     ),
     epilog=examples("bench"),
@@ -479,7 +368,7 @@ def bench(
             suites or (),
             smoke=smoke,
             rounds=rounds,
-            only=_split(only),
+            only=split_list(only),
             json=json,
             out=out,
             against=against,

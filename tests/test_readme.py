@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-EXPECTED = ("t_after=0.440", "TV(0, 1)", "Estimate(")
+EXPECTED = ("t_after=0.440", "TV(0, 1)", "Estimate(", "prefilled=4")
 
 
 def test_there_is_a_snippet_for_each_way_in() -> None:

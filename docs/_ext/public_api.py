@@ -26,6 +26,7 @@ PACKAGES = (
     "sloc.windows",
     "sloc.samplers",
     "sloc.nn",
+    "sloc.lm",
     "sloc.bayes",
     "sloc.engine",
     "sloc.testing",

@@ -14,6 +14,7 @@ _EXTRAS = {
     "flax": ("flax", "nn"),
     "optax": ("optax", "nn"),
     "safetensors": ("safetensors", "nn"),
+    "tokenizers": ("tokenizers", "lm"),
 }
 
 

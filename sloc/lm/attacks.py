@@ -1,0 +1,134 @@
+"""What a forced beginning does to the rest: prefill and repeated-token curves, one prefix for all lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from sloc.contracts import require
+from sloc.divergence import clopper_pearson
+from sloc.divergence.checks import checked_level
+from sloc.lm.decoding import Branches, decode
+from sloc.lm.model import LanguageModel
+from sloc.lm.sampling import Sampling
+from sloc.lm.scoring import text_tokens
+from sloc.results import Curve
+
+Feature = Callable[[str], bool | int]
+"""Whether a text has a feature; texts are what the model added, as text."""
+
+
+def prefill_curve(
+    key: jax.Array,
+    model: LanguageModel,
+    prompt: Any,
+    answer: Any,
+    feature: Feature,
+    lengths: Sequence[int],
+    *,
+    n: int,
+    new_tokens: int,
+    sampling: Sampling | None = None,
+    delta: float = 0.05,
+) -> tuple[Curve, Branches]:
+    """Return how often a model's text has a feature after the first ``k`` tokens of an answer were put in its mouth.
+
+    Prompt and answer are read once for all ``k``.
+
+    Args:
+        key: typed PRNG key.
+        model: a causal model with a tokenizer.
+        prompt: tokens, a str, or the turns of a chat.
+        answer: tokens or a str.
+        feature: of what the model adds.
+        lengths: numbers ``k`` of the answer's tokens that are given, 0 for none, increasing.
+        n: branches a length.
+        new_tokens: of a branch at most.
+        sampling: law of the next token; the model's own where None.
+        delta: error level of the whole band (Clopper–Pearson, shared by the lengths).
+
+    Returns:
+        The curve over ``k``, and the branches.
+
+    Raises:
+        InvalidInput: lengths beyond the answer, or not increasing.
+
+    """
+    head, body = model.tokens(prompt, "prompt"), text_tokens(model, answer, "answer", prompt)
+    given = _lengths(lengths, len(body), "the answer's")
+    return _attacked(key, model, head, body, given, feature, n, new_tokens, sampling, delta, "prefilled tokens")
+
+
+def repeated_token_curve(
+    key: jax.Array,
+    model: LanguageModel,
+    prompt: Any,
+    token: int | str,
+    feature: Feature,
+    counts: Sequence[int],
+    *,
+    n: int,
+    new_tokens: int,
+    sampling: Sampling | None = None,
+    delta: float = 0.05,
+) -> tuple[Curve, Branches]:
+    """Return how often what a model writes has a feature after ``k`` copies of one token; see :func:`prefill_curve`.
+
+    Args:
+        key: typed PRNG key.
+        model: a causal model with a tokenizer.
+        prompt: tokens, a str, or the turns of a chat.
+        token: a token's number, or a text that is one token.
+        feature: of what the model adds.
+        counts: numbers of copies, increasing.
+        n: branches a number.
+        new_tokens: of a branch at most.
+        sampling: law of the next token; the model's own where None.
+        delta: error level of the whole band.
+
+    Returns:
+        The curve over the number of copies, and the branches.
+
+    """
+    head = model.tokens(prompt, "prompt")
+    one = np.asarray([token], np.int32) if not isinstance(token, str) else text_tokens(model, token, "token", prompt)
+    require(len(one) == 1, "token", token, f"one token (this text is {len(one)})")
+    given = _lengths(counts, np.iinfo(np.int32).max, "any")
+    body = np.repeat(one, int(given.max()))
+    return _attacked(key, model, head, body, given, feature, n, new_tokens, sampling, delta, "repeated tokens")
+
+
+def _lengths(lengths: Sequence[int], most: int, whose: str) -> np.ndarray:
+    given = np.asarray(lengths, np.int64)
+    rising = given.ndim == 1 and given.size > 0 and bool(np.all(np.diff(given) > 0))
+    require(rising and given[0] >= 0 and given[-1] <= most, "lengths", lengths, f"increasing, from 0 to {whose} {most}")
+    return given
+
+
+def _attacked(
+    key: jax.Array,
+    model: LanguageModel,
+    head: np.ndarray,
+    body: np.ndarray,
+    lengths: np.ndarray,
+    feature: Feature,
+    n: int,
+    new_tokens: int,
+    sampling: Sampling | None,
+    delta: float,
+    unit: str,
+) -> tuple[Curve, Branches]:
+    level = checked_level(delta, "delta")
+    require(model.tokenizer is not None, "model", model, "a model with a tokenizer")
+    text = np.concatenate([head, body[: int(lengths[-1])]])
+    branches = decode(key, model, text, len(head) + lengths, n=n, new_tokens=new_tokens, sampling=sampling)
+    seen = np.asarray([bool(feature(t)) for t in branches.texts(model)]).reshape(len(lengths), n)
+    hits = seen.sum(axis=1)
+    low, high = clopper_pearson(hits, n, level / len(lengths))
+    share = hits / n
+    stderr = np.sqrt(share * (1 - share) / n)
+    method = "branches of one prefix, Clopper-Pearson band"
+    return Curve(lengths, share, stderr, low, high, n, method, f"share with the feature, by {unit}"), branches

@@ -1,0 +1,166 @@
+"""The back end that is ours: forked decoding of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from sloc.contracts import InvalidInput, require
+from sloc.lm.backends.contract import Backend, Continuation, Failure, Generation, Reason, Request, Rule, seed_of
+from sloc.lm.decoding import Branches, decode
+from sloc.lm.model import LanguageModel
+from sloc.lm.prefix import Prefix, extend_prefix, read_prefix
+
+_CONTEXT = 16
+"""Tokens before a text that it is decoded with."""
+_REASONS: dict[str, Reason] = {"end": "end", "length": "length", "stop": "stop"}
+
+
+class EngineBackend(Backend):
+    """Forked decoding: all branches of a generation together, the text before them read once.
+
+    Draws depend on the seed, the question's name, the cut and the number of the resample, and on nothing else.
+
+    Args:
+        model: a causal model with a tokenizer.
+        lanes: branches that decode at a time.
+        name: for tables; the model's own when None.
+
+    Raises:
+        InvalidInput: a model without a tokenizer, or one that sees both ways.
+
+    """
+
+    def __init__(self, model: LanguageModel, *, lanes: int = 512, name: str | None = None) -> None:
+        require(model.tokenizer is not None, "model", model, "a model with a tokenizer")
+        require(model.config.causal, "model", model.config.family, "a causal model")
+        require(lanes >= 1, "lanes", lanes, "at least one")
+        self.model, self.lanes = model, lanes
+        assert model.tokenizer is not None
+        self.tokenizer = model.tokenizer
+        self.name = model.name if name is None else name
+        self.chats = model.tokenizer.template is not None
+        self.batch = 4 * lanes
+        self.prefilled = 0
+        self._last: Prefix | None = None
+
+    def prompt_tokens(self, request: Request) -> list[int]:
+        """Return the tokens of a prompt with its prefill."""
+        if isinstance(request.prompt, str):
+            return self.tokenizer.encode(request.prompt + request.prefill)
+        return self.tokenizer.encode_chat(request.prompt, answer=request.prefill or None)
+
+    def generate(self, requests: Sequence[Request], rule: Rule, *, seed: int) -> list[Generation | Failure]:
+        """Draw one text a request (see :class:`Backend`); one that does not fit the context is a failure."""
+        out: list[Generation | Failure] = []
+        for request in requests:
+            tokens = self.prompt_tokens(request)
+            key = jax.random.key(seed_of(seed, request.name, "original"))
+            try:
+                prefix = self._prefix(tokens, len(tokens) + rule.new_tokens)
+                branches = self._decode(key, prefix, np.asarray([len(tokens)]), 1, rule, len(tokens) + rule.new_tokens)
+            except InvalidInput as error:
+                out.append(Failure(str(error)))
+                continue
+            out.append(self._generation(branches, tokens))
+        return out
+
+    def fork(
+        self,
+        request: Request,
+        origin: Generation,
+        cuts: Sequence[int],
+        n: int,
+        rule: Rule,
+        *,
+        seed: int,
+        ask: str = "",
+    ) -> list[list[Continuation] | Failure]:
+        """Draw continuations from each cut (see :class:`Backend`)."""
+        require(origin.tokens is not None, "origin", origin, "a generation with its tokens")
+        assert origin.tokens is not None
+        prompt = self.prompt_tokens(request)
+        text = [*prompt, *origin.tokens]
+        at = np.asarray([len(prompt) + c for c in cuts])
+        key = jax.random.key(seed_of(seed, request.name, "asked" if ask else "resampled"))
+        asked = self.tokenizer.encode(ask, special=False) if ask else []
+        try:
+            length = len(prompt) + rule.new_tokens
+            prefix = self._prefix(text, max(length, len(text) + len(asked) + rule.new_tokens) if ask else length)
+            branches = self._decode(key, prefix, at, n, rule, None if ask else length, asked)
+        except InvalidInput as error:
+            return [Failure(str(error))] * len(at)
+        out: list[list[Continuation] | Failure] = []
+        for j, cut in enumerate(at):
+            before = text[:cut]
+            head = self.tokenizer.decode([*before[-_CONTEXT:], *asked], skip_special=False)
+            rows = range(j * n, (j + 1) * n)
+            out.append([self._continuation(branches, i, before, asked, head) for i in rows])
+        return out
+
+    def _prefix(self, tokens: list[int], context: int) -> Prefix:
+        """Return the text's keys and values, read once for all calls about it."""
+        limit = self.model.config.max_positions
+        fits = context <= limit
+        require(fits, "prompt and answer", f"{context} tokens", f"at most the model's context, {limit} tokens")
+        last, whole = self._last, tuple(tokens)
+        if last is None or tuple(last.tokens.tolist()) != whole:
+            long = self.model.config.long(context)
+            if last is not None and whole[: last.length] == tuple(last.tokens.tolist()) and last.shared.long == long:
+                made = extend_prefix(self.model, last, whole[last.length :], context=context)
+                self.prefilled += made.length - last.length
+            else:
+                made = read_prefix(self.model, tokens, context=context)
+                self.prefilled += made.length
+            self._last = made
+        assert self._last is not None
+        return self._last
+
+    def _decode(
+        self,
+        key: jax.Array,
+        prefix: Prefix,
+        cuts: np.ndarray,
+        n: int,
+        rule: Rule,
+        length: int | None,
+        asked: Sequence[int] = (),
+    ) -> Branches:
+        return decode(
+            key,
+            self.model,
+            prefix.tokens,
+            cuts,
+            n=n,
+            new_tokens=len(asked) + rule.new_tokens if length is None else None,
+            length=length,
+            sampling=rule.sampling,
+            stop=rule.stop,
+            forced=tuple(asked),
+            lanes=self.lanes,
+            prefix=prefix,
+        )
+
+    def _own(self, branches: Branches, i: int, skipped: int = 0) -> list[int]:
+        """Return what a branch drew, without an end token."""
+        added = [int(t) for t in branches.tokens[i][skipped:]]
+        return added[:-1] if added and added[-1] in self.model.end_tokens else added
+
+    def _generation(self, branches: Branches, before: Sequence[int]) -> Generation:
+        own = self._own(branches, 0)
+        # Decoded behind what stands before: whether a token begins with a blank depends on it.
+        context = list(before[-_CONTEXT:])
+        pieces = self.tokenizer.pieces([*context, *own])[len(context) :]
+        told = tuple(float(p) for p in branches.log_probs[0][: len(own)])
+        return Generation(tuple(pieces), tuple(own), _REASONS[branches.reasons[0]], told)
+
+    def _continuation(
+        self, branches: Branches, i: int, before: Sequence[int], asked: Sequence[int], head: str
+    ) -> Continuation:
+        own = self._own(branches, i, len(asked))
+        context = [*before[-_CONTEXT:], *asked]
+        first = self.tokenizer.decode([*context, *own[:1]], skip_special=False)[len(head) :]
+        text = self.tokenizer.decode([*context, *own], skip_special=False)[len(head) :]
+        return Continuation(text, first, len(own), _REASONS[branches.reasons[i]])

@@ -1,0 +1,241 @@
+"""Does it pay to begin again before a window?  Interventions against plain self-consistency at the same budget.
+
+All texts come from recorded continuations: a vote over ``k`` of those that keep the text up to the cut before a window
+is set beside a vote over ``k`` whole new generations (continuations of the cut that keeps nothing), at the same number
+of texts, and with both budgets in drawn tokens.  Votes of every size are averaged over random subsets of what was
+drawn.  Whatever comes out is reported: published experience favours voting from the start.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sloc.contracts import require
+from sloc.lm.answers.contract import NOT_FOUND, Grouped
+from sloc.lm.backends.contract import Backend, Failure, Rule
+from sloc.lm.experiments.accuracy import Difference, Share, share_of
+from sloc.lm.experiments.detection import TextWindow
+from sloc.lm.experiments.runs import Experiment, Graded
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REVISE = "\n\nWait, let me check this again from here.\n\n"
+"""Put after the cut where the model is asked to revise."""
+_SUBSETS = 400
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to spend a budget.
+
+    Attributes:
+        name: of the way.
+        size: texts of a vote.
+        accuracy: mean probability that its answer is right, with an interval over generations.
+        tokens: drawn tokens a generation on average, the first generation's not counted.
+
+    """
+
+    name: str
+    size: int
+    accuracy: Share
+    tokens: float
+
+
+@dataclass(frozen=True)
+class Interventions:
+    """What each way gives, on the same generations.
+
+    Attributes:
+        arms: ways and sizes.
+        against: for each way and size, its accuracy less that of self-consistency of the same size, paired by question.
+        generations: how many: those that have a window, a known truth and continuations at both cuts.
+        level: coverage of the intervals.
+
+    """
+
+    arms: tuple[Arm, ...]
+    against: Mapping[tuple[str, int], Difference]
+    generations: int
+    level: float
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row a way and size."""
+        import pandas as pd
+
+        rows = []
+        for arm in self.arms:
+            d = self.against.get((arm.name, arm.size))
+            own = {"way": arm.name, "size": arm.size, "accuracy": arm.accuracy.value, "lower": arm.accuracy.lower}
+            own |= {"upper": arm.accuracy.upper, "tokens": arm.tokens}
+            own |= {} if d is None else {"gain": d.value, "gain_lower": d.lower, "gain_upper": d.upper}
+            rows.append(own)
+        return pd.DataFrame(rows)
+
+
+def compare_interventions(
+    experiment: Experiment,
+    windows: Mapping[str, Sequence[TextWindow]],
+    *,
+    sizes: Sequence[int] = (1, 4, 16),
+    revised: Mapping[str, Sequence[tuple[str, int]]] | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interventions:
+    """Compare ways to spend the same number of texts on generations that have a window.
+
+    Ways: ``"keep"``, the generation's own answer; ``"vote from the start"``, plain self-consistency; ``"vote before the
+    window"``; ``"revise"``, a vote over texts that were asked to revise before the window.  A vote is won by the most
+    frequent answer that was found; ties are shared.
+
+    Args:
+        experiment: with a cut that keeps nothing.
+        windows: of its generations, from :func:`sloc.lm.find_text_windows`; a generation's first window counts.
+        sizes: texts of a vote.
+        revised: from :func:`revise`, or None.
+        level: coverage of the intervals.
+        seed: of the subsets that votes are averaged over.
+
+    Returns:
+        Accuracies and paired gains.
+
+    Raises:
+        InvalidInput: sizes that are none, or no generation to compare on.
+
+    """
+    require(len(sizes) > 0 and all(s >= 1 for s in sizes), "sizes", tuple(sizes), "numbers of texts, each at least 1")
+    chosen = [g for g in experiment.graded if windows.get(g.run.name) and g.right is not None and 0 in g.run.cuts]
+    require(
+        len(chosen) > 0, "windows", len(windows), "a generation with a window, a known truth and a cut at the start"
+    )
+    rng = np.random.default_rng(seed)
+    rows: dict[tuple[str, int], list[float]] = {}
+    spent: dict[tuple[str, int], list[float]] = {}
+    for g in chosen:
+        ways = _pools(g, windows[g.run.name][0], revised)
+        rows.setdefault(("keep", 0), []).append(float(bool(g.right)))
+        spent.setdefault(("keep", 0), []).append(0.0)
+        for way, pool in ways.items():
+            right = {a: a != NOT_FOUND and bool(experiment.task.right(a, g.run.question)) for a in {x for x, _ in pool}}
+            for size in sizes:
+                rows.setdefault((way, size), []).append(_vote(rng, [a for a, _ in pool], right, size))
+                mean = float(np.mean([t for _, t in pool])) if pool else 0.0
+                spent.setdefault((way, size), []).append(size * mean)
+    names = [g.run.question.id for g in chosen]
+    arms = tuple(
+        Arm(way, size, _mean_share(names, values, level), float(np.mean(spent[way, size])))
+        for (way, size), values in rows.items()
+    )
+    base = {size: np.asarray(rows["vote from the start", size]) for size in sizes}
+    against = {
+        (way, size): _paired(names, np.asarray(values) - base[size], level)
+        for (way, size), values in rows.items()
+        if size and way != "vote from the start"
+    }
+    return Interventions(arms, against, len(chosen), level)
+
+
+def revise(
+    backend: Backend,
+    experiment: Experiment,
+    windows: Mapping[str, Sequence[TextWindow]],
+    rule: Rule,
+    *,
+    n: int = 16,
+    seed: int = 0,
+    ask: str = REVISE,
+) -> dict[str, list[tuple[str, int]]]:
+    """Ask the model to revise from before each generation's first window.
+
+    Args:
+        backend: the model.
+        experiment: whose generations.
+        windows: of them.
+        rule: how texts are drawn.
+        n: texts a generation.
+        seed: of the draws.
+        ask: put after the cut.
+
+    Returns:
+        For each generation that has a window, answers with the tokens that each took; those that failed are left out.
+
+    """
+    out: dict[str, list[tuple[str, int]]] = {}
+    for g in experiment.graded:
+        if not windows.get(g.run.name) or g.run.origin is None:
+            continue
+        cut = windows[g.run.name][0].first
+        drawn = backend.fork(g.run.request, g.run.origin, [cut], n, rule, seed=seed, ask=ask)[0]
+        if isinstance(drawn, Failure):
+            continue
+        texts = [g.run.kept(cut) + ask + c.text for c in drawn]
+        groups = Grouped(experiment.task, g.run.question, [c for c in g.categories if c != NOT_FOUND])
+        found = experiment.task.extract_all(texts, g.run.question)
+        out[g.run.name] = [(groups.name(a), c.length) for a, c in zip(found, drawn, strict=True)]
+    return out
+
+
+def _pools(
+    g: Graded, window: TextWindow, revised: Mapping[str, Sequence[tuple[str, int]]] | None
+) -> dict[str, list[tuple[str, int]]]:
+    """Return, for each way, answers with the tokens that each took."""
+
+    def at(cut: int) -> list[tuple[str, int]]:
+        j = g.run.cuts.index(cut)
+        drawn, answers = g.run.samples[None][j], g.answers[None][j]
+        return [] if isinstance(drawn, Failure) else [(a, c.length) for a, c in zip(answers, drawn, strict=True)]
+
+    ways = {"vote from the start": at(0), "vote before the window": at(window.first)}
+    if revised is not None:
+        ways["revise"] = list(revised.get(g.run.name, ()))
+    return ways
+
+
+def _vote(rng: np.random.Generator, answers: Sequence[str], right: Mapping[str, bool], size: int) -> float:
+    """Return the probability that a vote over so many of the answers is right, averaged over subsets."""
+    found = list(answers)
+    if not found:
+        return 0.0
+    if size >= len(found):
+        return _won(found, right)
+    if size == 1:
+        return float(np.mean([right[a] for a in found]))
+    picks = (rng.choice(len(found), size, replace=False) for _ in range(_SUBSETS))
+    return float(np.mean([_won([found[i] for i in pick], right) for pick in picks]))
+
+
+def _won(answers: Sequence[str], right: Mapping[str, bool]) -> float:
+    counts = Counter(a for a in answers if a != NOT_FOUND)
+    if not counts:
+        return 0.0
+    most = max(counts.values())
+    winners = [a for a, c in counts.items() if c == most]
+    return sum(right[a] for a in winners) / len(winners)
+
+
+def _mean_share(names: Sequence[str], values: Sequence[float], level: float) -> Share:
+    """Mean of values in [0, 1] with an interval over questions."""
+    if all(v in (0.0, 1.0) for v in values):
+        return share_of(names, [v == 1.0 for v in values], level=level)
+    d = _paired(names, np.asarray(values), level)
+    return Share(d.value, max(d.lower, 0.0), min(d.upper, 1.0), len(values), len(set(names)))
+
+
+def _paired(names: Sequence[str], values: np.ndarray, level: float) -> Difference:
+    """Mean with a t interval over questions (clusters); the whole range for a single question."""
+    from scipy.stats import t
+
+    value = float(values.mean())
+    clusters = sorted(set(names))
+    if len(clusters) < 2:
+        return Difference(value, -1.0, 1.0)
+    sums = np.asarray([(values[np.asarray(names) == c] - value).sum() for c in clusters]) / values.size
+    se = float(np.sqrt(len(clusters) / (len(clusters) - 1) * (sums**2).sum()))
+    half = float(t.ppf(0.5 + level / 2, len(clusters) - 1)) * se
+    return Difference(value, max(value - half, -1.0), min(value + half, 1.0))

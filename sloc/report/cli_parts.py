@@ -1,0 +1,144 @@
+"""What every command reads its options with: numbers, lists, refusals on one line, help that is wrapped as meant."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import typer
+import typer.core
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
+_UsageError: Any = typer.BadParameter.__bases__[0]
+_LM = (
+    *(
+        "model",
+        "task",
+        "benchmark",
+        "cuts",
+        "fractions",
+        "every",
+        "resamples",
+        "generations",
+        "new_tokens",
+        "detector",
+        "revise",
+    ),
+    *("temperature", "temperatures", "top_k", "top_p", "min_p", "stop", "judge", "rise", "seed", "lanes", "endpoint"),
+    *("tokenizer", "steps", "texts", "per_request", "concurrency", "rate", "retries", "timeout"),
+)
+_OPTIONS = {
+    **{name: f"--{name.replace('_', '-')}" for name in _LM},
+    **{name: f"--{name}" for name in ("weights", "means", "covariances", "labels", "epsilon", "delta", "devices")},
+    **{name: f"--{name}" for name in ("rise", "alpha", "correction", "across", "statistic")},
+    "max_drop": "--max-drop",
+    "data": "--x",
+    "questions": "--data",
+    "file": "TABLE",
+    "output folder": "--out",
+}
+"""Arguments of the library that a refusal may name, as they are called here."""
+
+
+class OneLine(typer.core.TyperGroup):
+    """A group whose usage errors are one line on standard error, like every other refusal."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the group's own options."""
+        with _one_line():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the options of a command and run it."""
+        with _one_line():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # no error: it prints the help
+            raise
+        option = next((o for o in getattr(getattr(error, "param", None), "opts", ()) if o.startswith("--")), None)
+        if option is not None and isinstance(error, typer.BadParameter) and str(error.message):
+            reason = str(error.message).removeprefix("Value error, ")
+            text = option + (reason if reason.startswith(" = ") else f": {reason}")
+        else:
+            text = error.format_message()
+        typer.echo(f"sloc: {' '.join(text.split())}", err=True)
+        raise typer.Exit(2) from None
+
+
+def whole_number(value: Any) -> int:
+    """Read a whole number; ``1e5`` is one.
+
+    Raises:
+        typer.BadParameter: anything else.
+
+    """
+    try:
+        number = Decimal(str(value).strip())
+        if number.is_finite() and abs(number) < Decimal(10) ** 18 and number == int(number):
+            return int(number)
+    except ArithmeticError:  # no number, or one beyond what Decimal holds
+        pass
+    raise typer.BadParameter(f" = {value}: expected a whole number, such as 4096 or 1e5")
+
+
+def real_number(value: Any) -> float:
+    """Read a finite number.
+
+    Raises:
+        typer.BadParameter: anything else.
+
+    """
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise typer.BadParameter(f" = {value}: expected a number, such as 0.1")
+    return number
+
+
+def paragraphs(text: str) -> str:
+    """Make every sentence that ends a line a paragraph of its own, so that help texts are wrapped as they are meant."""
+    joined = ""
+    for line in text.splitlines():
+        joined += ("\n\n" if joined.rstrip().endswith((".", ":")) or not joined or not line.strip() else " ") + line
+    return "\n\n".join(part.strip() for part in joined.split("\n\n") if part.strip())
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Turn refusals into one line on standard error and exit code 2, Ctrl-C into exit code 130."""
+    from sloc.contracts import ContractError, InvalidInput
+    from sloc.engine import CheckpointError, NotANumber, OutOfMemory
+    from sloc.report.option_text import option_text
+
+    try:
+        yield
+    except (InvalidInput, ContractError) as error:
+        typer.echo(f"sloc: {option_text(str(error), _OPTIONS)}", err=True)
+        raise typer.Exit(2) from None
+    except (NotANumber, CheckpointError, OutOfMemory) as error:
+        typer.echo(f"sloc: {error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        goes_on = "--resume" in sys.argv or (sys.argv[1:2] == ["lm"] and {"--out", "--output", "-o"} & set(sys.argv))
+        kept = "; the same command goes on from its checkpoints" if goes_on else ""
+        typer.echo(f"sloc: stopped; nothing was written{kept}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def split_list(values: list[str] | None) -> tuple[str, ...]:
+    """Return the parts of options that may be repeated, or separated by commas."""
+    return tuple(part.strip() for value in values or [] for part in value.split(",") if part.strip())

@@ -1,0 +1,244 @@
+"""``sloc lm``: experiments on language models."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from sloc.report.cli_parts import OneLine, paragraphs, real_number, refusals, split_list, whole_number
+
+lm_app = typer.Typer(
+    cls=OneLine,
+    add_completion=False,
+    no_args_is_help=True,
+    help="Language models: where a text decided its answer. Needs the extra lm.",
+)
+
+DATA_HELP = """\
+Questions, one JSON object a line:
+
+question (a text) or messages (turns of a chat, each with role and content).
+id (optional): its name; the number of its line otherwise.
+answer (optional): the right one.
+choices (optional): texts of a multiple choice; A is the first.
+prefill (optional): how the model's answer begins; never cut.
+raw (optional): true to send the text as it is, without the task's instructions."""
+"""The rules of the file of questions, for ``--help``."""
+
+EXAMPLES = """\
+Examples:
+
+sloc lm windows --model ./Llama-3.1-8B-Instruct --data questions.jsonl --task math --out math
+
+sloc lm windows --model http://127.0.0.1:8000/v1 --data mmlu.jsonl --benchmark mmlu --resamples 100 --out mmlu
+
+sloc lm windows --model ./stories260k --data stories.jsonl --task "regex:(cat|dog)" --cuts token --out stories"""
+"""What people type, for ``--help``."""
+
+
+class CutKind(StrEnum):
+    """Where generations are cut."""
+
+    fraction = "fraction"
+    token = "token"
+    sentence = "sentence"
+
+
+class Detector(StrEnum):
+    """Definitions of a window."""
+
+    test = "test"
+    rule = "rule"
+    moves = "moves"
+
+
+class StoreKind(StrEnum):
+    """Files of samples."""
+
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+class EndpointName(StrEnum):
+    """Endpoints of a server."""
+
+    completions = "completions"
+    chat = "chat"
+
+
+def _option(help_text: str, *names: str, whole: bool = False, real: bool = False) -> Any:
+    if whole:
+        return typer.Option(*names, parser=whole_number, metavar="WHOLE", help=help_text)
+    if real:
+        return typer.Option(*names, parser=real_number, metavar="NUMBER", help=help_text)
+    return typer.Option(*names, help=help_text)
+
+
+def _numbers(values: list[str] | None) -> tuple[float, ...] | None:
+    return tuple(real_number(v) for v in split_list(values)) if values else None
+
+
+@lm_app.command(
+    help=paragraphs(
+        "Find where each generation of a language model decided its answer: generate, cut, continue many times from "
+        f"each cut, and read the answers.\n\n{EXAMPLES}\n\n{DATA_HELP}\n\nThe output folder holds index.html (coloured "
+        "texts, curves, windows), samples.jsonl.gz (every sample; sloc traces reads it), answers.csv, windows.csv, "
+        "steps.csv, accuracy.csv and run.json. A run that was cut off goes on by the same command."
+    )
+)
+def windows(
+    model: Annotated[
+        str,
+        _option(
+            "Folder of a checkpoint or hub id; transformers:FOLDER; or the URL of an OpenAI-compatible server "
+            "(#NAME behind it where it serves several models)."
+        ),
+    ],
+    data: Annotated[str, _option("File of questions, one JSON object a line.")],
+    task: Annotated[
+        str | None,
+        _option("How answers are read: math, choice, json[:entry], regex:PATTERN or python:module.function."),
+    ] = None,
+    benchmark: Annotated[
+        str | None,
+        _option("The file holds rows of math, logiqa, truthfulqa, mmlu, arc-challenge, arc-easy or aqua-rat."),
+    ] = None,
+    cuts: Annotated[CutKind, _option("Where generations are cut.")] = CutKind.fraction,
+    fractions: Annotated[
+        list[str] | None, _option("Kept fractions, such as 0,0.1,0.3,0.5,0.7,0.9; default every tenth.")
+    ] = None,
+    every: Annotated[int, _option("One cut of tokens or sentences in so many.", whole=True)] = 1,
+    resamples: Annotated[int, _option("Continuations of each cut.", whole=True)] = 25,
+    generations: Annotated[int, _option("Generations of each question.", whole=True)] = 1,
+    new_tokens: Annotated[int, _option("Tokens of a generation at most.", "--new-tokens", whole=True)] = 256,
+    temperature: Annotated[float | None, _option("Of the draws; default the model's own.", real=True)] = None,
+    top_k: Annotated[int | None, _option("The likeliest tokens that may be drawn.", "--top-k", whole=True)] = None,
+    top_p: Annotated[float | None, _option("Mass of the tokens that may be drawn.", "--top-p", real=True)] = None,
+    min_p: Annotated[float | None, _option("Least probability over the largest.", "--min-p", real=True)] = None,
+    stop: Annotated[list[str] | None, _option("A text that ends a generation; may be repeated.")] = None,
+    sweep: Annotated[list[str] | None, _option("Further temperatures for the same cuts, such as 0.2,1.")] = None,
+    stump: Annotated[bool, _option("Also ask for the answer at once at each cut.", "--stump")] = False,
+    judge: Annotated[str | None, _option("A model that reads the answers, named as --model.")] = None,
+    labels: Annotated[str, _option("What the judge may say; the first is right.")] = "right,wrong",
+    rise: Annotated[float, _option("A window moves by more than this.", real=True)] = 0.5,
+    max_drop: Annotated[
+        float | None,
+        _option("The plain rule finds no window after a drop of more than this.", "--max-drop", real=True),
+    ] = None,
+    alpha: Annotated[float, _option("Error level of tests and moves.", real=True)] = 0.05,
+    detector: Annotated[Detector, _option("Which windows the accuracies are about.")] = Detector.test,
+    revise: Annotated[
+        int, _option("Texts that are asked to revise from before each generation's first window.", whole=True)
+    ] = 0,
+    seed: Annotated[int, _option("Seed of everything drawn.", whole=True)] = 0,
+    lanes: Annotated[int, _option("Branches that decode at a time (own engine).", whole=True)] = 512,
+    store: Annotated[StoreKind, _option("How samples are stored.")] = StoreKind.jsonl,
+    dtype: Annotated[str | None, _option("float32 or bfloat16; as stored by default.")] = None,
+    adapter: Annotated[str | None, _option("Folder of a LoRA adapter to merge (own engine).")] = None,
+    endpoint: Annotated[EndpointName | None, _option("Of a server; default completions.")] = None,
+    tokenizer: Annotated[
+        str | None, _option("Folder of the server's tokenizer, for token-id prompts and chat templates.")
+    ] = None,
+    per_request: Annotated[
+        int | None, _option("Texts of one request to a server.", "--per-request", whole=True)
+    ] = None,
+    concurrency: Annotated[int | None, _option("Requests to a server that are open at a time.", whole=True)] = None,
+    rate: Annotated[float | None, _option("Requests a second to a server at most.", real=True)] = None,
+    retries: Annotated[int | None, _option("Of a request to a server that failed.", whole=True)] = None,
+    timeout: Annotated[float | None, _option("Seconds until a request counts as failed.", real=True)] = None,
+    out: Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+) -> None:
+    """Find where each generation decided its answer."""
+    with refusals():
+        _need_extras()
+        from sloc.report.lm_command import LmRequest, run_lm_windows
+
+        given = _numbers(fractions)
+        options = dict(
+            dtype=dtype,
+            adapter=adapter,
+            endpoint=None if endpoint is None else endpoint.value,
+            tokenizer=tokenizer,
+            per_request=per_request,
+            concurrency=concurrency,
+            rate=rate,
+            retries=retries,
+            timeout=timeout,
+        )
+        request = LmRequest(
+            model,
+            data,
+            task,
+            benchmark,
+            cuts.value,
+            every=every,
+            resamples=resamples,
+            generations=generations,
+            new_tokens=new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            stop=tuple(stop or ()),
+            sweep=_numbers(sweep) or (),
+            stump=stump,
+            judge=judge,
+            labels=split_list([labels]),
+            rise=rise,
+            max_drop=max_drop,
+            alpha=alpha,
+            detector=detector.value,
+            revise=revise,
+            seed=seed,
+            lanes=lanes,
+            store=store.value,
+            server={k: v for k, v in options.items() if v is not None},
+            **({} if given is None else {"fractions": given}),
+        )
+        run_lm_windows(request, out, overwrite=overwrite, json=json, progress=sys.stderr.isatty())
+
+
+@lm_app.command(
+    help=paragraphs(
+        "Show it without a download.\n\n"
+        "grammar: a small transformer learns a text with five blanks, of which everything is known; predicted and "
+        "measured jumps stand side by side.\n\n"
+        "addition: a small transformer learns sums with their carries; where its wrong answers went wrong, and "
+        "accuracy with and without windows.\n\n"
+        "stories: cat or dog, happy or sad; needs --model, the folder of a model of short stories such as "
+        "stories260k.\n\nTraining takes less than four minutes on two cores, and the extra nn."
+    )
+)
+def demo(
+    name: Annotated[str, typer.Argument(help="grammar, addition or stories.")],
+    model: Annotated[str | None, _option("Folder of a model of short stories, for stories.")] = None,
+    steps: Annotated[int | None, _option("Training steps.", whole=True)] = None,
+    texts: Annotated[int | None, _option("Generations.", whole=True)] = None,
+    resamples: Annotated[int | None, _option("Continuations of each cut.", whole=True)] = None,
+    seed: Annotated[int, _option("Seed of everything drawn.", whole=True)] = 0,
+    lanes: Annotated[int, _option("Branches that decode at a time.", whole=True)] = 512,
+    out: Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+) -> None:
+    """Show where the texts of a small model decide."""
+    with refusals():
+        _need_extras()
+        from sloc.report.lm_demo import DemoRequest, run_lm_demo
+
+        run_lm_demo(DemoRequest(name, model, steps, texts, resamples, seed, lanes), out, overwrite=overwrite, json=json)
+
+
+def _need_extras() -> None:
+    import importlib.util
+
+    from sloc.contracts import InvalidInput
+
+    for name in ("safetensors", "tokenizers"):
+        if importlib.util.find_spec(name) is None:
+            raise InvalidInput(f"sloc lm needs {name}, which is not installed: pip install 'sloc[lm]'")

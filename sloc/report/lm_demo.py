@@ -1,0 +1,207 @@
+"""Everything behind ``sloc lm demo``: models trained here, or one of short stories, and where their texts decide."""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from sloc.contracts import InvalidInput, require
+from sloc.lm.answers.tasks import FunctionTask
+from sloc.lm.answers.template import same_choices_curve
+from sloc.lm.backends.engine import EngineBackend
+from sloc.lm.demos.addition import addition_experiment, addition_questions, train_addition
+from sloc.lm.demos.grammar import TEMPLATE, grammar_experiment, grammar_law, train_grammar
+from sloc.lm.demos.stories import STORIES, first_word, story_experiment
+from sloc.lm.experiments.interventions import compare_interventions
+from sloc.lm.experiments.runs import Experiment
+from sloc.lm.experiments.structured import template_jumps
+from sloc.lm.model import load_model
+from sloc.report.lm_command import LmRequest, experiment_accuracy, experiment_windows, write_experiment
+from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
+
+DEMOS = ("grammar", "addition", "stories")
+
+
+@dataclass(frozen=True)
+class DemoRequest:
+    """What ``sloc lm demo`` is asked for.
+
+    Attributes:
+        name: ``"grammar"``, ``"addition"`` or ``"stories"``.
+        model: the folder of a model of short stories, for ``"stories"``.
+        steps: of training; default by demo.
+        texts: generations (sums, stories); default by demo.
+        resamples: continuations a cut; default by demo.
+        seed: of everything drawn.
+        lanes: branches that decode at a time.
+
+    """
+
+    name: str
+    model: str | None = None
+    steps: int | None = None
+    texts: int | None = None
+    resamples: int | None = None
+    seed: int = 0
+    lanes: int = 512
+
+    def check(self) -> None:
+        """Refuse what cannot be run.
+
+        Raises:
+            InvalidInput: an unknown demo, numbers out of range, or stories without a model (or the other way round).
+
+        """
+        require(self.name in DEMOS, "NAME", self.name, f"one of {DEMOS}")
+        for name, least in (("steps", 1), ("texts", 1), ("resamples", 2)):
+            value = getattr(self, name)
+            require(value is None or value >= least, name, value, f"at least {least}")
+        require(0 <= self.seed < 2**31, "seed", self.seed, "a number from 0 to 2147483647")
+        require(self.lanes >= 1, "lanes", self.lanes, "at least one")
+        stories = self.name == "stories"
+        if stories and self.model is None:
+            raise InvalidInput("model: expected the folder of a model of short stories, for the demo stories")
+        require(stories or self.model is None, "model", self.model, "the demo stories; the others train their own")
+        require(not stories or self.steps is None, "steps", self.steps, "a demo that trains")
+
+
+def run_lm_demo(
+    request: DemoRequest, out: str | os.PathLike[str] | None, *, overwrite: bool = False, json: bool = False
+) -> dict[str, Any]:
+    """Train, draw, find windows, print what is predicted and what was measured, and write the output folder.
+
+    The folder is that of ``sloc lm windows``, and ``jumps.csv`` (grammar) or ``interventions.csv`` (addition).
+
+    Args:
+        request: what is asked for.
+        out: the folder to write; nothing is written when None.
+        overwrite: whether a run in ``out`` may be replaced.
+        json: print one JSON object instead of text.
+
+    Returns:
+        ``{"command", "arguments", "results", "output"}`` in JSON's types.
+
+    Raises:
+        InvalidInput: bad input, a missing extra, or a folder that cannot be written.
+
+    """
+    request.check()
+    if out is not None:
+        check_run_folder(out, overwrite)
+    began = time.monotonic()
+    experiment, results, tables = {"grammar": _grammar, "addition": _addition, "stories": _stories}[request.name](
+        request
+    )
+    results["seconds"] = round(time.monotonic() - began, 1)
+    # The rule of the paper, as in its Table 1: twenty continuations are few for the exact test.
+    shown = LmRequest(f"demo {request.name}", request.name, rise=0.5, detector="rule")
+    windows = experiment_windows(experiment, shown)
+    accuracy = experiment_accuracy(experiment, windows[shown.detector])
+    results["with_windows"] = {k: sum(bool(w) for w in each.values()) for k, each in windows.items()}
+    if accuracy is not None:
+        rows: Any = accuracy.to_dataframe().to_dict("records")
+        results["accuracy"] = rows
+    arguments = vars(request) | {"overwrite": overwrite}
+    record = jsonable({"command": "lm demo", "arguments": arguments, "results": results, "output": None})
+    if out is not None:
+        with run_folder(out, overwrite) as folder:
+            write_experiment(folder, experiment, windows, accuracy, shown, tables)
+            write_run_json(folder, record["command"], record["arguments"], record["results"])
+        record["output"] = str(Path(out))
+    _show(tables, accuracy, record, json)
+    return record
+
+
+def _grammar(request: DemoRequest) -> tuple[Experiment, dict[str, Any], dict[str, Any]]:
+    import pandas as pd
+
+    began = time.monotonic()
+    model, losses = train_grammar(jax.random.key(request.seed), steps=request.steps or 400)
+    trained = time.monotonic() - began
+    experiment = grammar_experiment(
+        model,
+        generations=request.texts or 2,
+        resamples=request.resamples or 200,
+        seed=request.seed,
+        lanes=request.lanes,
+    )
+    law, parts = grammar_law(), []
+    jumps = template_jumps(experiment)
+    for jump in jumps:
+        kept = [k for p in jump.points for k in (p.before, p.after)]
+        exact = same_choices_curve(law, jump.choices, jump.points, kept)
+        parts.append(jump.to_dataframe().assign(exact_before=exact[::2], exact_after=exact[1::2]))
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    results = {
+        "training_seconds": round(trained, 1),
+        "loss": float(np.mean(losses[-25:])),
+        "generations_that_fit": len(jumps),
+        "predicted_and_measured_coincide": bool(jumps) and all(j.coincide for j in jumps),
+        "blanks": len(TEMPLATE.blanks),
+    }
+    return experiment, results, {"jumps": table}
+
+
+def _addition(request: DemoRequest) -> tuple[Experiment, dict[str, Any], dict[str, Any]]:
+    key_train, key_ask = jax.random.split(jax.random.key(request.seed))
+    began = time.monotonic()
+    model, losses = train_addition(key_train, steps=request.steps or 900)
+    trained = time.monotonic() - began
+    questions = addition_questions(key_ask, request.texts or 40)
+    experiment = addition_experiment(
+        model, questions, resamples=request.resamples or 20, seed=request.seed, lanes=request.lanes
+    )
+    results: dict[str, Any] = {
+        "training_seconds": round(trained, 1),
+        "loss": float(np.mean(losses[-25:])),
+        "right": sum(g.right is True for g in experiment.graded),
+        "wrong": sum(g.right is False for g in experiment.graded),
+        "temperature": None if experiment.sampling is None else experiment.sampling.temperature,
+    }
+    shown = LmRequest("demo addition", "addition", rise=0.5)
+    rule = experiment_windows(experiment, shown)["rule"]
+    tables = {}
+    if any(rule.values()):
+        tables["interventions"] = compare_interventions(experiment, rule, sizes=(1, 4, 16)).to_dataframe()
+    return experiment, results, tables
+
+
+def _stories(request: DemoRequest) -> tuple[Experiment, dict[str, Any], dict[str, Any]]:
+    assert request.model is not None
+    backend = EngineBackend(load_model(request.model), lanes=request.lanes)
+    parts = [
+        story_experiment(
+            backend, story, generations=request.texts or 2, resamples=request.resamples or 50, seed=request.seed
+        )
+        for story in STORIES
+    ]
+    task = FunctionTask(first_word, "the first of some words")
+    runs = tuple(r for part in parts for r in part.runs)
+    answers = [g.answer for part in parts for g in part.graded]
+    return Experiment(runs, task, "position"), {"answers": answers}, {}
+
+
+def _show(tables: dict[str, Any], accuracy: Any, record: dict[str, Any], json: bool) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if json:
+        console.out(json_module.dumps(record, ensure_ascii=False, allow_nan=False), highlight=False)
+        return
+    for name, value in record["results"].items():
+        if name != "accuracy":
+            console.print(f"{name.replace('_', ' ')}: {value}", markup=False, highlight=False)
+    for name, table in tables.items():
+        console.print(f"\n{name}", markup=False)
+        console.print(table.to_string(index=False, float_format=lambda x: f"{x:.3f}"), markup=False, highlight=False)
+    if accuracy is not None:
+        console.print(accuracy.to_dataframe().to_string(index=False), markup=False, highlight=False)
+    if record["output"] is not None:
+        console.print(f"written to {record['output']}", markup=False, highlight=False)

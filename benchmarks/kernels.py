@@ -108,7 +108,8 @@ def _forked(lanes: int = 256, slots: int = 128) -> Built:
     tokens, cuts, ages = (jnp.full(lanes, v, jnp.int32) for v in (7, 96, slots // 2))
 
     def step(weights: Any, *given: Any) -> Any:
-        return run_lanes(config, weights, *given)[0]
+        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+            return run_lanes(config, weights, *given)[0]
 
     return step, (model.weights, prefix, *rings, jnp.asarray(slots - 1, jnp.int32), tokens, cuts, ages)
 

@@ -47,7 +47,7 @@ def test_a_late_start_in_small():
     assert gaps[1] < 4 * found["class TV of equal laws"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("default")
 def test_an_early_stop_in_small():
     found = early_stop.main(small=True)
@@ -58,7 +58,7 @@ def test_an_early_stop_in_small():
     assert [row["calls"] for row in found["rows"]] == [32, 25, 17, 13, 9, 5, 3]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("default")
 def test_edits_in_small():
     found = edits.main(small=True)

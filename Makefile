@@ -136,15 +136,20 @@ examples: $(DEV_STAMP)
 	done
 	$(PY) -m pytest examples || [ $$? -eq 5 ]
 
-# The wheel is built from the source distribution, and tried where the checkout is not on the path.
+# The wheel is built from the source distribution, and tried where the checkout is not on the path. `fresh` installs its
+# libraries too, which shows that it asks for all it needs; `borrowed` takes those of $(VENV): seconds in place of a minute.
 WHEEL := $(abspath build/wheel)
+LIBRARIES ?= fresh
+PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
 wheel: $(DEV_STAMP)
 	rm -rf $(WHEEL)
 	$(PY) -m build --no-isolation --outdir $(WHEEL)/dist .
 	$(PY) -m venv $(WHEEL)/env
-	@echo 'Installing the wheel alone ...'
-	@$(WHEEL)/env/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(WHEEL)/dist/*.whl
+	@echo 'Installing the wheel with $(LIBRARIES) libraries ...'
+	@$(WHEEL)/env/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  $(if $(filter borrowed,$(LIBRARIES)),--no-deps) $(WHEEL)/dist/*.whl
+	@$(if $(filter borrowed,$(LIBRARIES)),$(PY) $(PURELIB) > "$$($(WHEEL)/env/bin/python $(PURELIB))/borrowed.pth")
 	cd $(WHEEL) && env/bin/sloc info && env/bin/python -P $(abspath tests/installed.py)
 
 SUITES := atoms windows certificates learned lm samplers structures traces unnormalized

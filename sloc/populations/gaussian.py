@@ -335,6 +335,12 @@ def gaussian_paths(
     return jnp.swapaxes(jax.lax.map(one, means), 0, 1)
 
 
+@gaussian_marginals.relative
+def share_a_covariance(population: GaussianMixture) -> bool:
+    """Whether what is quadratic in the noise drops out of :func:`gaussian_paths`, which then leaves the source zero."""
+    return population.covariances.ndim < 2
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class _Diagonalised(Population):

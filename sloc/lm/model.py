@@ -140,9 +140,7 @@ def _folder(path: str | os.PathLike[str]) -> Path:
     try:
         return Path(snapshot_download(str(path), allow_patterns=["*.json", "*.safetensors", "*.jinja"]))
     except Exception as error:  # the hub's own errors, and those of the network beneath it
-        raise InvalidInput(
-            f"path = {str(path)!r}: expected the folder of a checkpoint, or a hub id ({error})"
-        ) from error
+        raise InvalidInput(f"path = {str(path)!r}: expected a checkpoint's folder, or a hub id ({error})") from error
 
 
 def _put(weights: dict[str, Any], path: tuple[str | int, ...], value: jax.Array) -> None:

@@ -1,8 +1,8 @@
 """Check that benchmark results have the shape that readers rely on, and that what must hold does.
 
 Run ``python -m benchmarks.check_results`` for every JSON file in ``benchmarks/results``, where each suite of
-:data:`COMMITTED` must have left one and each nightly test must have passed, or name files and folders.  A result is an
-object with the keys
+:data:`COMMITTED` must have left one, or name files and folders; nightly tests that no night has run are listed.  A result is
+an object with the keys
 
 * ``suite``: name of the suite;
 * ``device``: what it ran on;
@@ -130,8 +130,9 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments:
         missing = sorted(set(COMMITTED) - {suite for suite, _ in checked})
         found += [f"{RESULTS}: no result of the suite {suite!r}" for suite in missing]
-        unshown = nightly_tests.missing(nightly_tests.read(nightly_tests.RECORD), nightly_tests.nightly_tests())
-        found += [f"{nightly_tests.RECORD}: no night has passed {name}" for name in unshown]
+        # New tests wait for their first night; one that failed has a row that must hold.
+        for name in nightly_tests.missing(nightly_tests.read(nightly_tests.RECORD), nightly_tests.nightly_tests()):
+            print(f"no night has passed {name}")
     if not files:
         found = [f"{', '.join(map(str, named))}: no results found"]
     for message in found:

@@ -5,8 +5,8 @@ runs those that the record does not call passed.  Each outcome is merged into th
 is killed loses one test, and a run of some tests leaves the others' rows alone.  Rows of tests that are no longer there
 are dropped.
 
-:mod:`benchmarks.check_results` refuses a record in which a nightly test failed, or is missing: a test that nobody ran
-shows nothing.
+:mod:`benchmarks.check_results` refuses a record in which a nightly test failed, and lists those that no night has run:
+they show nothing yet.
 """
 
 from __future__ import annotations

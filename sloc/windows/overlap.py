@@ -6,6 +6,7 @@ A statement ``TV(t) > c`` is thus a statement about a bounded mean, ``E v < (1 -
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -70,8 +71,15 @@ class Overlap:
     plan: Plan | None = None
 
     def target(self, threshold: float, scale: Any) -> Any:
-        """Mean of ``v`` at which ``TV`` equals ``threshold``."""
-        return (1.0 - threshold / self.share) / scale
+        """Mean of ``v`` at which ``TV`` equals ``threshold``.
+
+        Where the sets do not overlap at all (``scale = 0``) ``TV`` is ``share`` whatever the mean: the target is then
+        infinite, with the sign that lets every mean say so, and 0 where ``share`` is the threshold itself.
+        """
+        excess = 1.0 - threshold / self.share
+        apart = math.copysign(math.inf, excess) if excess else 0.0
+        scale = np.asarray(scale, np.float64)
+        return np.divide(excess, scale, out=np.full_like(scale, apart), where=scale > 0)
 
     def tv_of(self, mean: Any, scale: Any) -> Any:
         """TV for a mean of ``v``."""

@@ -53,7 +53,7 @@ def test_rows_of_other_runs_stay(tmp_path: Path) -> None:
     assert nightly_tests.missing(rows, ["a::b", "a::c", "a::d"]) == ["a::d"]
 
 
-def test_a_test_that_no_night_has_passed_is_a_fault(
+def test_a_failed_test_is_a_fault_and_one_without_a_night_is_listed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check_results, "COMMITTED", ())
@@ -61,10 +61,13 @@ def test_a_test_that_no_night_has_passed_is_a_fault(
     monkeypatch.setattr(nightly_tests, "RECORD", tmp_path / "nightly-tests.json")
     monkeypatch.setattr(nightly_tests, "nightly_tests", lambda: ("a::b", "a::c"))
     recorder = nightly_tests.Recorder(nightly_tests.RECORD)
-    for each in phases("a::b", "passed"):
+    for each in phases("a::b", "failed"):
         recorder.pytest_runtest_logreport(each)
     assert check_results.main([]) == 1
-    assert capsys.readouterr().err == f"{nightly_tests.RECORD}: no night has passed a::c\n"
-    for each in phases("a::c", "passed"):
+    said = capsys.readouterr()
+    assert said.out.splitlines()[:2] == ["no night has passed a::b", "no night has passed a::c"]
+    assert "'a::b' must hold" in said.err
+    for each in phases("a::b", "passed"):
         recorder.pytest_runtest_logreport(each)
     assert check_results.main([]) == 0
+    assert "a::b" not in capsys.readouterr().out

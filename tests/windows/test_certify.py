@@ -259,3 +259,13 @@ def test_sobol_points_place_an_edge_better_than_the_draws_of_a_pilot(monkeypatch
         errors[name] = math.sqrt(np.mean([(plan.point - low) ** 2 for plan in plans]))
         assert all(plan.draws <= 12_288 // 2 for plan in plans)
     assert errors["look"] < 0.5 * errors["draw"]
+
+
+def test_sets_that_do_not_overlap_are_on_one_side_whatever_is_drawn():
+    mixture = sloc.populations.GaussianMixture([0.5, 0.5], [[1.0], [-1.0]])
+    overlap = Overlap(sloc.processes.OrnsteinUhlenbeck(), mixture, sloc.TV(0, 1), 1.0, "bridge")
+    half = Overlap(sloc.processes.OrnsteinUhlenbeck(), mixture, sloc.TV(0, 1), 0.5, "bridge")
+    np.testing.assert_allclose(overlap.target(0.9, np.array([0.0, 0.5])), [np.inf, 0.2])
+    assert half.target(0.9, np.array([0.0])) == -np.inf
+    assert half.target(0.5, np.array([0.0])) == 0.0
+    assert overlap.target(0.9, 1.0) == pytest.approx(0.1)

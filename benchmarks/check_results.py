@@ -1,8 +1,8 @@
 """Check that benchmark results have the shape that readers rely on, and that what must hold does.
 
 Run ``python -m benchmarks.check_results`` for every JSON file in ``benchmarks/results``, where each suite of
-:data:`COMMITTED` must have left one, or name files and folders; nightly tests that no night has run are listed.  A result is
-an object with the keys
+:data:`COMMITTED` must have left one, or name files and folders; nightly tests that no night has run are listed.  A
+result is an object with the keys
 
 * ``suite``: name of the suite;
 * ``device``: what it ran on;

@@ -157,7 +157,7 @@ def picture(data: Row200) -> Picture:
 
 
 def least_scores(data: list[Row200]) -> list[float]:
-    """Mean score of the best designs at each of :data:`MULTIPLES`: what no sequential allocation goes below."""
+    """Mean score of best designs at each of :data:`MULTIPLES`, in the Gaussian picture; measured ones may be less."""
     return [float(np.mean([picture(d).best(m) for d in data])) for m in MULTIPLES]
 
 

@@ -647,8 +647,6 @@ class Marginals:
             batch from one key, the batch last so that sums over atoms vectorise.
         reduce_fn: ``(process, population) -> (process, population)``, a sufficient statistic: TV,
             posteriors and information are unchanged, the dimension is smaller.
-        relative_fn: ``population -> bool``, by type and shapes alone: whether ``paths_fn`` gives finite numbers that
-            are exactly zero for each trajectory's own source, so that a log-likelihood ratio needs no difference.
 
     """
 
@@ -658,7 +656,6 @@ class Marginals:
     path_fn: Callable[..., Array] | None = None
     paths_fn: Callable[..., Array] | None = None
     reduce_fn: Callable[..., tuple[Any, Any]] | None = None
-    relative_fn: Callable[[Any], bool] | None = None
 
     def path(self, fn: Callable[..., Array]) -> Callable[..., Array]:
         """Register ``fn(process, population, key, x, times) -> [T, K]``."""
@@ -673,11 +670,6 @@ class Marginals:
     def reduce(self, fn: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
         """Register ``fn(process, population) -> (process, population)``."""
         self.reduce_fn = fn
-        return fn
-
-    def relative(self, fn: Callable[[Any], bool]) -> Callable[[Any], bool]:
-        """Register ``fn(population) -> bool``: whether ``paths`` are finite and zero for the source itself."""
-        self.relative_fn = fn
         return fn
 
     def __call__(self, process: Any, population: Any, y: Any, t: Any) -> Array:

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -210,10 +210,26 @@ def bridge_moments(
     return moments, counts, blocks * BLOCK_DRAWS, None
 
 
-def raise_violation(problem: BridgeProblem, key: Array, blocks: int) -> None:
-    """Draw the blocks again until the offending draw turns up, and name it."""
+def raise_violation(problem: BridgeProblem, key: Array, blocks: int, first: int = 0) -> NoReturn:
+    """Refuse a bridge of which a draw broke its promise, by the pair and time of the worst draw of a block.
+
+    Args:
+        problem: the pairs.
+        key: typed PRNG key of the draws.
+        blocks: how many blocks to draw again.
+        first: the first of them.
+
+    Raises:
+        BridgeViolation: always; without a pair where no draw of these blocks shows it again.
+
+    """
     evaluate = jax.jit(lambda problem, key: bridge_values(problem, key, BLOCK_DRAWS))
-    for block in range(blocks):
+    name = f"bridge_pair = {type(problem.population).__name__}.bridge_pair"
+    expected = (
+        "expected draws proportional to sqrt(p_t^i p_t^j), or a BridgeDraw whose density times exp(log_affinities) is "
+        "nowhere below sqrt(p_t^i p_t^j)"
+    )
+    for block in range(first, first + blocks):
         v, i, j = (np.asarray(x) for x in evaluate(problem, jax.random.fold_in(key, block)))
         worst = np.unravel_index(np.argmax(np.where(np.isnan(v), np.inf, v)), v.shape)
         if v[worst] <= 1.0 + TOLERANCE:
@@ -225,11 +241,10 @@ def raise_violation(problem: BridgeProblem, key: Array, blocks: int) -> None:
             if np.isnan(v[worst])
             else f"a draw with v = {float(v[worst]):.6g}, where v <= 1 was promised"
         )
-        raise BridgeViolation(
-            f"bridge_pair = {type(problem.population).__name__}.bridge_pair: between {left!r} and {right!r} at "
-            f"t = {t:.6g} it gave {found}; expected draws proportional to sqrt(p_t^i p_t^j), or a BridgeDraw whose "
-            "density times exp(log_affinities) is nowhere below sqrt(p_t^i p_t^j)"
-        )
+        raise BridgeViolation(f"{name}: between {left!r} and {right!r} at t = {t:.6g} it gave {found}; {expected}")
+    raise BridgeViolation(
+        f"{name}: a draw broke v <= 1, and none of those made again shows between which two; {expected}"
+    )
 
 
 def bridge_overlap(

@@ -7,7 +7,7 @@ weighted sum over strata, one value per round: ``[T, R]`` or ``[T, C, R]``.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
@@ -29,7 +29,6 @@ class Draws:
         log_weights: ``[K]``, normalised.
         strata: int32 ``[S]``, the source component of each stratum.
         position: int32 ``[K]``, the stratum of each component (0 where it has none).
-        relative: whether log-marginals are finite, and exactly zero for a stratum's own component.
 
     """
 
@@ -37,7 +36,6 @@ class Draws:
     log_weights: Array
     strata: Array
     position: Array
-    relative: bool = field(default=False, metadata={"static": True})
 
     def stratum_weights(self, members: Array) -> Array:
         """Return ``w_s 1[s in members] / w_members`` for each stratum, ``[S]``."""
@@ -117,13 +115,11 @@ class PairOverlap(Integrand):
         a, b = arrays["a"], arrays["b"]
         log_p = draws.log_marginals
 
-        def side(own: Array, other: Array) -> Array:
-            stratum = draws.position[own]
-            if draws.relative:
-                return overlap(log_p[:, other, stratum])
-            return overlap(log_ratio(log_p[:, own, stratum], log_p[:, other, stratum]))
+        def side(component: Array) -> Array:
+            stratum = draws.position[component]
+            return overlap(log_ratio(log_p[:, a, stratum], log_p[:, b, stratum]))
 
-        return 0.5 * (side(a, b) + side(b, a))
+        return 0.5 * (side(a) + side(b))
 
 
 @dataclass(frozen=True)

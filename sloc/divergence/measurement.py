@@ -26,7 +26,7 @@ from sloc.divergence.checks import (
 from sloc.divergence.closed_forms import closed_tv, host_weights
 from sloc.divergence.integrands import Draws, Integrand, log_sum_exp
 from sloc.divergence.intervals import tighten
-from sloc.divergence.paths import are_relative, batched_paths, reduced
+from sloc.divergence.paths import batched_paths, reduced
 from sloc.divergence.statistics import Statistic, Term
 from sloc.engine import BLOCK_DRAWS, Moments, Plan
 from sloc.results import Curve
@@ -85,8 +85,7 @@ class MeasureKernel:
         paths = batched_paths(process, population, key, components, times)
         shape = (*paths.shape[:2], strata.shape[0], self.rounds)
         log_w = population.log_weights - log_sum_exp(population.log_weights, axis=0)
-        relative = are_relative(process, population)
-        draws = Draws(paths.reshape(shape), log_w.astype(paths.dtype), strata, position, relative)
+        draws = Draws(paths.reshape(shape), log_w.astype(paths.dtype), strata, position)
         return tuple(_evaluate(kind, stack, draws) for kind, stack in zip(self.kinds, arrays, strict=True))
 
 

@@ -51,14 +51,6 @@ def reduced(process: ObservationProcess, population: Population) -> tuple[Observ
     return (process, population) if entry is None or entry.reduce_fn is None else entry.reduce_fn(process, population)
 
 
-def are_relative(process: ObservationProcess, population: Population) -> bool:
-    """Whether the paths of :func:`batched_paths` are finite, and exactly zero for the source of each trajectory."""
-    entry = shortcut(process, population)
-    if entry is None or entry.paths_fn is None or entry.relative_fn is None:
-        return False
-    return entry.relative_fn(population)
-
-
 def batched_paths(
     process: ObservationProcess, population: Population, key: Array, components: Array, times: Array
 ) -> Array:

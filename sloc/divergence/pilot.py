@@ -13,7 +13,6 @@ matters; where an edge lies, which points of low discrepancy do tell better, is 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,7 +22,7 @@ import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, Sets, component_mask, is_concrete, require
 from sloc.divergence.bridge_setup import BridgeProblem, bridge_problem, has_bridge
-from sloc.divergence.bridges import TOLERANCE, densities, set_densities
+from sloc.divergence.bridges import TOLERANCE, densities, raise_violation, set_densities
 from sloc.divergence.checks import as_times, checked_count, checked_key, checked_pair
 from sloc.engine import Plan, stream
 from sloc.populations.discrete import draw_letters
@@ -149,6 +148,7 @@ def compare_estimators(
     Raises:
         InvalidInput: see :func:`~sloc.divergence.bridges.bridge_overlap`; traced values; equal sets.
         ContractError: no bridge is known for the pair.
+        BridgeViolation: a pilot draw of the bridge broke ``v <= 1``; names the pair and the time.
 
     """
     key = checked_key(key)
@@ -164,10 +164,13 @@ def compare_estimators(
     finite = np.where(np.isfinite(log_z), log_z, 0.0)
     args = (problem, jnp.asarray(finite, problem.share.dtype), problem.population)
     _, mean, _ = stream(PilotKernel(), args, key, blocks, plan=plan).on_host()
+    if np.any(mean[:, 3] > 0):
+        # Not passed over for the other estimator: who gave the bridge relies on it elsewhere.
+        raise_violation(problem, key, blocks)
     z = np.exp(log_z)
     overlap = z * mean[:, 0]
     balanced = np.maximum(z * mean[:, 1] - overlap**2, 0.0)
-    bridge = np.where(mean[:, 3] > 0, np.inf, np.maximum(z**2 * mean[:, 2] - overlap**2, 0.0))
+    bridge = np.maximum(z**2 * mean[:, 2] - overlap**2, 0.0)
     return PilotReport(np.asarray(shown), overlap, balanced, bridge, blocks * _BLOCK)
 
 
@@ -184,7 +187,7 @@ def choose_estimator(
 ) -> Estimator:
     """Name the estimator of ``1 - TV(p_t^a, p_t^b)`` that has less variance per draw, by pilot draws only.
 
-    ``"balanced"`` where no bridge is known, where a bridge draw broke ``v <= 1``, and where the sets are equal.
+    ``"balanced"`` where no bridge is known, and where the sets are equal.
 
     Args:
         key: typed PRNG key of the pilot; use another for the estimate.
@@ -209,4 +212,4 @@ def choose_estimator(
         return "balanced"
     times = np.reshape(np.asarray(t, np.float64), (1,))
     report = compare_estimators(key, process, population, times, a, b, n=n, plan=plan)
-    return report.choice[0] if math.isfinite(report.bridge[0]) else "balanced"
+    return report.choice[0]

@@ -36,7 +36,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 _SMALL = 1 << 20
 """Numbers that may be held at once where a loop is the alternative."""
 _SPELLED_OUT, _FUSED = 16, 512
-"""Up to so many components a draw of one is written without reductions, up to so many products without a matmul."""
+"""Up to so many components (or numbers in all means) a draw is written out, up to so many products without a matmul."""
 
 
 @jax.tree_util.register_dataclass
@@ -313,16 +313,27 @@ def gaussian_paths(
     a, sigma = process.coefficients(times)
     if cov.ndim == 0:
         v = a**2 * cov + sigma**2
-        gaps = _square_distances(means)
         own = jnp.arange(means.shape[0], dtype=components.dtype)[:, None] == components[None, :]
 
-        def along(noise: Array) -> Array:
-            products = jnp.matmul(means, noise, precision=_HIGHEST)
+        def of_source(values: Array) -> Array:
             # A masked sum is vectorised where a gather is not.
-            return jnp.sum(jnp.where(own, products, jnp.zeros_like(products)), axis=0, keepdims=True) - products
+            return jnp.sum(jnp.where(own, values, jnp.zeros_like(values)), axis=0, keepdims=True)
 
-        square = _once(gaps[:, components] + 2 * jnp.sqrt(cov) * along(white))
-        cross = _once(along(z))
+        if 0 < means.size <= _SPELLED_OUT:
+            # So few products are fused with the draws; a matrix product would write both to memory first.
+            gap = [of_source(means[:, i, None]) - means[:, i, None] for i in range(d)]
+            signal = [g * (g + 2 * jnp.sqrt(cov) * white[i][None]) for i, g in enumerate(gap)]
+            square = _once(functools.reduce(jnp.add, signal))
+            cross = _once(functools.reduce(jnp.add, [g * z[i][None] for i, g in enumerate(gap)]))
+        else:
+            gaps = _square_distances(means)
+
+            def along(noise: Array) -> Array:
+                products = jnp.matmul(means, noise, precision=_HIGHEST)
+                return of_source(products) - products
+
+            square = _once(gaps[:, components] + 2 * jnp.sqrt(cov) * along(white))
+            cross = _once(along(z))
         return -(a**2 / (2 * v))[:, None, None] * square[None] - (a * sigma / v)[:, None, None] * cross[None]
     v = (a**2)[:, None] * cov[None, :] + (sigma**2)[:, None]  # [T, d]
     source, noise = means[components].T, 2 * jnp.sqrt(cov)[:, None] * white
@@ -333,12 +344,6 @@ def gaussian_paths(
         return -0.5 * (signal + jnp.matmul((2 * a * sigma)[:, None] / v, g * z, precision=_HIGHEST))
 
     return jnp.swapaxes(jax.lax.map(one, means), 0, 1)
-
-
-@gaussian_marginals.relative
-def share_a_covariance(population: GaussianMixture) -> bool:
-    """Whether what is quadratic in the noise drops out of :func:`gaussian_paths`, which then leaves the source zero."""
-    return population.covariances.ndim < 2
 
 
 @jax.tree_util.register_dataclass

@@ -29,7 +29,7 @@ TAILS = 0.4
 
 Set from 0.6 to 0.4 on simulated curves (``benchmarks/traces_truth.py``), where coverage near moves fell short.  That
 simulator's own moves were redesigned after the shortfall had been seen, so that its coverage is no independent check of
-this number; that of recordings is (the suite ``traces``).
+this number.  On recordings the suite ``traces`` checks the posterior's prediction of further draws, not these bands.
 """
 
 

@@ -104,7 +104,7 @@ class Overlap:
             blocks = max(1, n // BLOCK_DRAWS)
             values, refused = collect(BridgeKernel(), problem, key, blocks, first, plan=self.plan)
             if np.any(refused > 0):
-                raise_violation(problem, key, first + blocks)
+                raise_violation(problem, key, blocks, first)
             return OverlapDraws(np.asarray(shown, np.float64), values, np.exp(log_z), blocks * BLOCK_DRAWS, blocks)
         whole = assemble(self.process, self.population, device, {"tv": self.tv.bind(self.population)})
         blocks = max(whole.blocks(0), n // whole.block_draws)

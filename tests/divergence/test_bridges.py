@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
+import sloc
 from sloc.contracts import ContractError, InvalidInput, Population
 from sloc.divergence.bridge_setup import has_bridge
 from sloc.divergence.bridges import BridgeDraw, BridgeViolation, bridge_overlap
 from sloc.populations import Empirical, GaussianMixture, MarkovChains, ProductCategorical
 from sloc.processes import BinarySymmetric, Masking, OrderedMasking, OrnsteinUhlenbeck, Truncation, VarianceExploding
+from sloc.windows import anytime_windows
 
 KEY = jax.random.key(7)
 SIGMAS = 7.0
@@ -271,6 +273,22 @@ def test_draws_above_one_are_refused_with_the_pair() -> None:
         population.canonical()
     )
     assert np.isnan(value).all()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda ve, q: sloc.tv(KEY, ve, q, 0.3, 0, 1, n=2048),
+        lambda ve, q: sloc.tv_curve(KEY, ve, q, [0.3, 1.0], 0, 1, n=2048),
+        lambda ve, q: sloc.critical_window(KEY, ve, q, 0, [0, 1], epsilon=0.1, certify=True, budget=50_000),
+        lambda ve, q: next(iter(anytime_windows(KEY, ve, q, 0, [0, 1], epsilon=0.1))),
+    ],
+    ids=["tv", "tv_curve", "critical_window", "anytime_windows"],
+)
+def test_no_way_to_ask_passes_over_a_broken_bridge(ask: Any) -> None:
+    # Choosing an estimator by pilot draws is no reason to be silent about what they show.
+    with pytest.raises(BridgeViolation, match=r"between '[01]' and '[012]' at t = .*v = [0-9.]+, where v <= 1"):
+        ask(VarianceExploding(), Laplaces(MEANS, "broken envelope"))
 
 
 def test_draws_outside_a_law_are_refused() -> None:

@@ -16,9 +16,9 @@ import sloc
 from sloc.results.status import STATUSES
 from sloc.windows import anytime_windows
 from sloc.windows.certify import make_plan
-from sloc.windows.overlap import Overlap
+from sloc.windows.overlap import Overlap, OverlapDraws
 from sloc.windows.search import Question
-from sloc.windows.walks import ladder, walk
+from sloc.windows.walks import ladder, rung_tests, walk
 
 OU = sloc.processes.OrnsteinUhlenbeck()
 GAUSSIANS = sloc.populations.GaussianMixture([0.5, 0.5], np.array([[4.0, 0.0], [-4.0, 0.0]]))
@@ -261,11 +261,18 @@ def test_sobol_points_place_an_edge_better_than_the_draws_of_a_pilot(monkeypatch
     assert errors["look"] < 0.5 * errors["draw"]
 
 
-def test_sets_that_do_not_overlap_are_on_one_side_whatever_is_drawn():
-    mixture = sloc.populations.GaussianMixture([0.5, 0.5], [[1.0], [-1.0]])
-    overlap = Overlap(sloc.processes.OrnsteinUhlenbeck(), mixture, sloc.TV(0, 1), 1.0, "bridge")
-    half = Overlap(sloc.processes.OrnsteinUhlenbeck(), mixture, sloc.TV(0, 1), 0.5, "bridge")
-    np.testing.assert_allclose(overlap.target(0.9, np.array([0.0, 0.5])), [np.inf, 0.2])
-    assert half.target(0.9, np.array([0.0])) == -np.inf
-    assert half.target(0.5, np.array([0.0])) == 0.0
-    assert overlap.target(0.9, 1.0) == pytest.approx(0.1)
+@pytest.mark.parametrize("mean", [0.0, 0.5, 1.0])
+def test_sets_that_do_not_overlap_are_on_one_side_whatever_is_drawn(mean: float) -> None:
+    def tests(share: float, threshold: float, side: str) -> tuple[bool, bool]:
+        overlap = Overlap(OU, GAUSSIANS, sloc.TV(0, 1), share, "bridge")
+        draws = OverlapDraws(np.array([0.5]), np.full((1, 8), mean), np.array([0.0]), 8, 1)
+        question = Question(overlap.tv, threshold, side)
+        bounds = (lambda v, level: 1.0, lambda v, level: 0.0)  # all that any draws in [0, 1] allow
+        high, low = rung_tests(draws, draws.values, overlap, question, 0.05, *bounds)
+        return high(0.5), low(0.5)
+
+    for side in ("first", "last"):
+        assert tests(1.0, 0.9, side) == (True, False)  # TV is 1
+        assert tests(0.5, 0.9, side) == (False, True)  # and here 0.5
+    # At the threshold itself: not above it, which is what the first crossing asks for.
+    assert tests(0.5, 0.5, "first") == (False, True)

@@ -82,7 +82,7 @@ def forward_reverse(
     copies = 1 if clones is None else checked_count(clones, "clones")
     args, times, numbers = _prepare(process, population, init, t, feature, localizer, grid)
     keep, (at_once, chosen) = "samples" if samples else "labels", _sizes(numbers * copies, times.shape[0], localizer)
-    draws = BLOCK_DRAWS if localizer is None else drawn_of_block(n)
+    draws = drawn_of_block(n, localizer)
     kernel = ExperimentKernel(copies, feature, keep, 0, at_once, draws)
     with naming_times(kernel, args, key, times):
         found = gather(kernel, args, key, n, axis=1, tile=chosen, plan=plan)

@@ -223,9 +223,9 @@ def localize(
 
     """
     require(trajectories or at is None, "at", at, "None, unless trajectories=True")
-    key, n, exact = checked_key(key), checked_count(n), localizer is None
+    key, n = checked_key(key), checked_count(n)
+    draws = drawn_of_block(n, localizer)
     times, slots, localizer, grid, numbers = _prepare(process, population, grid, at, localizer)
-    draws = BLOCK_DRAWS if exact else drawn_of_block(n)
     kernel = LocalizeKernel(observation, times.shape[0], draws=draws) if trajectories else LocalizeKernel(draws=draws)
     samples, kept = gather(kernel, (localizer, grid, slots), key, n, tile=_tile(numbers), plan=plan)
     return Localization(samples, np.asarray(times), kept) if trajectories else samples
@@ -298,11 +298,14 @@ def _prepare(
     return times, slots, given, grid, max(observation_numbers(given, grid), population.path_elements())
 
 
-def drawn_of_block(n: int) -> int:
+def drawn_of_block(n: int, localizer: Localizer | None) -> int:
     """Return how many draws of a block to make where ``n`` in all are wanted.
 
-    A network is worth not asking about draws that nobody wants; few different numbers compile anew.
+    A network is worth not asking about draws that nobody wants: rounded up to 32, so that at most 32 shapes compile.
+    The exact sampler, which is asked for where there is no ``localizer``, makes whole blocks, which compile once.
     """
+    if localizer is None:
+        return BLOCK_DRAWS
     return BLOCK_DRAWS if n > BLOCK_DRAWS else min(-(-n // _ROUND) * _ROUND, BLOCK_DRAWS)
 
 

@@ -660,9 +660,7 @@ def test_the_committed_table_is_what_the_code_gives(module):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(
-    "name", ["gaussian_pair", "masked_pair", "critical_token", "coins", "discourse", "in_context", "masking_orders"]
-)
+@pytest.mark.parametrize("name", FOUND)
 def test_the_committed_table_is_what_the_code_draws(name):
     again = json.loads(json.dumps(record(importlib.import_module(f"examples.papers.{name}").run())))
     # Same keys, same draws; other processors round single precision in their own way.

@@ -12,7 +12,7 @@ import pytest
 from sloc.contracts import InvalidInput
 from sloc.populations import GaussianMixture
 from sloc.processes import OrnsteinUhlenbeck
-from sloc.report.style import ORANGE
+from sloc.report.style import BLUE, ORANGE
 from sloc.report.tree import plot_tree
 from sloc.results import Window
 from sloc.windows.tree import mixture_tree
@@ -187,6 +187,19 @@ def test_picture_shows_heights_and_marks(tree):
     low, high = max(lines_at(ax, order.index("plain")), key=lambda ends: ends[1] - ends[0])
     assert low == 0
     assert high == pytest.approx(tree.nodes[tree.nodes[0].parent].noise_amount)
+
+
+def test_picture_shows_intervals_of_merges(tree):
+    pytest.importorskip("matplotlib")
+    node = next(n for n in tree.nodes if n.children)
+    ends = 0.9 * node.noise_amount, 1.05 * node.noise_amount
+    nodes = tuple(replace(n, interval=ends) if n is node else n for n in tree.nodes)
+
+    def bars(ax):
+        return [tuple(line.get_ydata()) for line in ax.lines if line.get_color() == BLUE and len(line.get_xdata()) == 2]
+
+    assert bars(replace(tree, nodes=nodes).plot()) == [pytest.approx(ends)]
+    assert bars(tree.plot()) == []
 
 
 def test_picture_breaks_an_axis_that_merges_far_from_zero():

@@ -205,7 +205,9 @@ def _missing() -> Iterator[Setting]:
 
 def _streams() -> Iterator[Setting]:
     for k, name in ((2, "pair"), (8, "sets")):
-        yield Setting(f"K = {k}, stopped at any of 20 looks, epsilon = 0.1", name, 0.1, 16_384, way="stream")
+        for epsilon in EPSILONS:
+            cell = f"K = {k}, stopped at any of 20 looks, epsilon = {epsilon:g}"
+            yield Setting(cell, name, epsilon, 16_384, way="stream")
 
 
 def _broken() -> Iterator[Setting]:

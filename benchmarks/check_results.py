@@ -30,6 +30,7 @@ from benchmarks import nightly_tests
 
 RESULTS = Path(__file__).parent / "results"
 COMMITTED = (
+    "atoms",
     "bayes",
     "certificates",
     "certified",

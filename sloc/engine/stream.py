@@ -198,7 +198,7 @@ def _run(
     plan = as_plan(plan)
     concrete = is_concrete(args, extra, key, blocks)
     layout = plan.layout() if concrete else _alone()
-    tile = (plan.tile or tile) if concrete else tile
+    tile = (plan.tile or _side_by_side(layout, tile)) if concrete else tile
     # Through jit, which remembers the trace: tracing anew would cost each call some fifteen milliseconds.
     shapes = block_values.eval_shape(kernel, args, key)
     size = layout.size
@@ -232,6 +232,12 @@ def _run(
             hosted = long_run(job, advance, carry)
     parts = [jax.tree.map(lambda leaf, i=i: leaf[i], hosted) for i in range(size)]
     return accumulator.finish(functools.reduce(accumulator.merge, parts))
+
+
+def _side_by_side(layout: Layout, tile: int) -> int:
+    # Under shard_map a CPU runs each device on one thread: more than one block only leaves that core's cache.
+    threads = layout.mesh.size > 1 and layout.mesh.devices.flat[0].platform == "cpu"
+    return 1 if threads else tile
 
 
 @functools.lru_cache(maxsize=256)

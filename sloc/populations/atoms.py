@@ -71,7 +71,7 @@ class Sizes:
 
 
 SIZES = {
-    "cpu": Sizes(atoms=256, tile=1 << 15, step=1 << 18, strip=1 << 20, lanes=16),
+    "cpu": Sizes(atoms=256, tile=1 << 15, step=1 << 18, strip=1 << 21, lanes=64),
     "gpu": Sizes(atoms=1024, tile=1 << 20, step=1 << 24, strip=1 << 24, lanes=1024),
     "tpu": Sizes(atoms=512, tile=1 << 19, step=1 << 22, strip=1 << 23, lanes=512),
 }

@@ -29,7 +29,6 @@ from benchmarks.certified_settings import DELTA, Setting, case, truth
 from benchmarks.certified_truth import Truth, first_close, last_apart
 from sloc.engine.dithering import GRID
 from sloc.windows import certify
-from sloc.windows.critical import _questions, window_of
 from sloc.windows.overlap import overlaps
 
 LOOKS = 20
@@ -37,7 +36,7 @@ _WARM_UP = 1 << 30
 """A repetition that does not count: it compiles."""
 FALSE_ALARM = 1e-6
 """Probability with which a row fails although the promise holds."""
-_FROM_POINT = {"window": 8.0, "theorem": 8.0, "stream": 32.0}
+_FROM_POINT = {"window": 8.0, "theorem": 8.0, "stream": 32.0, "theorem stream": 32.0}
 """Radii between the point and the first rung."""
 
 
@@ -68,11 +67,13 @@ class Tally:
     Attributes:
         answers: one a repetition.
         seconds: processor time without the first repetition, which compiles.
+        delta: error level that was promised.
 
     """
 
     answers: list[Answer]
     seconds: float
+    delta: float = DELTA
 
     @property
     def wrong(self) -> int:
@@ -81,7 +82,7 @@ class Tally:
 
     def allowed(self, false_alarm: float = FALSE_ALARM) -> int:
         """Most wrong answers that the promise explains: more have probability at most ``false_alarm``."""
-        return int(binom.isf(false_alarm, len(self.answers), DELTA))
+        return int(binom.isf(false_alarm, len(self.answers), self.delta))
 
     def share(self, statuses: tuple[str, str]) -> float:
         """Share of repetitions with these statuses."""
@@ -148,20 +149,16 @@ def _widths(window: Any) -> tuple[float, float]:
 
 def _ask(key: Any, setting: Setting) -> Iterator[Any]:
     c = case(setting.case)
-    asked = {"epsilon": setting.epsilon, "times": c.times, "delta": DELTA, "budget": setting.budget}
+    asked = {"epsilon": setting.epsilon, "times": c.times, "delta": setting.delta, "budget": setting.budget}
     given = key, c.process, c.population, c.after, c.before
     if setting.way == "window":
         yield sloc.critical_window(*given, **asked, method="monte-carlo", certify=True)
     elif setting.way == "theorem":
         yield sloc.theorem2(*given, **asked, method="monte-carlo", certify=True, n=2)
     else:
-        # As `sloc.anytime_windows`, whose looks double: twenty of equal size keep the draws within reason.
-        process, population = c.process.canonical(), c.population.canonical()
-        questions, name = _questions(population, c.after, c.before, setting.epsilon)
-        asked = (key, process, population, c.times, questions)
-        found = certify.certified_stream(*asked, delta=DELTA, budget=setting.budget, growth=1.0)
-        for one in itertools.islice(found, LOOKS):
-            yield window_of(one, setting.epsilon, name)
+        # By default looks double: twenty of equal size keep the draws within reason.
+        stream = sloc.anytime_windows if setting.way == "stream" else functools.partial(sloc.anytime_theorem2, n=2)
+        yield from itertools.islice(stream(*given, **asked, growth=1.0), LOOKS)
 
 
 def run(setting: Setting, repetitions: Sequence[int]) -> Tally:
@@ -170,7 +167,7 @@ def run(setting: Setting, repetitions: Sequence[int]) -> Tally:
         repeat(setting, _WARM_UP)
         start = time.process_time()
         answers = [repeat(setting, i) for i in repetitions]
-        return Tally(answers, time.process_time() - start)
+        return Tally(answers, time.process_time() - start, setting.delta)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from statistics import fmean, median
 from typing import Any
 
 from benchmarks.certified_runs import FALSE_ALARM, LOOKS, Tally, run
-from benchmarks.certified_settings import DELTA, SETTINGS, Setting
+from benchmarks.certified_settings import SETTINGS, Setting
 from benchmarks.check_results import problems
 from benchmarks.machine import code, cores, device_name, versions
 from benchmarks.timing import Row
@@ -44,7 +44,7 @@ def rows(setting: Setting, tally: Tally) -> Iterator[Row]:
         "repetitions": n,
         "wrong": tally.wrong,
         "allowed": tally.allowed(),
-        "delta": DELTA,
+        "delta": setting.delta,
         "false_alarm": FALSE_ALARM,
         "mean_draws": fmean(a.draws for a in answers),
         "most_draws": max(a.draws for a in answers),
@@ -65,7 +65,7 @@ def rows(setting: Setting, tally: Tally) -> Iterator[Row]:
         share = tally.share(setting.statuses)
         name = f"{setting.name}: share found {' / '.join(dict.fromkeys(setting.statuses))}"
         yield {"name": name, "value": share, "unit": "", "least": MOSTLY} | _promise(share >= MOSTLY)
-    if setting.way == "stream":
+    if setting.way.endswith("stream"):
         count = sum(a.widened for a in answers)
         name = f"{setting.name}: an interval widens between two of {LOOKS} looks"
         yield {"name": name, "value": count, "unit": "repetitions"} | _promise(count == 0)

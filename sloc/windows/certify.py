@@ -117,7 +117,11 @@ def certified_search(
         edges[name] = edge
         spent += pilot.draws + draws
         ways.add(pilot.overlap.estimator)
-    return Found(edges, {}, spent, f"certified, {' and '.join(sorted(ways))} draws", delta)
+    return Found(edges, {}, spent, f"certified, {_kinds_of(ways)}", delta)
+
+
+def _kinds_of(estimators: set[str]) -> str:
+    return f"{' and '.join(sorted(estimators)) or 'no'} draws"
 
 
 def make_plan(
@@ -130,7 +134,38 @@ def make_plan(
     level: float,
     plan: Plan | None = None,
 ) -> EdgePlan:
-    """Locate an edge roughly, choose the estimator, and predict what the rest of the budget resolves."""
+    """Locate an edge roughly, choose the estimator, and predict what the rest of the budget resolves.
+
+    The pilot judges itself: estimator, point and radius are those that look best on the very draws that were used to
+    find them.  That costs no coverage.  Let ``F`` be all that the pilot saw.  Given ``F`` the plan is a constant: which
+    rungs are tested, in which order, by which bounded mean, at which level, with how many draws.  Each estimator's
+    mean is the same overlap, ``E v = (1 - TV / share) / scale``, so whichever was chosen, the hypothesis tested at a
+    rung is the same statement about TV; its test errs with probability at most ``level`` given ``F``, hence also
+    without.  What this needs is
+
+    * that the draws which test are independent of ``F``: they come from a key of their own, split off before the pilot
+      draws, and not one of the pilot's is used again;
+    * that the number of draws of a test is a function of ``F`` and the arguments, never of the tested values, unless
+      the bound holds at every stopping time, as the streams' do.
+
+    The pilot's own draws need nothing: they may be few, dependent or Sobol' points, and what they choose may be biased.
+    A poor plan costs width or a status, never coverage.  Without the first condition it would: the rung that looks
+    passed because of its draws' errors would be tested by the same errors.
+
+    Args:
+        key: typed PRNG key, independent of that of the tests.
+        process: the observation process, canonical.
+        population: the population, canonical.
+        times: the grid looked at first.
+        question: the edge.
+        budget: draws for this edge, of which at most half are the pilot's.
+        level: error level of each side, to predict the radius by.
+        plan: how draws are made and kept.
+
+    Returns:
+        The plan; its ``draws`` count all that the pilot drew.
+
+    """
     kinds = overlaps(process, population, question.tv, plan)
     if kinds[0].share <= question.threshold:
         # TV(a, b) <= share: nested sets this close are within the threshold at every time.
@@ -259,7 +294,7 @@ def certified_stream(
     while True:
         spent += sum(w.advance(look) for w in walks.values())
         edges = {name: settled[name] if name in settled else walks[name].edge() for name in questions}
-        yield Found(edges, {}, spent, f"certified at every stopping time, {' and '.join(sorted(ways))} draws", delta)
+        yield Found(edges, {}, spent, f"certified at every stopping time, {_kinds_of(ways)}", delta)
         look = math.ceil(growth * look)
 
 

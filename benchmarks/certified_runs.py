@@ -28,10 +28,9 @@ import sloc
 from benchmarks.certified_settings import DELTA, Setting, case, truth
 from benchmarks.certified_truth import Truth, first_close, last_apart
 from sloc.engine.dithering import GRID
-from sloc.windows import certify
+from sloc.windows import certify, streams
 from sloc.windows.overlap import overlaps
 
-LOOKS = 20
 _WARM_UP = 1 << 30
 """A repetition that does not count: it compiles."""
 FALSE_ALARM = 1e-6
@@ -156,9 +155,8 @@ def _ask(key: Any, setting: Setting) -> Iterator[Any]:
     elif setting.way == "theorem":
         yield sloc.theorem2(*given, **asked, method="monte-carlo", certify=True, n=2)
     else:
-        # By default looks double: twenty of equal size keep the draws within reason.
         stream = sloc.anytime_windows if setting.way == "stream" else functools.partial(sloc.anytime_theorem2, n=2)
-        yield from itertools.islice(stream(*given, **asked, growth=1.0), LOOKS)
+        yield from itertools.islice(stream(*given, **asked, growth=setting.growth), setting.looks)
 
 
 def run(setting: Setting, repetitions: Sequence[int]) -> Tally:
@@ -173,15 +171,17 @@ def run(setting: Setting, repetitions: Sequence[int]) -> Tally:
 @contextlib.contextmanager
 def prepared(setting: Setting) -> Iterator[None]:
     """Set the trap, put in the normal bounds, and make small draws cheap, for as long as the context lasts."""
-    changes: dict[str, Any] = {}
+    changes: dict[Any, dict[str, Any]] = {certify: {}, streams: {}}
     if setting.trap:
-        changes["make_plan"] = functools.partial(_trap, setting)
+        for module in changes:
+            changes[module]["make_plan"] = functools.partial(_trap, setting)
     if setting.normal:
-        changes |= {"betting_upper": normal_upper, "betting_lower": normal_lower}
-        changes |= {"upper_bound": normal_upper_of_counts, "lower_bound": normal_lower_of_counts}
+        changes[certify] |= {"betting_upper": normal_upper, "betting_lower": normal_lower}
+        changes[streams] |= {"upper_bound": normal_upper_of_counts, "lower_bound": normal_lower_of_counts}
     with contextlib.ExitStack() as stack:
-        if changes:
-            stack.enter_context(mock.patch.multiple(certify, **changes))
+        for module, names in changes.items():
+            if names:
+                stack.enter_context(mock.patch.multiple(module, **names))
         # Draws are made in chunks of 16 blocks, needed or not; the size of a chunk changes no number.
         stack.enter_context(mock.patch.object(sys.modules["sloc.engine.collect"], "_CHUNK", 2))
         yield

@@ -89,6 +89,8 @@ class Setting:
             that each walk errs unless the test of a true null hypothesis on its very boundary holds its level.
         normal: whether the betting bounds are replaced by normal ones: then too many intervals must miss.
         delta: joint error level asked for.
+        looks: of a stream.
+        growth: of its looks; of equal size, twenty keep the draws within reason.
 
     """
 
@@ -101,6 +103,8 @@ class Setting:
     trap: bool = False
     normal: bool = False
     delta: float = DELTA
+    looks: int = 20
+    growth: float = 1.0
 
 
 _OU = sloc.processes.OrnsteinUhlenbeck()
@@ -216,6 +220,9 @@ def _streams() -> Iterator[Setting]:
         cell = f"K = {k}, {what}, theorem 2, stopped at any of 20 looks, epsilon = {epsilon:g}"
         yield Setting(cell, name, epsilon, 24_576, way="theorem stream")
         yield Setting(f"{cell}, worst pilot", name, epsilon, 16_384, None, "theorem stream", trap=True)
+    # Looks that double, until a second pilot has placed a ladder, as bad as the first.
+    name = "K = 2, without bridges, epsilon = 0.001, worst pilots, stopped at any of 8 doubling looks"
+    yield Setting(name, "own", 0.001, 12_288, None, "stream", trap=True, looks=8, growth=2.0)
 
 
 def _broken() -> Iterator[Setting]:

@@ -30,9 +30,10 @@ from sloc.divergence.checks import (
 )
 from sloc.engine import Plan
 from sloc.results import Status, Window
-from sloc.windows.certify import certified_search, certified_stream
+from sloc.windows.certify import certified_search
 from sloc.windows.edges import Edge
 from sloc.windows.search import Found, Question, exactly, sampled_search
+from sloc.windows.streams import certified_stream
 
 Array = jax.Array
 GRID = 64
@@ -139,8 +140,10 @@ def anytime_windows(
 
     As :func:`critical_window` with ``certify=True`` and closed forms off, but by betting sequences that hold at every
     stopping time: whichever window the caller keeps, its intervals contain the true edges jointly with probability
-    ``>= 1 - delta``.  Draws grow from look to look and are kept as counts, so memory does not grow with them beyond
-    what one look takes.  For the edges of Theorem 2 see :func:`sloc.anytime_theorem2`.
+    ``>= 1 - delta``.  Draws grow from look to look and are kept as counts, so memory does not grow with them.  Once
+    eight times the draws that it was planned for have been made, the ladder of times that are tested gives way to a
+    finer one, so that widths go on falling, about as one over the root of the draws.  For the edges of Theorem 2 see
+    :func:`sloc.anytime_theorem2`.
 
     Args:
         key: typed PRNG key.

@@ -34,10 +34,10 @@ from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.statistics import Statistic
 from sloc.engine import Plan
 from sloc.results import Curve, TheoremWindow
-from sloc.windows.certify import certified_stream
 from sloc.windows.critical import default_times, exact_or_certified, in_order
 from sloc.windows.edges import Edge
 from sloc.windows.search import Found, Question, sampled_search
+from sloc.windows.streams import certified_stream
 
 Array = jax.Array
 

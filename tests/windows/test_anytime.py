@@ -18,7 +18,8 @@ from scipy.special import ndtri
 
 import sloc
 from benchmarks.certified_settings import case
-from benchmarks.certified_truth import theorem_truth
+from benchmarks.certified_truth import theorem_truth, window_truth
+from sloc.engine.checkpoint import MANIFEST
 from sloc.windows import anytime_theorem2, anytime_windows
 from tests.oracles import channels, mixtures
 
@@ -103,7 +104,9 @@ def test_stopped_and_taken_up_again(stream: Callable[..., Any], tmp_path: Path) 
         return [repr(w) for w in itertools.islice(stream(KEY, c.process, c.population, 0, [0, 1], **asked), count)]
 
     def stamps() -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+        # But for the list of stages, which grows.
+        files = (path for path in tmp_path.rglob("*") if path.is_file() and path.name != MANIFEST)
+        return {path: path.stat().st_mtime_ns for path in files}
 
     whole = looks(3, None)
     assert len(set(whole)) == 3
@@ -127,6 +130,24 @@ def test_an_iterator_may_rest(stream: Callable[..., Any]) -> None:
     alone = [[repr(w) for w in itertools.islice(begin(seed), 2)] for seed in (0, 1)]
     turns = [[repr(v) for v in pair] for pair in itertools.islice(zip(begin(0), begin(1), strict=True), 2)]
     assert list(map(list, zip(*turns, strict=True))) == alone
+
+
+@pytest.mark.slow
+def test_widths_go_on_falling() -> None:
+    """One ladder shows no more than its pilot's precision allows; later pilots place finer ones; the truth stays in."""
+    c = case("own")
+    exact = window_truth(c.model, c.after, c.before, 0.1)
+    assert exact.after is not None
+    assert exact.before is not None
+    stream = anytime_windows(
+        KEY, c.process, c.population, 0, [0, 1], epsilon=0.1, times=c.times, budget=8_192, delta=1e-9
+    )
+    looks = list(itertools.islice(stream, 10))
+    check_looks(looks, (exact.after, exact.before))
+    widths = np.array([[high - low for _, _, (low, high) in edges(w)] for w in looks])
+    # Eight times the draws: widths that fall as the root of them fall to 0.35; the first ladder alone stays above 0.7.
+    assert looks[-1].draws > 7.5 * looks[-4].draws
+    assert np.all(widths[-1] < 0.6 * widths[-4]), widths
 
 
 @pytest.mark.parametrize("growth", [1.0, 3.0])

@@ -28,16 +28,14 @@ import sloc
 from benchmarks.certified_settings import DELTA, Setting, case, truth
 from benchmarks.certified_truth import Truth, first_close, last_apart
 from sloc.engine.dithering import GRID
-from sloc.windows import certify
-from sloc.windows.critical import _questions, window_of
+from sloc.windows import certify, streams
 from sloc.windows.overlap import overlaps
 
-LOOKS = 20
 _WARM_UP = 1 << 30
 """A repetition that does not count: it compiles."""
 FALSE_ALARM = 1e-6
 """Probability with which a row fails although the promise holds."""
-_FROM_POINT = {"window": 8.0, "theorem": 8.0, "stream": 32.0}
+_FROM_POINT = {"window": 8.0, "theorem": 8.0, "stream": 32.0, "theorem stream": 32.0}
 """Radii between the point and the first rung."""
 
 
@@ -68,11 +66,13 @@ class Tally:
     Attributes:
         answers: one a repetition.
         seconds: processor time without the first repetition, which compiles.
+        delta: error level that was promised.
 
     """
 
     answers: list[Answer]
     seconds: float
+    delta: float = DELTA
 
     @property
     def wrong(self) -> int:
@@ -81,7 +81,7 @@ class Tally:
 
     def allowed(self, false_alarm: float = FALSE_ALARM) -> int:
         """Most wrong answers that the promise explains: more have probability at most ``false_alarm``."""
-        return int(binom.isf(false_alarm, len(self.answers), DELTA))
+        return int(binom.isf(false_alarm, len(self.answers), self.delta))
 
     def share(self, statuses: tuple[str, str]) -> float:
         """Share of repetitions with these statuses."""
@@ -148,20 +148,15 @@ def _widths(window: Any) -> tuple[float, float]:
 
 def _ask(key: Any, setting: Setting) -> Iterator[Any]:
     c = case(setting.case)
-    asked = {"epsilon": setting.epsilon, "times": c.times, "delta": DELTA, "budget": setting.budget}
+    asked = {"epsilon": setting.epsilon, "times": c.times, "delta": setting.delta, "budget": setting.budget}
     given = key, c.process, c.population, c.after, c.before
     if setting.way == "window":
         yield sloc.critical_window(*given, **asked, method="monte-carlo", certify=True)
     elif setting.way == "theorem":
         yield sloc.theorem2(*given, **asked, method="monte-carlo", certify=True, n=2)
     else:
-        # As `sloc.anytime_windows`, whose looks double: twenty of equal size keep the draws within reason.
-        process, population = c.process.canonical(), c.population.canonical()
-        questions, name = _questions(population, c.after, c.before, setting.epsilon)
-        asked = (key, process, population, c.times, questions)
-        found = certify.certified_stream(*asked, delta=DELTA, budget=setting.budget, growth=1.0)
-        for one in itertools.islice(found, LOOKS):
-            yield window_of(one, setting.epsilon, name)
+        stream = sloc.anytime_windows if setting.way == "stream" else functools.partial(sloc.anytime_theorem2, n=2)
+        yield from itertools.islice(stream(*given, **asked, growth=setting.growth), setting.looks)
 
 
 def run(setting: Setting, repetitions: Sequence[int]) -> Tally:
@@ -170,21 +165,23 @@ def run(setting: Setting, repetitions: Sequence[int]) -> Tally:
         repeat(setting, _WARM_UP)
         start = time.process_time()
         answers = [repeat(setting, i) for i in repetitions]
-        return Tally(answers, time.process_time() - start)
+        return Tally(answers, time.process_time() - start, setting.delta)
 
 
 @contextlib.contextmanager
 def prepared(setting: Setting) -> Iterator[None]:
     """Set the trap, put in the normal bounds, and make small draws cheap, for as long as the context lasts."""
-    changes: dict[str, Any] = {}
+    changes: dict[Any, dict[str, Any]] = {certify: {}, streams: {}}
     if setting.trap:
-        changes["make_plan"] = functools.partial(_trap, setting)
+        for module in changes:
+            changes[module]["make_plan"] = functools.partial(_trap, setting)
     if setting.normal:
-        changes |= {"betting_upper": normal_upper, "betting_lower": normal_lower}
-        changes |= {"upper_bound": normal_upper_of_counts, "lower_bound": normal_lower_of_counts}
+        changes[certify] |= {"betting_upper": normal_upper, "betting_lower": normal_lower}
+        changes[streams] |= {"upper_bound": normal_upper_of_counts, "lower_bound": normal_lower_of_counts}
     with contextlib.ExitStack() as stack:
-        if changes:
-            stack.enter_context(mock.patch.multiple(certify, **changes))
+        for module, names in changes.items():
+            if names:
+                stack.enter_context(mock.patch.multiple(module, **names))
         # Draws are made in chunks of 16 blocks, needed or not; the size of a chunk changes no number.
         stack.enter_context(mock.patch.object(sys.modules["sloc.engine.collect"], "_CHUNK", 2))
         yield

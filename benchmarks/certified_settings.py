@@ -20,7 +20,7 @@ import sloc
 from benchmarks.certified_truth import Coins, Line, Model, Truth, theorem_truth, window_truth
 
 Array = jax.Array
-Way = Literal["window", "theorem", "stream"]
+Way = Literal["window", "theorem", "stream", "theorem stream"]
 
 EPSILONS = (0.3, 0.1, 0.03, 0.01, 0.001)
 DELTA = 0.05
@@ -84,10 +84,13 @@ class Setting:
         epsilon: threshold.
         budget: draws in all (of a stream: what sizes its pilot and its first look).
         statuses: of ``T_after`` and ``T_before``, which most repetitions must find; None to ask for none.
-        way: ``critical_window``, ``theorem2``, or a stream of 20 looks.
+        way: ``critical_window``, ``theorem2``, or the stream of either, of 20 looks.
         trap: whether the pilot is replaced by the worst there is: its ladder begins just beyond the true edge, so
             that each walk errs unless the test of a true null hypothesis on its very boundary holds its level.
         normal: whether the betting bounds are replaced by normal ones: then too many intervals must miss.
+        delta: joint error level asked for.
+        looks: of a stream.
+        growth: of its looks; of equal size, twenty keep the draws within reason.
 
     """
 
@@ -99,6 +102,9 @@ class Setting:
     way: Way = "window"
     trap: bool = False
     normal: bool = False
+    delta: float = DELTA
+    looks: int = 20
+    growth: float = 1.0
 
 
 _OU = sloc.processes.OrnsteinUhlenbeck()
@@ -119,10 +125,10 @@ def atoms(values: Any, labels: Any, after: Any, before: Any, times: np.ndarray) 
     return Case(_OU, population, model, tuple(after), tuple(before), times)
 
 
-def own(weights: Any, means: Any, times: np.ndarray) -> Case:
-    """Two Gaussians of different spread, by a class of one's own."""
-    w, m, v = np.asarray(weights, float), np.asarray(means, float), np.array([0.6, 1.5])
-    return Case(_OU, OwnGaussians(w, m, np.sqrt(v)), Line(w, m, v, np.arange(2)), (0,), (0, 1), times)
+def own(weights: Any, means: Any, times: np.ndarray, variances: Any = (0.6, 1.5)) -> Case:
+    """Gaussians of different spread, by a class of one's own: the first within the first two."""
+    w, m, v = (np.asarray(a, float) for a in (weights, means, variances))
+    return Case(_OU, OwnGaussians(w, m, np.sqrt(v)), Line(w, m, v, np.arange(len(w))), (0,), (0, 1), times)
 
 
 def tossed(weights: Any, biases: Any, length: int, after: Any, before: Any) -> Case:
@@ -146,6 +152,7 @@ _CASES = {
     ),
     "coins": lambda: tossed(_EIGHT, [0.2, 0.25, 0.3, 0.35, 0.65, 0.7, 0.75, 0.8], 64, range(4), range(8)),
     "own": lambda: own([0.4, 0.6], [6.0, -6.0], _LATE),
+    "own three": lambda: own([0.3, 0.3, 0.4], [9.0, 7.5, -15.0], _EARLY, [0.6, 1.5, 1.0]),
     # A closed form, switched off.
     "shared pair": lambda: gaussians([0.5, 0.5], [4.0, -4.0], [0], range(2), _EARLY),
     # Edges that do not exist, or not inside the grid.
@@ -171,7 +178,7 @@ def case(name: str) -> Case:
 def truth(setting: Setting) -> Truth:
     """Return the exact edges of a setting."""
     c = case(setting.case)
-    solve = theorem_truth if setting.way == "theorem" else window_truth
+    solve = theorem_truth if setting.way.startswith("theorem") else window_truth
     return solve(c.model, c.after, c.before, setting.epsilon)
 
 
@@ -187,6 +194,7 @@ def _kinds() -> Iterator[Setting]:
     yield Setting("K = 2, a closed form switched off, epsilon = 0.1", "shared pair", 0.1, 24_576)
     yield Setting("K = 8, sets within sets, epsilon = 0.3", "sets within sets", 0.3, 36_864)
     yield Setting("K = 8, theorem 2, epsilon = 0.3", "sets within sets", 0.3, 24_576, way="theorem")
+    yield Setting("K = 3, without bridges, theorem 2, epsilon = 0.1", "own three", 0.1, 24_576, way="theorem")
     yield Setting("K = 8, sets of coins, discrete time, epsilon = 0.3", "coins", 0.3, 24_576)
     yield Setting("K = 2, without bridges, epsilon = 0.1", "own", 0.1, 24_576)
     yield Setting("K = 2, a pilot of one block a pass, epsilon = 0.1", "pair", 0.1, 12_288)
@@ -208,6 +216,13 @@ def _streams() -> Iterator[Setting]:
         for epsilon in EPSILONS:
             cell = f"K = {k}, stopped at any of 20 looks, epsilon = {epsilon:g}"
             yield Setting(cell, name, epsilon, 16_384, way="stream")
+    for k, what, name, epsilon in ((3, "without bridges", "own three", 0.1), (8, "two sets", "sets within sets", 0.3)):
+        cell = f"K = {k}, {what}, theorem 2, stopped at any of 20 looks, epsilon = {epsilon:g}"
+        yield Setting(cell, name, epsilon, 24_576, way="theorem stream")
+        yield Setting(f"{cell}, worst pilot", name, epsilon, 16_384, None, "theorem stream", trap=True)
+    # Looks that double, until a second pilot has placed a ladder, as bad as the first.
+    name = "K = 2, without bridges, epsilon = 0.001, worst pilots, stopped at any of 8 doubling looks"
+    yield Setting(name, "own", 0.001, 12_288, None, "stream", trap=True, looks=8, growth=2.0)
 
 
 def _broken() -> Iterator[Setting]:

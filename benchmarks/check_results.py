@@ -8,7 +8,8 @@ result is an object with the keys
 * ``device``: what it ran on;
 * ``versions``: package name to version;
 * ``date``: ISO 8601;
-* ``commit``: hash of the code's commit, with ``+`` where it had changes (results of before it was kept have none);
+* ``commit``: hash of the code's commit, with ``+`` where it had changes; a run outside a repository has none, and its
+  result is not one to commit;
 * ``rows``: a list of objects with ``name``, a finite number ``value``, and ``unit`` (empty for a ratio); more keys may
   stand beside these.  Where there is no number, ``value`` is null and ``status`` says why (``"not reached"``).
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -43,6 +45,7 @@ COMMITTED = (
     "windows",
 )
 """Suites of which a result must stand in :data:`RESULTS`."""
+_COMMIT = "expected the hash of the code's commit, with '+' where it had changes"
 
 
 def is_text(value: object) -> bool:
@@ -62,6 +65,11 @@ def is_date(value: object) -> bool:
 def is_versions(value: object) -> bool:
     """Whether a value maps at least one package to its version."""
     return isinstance(value, dict) and bool(value) and all(is_text(k) and is_text(v) for k, v in value.items())
+
+
+def is_commit(value: object) -> bool:
+    """Whether a value is the hash of a commit, perhaps with the mark of changes."""
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{7,64}[+]?", value) is not None
 
 
 def is_finite(value: object) -> bool:
@@ -104,29 +112,35 @@ def problems(result: Any) -> list[str]:
         for key, (good, expected) in checks.items()
         if not good(result.get(key))
     ]
-    if "commit" in result and not is_text(result["commit"]):
-        found.append(f"commit = {result['commit']!r}: expected the hash of a commit")
+    if "commit" in result and not is_commit(result["commit"]):
+        found.append(f"commit = {result['commit']!r}: {_COMMIT}")
     rows = result.get("rows")
     if not isinstance(rows, list) or not rows:
         return [*found, f"rows = {rows!r}: expected a list with at least one row"]
     return found + [message for i, row in enumerate(rows) for message in row_problems(row, f"rows[{i}]")]
 
 
-def check_file(path: Path) -> tuple[str | None, list[str]]:
-    """Return the suite of one file, if it names one, and what is wrong with it, as messages that name the file."""
+def check_file(path: Path, *, committed: bool = False) -> tuple[str | None, list[str]]:
+    """Return the suite of one file, if it names one, and what is wrong with it, as messages that name the file.
+
+    A ``committed`` result must say of which commit it is.
+    """
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         return None, [f"{path}: cannot be read as JSON: {error}"]
     suite = result.get("suite") if isinstance(result, dict) else None
-    return suite if is_text(suite) else None, [f"{path}: {message}" for message in problems(result)]
+    found = problems(result)
+    if committed and isinstance(result, dict) and "commit" not in result:
+        found.append(f"commit is missing: {_COMMIT}")
+    return suite if is_text(suite) else None, [f"{path}: {message}" for message in found]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Check the named files and folders (default: the committed results, complete); return the exit status."""
     named = [Path(a) for a in arguments] or [RESULTS]
     files = [f for path in named for f in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
-    checked = [check_file(path) for path in files]
+    checked = [check_file(path, committed=not arguments) for path in files]
     found = [message for _, messages in checked for message in messages]
     if not arguments:
         missing = sorted(set(COMMITTED) - {suite for suite, _ in checked})

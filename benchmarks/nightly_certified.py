@@ -4,7 +4,8 @@ Run ``python -m benchmarks.nightly_certified --json benchmarks/results/certified
 
 Each setting of :mod:`benchmarks.certified_settings` is asked 500 times with as many keys, closed forms switched off, at
 ``delta = 0.05``.  An answer is wrong if an interval misses an exact edge or a status contradicts it; a stream is wrong
-if it is at any of 20 looks.  More wrong answers than the row allows have probability at most 1e-6 if the promise holds.
+if it is at any of its looks, 20 as a rule.  More wrong answers than the row allows have probability at most 1e-6 if the
+promise holds.
 Settings with the worst pilot put the walk just beyond the true edge, where nothing but the test itself protects it.
 Normal bounds in the same walk must fail there, or the grid could not tell.
 
@@ -26,8 +27,8 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from benchmarks.certified_runs import FALSE_ALARM, LOOKS, Tally, run
-from benchmarks.certified_settings import DELTA, SETTINGS, Setting
+from benchmarks.certified_runs import FALSE_ALARM, Tally, run
+from benchmarks.certified_settings import SETTINGS, Setting
 from benchmarks.check_results import problems
 from benchmarks.machine import code, cores, device_name, versions
 from benchmarks.timing import Row
@@ -44,7 +45,7 @@ def rows(setting: Setting, tally: Tally) -> Iterator[Row]:
         "repetitions": n,
         "wrong": tally.wrong,
         "allowed": tally.allowed(),
-        "delta": DELTA,
+        "delta": setting.delta,
         "false_alarm": FALSE_ALARM,
         "mean_draws": fmean(a.draws for a in answers),
         "most_draws": max(a.draws for a in answers),
@@ -65,9 +66,9 @@ def rows(setting: Setting, tally: Tally) -> Iterator[Row]:
         share = tally.share(setting.statuses)
         name = f"{setting.name}: share found {' / '.join(dict.fromkeys(setting.statuses))}"
         yield {"name": name, "value": share, "unit": "", "least": MOSTLY} | _promise(share >= MOSTLY)
-    if setting.way == "stream":
+    if setting.way.endswith("stream"):
         count = sum(a.widened for a in answers)
-        name = f"{setting.name}: an interval widens between two of {LOOKS} looks"
+        name = f"{setting.name}: an interval widens between two of {setting.looks} looks"
         yield {"name": name, "value": count, "unit": "repetitions"} | _promise(count == 0)
     else:
         count = sum(a.draws > setting.budget for a in answers)

@@ -20,8 +20,7 @@ from benchmarks import traces_recorded
 from benchmarks.timing import Row
 from benchmarks.traces_recorded import REPORT, Row200, interval, load
 from sloc.windows.allocation import RecordedDraws, allocate_draws
-from sloc.windows.draw_design import best_design, design_of
-from sloc.windows.move_kernels import SHARES as SHARES_OF_GRID
+from sloc.windows.draw_design import best_design, design_of, steps_and_shares
 from sloc.windows.outcome_curves import outcome_curve, outcome_posterior
 from sloc.windows.recorded_import import read_forking_fast
 
@@ -143,11 +142,7 @@ class Picture:
 @lru_cache(maxsize=100)
 def _picture(track: str, row: int) -> Picture:
     data = load(track, row)
-    posterior = outcome_posterior(data.counts(200))
-    shares = posterior.marginals() @ SHARES_OF_GRID
-    squares = np.stack([f.expected_steps(2) for f in posterior.filters])
-    steps = np.einsum("p,pta->ta", posterior.settings, squares)
-    return Picture(steps, shares / shares.sum(axis=1, keepdims=True), data.cost)
+    return Picture(*steps_and_shares(outcome_posterior(data.counts(200))), data.cost)
 
 
 def picture(data: Row200) -> Picture:

@@ -11,11 +11,16 @@ from sloc.results import MixtureTree
 KEY = jax.random.key(0)
 
 
-def two_hundred_gaussians(epsilon: float = 0.2) -> MixtureTree:
-    """Return the tree of 200 random Gaussians at three scales of distance; every check is certified by pairs."""
+def random_means() -> np.ndarray:
+    """Draw 200 points in 16 dimensions: 8 groups of 5 groups of 5, at three scales of distance."""
     rng = np.random.default_rng(0)
     far, near, nearest = (scale * rng.normal(size=(n, 16)) for scale, n in ((1e6, 8), (3e3, 40), (10.0, 200)))
-    means = np.repeat(far, 25, axis=0) + np.repeat(near, 5, axis=0) + nearest
+    return np.repeat(far, 25, axis=0) + np.repeat(near, 5, axis=0) + nearest
+
+
+def two_hundred_gaussians(epsilon: float = 0.2) -> MixtureTree:
+    """Return the tree of 200 random Gaussians of unit variance; every check is certified by pairs."""
+    means = random_means()
     population = sloc.populations.GaussianMixture(np.full(200, 1 / 200), means)
     return sloc.mixture_tree(KEY, sloc.processes.OrnsteinUhlenbeck(), population, epsilon=epsilon, method="closed-form")
 

@@ -42,7 +42,14 @@ from sloc.divergence import (
 from sloc.engine import Plan
 from sloc.results import Curve, Estimate, MixtureTree, TheoremWindow, Window
 from sloc.samplers import forward_reverse, localize
-from sloc.windows import anytime_windows, critical_window, find_window, mixture_tree, theorem2
+from sloc.windows import (
+    anytime_theorem2,
+    anytime_windows,
+    critical_window,
+    find_window,
+    mixture_tree,
+    theorem2,
+)
 
 __version__ = "0.1.0"
 
@@ -70,6 +77,7 @@ __all__ = [
     "RevealingChannel",
     "TheoremWindow",
     "Window",
+    "anytime_theorem2",
     "anytime_windows",
     "clone_agreement",
     "critical_window",

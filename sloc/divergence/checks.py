@@ -197,3 +197,15 @@ def checked_tolerance(value: Any) -> float | None:
     ok = isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool)
     require(ok and 0.0 < float(value) < np.inf, "tolerance", value, "None or a positive number, in units of t")
     return float(value)
+
+
+def checked_growth(value: Any) -> float:
+    """Return a finite number of at least 1.
+
+    Raises:
+        InvalidInput: anything else.
+
+    """
+    ok = isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool)
+    require(ok and 1.0 <= float(value) < np.inf, "growth", value, "a finite number, at least 1")
+    return float(value)

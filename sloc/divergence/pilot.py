@@ -204,6 +204,7 @@ def choose_estimator(
 
     Raises:
         InvalidInput: see :func:`compare_estimators`.
+        BridgeViolation: a pilot draw of the bridge broke ``v <= 1``.
 
     """
     checked = checked_pair(process, population)

@@ -20,7 +20,7 @@ from sloc.windows.resampled import trace_windows
 from sloc.windows.right_wrong import right_wrong_table
 from sloc.windows.rises import find_rises, rise_window
 from sloc.windows.rule_rates import RuleRates, rule_rates
-from sloc.windows.theorem import hellinger_bound, theorem2
+from sloc.windows.theorem import anytime_theorem2, hellinger_bound, theorem2
 from sloc.windows.traces_table import TraceTable, read_trace_table, trace_table
 from sloc.windows.tree import mixture_tree
 
@@ -35,6 +35,7 @@ __all__ = [
     "RuleRates",
     "TraceTable",
     "allocate_draws",
+    "anytime_theorem2",
     "anytime_windows",
     "certified_limits",
     "certify_moves",

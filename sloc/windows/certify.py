@@ -8,7 +8,7 @@ increases in time, and a wrong bound would need the rejection of a true hypothes
 at most its level, whatever the dependence between times.  The pilot may therefore look by any points it likes: for
 Gaussians of shared covariance its balanced values are those of scrambled Sobol' points, and they place the ladder where
 the overlap is not small.  Levels are shared by Bonferroni over edges and sides.
-Streams walk in the same way by tests that hold at every stopping time; a rung that was ever passed stays passed.
+Streams (:mod:`sloc.windows.streams`) walk in the same way by tests that hold at every stopping time.
 
 Sources: fixed-sequence testing as in Learn-then-Test (arXiv 2110.01052); betting bounds of Waudby-Smith & Ramdas 2024.
 """
@@ -16,28 +16,26 @@ Sources: fixed-sequence testing as in Learn-then-Test (arXiv 2110.01052); bettin
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population
 from sloc.divergence.betting import betting_lower, betting_upper
-from sloc.divergence.histogram_betting import lower_bound, upper_bound
 from sloc.engine import BLOCK_DRAWS, Plan
-from sloc.engine.dithering import dither
 from sloc.windows.edges import Edge, crossing_point
 from sloc.windows.overlap import Overlap, OverlapDraws, overlaps
 from sloc.windows.search import Found, Question
-from sloc.windows.walks import ladder, rung_tests, walk, walked_edge
+from sloc.windows.walks import bounded_edge, ladder, rung_bounds, rung_tests, walk
 
 Array = jax.Array
 LADDER = (8.0, 4.0, 2.0, 1.0)
 _PILOT_SHARE = 0.15
 _FINE = 17
-_MIN_PILOT = 2048
+MIN_PILOT = 2048
+"""Draws that locate an edge at least, in each of a pilot's passes."""
 _WIDENING = 1.5
 """Width of the betting interval over the normal one, near enough to plan with."""
 _SEEN = 0.05
@@ -48,11 +46,6 @@ Measured for two and eight Gaussians on a line and overlaps of 0.09 to 0.97: at 
 placed exactly, intervals would be 17 to 25 % narrower.  At overlaps of 0.01 they were on a par for two Gaussians and
 lost twofold for eight, at 0.001 up to thirteenfold: bridges place such edges.
 """
-_ANYTIME_LADDER = tuple(2.0 ** (5 - k / 2) for k in range(17))
-
-
-_dithered = jax.jit(dither)
-"""Compiled: looks are short, and a call of each operation by itself would take longer than the draws."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +110,12 @@ def certified_search(
         edges[name] = edge
         spent += pilot.draws + draws
         ways.add(pilot.overlap.estimator)
-    return Found(edges, {}, spent, f"certified, {' and '.join(sorted(ways))} draws", delta)
+    return Found(edges, {}, spent, f"certified, {kinds_of(ways)}", delta)
+
+
+def kinds_of(estimators: set[str]) -> str:
+    """Name the estimators, as a method of a window does."""
+    return f"{' and '.join(sorted(estimators)) or 'no'} draws"
 
 
 def make_plan(
@@ -130,7 +128,38 @@ def make_plan(
     level: float,
     plan: Plan | None = None,
 ) -> EdgePlan:
-    """Locate an edge roughly, choose the estimator, and predict what the rest of the budget resolves."""
+    """Locate an edge roughly, choose the estimator, and predict what the rest of the budget resolves.
+
+    The pilot judges itself: estimator, point and radius are those that look best on the very draws that were used to
+    find them.  That costs no coverage.  Let ``F`` be all that the pilot saw.  Given ``F`` the plan is a constant: which
+    rungs are tested, in which order, by which bounded mean, at which level, with how many draws.  Each estimator's
+    mean is the same overlap, ``E v = (1 - TV / share) / scale``, so whichever was chosen, the hypothesis tested at a
+    rung is the same statement about TV; its test errs with probability at most ``level`` given ``F``, hence also
+    without.  What this needs is
+
+    * that the draws which test are independent of ``F``: they come from a key of their own, split off before the pilot
+      draws, and not one of the pilot's is used again;
+    * that the number of draws of a test is a function of ``F`` and the arguments, never of the tested values, unless
+      the bound holds at every stopping time, as the streams' do.
+
+    The pilot's own draws need nothing: they may be few, dependent or Sobol' points, and what they choose may be biased.
+    A poor plan costs width or a status, never coverage.  Without the first condition it would: the rung that looks
+    passed because of its draws' errors would be tested by the same errors.
+
+    Args:
+        key: typed PRNG key, independent of that of the tests.
+        process: the observation process, canonical.
+        population: the population, canonical.
+        times: the grid looked at first.
+        question: the edge.
+        budget: draws for this edge, of which at most half are the pilot's.
+        level: error level of each side, to predict the radius by.
+        plan: how draws are made and kept.
+
+    Returns:
+        The plan; its ``draws`` count all that the pilot drew.
+
+    """
     kinds = overlaps(process, population, question.tv, plan)
     if kinds[0].share <= question.threshold:
         # TV(a, b) <= share: nested sets this close are within the threshold at every time.
@@ -158,10 +187,7 @@ def make_plan(
             placed = point
         rounds_per_draw = fine.values.shape[1] / fine.draws
         rounds = max(budget * (1 - _PILOT_SHARE) * rounds_per_draw, 2.0)
-        needed = _WIDENING * sd * math.sqrt(2 * math.log(1 / level) / rounds)
-        # The additive part of a betting bound, in units of TV: what no slope can undercut.
-        needed += math.log(1 / level) / rounds * overlap.share * float(np.interp(point, fine.times, fine.scale))
-        radius = needed / max(slope, 1e-12)
+        radius = resolved_by(rounds, level, sd, overlap.share * float(np.interp(point, fine.times, fine.scale)), slope)
         if best is None or radius < best[0]:
             best = radius, EdgePlan(question, overlap, point, radius, "", 0)
     assert best is not None
@@ -172,7 +198,7 @@ def make_plan(
 
 def _pilot_draws(budget: int, kinds: int) -> int:
     """Draws of each of the pilot's passes, two for each estimator: at most half of the budget, in whole blocks."""
-    wanted = max(-(-int(_PILOT_SHARE * budget / (2 * kinds)) // BLOCK_DRAWS) * BLOCK_DRAWS, _MIN_PILOT)
+    wanted = max(-(-int(_PILOT_SHARE * budget / (2 * kinds)) // BLOCK_DRAWS) * BLOCK_DRAWS, MIN_PILOT)
     return min(wanted, budget // (4 * kinds) // BLOCK_DRAWS * BLOCK_DRAWS)
 
 
@@ -219,83 +245,8 @@ def certify_edge(
     draws = overlap.draw(key, np.unique(np.concatenate([low, high])), spend)
     surely_high, surely_low = rung_tests(draws, draws.values, overlap, question, level, betting_upper, betting_lower)
     left, right = walk(low, surely_high), walk(high, surely_low)
-    return walked_edge(plan.point, low, left, high, right, question, overlap.process.discrete, horizon), draws.draws
-
-
-def certified_stream(
-    key: Array,
-    process: ObservationProcess,
-    population: Population,
-    times: np.ndarray,
-    questions: Mapping[str, Question],
-    *,
-    delta: float,
-    budget: int,
-    growth: float = 2.0,
-    plan: Plan | None = None,
-) -> Iterator[Found]:
-    """Yield tighter and tighter intervals; at whatever yield the caller stops, they hold jointly.
-
-    Each side of each edge walks one fixed ladder of times, from far to near; every test is a betting sequence on
-    dithered counts, valid at all stopping times at once.  ``budget`` sizes the pilot and the first look; each look
-    takes ``growth`` times the draws of the one before.
-    """
-    level = delta / (2 * max(len(questions), 1))
-    share, horizon = budget // max(len(questions), 1), float(process.horizon)
-    walks: dict[str, _Walks] = {}
-    settled, spent, ways = {}, 0, set()
-    for index, (name, question) in enumerate(questions.items()):
-        key_pilot, key_test = jax.random.split(jax.random.fold_in(key, index))
-        # Nothing bounds a stream's draws, so its pilot may always have the least that locates an edge.
-        pilot = make_plan(key_pilot, process, population, times, question, max(share, 8 * _MIN_PILOT), level, plan)
-        spent += pilot.draws
-        ways.add(pilot.overlap.estimator)
-        if pilot.point is None:
-            settled[name], draws = certify_edge(key_test, pilot, times, level, share, None, horizon)
-            spent += draws
-        else:
-            walks[name] = _Walks(key_test, pilot, level, horizon)
-    look = max(share // 8, 2048)
-    while True:
-        spent += sum(w.advance(look) for w in walks.values())
-        edges = {name: settled[name] if name in settled else walks[name].edge() for name in questions}
-        yield Found(edges, {}, spent, f"certified at every stopping time, {' and '.join(sorted(ways))} draws", delta)
-        look = math.ceil(growth * look)
-
-
-class _Walks:
-    """The two walks towards one edge, their counts so far, and how many rungs each has passed."""
-
-    def __init__(self, key: Array, plan: EdgePlan, level: float, horizon: float) -> None:
-        assert plan.point is not None
-        self.plan, self.point, self.level, self.horizon = plan, plan.point, level, horizon
-        self.low, self.high = ladder(plan.point, plan.radius, _ANYTIME_LADDER, plan.overlap.process.discrete, horizon)
-        self.times = np.unique(np.concatenate([self.low, self.high]))
-        self.key_draw, self.key_dither = jax.random.split(key)
-        self.blocks = self.left = self.right = 0
-        self.counts: Any = 0
-
-    def advance(self, look: int) -> int:
-        """Draw about ``look`` more, walk on from the rungs reached, and return the draws made."""
-        overlap = self.plan.overlap
-        draws = overlap.draw(self.key_draw, self.times, look, first=self.blocks)
-        fresh = _dithered(jax.random.fold_in(self.key_dither, self.blocks), draws.values)
-        self.counts = self.counts + np.asarray(fresh, np.int64)
-        self.blocks += draws.blocks
-        surely_high, surely_low = rung_tests(
-            draws, self.counts, overlap, self.plan.question, self.level, upper_bound, lower_bound
-        )
-        # A sequence errs at any time with probability at most its level, so a passed rung need not be passed again.
-        self.left = walk(self.low, surely_high, self.left)
-        self.right = walk(self.high, surely_low, self.right)
-        return draws.draws
-
-    def edge(self) -> Edge:
-        """Return what the walks have shown."""
-        discrete = self.plan.overlap.process.discrete
-        return walked_edge(
-            self.point, self.low, self.left, self.high, self.right, self.plan.question, discrete, self.horizon
-        )
+    bounds = rung_bounds(low, left, high, right, question, overlap.process.discrete)
+    return bounded_edge(plan.point, *bounds, horizon), draws.draws
 
 
 def _locate(draws: OverlapDraws, overlap: Overlap, question: Question) -> tuple[float, float] | str:
@@ -323,12 +274,24 @@ def _resolve(draws: OverlapDraws, overlap: Overlap, question: Question, discrete
     if point is None:
         nearest = int(np.argmin(np.abs(value - question.threshold)))
         point = float(draws.times[nearest])
-    i = int(np.clip(np.searchsorted(draws.times, point), 2, max(len(value) - 3, 2)))
-    window = slice(max(i - 2, 0), min(i + 3, len(value)))
-    slope = abs(np.polyfit(draws.times[window], value[window], 1)[0]) if len(value[window]) > 1 else 0.0
     at = min(int(np.searchsorted(draws.times, point)), len(value) - 1)
     sd = float(draws.values[at].std() * draws.scale[at] * overlap.share)
-    return float(point), float(slope), sd
+    return float(point), slope_at(draws.times, value, point), sd
+
+
+def slope_at(times: np.ndarray, value: np.ndarray, point: float) -> float:
+    """``|dTV/dt|`` at a point, from the times around it."""
+    i = int(np.clip(np.searchsorted(times, point), 2, max(len(value) - 3, 2)))
+    window = slice(max(i - 2, 0), min(i + 3, len(value)))
+    return abs(float(np.polyfit(times[window], value[window], 1)[0])) if len(value[window]) > 1 else 0.0
+
+
+def resolved_by(rounds: float, level: float, sd: float, scale: float, slope: float) -> float:
+    """Distance in time at which so many rounds tell TV from its threshold, values having a deviation ``sd``."""
+    needed = _WIDENING * sd * math.sqrt(2 * math.log(1 / level) / rounds)
+    # The additive part of a betting bound, in units of TV: what no slope can undercut.
+    needed += math.log(1 / level) / rounds * scale
+    return needed / max(slope, 1e-12)
 
 
 def _certify_outside(

@@ -21,6 +21,7 @@ from sloc.divergence import TV
 from sloc.divergence.checks import (
     as_times,
     checked_count,
+    checked_growth,
     checked_key,
     checked_level,
     checked_method,
@@ -29,9 +30,10 @@ from sloc.divergence.checks import (
 )
 from sloc.engine import Plan
 from sloc.results import Status, Window
-from sloc.windows.certify import certified_search, certified_stream
+from sloc.windows.certify import certified_search
 from sloc.windows.edges import Edge
 from sloc.windows.search import Found, Question, exactly, sampled_search
+from sloc.windows.streams import certified_stream
 
 Array = jax.Array
 GRID = 64
@@ -131,13 +133,17 @@ def anytime_windows(
     times: Any = None,
     delta: float = 0.05,
     budget: int = 65_536,
+    growth: float = 2.0,
     plan: Plan | None = None,
 ) -> Iterator[Window]:
     """Yield critical windows with tighter and tighter certified intervals until the caller stops.
 
     As :func:`critical_window` with ``certify=True`` and closed forms off, but by betting sequences that hold at every
     stopping time: whichever window the caller keeps, its intervals contain the true edges jointly with probability
-    ``>= 1 - delta``.  Draws double from look to look and are kept as counts, so memory does not grow with them.
+    ``>= 1 - delta``.  Draws grow from look to look and are kept as counts, so memory does not grow with them.  Once
+    eight times the draws that it was planned for have been made, the ladder of times that are tested gives way to a
+    finer one, so that widths go on falling, about as one over the root of the draws.  For the edges of Theorem 2 see
+    :func:`sloc.anytime_theorem2`.
 
     Args:
         key: typed PRNG key.
@@ -149,13 +155,15 @@ def anytime_windows(
         times: the pilot's grid; default ``process.grid(64)``.
         delta: joint error level over all looks.
         budget: sizes the pilot (15 % of it) and the first look.
-        plan: how draws are made and kept (:class:`sloc.Plan`).
+        growth: each look takes so many times the draws of the one before; at least 1.
+        plan: how draws are made and kept (:class:`sloc.Plan`); with a checkpoint a stream called again passes at once
+            through the looks it has had.
 
     Yields:
         Windows, without end.
 
     Raises:
-        InvalidInput: see :func:`critical_window`.
+        InvalidInput: see :func:`critical_window`; ``growth`` below 1.
 
     Source: Waudby-Smith & Ramdas 2024 for the sequences; fixed-sequence testing for the walk.
 
@@ -172,6 +180,7 @@ def anytime_windows(
         questions,
         delta=checked_level(delta, "delta"),
         budget=checked_count(budget, "budget", 1),
+        growth=checked_growth(growth),
         plan=plan,
     )
     return (window_of(one, float(epsilon), name) for one in found)

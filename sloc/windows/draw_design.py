@@ -84,12 +84,16 @@ def design_of(steps: np.ndarray, shares: np.ndarray, draws: np.ndarray) -> Desig
     return Design(np.linalg.inv(precision), noise)
 
 
+def steps_and_shares(posterior: OutcomePosterior) -> tuple[np.ndarray, np.ndarray]:
+    """``[T - 1, A]`` expected squared step and ``[T, A]`` mean of each share, for :func:`design_of`."""
+    shares = posterior.marginals() @ SHARES
+    squares = np.stack([f.expected_steps(2) for f in posterior.filters])
+    return np.einsum("p,pta->ta", posterior.settings, squares), shares / shares.sum(axis=1, keepdims=True)
+
+
 def posterior_design(posterior: OutcomePosterior) -> Design:
     """The picture that a posterior of single answers paints: its means, expected squared steps, the draws so far."""
-    shares = posterior.marginals() @ SHARES
-    shares = shares / shares.sum(axis=1, keepdims=True)
-    squares = np.stack([f.expected_steps(2) for f in posterior.filters])
-    return design_of(np.einsum("p,pta->ta", posterior.settings, squares), shares, posterior.data.counts.sum(axis=1))
+    return design_of(*steps_and_shares(posterior), posterior.data.counts.sum(axis=1))
 
 
 def best_design(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -21,6 +23,7 @@ from sloc.divergence import TV, Certificate, Misassignment
 from sloc.divergence.affinity import affinities
 from sloc.divergence.checks import (
     checked_count,
+    checked_growth,
     checked_key,
     checked_level,
     checked_method,
@@ -28,10 +31,13 @@ from sloc.divergence.checks import (
     checked_tolerance,
 )
 from sloc.divergence.closed_forms import host_weights
+from sloc.divergence.statistics import Statistic
+from sloc.engine import Plan
 from sloc.results import Curve, TheoremWindow
 from sloc.windows.critical import default_times, exact_or_certified, in_order
 from sloc.windows.edges import Edge
-from sloc.windows.search import Question, sampled_search
+from sloc.windows.search import Found, Question, sampled_search
+from sloc.windows.streams import certified_stream
 
 Array = jax.Array
 
@@ -91,30 +97,17 @@ def theorem2(
     ``1/2 min(1, W) alpha <= E[1 - pi] <= max(1, W) (alpha - alpha^2 / 2)``, ``alpha = 1 - TV``.
 
     """
-    key, given = checked_key(key), (process, population)
-    process, population = checked_pair(process, population)
-    epsilon, delta, n = checked_level(epsilon, "epsilon"), checked_level(delta, "delta"), checked_count(n)
-    method = checked_method(method)
+    key, asked = checked_key(key), _asked(process, population, init, target, epsilon, times)
+    delta, n, method = checked_level(delta, "delta"), checked_count(n), checked_method(method)
     budget, tolerance = checked_count(budget, "budget", 1), checked_tolerance(tolerance)
-    start = component_mask(population, init, "init")
-    goal = component_mask(population, target, "target")
-    require(not (start & ~goal).any(), "init", init, f"a subset of target = {shown(target)}")
-    grid = default_times(process, population, times)
-    questions = {}
-    if (goal & ~start).any():
-        questions["end"] = Question(TV(start, goal), epsilon, "first")
-    if (~goal).any():
-        questions["start"] = Question(TV(goal, ~goal), 1 - epsilon**2, "last")
-
-    further = {"certificate": Certificate(start, goal), "misassignment": Misassignment(goal)}
     # Curves and certified edges have keys of their own.
     key, key_edges = jax.random.split(key) if certify else (key, key)
     found = exact_or_certified(
         key_edges,
-        given,
-        (process, population),
-        grid,
-        questions,
+        asked.given,
+        asked.checked,
+        asked.times,
+        asked.edges,
         method,
         certify,
         delta=delta,
@@ -123,36 +116,181 @@ def theorem2(
         plan=options.get("plan"),
     )
     # Edges by other means leave the curves to measure; else both come from one pass.
-    asked, again = (questions, refine) if found is None else ({}, False)
+    questions, again = (asked.edges, refine) if found is None else ({}, False)
     sampled = sampled_search(
-        key, process, population, grid, asked, further, n=n, delta=delta, refine=again, method="monte-carlo", **options
+        key,
+        *asked.checked,
+        asked.times,
+        questions,
+        asked.curves,
+        n=n,
+        delta=delta,
+        refine=again,
+        method="monte-carlo",
+        **options,
     )
-    found = found or sampled
+    return asked.window(found or sampled, sampled, asked.hellinger())
 
-    end = found.edges.get("end", Edge(0.0, (0.0, 0.0), "resolved"))
-    # Against an empty complement TV counts as 1 at every time: the edge lies beyond any grid.
-    begin = found.edges.get("start", Edge(None, None, "above_grid"))
-    end, begin = in_order(end, begin, "empty")
-    w = host_weights(given[1])
-    odds = max(1.0, float(w[~goal].sum() / w[goal].sum()))
-    return TheoremWindow(
-        end.value,
-        begin.value,
-        end.interval,
-        begin.interval,
-        end.status,
-        begin.status,
-        epsilon,
-        bound=epsilon * (1 + odds / math.sqrt(2)),
-        certificate=sampled.curves["certificate"],
-        sharp_bound=epsilon + odds * (epsilon**2 - epsilon**4 / 2),
-        misassignment=sampled.curves["misassignment"],
-        hellinger=hellinger_bound(*given, goal, grid),
-        delta=found.delta,
-        draws=found.draws,
-        method=found.method,
-        name=f"{set_name(population, start)} -> {set_name(population, goal)}",
+
+def anytime_theorem2(
+    key: Array,
+    process: ObservationProcess,
+    population: Population,
+    init: Sets,
+    target: Sets,
+    *,
+    epsilon: float,
+    times: Any = None,
+    n: int = 65_536,
+    delta: float = 0.05,
+    budget: int = 65_536,
+    growth: float = 2.0,
+    plan: Plan | None = None,
+) -> Iterator[TheoremWindow]:
+    """Yield Theorem 2's windows with tighter and tighter certified intervals until the caller stops.
+
+    As :func:`theorem2` with ``certify=True`` and closed forms off, but by the betting sequences of
+    :func:`sloc.anytime_windows`: whichever window the caller keeps, its intervals contain the true ``T_end`` and
+    ``T_start`` jointly with probability ``>= 1 - delta``.  The certificate and its parts are curves, not edges: they
+    are measured once, before the first look, by ``n`` trajectories of their own, and are the same in every window, so
+    that each curve's band holds at every stopping time too, at level ``delta`` of its own.
+
+    Args:
+        key: typed PRNG key.
+        process: the observation process.
+        population: the population.
+        init: an index, a name, or a sequence of them: where trajectories start, inside ``target``.
+        target: likewise: what they turn into.
+        epsilon: threshold in ``(0, 1)``.
+        times: the pilot's grid, on which the certificate is given; default ``process.grid(64)``.
+        n: trajectories for the curves, rounded up to whole blocks; the edges use none of them.
+        delta: joint error level of both intervals over all looks; and of each curve's band.
+        budget: sizes the pilot of the edges (15 % of it) and the first look.
+        growth: each look takes so many times the draws of the one before; at least 1.
+        plan: how draws are made and kept (:class:`sloc.Plan`); with a checkpoint a stream called again passes at once
+            through the looks it has had.
+
+    Yields:
+        Windows, without end; ``draws`` counts those for the edges.
+
+    Raises:
+        InvalidInput: see :func:`theorem2`; ``growth`` below 1.
+
+    Source: Li, Karan & Chen 2025, Theorem 2; Waudby-Smith & Ramdas 2024 for the sequences.
+
+    """
+    key, asked = checked_key(key), _asked(process, population, init, target, epsilon, times)
+    n, delta = checked_count(n), checked_level(delta, "delta")
+    key_curves, key_edges = jax.random.split(key)
+    stream = certified_stream(
+        key_edges,
+        *asked.checked,
+        asked.times,
+        asked.edges,
+        delta=delta,
+        budget=checked_count(budget, "budget", 1),
+        growth=checked_growth(growth),
+        plan=plan,
     )
+
+    def windows() -> Iterator[TheoremWindow]:
+        curves = sampled_search(
+            key_curves,
+            *asked.checked,
+            asked.times,
+            {},
+            asked.curves,
+            n=n,
+            delta=delta,
+            refine=False,
+            method="monte-carlo",
+            plan=plan,
+        )
+        hellinger = asked.hellinger()
+        for found in stream:
+            yield asked.window(found, curves, hellinger)
+
+    return windows()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Theorem 2 about two sets: the edges and curves it needs, and the window that they make.
+
+    Attributes:
+        given: process and population as the caller has them, by which closed forms are chosen.
+        checked: the same, canonical.
+        init: ``[K]``, the inner set.
+        target: ``[K]``, the outer set.
+        epsilon: threshold.
+        times: ``[T]``.
+
+    """
+
+    given: tuple[ObservationProcess, Population]
+    checked: tuple[ObservationProcess, Population]
+    init: np.ndarray
+    target: np.ndarray
+    epsilon: float
+    times: np.ndarray
+
+    @property
+    def edges(self) -> dict[str, Question]:
+        """``end`` and ``start``, unless the sets settle them."""
+        questions = {}
+        if (self.target & ~self.init).any():
+            questions["end"] = Question(TV(self.init, self.target), self.epsilon, "first")
+        if (~self.target).any():
+            questions["start"] = Question(TV(self.target, ~self.target), 1 - self.epsilon**2, "last")
+        return questions
+
+    @property
+    def curves(self) -> dict[str, Statistic]:
+        """What is told at every time."""
+        return {"certificate": Certificate(self.init, self.target), "misassignment": Misassignment(self.target)}
+
+    def hellinger(self) -> Curve | None:
+        """The bound free of sampling; it is the same at every look."""
+        return hellinger_bound(*self.given, self.target, self.times)
+
+    def window(self, found: Found, sampled: Found, hellinger: Curve | None) -> TheoremWindow:
+        """Put edges and curves together."""
+        end = found.edges.get("end", Edge(0.0, (0.0, 0.0), "resolved"))
+        # Against an empty complement TV counts as 1 at every time: the edge lies beyond any grid.
+        begin = found.edges.get("start", Edge(None, None, "above_grid"))
+        end, begin = in_order(end, begin, "empty")
+        population, epsilon = self.checked[1], self.epsilon
+        w = host_weights(self.given[1])
+        odds = max(1.0, float(w[~self.target].sum() / w[self.target].sum()))
+        return TheoremWindow(
+            end.value,
+            begin.value,
+            end.interval,
+            begin.interval,
+            end.status,
+            begin.status,
+            epsilon,
+            bound=epsilon * (1 + odds / math.sqrt(2)),
+            certificate=sampled.curves["certificate"],
+            sharp_bound=epsilon + odds * (epsilon**2 - epsilon**4 / 2),
+            misassignment=sampled.curves["misassignment"],
+            hellinger=hellinger,
+            delta=found.delta,
+            draws=found.draws,
+            method=found.method,
+            name=f"{set_name(population, self.init)} -> {set_name(population, self.target)}",
+        )
+
+
+def _asked(
+    process: ObservationProcess, population: Population, init: Sets, target: Sets, epsilon: Any, times: Any
+) -> _Asked:
+    checked = checked_pair(process, population)
+    level = checked_level(epsilon, "epsilon")
+    inner = component_mask(checked[1], init, "init")
+    outer = component_mask(checked[1], target, "target")
+    require(not (inner & ~outer).any(), "init", init, f"a subset of target = {shown(target)}")
+    return _Asked((process, population), checked, inner, outer, level, default_times(*checked, times))
 
 
 def hellinger_bound(process: ObservationProcess, population: Population, target: Sets, times: Any) -> Curve | None:

@@ -77,25 +77,23 @@ def walk(times: np.ndarray, passes: Test, reached: int = 0) -> int:
     return reached
 
 
-def walked_edge(
-    point: float,
-    low: np.ndarray,
-    left: int,
-    high: np.ndarray,
-    right: int,
-    question: Question,
-    discrete: bool,
-    horizon: float,
-) -> Edge:
-    """Turn the rungs passed on either side into an edge: the last of them bound it."""
-    start, end = 0.0, horizon
+def rung_bounds(
+    low: np.ndarray, left: int, high: np.ndarray, right: int, question: Question, discrete: bool
+) -> tuple[float | None, float | None]:
+    """Turn the rungs passed on either side into bounds on an edge: the last of them; None where none passed."""
+    start = end = None
     if left:
         start = float(low[left - 1]) + (1.0 if discrete and question.side == "first" else 0.0)
     if right:
         end = float(high[right - 1]) - (1.0 if discrete and question.side == "last" else 0.0)
-    settled = bool(left and right)
-    if settled and start > end:
+    return start, end
+
+
+def bounded_edge(point: float, start: float | None, end: float | None, horizon: float) -> Edge:
+    """Return the edge between two bounds; unresolved where one is missing or they contradict each other."""
+    interval = 0.0 if start is None else start, horizon if end is None else end
+    if start is None or end is None:
+        return Edge(None, interval, "unresolved")
+    if start > end:
         return Edge(None, (0.0, horizon), "unresolved")
-    return Edge(
-        float(np.clip(point, start, end)) if settled else None, (start, end), "resolved" if settled else "unresolved"
-    )
+    return Edge(float(np.clip(point, start, end)), interval, "resolved")

@@ -16,6 +16,8 @@ from sloc.windows.edge_codes import edges_from_curves
 from sloc.windows.edges import edge_on_grid
 
 OU = sloc.processes.OrnsteinUhlenbeck()
+NOISE_RATIO = float(stats.f.isf(1e-10, 399, 400))
+"""Ratio of two estimates of one variance from 400 draws, exceeded either way with probability 1e-10: about 1.9."""
 CENTRES = np.array([[4.0, 0.0], [-4.0, 0.0], [0.0, 4.0]])
 
 
@@ -61,17 +63,22 @@ def test_each_draw_has_its_own_exact_window():
 
 @pytest.mark.slow
 def test_sampled_draws_agree_and_noise_is_told_apart():
-    mixtures = stacked(2, 64)
+    mixtures = stacked(2, 400)
     exact = window_posterior(jax.random.key(0), OU, mixtures, 0, [0, 1], epsilon=0.1)
     found = window_posterior(jax.random.key(0), OU, mixtures, 0, [0, 1], epsilon=0.1, method="monte-carlo")
     for name in ("after", "before"):
-        truth, edge = getattr(exact, name), getattr(found, name)
-        error = edge.draws - truth.draws
-        # 64 independent errors: their mean within 7 standard errors (false alarm below 1e-10) plus interpolation.
-        assert abs(error.mean()) < 7 * error.std() / 8 + 2e-3
-        # The noise claimed is the noise made: a ratio of variances with about 64 degrees of freedom each.
-        assert 0.25 < edge.numeric_variance / error.var() < 4.0
-        assert 0.0 < edge.data_share < 1.0
+        truth, edge = getattr(exact, name).draws, getattr(found, name)
+        error = edge.draws - truth
+        # 400 independent errors: their mean within 7 standard errors (false alarm below 1e-10) plus interpolation.
+        assert abs(error.mean()) < 7 * error.std() / 20 + 2e-3
+        # The noise claimed is the noise made.
+        assert 1 / NOISE_RATIO < error.var(ddof=1) / edge.numeric_variance < NOISE_RATIO
+        # And the data's part is what exact edges vary by: seven standard errors of a difference of two variances.
+        noise = error.var(ddof=1)
+        sd = np.sqrt((4 * truth.var() * noise + 4 * noise**2) / 400)
+        assert abs(edge.data_variance - truth.var(ddof=1)) < 7 * sd
+        share = truth.var() / (truth.var() + noise)
+        assert edge.data_share == pytest.approx(share, abs=7 * sd / (truth.var() + noise) + 0.05)
 
 
 def test_one_compile_for_any_draws():
@@ -84,12 +91,12 @@ def test_one_compile_for_any_draws():
 
 @pytest.mark.parametrize(("after", "before"), [([0], [0, 1]), pytest.param([0, 1], [0, 1, 2], marks=pytest.mark.slow)])
 def test_sampled_edges_are_those_of_quadrature(after, before):
-    # Three Gaussians of their own variances on a line; the same mixture 24 times, so that all spread is noise.
+    # Three Gaussians of their own variances on a line; the same mixture 400 times, so that all spread is noise.
     w, m, v = np.array([0.2, 0.3, 0.5]), np.array([0.0, 2.5, 9.0]), np.array([0.5, 1.0, 0.8])
     stack = sloc.populations.GaussianMixture(
-        np.tile(w, (24, 1)), np.tile(m[:, None], (24, 1, 1)), np.tile(v[:, None, None], (24, 1, 1, 1))
+        np.tile(w, (400, 1)), np.tile(m[:, None], (400, 1, 1)), np.tile(v[:, None, None], (400, 1, 1, 1))
     )
-    found = window_posterior(jax.random.key(0), OU, stack, after, before, epsilon=0.3, n=8192)
+    found = window_posterior(jax.random.key(0), OU, stack, after, before, epsilon=0.3, n=8192, draws=400)
     assert found.method.startswith("monte carlo")
     assert found.n >= 8192 - 2 * 8
     y = np.linspace(-12, 20, 40_001)
@@ -104,11 +111,12 @@ def test_sampled_edges_are_those_of_quadrature(after, before):
     t_after = optimize.brentq(lambda t: tv(t, after, rest) - (1 - 0.3**2), 1e-4, 8)
     t_before = optimize.brentq(lambda t: tv(t, after, before) - 0.3, 1e-4, 8)
     for edge, truth in ((found.after, t_after), (found.before, t_before)):
-        # 24 independent errors: their mean within 7 standard errors (false alarm below 1e-8), plus interpolation.
-        assert abs(edge.draws.mean() - truth) < 7 * edge.draws.std() / np.sqrt(24) + 4e-3
+        # 400 independent errors: their mean within 7 standard errors (false alarm below 1e-10), plus interpolation.
+        assert abs(edge.draws.mean() - truth) < 7 * edge.draws.std() / 20 + 4e-3
         assert edge.draws.std() < 0.05
-        # None of the spread is the data's.
-        assert edge.data_share < 0.7
+        # None of the spread is the data's: the noise claimed is all there is, no more and no less.
+        assert 1 / NOISE_RATIO < edge.draws.var(ddof=1) / edge.numeric_variance < NOISE_RATIO
+        assert edge.data_share < 1 - 1 / NOISE_RATIO
     table = found.to_dataframe()
     assert table["edge"].tolist() == ["T_after", "T_before"]
 

@@ -56,6 +56,8 @@ def test_each_key_is_needed(key: str) -> None:
         (("date",), 20250131),
         (("commit",), ""),
         (("commit",), None),
+        (("commit",), "unknown"),
+        (("commit",), "0123abc dirty"),
         (("rows",), []),
         (("rows", 0), 5),
         (("rows", 0, "name"), ...),
@@ -93,8 +95,20 @@ def test_a_number_that_does_not_exist_is_null_with_a_status() -> None:
     )
 
 
-def test_a_commit_may_be_named() -> None:
-    assert check_results.problems(GOOD | {"commit": "0123abc+"}) == []
+@pytest.mark.parametrize("commit", ["0123abc", "0123abc+", "0123456789abcdef0123456789abcdef01234567"])
+def test_a_commit_may_be_named(commit: str) -> None:
+    assert check_results.problems(GOOD | {"commit": commit}) == []
+
+
+def test_a_committed_result_says_of_which_commit_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "windows.json"
+    file.write_text(json.dumps(GOOD))
+    assert check_results.check_file(file) == ("windows", [])  # as of a run outside a repository
+    suite, (fault,) = check_results.check_file(file, committed=True)
+    assert suite == "windows"
+    assert fault.startswith(f"{file}: commit is missing")
+    file.write_text(json.dumps(GOOD | {"commit": "0123abc+"}))
+    assert check_results.check_file(file, committed=True) == ("windows", [])
 
 
 def test_status_of_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,8 +137,9 @@ def test_committed_results_are_complete(
 ) -> None:
     monkeypatch.setattr(check_results, "RESULTS", tmp_path)
     monkeypatch.setattr(nightly_tests, "nightly_tests", tuple)
+    good = GOOD | {"commit": "0123abc"}
     for suite in check_results.COMMITTED[:-1]:
-        (tmp_path / f"{suite}.json").write_text(json.dumps(GOOD | {"suite": suite}))
+        (tmp_path / f"{suite}.json").write_text(json.dumps(good | {"suite": suite}))
     assert check_results.main([]) == 1
     missing = check_results.COMMITTED[-1]
     assert capsys.readouterr().err == f"{tmp_path}: no result of the suite {missing!r}\n"
@@ -132,4 +147,7 @@ def test_committed_results_are_complete(
     assert check_results.main([str(tmp_path)]) == 0
 
     (tmp_path / "another-name.json").write_text(json.dumps(GOOD | {"suite": missing}))
+    assert check_results.main([]) == 1
+    assert "another-name.json: commit is missing" in capsys.readouterr().err
+    (tmp_path / "another-name.json").write_text(json.dumps(good | {"suite": missing}))
     assert check_results.main([]) == 0

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from benchmarks import check_results, nightly_tests
+from benchmarks import check_results, machine, nightly_tests
 
 
 def report(name: str, when: Literal["setup", "call", "teardown"], outcome: Any, longrepr: Any = None) -> Any:
@@ -60,6 +60,7 @@ def test_a_failed_test_is_a_fault_and_one_without_a_night_is_listed(
     monkeypatch.setattr(check_results, "RESULTS", tmp_path)
     monkeypatch.setattr(nightly_tests, "RECORD", tmp_path / "nightly-tests.json")
     monkeypatch.setattr(nightly_tests, "nightly_tests", lambda: ("a::b", "a::c"))
+    monkeypatch.setattr(machine, "commit", lambda: "0123abc")
     recorder = nightly_tests.Recorder(nightly_tests.RECORD)
     for each in phases("a::b", "failed"):
         recorder.pytest_runtest_logreport(each)

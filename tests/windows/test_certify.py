@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -172,22 +171,6 @@ def test_theorem2_certified() -> None:
     assert result.end_interval[0] <= end <= result.end_interval[1]
 
 
-def test_anytime_intervals_shrink_and_hold() -> None:
-    after, before = exact_edges(0.1)
-    looks = list(
-        itertools.islice(
-            anytime_windows(jax.random.key(9), OU, GAUSSIANS, 0, [0, 1], epsilon=0.1, budget=16_384, delta=1e-9), 4
-        )
-    )
-    for window in looks:
-        assert window.after_interval[0] <= after <= window.after_interval[1]
-        assert window.before_interval[0] <= before <= window.before_interval[1]
-    widths = [w.before_interval[1] - w.before_interval[0] for w in looks]
-    assert widths[-1] < math.inf
-    assert all(b <= a + 1e-12 for a, b in itertools.pairwise(widths))
-    assert looks[-1].draws > looks[0].draws
-
-
 def test_same_key_same_window() -> None:
     asked = {"epsilon": 0.1, "method": "monte-carlo", "certify": True, "budget": 20_000}
     first, again = (sloc.critical_window(jax.random.key(3), OU, GAUSSIANS, 0, [0, 1], **asked) for _ in range(2))
@@ -195,7 +178,7 @@ def test_same_key_same_window() -> None:
 
 
 @pytest.mark.parametrize("method", ["auto", "monte-carlo"])
-@pytest.mark.parametrize("call", [sloc.critical_window, sloc.theorem2, anytime_windows], ids=lambda call: call.__name__)
+@pytest.mark.parametrize("call", [sloc.critical_window, sloc.theorem2], ids=lambda call: call.__name__)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -212,10 +195,8 @@ def test_same_key_same_window() -> None:
     ],
 )
 def test_bad_input(call: Callable[..., object], method: str, name: str, value: object) -> None:
-    # A stream has neither method nor tolerance. With "auto" the edges have closed forms, and are refused all the same.
-    fixed = {} if call is anytime_windows else {"certify": True, "method": method}
-    if call is anytime_windows and (name == "tolerance" or method == "auto"):
-        return
+    # With "auto" the edges have closed forms, and are refused all the same.
+    fixed = {"certify": True, "method": method}
     with pytest.raises(sloc.InvalidInput, match=f"{name} = "):
         call(jax.random.key(0), OU, GAUSSIANS, 0, [0, 1], **({"epsilon": 0.1} | fixed | {name: value}))
 

@@ -37,6 +37,7 @@ COMMITTED = (
     "certificates",
     "certified",
     "changes",
+    "learned",
     "nightly-tests",
     "samplers",
     "structures",

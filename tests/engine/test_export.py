@@ -29,6 +29,8 @@ from tests.populations.examples import DISCOURSE, EXAMPLES, HIDDEN, REGRESSION, 
 MEANS = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.5, 1.0]])
 GAUSSIANS = {
     "scalar": GaussianMixture([0.2, 0.3, 0.5], MEANS, 1.0),
+    # So many numbers that products are matrix products.
+    "many": GaussianMixture(np.full(6, 1 / 6), np.vstack([MEANS, -MEANS]), 1.0),
     "diagonal": GaussianMixture([0.2, 0.3, 0.5], MEANS, [1.0, 2.0, 3.0]),
     "shared": GaussianMixture([0.2, 0.3, 0.5], MEANS, np.eye(3)),
     "own": GaussianMixture([0.2, 0.3, 0.5], MEANS, np.stack([np.eye(3)] * 3)),
@@ -45,7 +47,7 @@ DISCRETE = {
 }
 PAIRS = (
     [(p, q) for p in (OrnsteinUhlenbeck(), VarianceExploding(), FlowMatching()) for q in (GAUSSIANS["scalar"], REAL)]
-    + [(OrnsteinUhlenbeck(), GAUSSIANS[k]) for k in ("diagonal", "shared", "own")]
+    + [(OrnsteinUhlenbeck(), GAUSSIANS[k]) for k in ("many", "diagonal", "shared", "own")]
     + [
         (p, q)
         for p in (Masking(), OrderedMasking([2, 0, 1]), Truncation(3), BinarySymmetric())

@@ -780,8 +780,8 @@ _TRIED: set[tuple[type, type, str]] = set()
 def check_runs(process: ObservationProcess, population: Population, method: str) -> None:
     """Run a population's own method abstractly, once for two classes, for what the process lacks.
 
-    A population's own :class:`ContractError` comes out here, before anything is compiled.  Errors of other kinds are not
-    judged: they surface where the method runs, with their own words.
+    A population's own :class:`ContractError` comes out here, before anything is compiled.  Errors of other kinds are
+    not judged: they surface where the method runs, with their own words.
 
     Args:
         process: the process, canonical.

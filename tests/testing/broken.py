@@ -241,11 +241,11 @@ class WrongTransition(LikelihoodOnly):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class NotStochastic(LikelihoodOnly):
-    """A matrix whose rows are not normalised."""
+class NegativeChance(LikelihoodOnly):
+    """A matrix whose rows sum to one, with negative entries."""
 
     def transition(self, t):
-        return 1.2 * super().transition(t)
+        return super().transition(-t)
 
 
 @jax.tree_util.register_dataclass

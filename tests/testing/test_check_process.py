@@ -48,7 +48,7 @@ LAWS = [
         r"matrices: .* is not consistent with sample",
     ),
     (broken.WrongTransition(), BITS, r"transition\[.*\] is not consistent with sample"),
-    (broken.NotStochastic(), BITS, r"NotStochastic\.transition\[.*\] at t = .* is not a probability: \["),
+    (broken.NegativeChance(), BITS, r"NegativeChance\.transition\[.*\] at t = .* is not a probability: \["),
 ]
 FORMS = [
     (broken.LogProbVector(), r"log_prob returns .*expected a scalar"),

@@ -61,7 +61,8 @@ def scaling(budget: int = 60_000) -> tuple[list[Fit], dict[str, Any]]:
     widths = [s.before - s.after for s in said]
 
     def measured(claim: str, x: str, what: str, of: tuple[int, ...], band: Any, claimed: float) -> Fit:
-        return Fit(NAME, claim, x, f"certified {what}", *slope(of, np.mean(band, 1), band=np.transpose(band)), claimed)
+        low, high = np.transpose(band)
+        return Fit(NAME, claim, x, f"certified {what}", *slope(of, (low + high) / 2, band=(low, high)), claimed)
 
     fits = [
         Fit(NAME, "k tokens at most", "k", f"printed {width}", *slope(SPREADS, widths), 1.0),

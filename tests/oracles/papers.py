@@ -135,7 +135,7 @@ def first_of_several_tv(points: np.ndarray, spacing: float = 0.25) -> float:
     flat, steep = across @ p[:, 1:].T - (p**2).sum(1) / 2 - math.log(others), p[:, 0]
 
     def excess(z: np.ndarray) -> np.ndarray:
-        return logsumexp(flat + z[:, None] * steep, axis=1)
+        return np.asarray(logsumexp(flat + z[:, None] * steep, axis=1))
 
     # The least of a convex function by golden sections, then a root on each side of it.
     low, high, golden = np.full(len(across), -12.0), np.full(len(across), 12.0), (math.sqrt(5) - 1) / 2

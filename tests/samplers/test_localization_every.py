@@ -72,7 +72,9 @@ REALS: dict[str, Any] = {"mixture": MIXTURE, "real atoms": REAL, "one-hot hierar
 
 def size(population: Population) -> int:
     """How many coordinates a sample has."""
-    shape = jax.eval_shape(lambda k: population.canonical().sample(k, np.int32(0)), jax.random.key(0)).shape
+    shape = jax.eval_shape(
+        lambda k: population.canonical().sample(k, jnp.zeros((), jnp.int32)), jax.random.key(0)
+    ).shape
     return int(np.prod(shape))
 
 

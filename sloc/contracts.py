@@ -54,7 +54,9 @@ class ContractError(TypeError):
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """Return ``repr(value)`` on one line, shortened to ``limit`` characters."""
+    """Return ``repr(value)`` on one line, shortened to ``limit`` characters; the class alone of a traced object."""
+    if isinstance(value, Contract) and not is_concrete(value):
+        return f"{type(value).__name__}(...)"
     text = " ".join(repr(value).split())
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
@@ -778,7 +780,8 @@ _TRIED: set[tuple[type, type, str]] = set()
 def check_runs(process: ObservationProcess, population: Population, method: str) -> None:
     """Run a population's own method abstractly, once for two classes, for what the process lacks.
 
-    Errors of other kinds are not judged here: they surface where the method runs, with their own words.
+    A population's own :class:`ContractError` comes out here, before anything is compiled.  Errors of other kinds are
+    not judged: they surface where the method runs, with their own words.
 
     Args:
         process: the process, canonical.
@@ -786,7 +789,8 @@ def check_runs(process: ObservationProcess, population: Population, method: str)
         method: ``log_marginals`` or ``posterior_sample``.
 
     Raises:
-        ContractError: the method asks the process for what it does not define, or cannot take what it observes.
+        ContractError: the method asks the process for what it does not define, cannot take what it observes, or says
+            itself that it is not for this process.
 
     """
     pair, seen = (type(process), type(population), method), []
@@ -802,6 +806,8 @@ def check_runs(process: ObservationProcess, population: Population, method: str)
 
     try:
         jax.eval_shape(once, jax.random.key(0), process, population)
+    except ContractError:
+        raise
     except AttributeError as error:
         if seen and isinstance(error.obj, ObservationProcess):
             raise _not_this_process(process, population, method, str(error.name)) from error

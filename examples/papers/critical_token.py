@@ -12,20 +12,11 @@ import sloc
 from sloc.windows import printed
 
 from .certified import window_rows
+from .critical_token_width import scaling, tables
 from .rows import Result, Row, ends
 
 NAME, EPSILON, LENGTH, START, SPREAD = "Ex. 4", 0.1, 9, 3, 3
 LEAKS = (0.0, 0.05)
-
-
-def tables(leak: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return first token, transitions before the modes part, and transitions of the two modes.
-
-    Letters: the request, refusing, complying.  A mode writes its own letter but for a share ``leak``, spread over the
-    other two.
-    """
-    rows = [np.full(3, leak / 2) + (1 - 1.5 * leak) * np.eye(3)[letter] for letter in (1, 2)]
-    return np.eye(3)[0], np.tile(np.eye(3)[0], (3, 1)), np.stack([np.tile(row, (3, 1)) for row in rows])
 
 
 def prefix_distances(leak: float) -> np.ndarray:
@@ -121,7 +112,8 @@ def run(budget: int = 120_000) -> Result:
         ]  # fmt: skip
     series = {"tv": [prefix_distances(leak)[::-1] for leak in LEAKS], "printed": said, "leaks": LEAKS,
               "exact": [exact_edges(leak) for leak in LEAKS]}  # fmt: skip
-    return Result(rows + named(budget), [], series)
+    fits, series["widths"] = scaling(budget // 2)
+    return Result(rows + named(budget), fits, series)
 
 
 def draw(axes: Any, found: dict[str, Any]) -> None:

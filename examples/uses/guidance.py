@@ -48,4 +48,5 @@ if __name__ == "__main__":
     found = main()
     print(f"window {found['window'][0]:.3f} .. {found['window'][1]:.3f}")
     for row in found["rows"]:
-        print("{guided:24} {accuracy:.3f} +- {stderr:.3f}, {guided calls} guided calls of 31".format(**row))
+        text = "{guided:24} {accuracy:.3f} +- {stderr:.3f}, {guided calls} guided calls of {steps}"
+        print(text.format(**row, steps=found["steps"]))

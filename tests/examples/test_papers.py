@@ -265,7 +265,7 @@ def test_absorbed_walks():
 def test_coins_take_the_inverse_square_of_their_lean():
     for y in ("n_after", "n_after - n_before"):
         (f,) = [f for f in FOUND["coins"]["fits"] if f["y"] == y]
-        assert f["exponent"] == pytest.approx(-2, abs=0.01)
+        assert -2.01 < f["low"] <= f["exponent"] <= f["high"] < -1.99
 
 
 # ------------------------------------------------------------------------------------------------- Thm. 9, Ex. 6
@@ -407,19 +407,8 @@ def test_windows_of_merges_in_order_and_under_diffusion():
             assert r["exact"] == truth
             assert r["low"] <= truth <= r["high"]
 
-    def apart_from(rest):
-        def draws(t):
-            a, sigma = channels.ornstein_uhlenbeck(t)
-            return mixtures.sampled_set_tv(
-                np.full(d + 1, 1 / (d + 1)), words * 1.0, 1e-12, a, sigma, [0], rest, 20_000, seed=1
-            )
-
-        return draws
-
-    bounds(row("masking_orders", "T_after", "diffusion, {0} within all"), 0, apart_from(list(range(1, 9))), 0.99)
-    bounds(row("masking_orders", "T_before", "diffusion, {0} within all"), 0, apart_from(list(range(1, 9))), 0.1, 8 / 9)
     none = row("masking_orders", "T_before", "diffusion, {0} within {0, 1}")
-    assert none["found"] is None
+    assert none["exact"] is none["found"] is None
     assert "status empty" in none["note"]
 
 

@@ -119,26 +119,26 @@ def regression_distances(features: int, variance: float, samples: int, draws: in
     return out
 
 
-def first_of_four_tv(means: np.ndarray, time: float, spacing: float = 0.25) -> float:
-    """TV of ``N(a m_0, I)`` and the mean of three others under the Ornstein-Uhlenbeck process, in any dimension.
+def first_of_several_tv(points: np.ndarray, spacing: float = 0.25) -> float:
+    """TV of ``N(p_0, I)`` and the equal mean of the other ``N(p_k, I)``, in any dimension, ``points [n, d]``.
 
-    All that tells them apart lies in the span of ``m_k - m_0``.  Along a line the ratio of rest to first is a sum of
+    All that tells them apart lies in the span of ``p_k - p_0``.  Along a line the ratio of rest to first is a sum of
     exponentials of linear functions, so convex: the first is larger on one interval, found by bisection, and its
-    masses are normal distribution functions.  A trapezoid sum over the plane across the line is all that is summed.
+    masses are normal distribution functions.  A trapezoid sum over the space across the line is all that is summed.
     """
-    axes = np.linalg.qr((means[1:] - means[0]).T)[0]
-    p = math.exp(-time) * (means[1:] - means[0]) @ axes  # [3, 3]; the first stands at 0
+    gaps = points[1:] - points[0]
+    p = gaps @ np.linalg.qr(gaps.T)[0]  # the first stands at 0
+    others, dims = p.shape
     reach = np.arange(-6.5, 6.5 + spacing, spacing)
-    u, v = (g.ravel() for g in np.meshgrid(reach, reach, indexing="ij"))
-    across = np.stack([u, v], 1)
-    # log of rest / first at (z, u, v): log mean_k exp(<p_k, y> - |p_k|^2 / 2).
-    flat, steep = across @ p[:, 1:].T - (p**2).sum(1) / 2 - math.log(3), p[:, 0]
+    across = np.stack(np.meshgrid(*[reach] * (dims - 1), indexing="ij"), -1).reshape(-1, dims - 1)
+    # log of rest / first at (z, across): log mean_k exp(<p_k, y> - |p_k|^2 / 2).
+    flat, steep = across @ p[:, 1:].T - (p**2).sum(1) / 2 - math.log(others), p[:, 0]
 
     def excess(z: np.ndarray) -> np.ndarray:
-        return logsumexp(flat + z[:, None] * steep, axis=1)
+        return np.asarray(logsumexp(flat + z[:, None] * steep, axis=1))
 
     # The least of a convex function by golden sections, then a root on each side of it.
-    low, high, golden = np.full(u.shape, -12.0), np.full(u.shape, 12.0), (math.sqrt(5) - 1) / 2
+    low, high, golden = np.full(len(across), -12.0), np.full(len(across), 12.0), (math.sqrt(5) - 1) / 2
     for _ in range(60):
         left, right = high - golden * (high - low), low + golden * (high - low)
         falls = excess(left) > excess(right)
@@ -146,19 +146,46 @@ def first_of_four_tv(means: np.ndarray, time: float, spacing: float = 0.25) -> f
     bottom = (low + high) / 2
     inside, ends = excess(bottom) < 0, []
     for far in (-12.0, 12.0):
-        near, away = bottom.copy(), np.full(u.shape, far)
+        near, away = bottom.copy(), np.full(len(across), far)
         for _ in range(50):
             middle = (near + away) / 2
             within = excess(middle) < 0
             near, away = np.where(within, middle, near), np.where(within, away, middle)
         ends.append((near + away) / 2)
-    first = norm.cdf(ends[1]) - norm.cdf(ends[0])
-    first = first * np.exp(-(u**2 + v**2) / 2) / (2 * math.pi)
-    rest = 0.0
-    for x, y, z in p[:, [1, 2, 0]]:
-        line = norm.cdf(ends[1] - z) - norm.cdf(ends[0] - z)
-        rest = rest + line * np.exp(-((u - x) ** 2 + (v - y) ** 2) / 2) / (2 * math.pi) / 3
-    return float(np.where(inside, first - rest, 0.0).sum() * spacing**2)
+
+    def mass(place: np.ndarray) -> np.ndarray:
+        line = norm.cdf(ends[1] - place[0]) - norm.cdf(ends[0] - place[0])
+        return line * norm.pdf(across - place[1:]).prod(1)
+
+    first, rest = mass(np.zeros(dims)), np.mean([mass(place) for place in p], axis=0)
+    return float(np.where(inside, first - rest, 0.0).sum() * spacing ** (dims - 1))
+
+
+def first_of_four_tv(means: np.ndarray, time: float) -> float:
+    """TV of ``N(a m_0, I)`` and the mean of three others under the Ornstein-Uhlenbeck process, in any dimension."""
+    return first_of_several_tv(math.exp(-time) * means)
+
+
+def first_word_tv(d: int, r: float, points: int = 500) -> float:
+    """TV of the origin and the mean of ``e_1 + .. + e_i``, ``i = 1 .. d``, all scaled by ``r``, in unit noise.
+
+    Under the origin the ratio of the rest to it is ``exp(l) / d``, ``l`` the last of a chain ``l' = u + log(1 + e^l)``
+    from ``-inf`` with ``u ~ N(-r^2/2, r^2)``: its density step by step on a grid, its distribution function ``F`` at
+    the last, and ``TV = E (1 - e^l / d)_+ = int F(l) e^l / d dl`` up to ``log d``.
+    """
+    centre = -r * r / 2
+    low, high = centre - 9 * r, math.log(d) + 9 * r + max(centre + 9 * r, 0.0)
+    grid = np.linspace(low, high, points)
+    width = grid[1] - grid[0]
+    density = norm.pdf(grid, centre, r)
+    after = np.logaddexp(0.0, grid)
+    for _ in range(d - 2):
+        density = norm.pdf(grid[:, None], after + centre, r) @ density * width
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    depth = 9 * r + 30
+    l = math.log(d) + (nodes - 1) * depth / 2
+    below = norm.cdf(l[:, None], after + centre, r) @ density * width
+    return float((weights * depth / 2 * np.exp(l) / d) @ below)
 
 
 def atoms_clones(atoms: np.ndarray, times: np.ndarray, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import ObservationProcess, Population, Revealed
+from sloc.contracts import GaussianChannel, ObservationProcess, Population, Revealed, namespace
 from sloc.processes import BinarySymmetric, LinearGaussian, Masking, OrderedMasking, VarianceExploding
 
 
@@ -161,6 +161,21 @@ class WrongInverse(VarianceExploding):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
+class GrowingSignal(SampleOnly, GaussianChannel):
+    """Noise that fades as time goes on: samples and numbers agree, but time runs the wrong way."""
+
+    def coefficients(self, t):
+        return namespace(t).ones_like(t), namespace(t).exp(-t)
+
+    def time_of_log_snr(self, log_snr):
+        return np.asarray(log_snr) / 2
+
+    def grid(self, n):
+        return np.linspace(0.5, 3.0, n)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class WrongCountLaw(Masking):
     """Claims the law of the hidden count for the seen one."""
 
@@ -222,6 +237,15 @@ class WrongTransition(LikelihoodOnly):
 
     def transition(self, t):
         return super().transition(0.8 * t)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class NegativeChance(LikelihoodOnly):
+    """A matrix whose rows sum to one, with negative entries."""
+
+    def transition(self, t):
+        return super().transition(-t)
 
 
 @jax.tree_util.register_dataclass

@@ -32,6 +32,7 @@ LAWS = [
     (broken.BridgeAlone(), REAL, r"bridge\(.*\) is not consistent with sample\(.*\): p = "),
     (broken.WrongCoefficients(), REAL, r"coefficients: .* is not consistent with sample"),
     (broken.WrongInverse(), REAL, r"time_of_log_snr does not invert coefficients"),
+    (broken.GrowingSignal(), REAL, r"GrowingSignal: a / sigma does not decrease in t"),
     (broken.WrongCountLaw(), REAL, r"count_law .* is not consistent with sample"),
     (
         broken.WrongHiddenProbability(),
@@ -47,6 +48,7 @@ LAWS = [
         r"matrices: .* is not consistent with sample",
     ),
     (broken.WrongTransition(), BITS, r"transition\[.*\] is not consistent with sample"),
+    (broken.NegativeChance(), BITS, r"NegativeChance\.transition\[.*\] at t = .* is not a probability: \["),
 ]
 FORMS = [
     (broken.LogProbVector(), r"log_prob returns .*expected a scalar"),

@@ -7,6 +7,10 @@ asked at a level of 0.001, where 3 of 10 are allowed, or 4 of 25: a fault that m
 its own setting in 99 of 100 runs, and one that makes three in a hundred wrong everywhere fails them together.  Whether
 the level of 0.05 is kept is judged by night, with 500 repetitions.
 
+Settings with a pilot of their own see wrong edges, thresholds and statuses, and hardly a broken test: the innermost
+rungs of a good pilot hold the edge nearly always, even if every rung is believed.  Broken tests are seen where the
+pilot is the worst there is, and by streams, whose ladders end within the pilot's error.
+
 Left to the night are coins, which take longest to compile, and most streams: those of eight sets, at thresholds other
 than 0.1, or with a second ladder.
 """

@@ -139,6 +139,9 @@ def _held(data: traces_recorded.Row200, draws: int, rng: np.random.Generator) ->
 
 def recorded_moves(smoke: bool) -> Iterator[Row]:
     """Detected moves on all 50 recorded questions, against draws 100 to 199."""
+    beyond = np.concatenate([traces_recorded.beyond_identity(row) for row in ((0, 1) if smoke else (*TUNE, *REPORT))])
+    name = "recorded llama: forks at which a share rises beyond o_t / p_t by three standard errors"
+    yield {"name": name, "value": int((beyond > 3.0).sum()), "unit": "forks", "of": beyond.size}
     for track, (gap, tolerance) in TRACKS.items():
         rows = (*TUNE, *REPORT)[:2] if smoke else (*TUNE, *REPORT)
         data = [load(track, row) for row in rows]

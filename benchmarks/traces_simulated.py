@@ -16,13 +16,13 @@ from sloc.windows.outcome_curves import outcome_curve
 from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.rule_rates import rule_rates
 
-QUESTIONS, GAP, TOLERANCE = 200, 4, 8
+QUESTIONS, GAP, TOLERANCE = 400, 4, 8
 
 
-def truths(number: int, seed: int = 11) -> list[Truth]:
-    """Simulated questions, always the same."""
+def truths(number: int, seed: int = 11, identity: bool = True) -> list[Truth]:
+    """Simulated questions, always the same (:func:`benchmarks.traces_truth.simulate`)."""
     rng = np.random.default_rng(seed)
-    return [simulate(rng) for _ in range(number)]
+    return [simulate(rng, identity=identity) for _ in range(number)]
 
 
 def near_moves(reference: np.ndarray, gap: int, tolerance: int) -> np.ndarray:
@@ -77,3 +77,13 @@ def moves(smoke: bool) -> Iterator[Row]:
         found = posterior_moves(seen, gap=GAP, separation=TOLERANCE)
         yield from interval_rows(case, found, curves, TOLERANCE, smoke)
         yield from distance_rows(f"TV {GAP} positions apart, simulated, {draws} draws", seen, curves, GAP, smoke)
+        yield from broken_rows(draws, len(made))
+
+
+def broken_rows(draws: int, number: int) -> Iterator[Row]:
+    """Intervals of moves where log-probabilities are not those of the sampler, and the identity fails: no target."""
+    made = truths(number, seed=12, identity=False)
+    rng = np.random.default_rng(draws)
+    found = posterior_moves([t.counts(f"q{i}", rng, draws) for i, t in enumerate(made)], gap=GAP, separation=TOLERANCE)
+    case = f"moves, simulated, {draws} draws, identity broken"
+    yield from interval_rows(case, found, [t.curve for t in made], TOLERANCE, smoke=True)

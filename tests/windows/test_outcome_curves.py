@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
-import json
 
 import numpy as np
 import pytest
 from scipy.stats import binom
 
+from benchmarks import traces_recorded
 from sloc.contracts import InvalidInput
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.move_kernels import (
@@ -220,25 +219,14 @@ def test_bad_settings_are_refused():
         outcome_posterior(counts([[1, 1]]), priors=())
 
 
-def test_published_recordings_beat_the_published_tool(test_data):
+@pytest.mark.usefixtures("test_data")
+def test_published_recordings_beat_the_published_tool():
     """The first rows that are reported, 10 draws at every eighth token: the mean TV of the tool's release is given."""
-    folder, errors, theirs = test_data / "data" / "forking_fast", [], []
-    scores = [line.split(",") for line in (folder / "peer_scores_rows25_49.csv").read_text().splitlines()]
-    with np.load(folder / "mixture_draws_llama.npz") as kept:
-        for row in range(25, 35):
-            draws = kept[f"row{row:03d}_draws"]
-            record = json.loads(gzip.decompress((folder / f"llama/row{row:03d}.json.gz").read_bytes()))
-            recording, _ = from_forking_fast(record)
-            one_hot = np.eye(int(draws.max()) + 1)[draws]
-            seen = one_hot[:, :10].sum(axis=1)
-            seen[np.arange(len(seen)) % 8 > 0] = 0
-            leaving = np.clip(1 - recording.taken_mass / recording.kept_mass, 0, 1)[:-1]
-            curve = outcome_curve(counts(seen, leaving))
-            errors.append(0.5 * np.abs(curve.value - one_hot[:, 100:].mean(axis=1)).sum(axis=1).mean())
-            key = ["llama", str(row), "10", "8", "M5a_cv"]
-            theirs += [float(s[7]) for s in scores if [s[0], s[1], s[4], s[5], s[6]] == key]
-    assert len(theirs) == 10
-    assert np.mean(errors) < np.mean(theirs)
+    rows = traces_recorded.REPORT[:10]
+    theirs = [traces_recorded.peer_scores()["llama", 10, 8, "M5a_cv"][row][0] for row in rows]
+    data = [traces_recorded.load("llama", row) for row in rows]
+    own = [0.5 * np.abs(outcome_curve(d.counts(10, 8)).value - d.reference).sum(axis=1).mean() for d in data]
+    assert np.mean(own) < np.mean(theirs)
 
 
 def test_every_prior_is_tabulated():

@@ -42,7 +42,7 @@ def blank_curve(folder: Path) -> dict[str, Any]:
     points = pd.read_csv(folder / "structured_Tpoints_NDBKP.csv").to_numpy()
     # A staircase: its first point, both ends of every rise, its last.
     rises = np.flatnonzero(np.diff(curve[:, 1]) > RISE)
-    kept = curve[np.unique([0, *rises, *(rises + 1), len(curve) - 1])]
+    kept = curve[np.unique(np.concatenate([[0], rises, rises + 1, [len(curve) - 1]]))]
     return {
         "kept": _short(kept[:, 0]),
         "same string": _short(kept[:, 1]),

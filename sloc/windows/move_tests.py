@@ -254,7 +254,8 @@ def set_tests(data: OutcomeCounts, windows: PairWindows, tau: float) -> SetTests
     best = np.argmin(single * number, axis=1)[:, None]
     p = np.minimum(1.0, 2.0 * np.take_along_axis(single * number, best, axis=1))
     strongest = np.take_along_axis(sets, best[..., None], axis=1)
-    return SetTests(strongest, *(np.take_along_axis(v, best, axis=1) for v in (rising, single)), p)
+    rising, single = (np.take_along_axis(v, best, axis=1) for v in (rising, single))
+    return SetTests(strongest, rising, single, p)
 
 
 def _separate(

@@ -158,16 +158,22 @@ def from_the_prior(rng, prior, steps=40):
 
 
 def test_probabilities_of_moves_are_calibrated_under_the_prior():
-    """Of candidates given probability pi, pi have such a move: summed over 150 curves (six standard errors)."""
+    """Of candidates given probability pi, pi have such a move: summed over 150 curves (six standard errors).
+
+    Sizes lie in their 90 % intervals: one candidate a curve, binomial, 1e-9.
+    """
     rng, prior = np.random.default_rng(7), MovePrior(0.7, ((0.3, 2.0),))
     made = [from_the_prior(rng, prior) for _ in range(150)]
     data = [question(rng, curve, leaving, 5, str(i)) for i, (curve, leaving) in enumerate(made)]
     moves = posterior_moves(data, priors=(prior,), alpha=0.1)
-    pi, truth = [], []
+    pi, truth, held = [], [], {}
     for m in moves.moves:
         share = made[int(m.question)][0][:, "AB".index(m.rising[0])]
+        size = share[int(m.stop)] - share[int(m.start)]
         pi.append(m.probability)
-        truth.append(share[int(m.stop)] - share[int(m.start)] > 0.3)
+        truth.append(size > 0.3)
+        held.setdefault(m.question, m.size_interval[0] <= max(size, 0.0) <= m.size_interval[1])
+    assert sum(held.values()) >= binom.ppf(1e-9, len(held), 0.9)
     pi, truth = np.asarray(pi), np.asarray(truth)
     assert 50 < truth.sum() < truth.size - 50
     for part in (pi < 0.5, pi >= 0.5):

@@ -25,7 +25,7 @@ from sloc.windows.move_kernels import (
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve, outcome_posterior
 from sloc.windows.proportions import clopper_pearson
 from sloc.windows.recorded_import import from_forking_fast
-from sloc.windows.share_filter import filter_shares, quantiles
+from sloc.windows.share_filter import difference_quantiles, filter_shares, quantiles
 
 ONE = MovePrior()
 
@@ -124,6 +124,23 @@ def test_quantiles_of_a_uniform_law():
     assert (low[:, 0] <= levels).all()
     assert (levels <= high[:, 0] + 1e-12).all()
     assert (high - low < 0.03).all()
+
+
+def test_quantiles_of_a_difference():
+    """Two independent uniform shares: ``P(difference <= d) = (1 + d)^2 / 2`` below 0; and two that are known."""
+    cells = np.diff(np.concatenate([[0.0], EDGES, [1.0]]))
+    joint = cells[:, None] * cells[None, :]
+    for level in (0.02, 0.1, 0.4):
+        low, high = difference_quantiles(joint, level, 1.0 - level)
+        exact = np.sqrt(2 * level) - 1
+        # Rounded outwards, by no more than two cells.
+        assert exact - 0.053 < low <= exact
+        assert np.isclose(high, -low)
+    known = np.zeros((GRID, GRID))
+    known[20, 45] = 1.0
+    low, high = difference_quantiles(known, 0.05, 0.95)
+    edges = np.concatenate([[0.0], EDGES, [1.0]])
+    assert np.allclose([low, high], [edges[45] - edges[21], edges[46] - edges[20]])
 
 
 def test_simultaneous_bands_hold_for_curves_that_no_prior_expects():

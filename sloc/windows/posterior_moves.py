@@ -48,7 +48,10 @@ def posterior_moves(
         priors: to be averaged.
 
     Returns:
-        The moves of all questions.
+        The moves of all questions.  ``size_interval`` is a credible one of :data:`LEVEL`, with the tails of a curve's
+        bands, rounded outwards to the grid of shares; ``location`` the shortest range that holds as much of the steps
+        expected near the pair.  The suite ``traces`` counts how often both hold simulated truths.  Where shares rise by
+        more than log-probabilities allow (probabilities of another sampler), sizes are covered less often.
 
     Raises:
         InvalidInput: a setting out of range, or counts that do not fit.

@@ -62,6 +62,7 @@ def plot_outcomes(curve: OutcomeCurve, moves: Sequence[Move] = (), ax: Any = Non
         ax.plot(curve.positions, curve.value[:, a], color=colour, linestyle=DASHES[rank], linewidth=1.6, label=label)
     ax.set_ylim(-0.02, 1.02)
     ax.set_xlabel("position in the generation", fontsize=8, color=INK)
+    ax.set_ylabel("share of the answers", fontsize=8, color=INK)
     ax.tick_params(labelsize=8, color=INK, labelcolor=INK)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)

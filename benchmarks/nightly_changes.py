@@ -18,7 +18,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import pandas as pd
 
 import sloc.bayes
 from benchmarks.changes_calibration import (
@@ -38,7 +37,7 @@ from sloc.bayes.change_predict import DrawnCurves
 from sloc.windows.outcome_curves import OutcomeCounts
 from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.resampled import trace_windows
-from sloc.windows.traces_table import trace_table
+from sloc.windows.traces_table import answers_of_counts, trace_table
 
 SECONDS = 300.0
 ALPHA = 0.1
@@ -103,7 +102,7 @@ def agreement_rows(
     number = curves.number[:compared]
     names = some.questions
     tests = trace_windows(
-        trace_table(answers(curves.counts[:compared], setting.draws, found.kept, names)),
+        trace_table(answers_of_counts(curves.counts[:compared], setting.draws, kept=found.kept, questions=names)),
         rise=0.5,
         alpha=ALPHA,
         correction="holm",
@@ -141,20 +140,6 @@ def first_questions(found: sloc.bayes.ChangePosterior, number: int) -> sloc.baye
 
     cut = {n: getattr(found, n)[:number] for n in ("numbers", "steps", "first", "last", "width", "height", "questions")}
     return replace(found, **cut)
-
-
-def answers(counts: np.ndarray, draws: int, kept: np.ndarray, names: tuple[str, ...]) -> pd.DataFrame:
-    """A row for each resample: question, fraction, answer, and the full generation's answer."""
-    questions, points = counts.shape
-    word = np.where(np.arange(draws)[None, None] < counts[..., None], "same", "other")
-    return pd.DataFrame(
-        {
-            "question": np.repeat(np.asarray(names, object), points * draws),
-            "fraction": np.tile(np.repeat(kept, draws), questions),
-            "answer": word.ravel(),
-            "reference": "same",
-        }
-    )
 
 
 def calibration_rows(number: int, setting: Setting = SMALL) -> Iterator[Row]:

@@ -9,8 +9,8 @@ let sequential draws do a little better.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -20,27 +20,61 @@ from benchmarks import traces_recorded
 from benchmarks.timing import Row
 from benchmarks.traces_recorded import REPORT, Row200, interval, load
 from sloc.windows.allocation import RecordedDraws, allocate_draws
-from sloc.windows.draw_design import best_design, design_of, steps_and_shares
+from sloc.windows.draw_design import best_design, design_of, posterior_steps
 from sloc.windows.outcome_curves import outcome_curve, outcome_posterior
 from sloc.windows.recorded_import import read_forking_fast
 
-SHARES = (0.5, 1.0, 2.0, 4.0)
-"""Budgets in draws a position of the full grid."""
+SHARES = ((0.5,), (1.0,), (2.0,), (4.0,), (8.0,), (16.0,), (24.0, 32.0, 64.0))
+"""Budgets in draws a position of the full grid; those of one group are one run, looked at on its way."""
+REFERENCE = 100.0
+"""Draws of the histogram that curves are scored against."""
 MULTIPLES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """Budgets of the best designs, in tokens of one draw everywhere."""
 
 
-def replayed(data: Row200, share: float) -> tuple[float, float]:
-    """Return the mean TV and the tokens of one question at a budget."""
-    names = tuple("ABCDEFGH"[: data.answers])
-    answers = {
-        (data.name, float(p)): [names[a] for a in row[:100]] for p, row in zip(data.positions, data.draws, strict=True)
-    }
-    costs = {(data.name, float(p)): float(c) for p, c in zip(data.positions, data.cost, strict=True)}
-    draw = RecordedDraws(answers, dict(costs))
-    budget = max(8, round(share * data.positions.size))
-    got = allocate_draws(draw, data.name, names, data.positions, budget=budget, leaving=data.leaving, cost=data.cost)
-    return float(0.5 * np.abs(got.curve.value - data.reference).sum(axis=1).mean()), draw.spent
+class Noted:
+    """Recorded draws that are handed out once, and what was handed out, in order."""
+
+    def __init__(self, data: Row200) -> None:
+        self.names = tuple("ABCDEFGH"[: data.answers])
+        answers = {
+            (data.name, float(p)): [self.names[a] for a in row[:100]]
+            for p, row in zip(data.positions, data.draws, strict=True)
+        }
+        costs = {(data.name, float(p)): float(c) for p, c in zip(data.positions, data.cost, strict=True)}
+        self.draw = RecordedDraws(answers, dict(costs))
+        self.given: list[tuple[int, int]] = []
+        self.at = {float(p): t for t, p in enumerate(data.positions)}
+
+    def __call__(self, question: str, position: float, n: int) -> Sequence[str]:
+        """Hand out draws."""
+        got = self.draw(question, position, n)
+        self.given += [(self.at[float(position)], self.names.index(a)) for a in got]
+        return got
+
+
+def replayed(data: Row200, shares: Sequence[float]) -> list[tuple[float, float]]:
+    """Mean TV and tokens of one question at each budget, all of one run that is looked at on its way."""
+    noted = Noted(data)
+    budgets = [max(8, round(share * data.positions.size)) for share in shares]
+    allocate_draws(
+        noted,
+        data.name,
+        noted.names,
+        data.positions,
+        budget=max(budgets),
+        leaving=data.leaving,
+        cost=data.cost,
+    )
+    found = []
+    for budget in budgets:
+        counts = np.zeros((data.positions.size, data.answers))
+        where = np.asarray(noted.given[:budget])
+        np.add.at(counts, (where[:, 0], where[:, 1]), 1.0)
+        curve = outcome_curve(replace(data.counts(1), counts=counts))
+        error = 0.5 * np.abs(curve.value - data.reference).sum(axis=1).mean()
+        found.append((float(error), float(data.cost[where[:, 0]].sum())))
+    return found
 
 
 def rows(smoke: bool) -> Iterator[Row]:
@@ -50,18 +84,12 @@ def rows(smoke: bool) -> Iterator[Row]:
         data = [load(track, r) for r in (REPORT[:2] if smoke else REPORT)]
         every = float(np.mean([d.cost.sum() for d in data]))
         spent, error = [], []
-        for share in SHARES[1:2] if smoke else (*SHARES, 8.0, 16.0):
-            got = np.asarray([replayed(d, share) for d in data])
-            spent.append(float(got[:, 1].mean()))
-            error.append(float(got[:, 0].mean()))
-            low, high = interval(got[:, 0])
-            case = f"budget, {track}, sequential, {share:g} draws a position"
-            yield {"name": f"{case}: mean TV", "value": error[-1], "unit": "TV", "min": low, "max": high}
-            yield {
-                "name": f"{case}: tokens, of {every:.3g} for one draw at every position",
-                "value": spent[-1] / every,
-                "unit": "",
-            }
+        for shares in SHARES[1:2] if smoke else SHARES:
+            got = np.asarray([replayed(d, shares) for d in data])
+            for k, share in enumerate(shares):
+                yield from budget_rows(f"budget, {track}, sequential, {share:g} draws a position", got[:, k], every)
+            spent += got[..., 1].mean(axis=0).tolist()
+            error += got[..., 0].mean(axis=0).tolist()
         if smoke:
             continue
         bound = least_scores(data)
@@ -95,6 +123,14 @@ def rows(smoke: bool) -> Iterator[Row]:
             "value": 100 * float(np.mean([branch_share(track, r) for r in REPORT])),
             "unit": "%",
         }
+
+
+def budget_rows(case: str, got: np.ndarray, every: float) -> Iterator[Row]:
+    """Mean error and tokens of questions ``[Q, 2]`` at one budget, tokens over ``every``, one draw at all positions."""
+    low, high = interval(got[:, 0])
+    yield {"name": f"{case}: mean TV", "value": float(got[:, 0].mean()), "unit": "TV", "min": low, "max": high}
+    name = f"{case}: tokens, of {every:.3g} for one draw at every position"
+    yield {"name": name, "value": float(got[:, 1].mean()) / every, "unit": ""}
 
 
 def saving(
@@ -131,18 +167,19 @@ class Picture:
     def score(self, draws: Any) -> float:
         """Expected mean TV to the histogram of 100 other draws, of draws everywhere or of ``[T]`` draws."""
         design = design_of(self.steps, self.shares, np.broadcast_to(draws, self.cost.shape))
-        return float(np.sqrt((design.variance + design.noise / 100.0) / (2.0 * np.pi)).sum(axis=0).mean())
+        return design.loss_against(REFERENCE)
 
     def best(self, multiple: float) -> float:
-        """The same of the best design that spends ``multiple`` draws' worth of tokens a position."""
-        draws, _ = best_design(self.steps, self.shares, self.cost, multiple * float(self.cost.sum()), 60)
-        return self.score(draws)
+        """What no design goes below that spends ``multiple`` draws' worth of tokens a position, within the picture."""
+        budget = multiple * float(self.cost.sum())
+        best = best_design(self.steps, self.shares, self.cost, budget, reference=REFERENCE, rounds=60)
+        return best.loss - best.gap
 
 
 @lru_cache(maxsize=100)
 def _picture(track: str, row: int) -> Picture:
     data = load(track, row)
-    return Picture(*steps_and_shares(outcome_posterior(data.counts(200))), data.cost)
+    return Picture(*posterior_steps(outcome_posterior(data.counts(200))), data.cost)
 
 
 def picture(data: Row200) -> Picture:

@@ -94,6 +94,18 @@ def bounds(track: str, row: int) -> np.ndarray | None:
     return step_bounds(recording.taken_mass, recording.kept_mass)
 
 
+def beyond_identity(row: int, fork: float = 0.4) -> np.ndarray:
+    """At each fork of a llama question, how far a share rises beyond ``o_t / p_t``, in standard errors of 200 draws.
+
+    ``o_t = p_t o_{t+1} + q_t y_t`` forbids it; the largest over answers, where ``q_t > fork``.
+    """
+    data = load("llama", row)
+    share, p = np.eye(data.answers)[data.draws].mean(axis=1), (1.0 - data.leaving)[:, None]
+    noise = (p**2 * share[1:] * (1.0 - share[1:]) + share[:-1] * (1.0 - share[:-1])) / data.draws.shape[1]
+    beyond = (p * share[1:] - share[:-1]) / np.sqrt(noise + 1e-4)
+    return beyond.max(axis=1)[data.leaving > fork]
+
+
 def peer_scores() -> dict[tuple[str, int, int, str], dict[int, tuple[float, float]]]:
     """Return the published tool's scores: (track, draws, stride, model) to row to (mean TV, seconds)."""
     where = folder()

@@ -7,20 +7,22 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.timing import Row
+from benchmarks.traces_intervals import distance_rows, interval_rows
 from benchmarks.traces_moves import reference_events
-from benchmarks.traces_rows import coverage_rows, detector_rows
+from benchmarks.traces_rows import coverage_rows, detector_rows, share_row
 from benchmarks.traces_truth import Truth, simulate
 from sloc.windows.move_kernels import step_bounds
 from sloc.windows.outcome_curves import outcome_curve
+from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.rule_rates import rule_rates
 
-QUESTIONS, GAP, TOLERANCE = 200, 4, 8
+QUESTIONS, GAP, TOLERANCE = 400, 4, 8
 
 
-def truths(number: int, seed: int = 11) -> list[Truth]:
-    """Simulated questions, always the same."""
+def truths(number: int, seed: int = 11, identity: bool = True) -> list[Truth]:
+    """Simulated questions, always the same (:func:`benchmarks.traces_truth.simulate`)."""
     rng = np.random.default_rng(seed)
-    return [simulate(rng) for _ in range(number)]
+    return [simulate(rng, identity=identity) for _ in range(number)]
 
 
 def near_moves(reference: np.ndarray, gap: int, tolerance: int) -> np.ndarray:
@@ -34,24 +36,21 @@ def near_moves(reference: np.ndarray, gap: int, tolerance: int) -> np.ndarray:
 def bands(smoke: bool) -> Iterator[Row]:
     """Coverage of the truth by pointwise bands and, at all positions at once, by simultaneous ones."""
     made = truths(6 if smoke else QUESTIONS)
-    for draws in (10,) if smoke else (10, 20, 50):
+    for draws in (10,) if smoke else (10, 20, 30, 50):
         for known in (True, False):
             rng = np.random.default_rng(draws)
-            inside, near, whole = [], [], []
+            inside, near, whole, each = [], [], [], []
             for i, truth in enumerate(made):
                 curve = outcome_curve(truth.counts(f"q{i}", rng, draws, known), simultaneous=True)
                 inside.append((curve.lower <= truth.curve) & (truth.curve <= curve.upper))
                 near.append(near_moves(truth.curve, GAP, TOLERANCE))
                 if curve.lower_all is not None and curve.upper_all is not None:
                     covered = (curve.lower_all <= truth.curve) & (truth.curve <= curve.upper_all)
-                    whole.append(covered.all(axis=0))
+                    whole.append(float(covered.all(axis=0).sum()))
+                    each.append(covered.shape[1])
             case = f"90 % bands, simulated, {draws} draws, probabilities {'known' if known else 'not known'}"
             yield from coverage_rows(case, inside, near, smoke)
-            yield {
-                "name": f"{case}: simultaneous, whole curves covered",
-                "value": 100 * float(np.mean(whole)),
-                "unit": "%",
-            }
+            yield share_row(f"{case}: simultaneous, whole curves covered", whole, each, None if smoke else 0.9)
 
 
 def moves(smoke: bool) -> Iterator[Row]:
@@ -73,5 +72,18 @@ def moves(smoke: bool) -> Iterator[Row]:
         rng = np.random.default_rng(draws)
         seen = [t.counts(f"q{i}", rng, draws) for i, t in enumerate(made)]
         bounds = [step_bounds(np.append(1 - t.leaving, 1.0), np.ones(t.leaving.size + 1)) for t in made]
-        case = f"moves, simulated, {draws} draws"
-        yield from detector_rows(case, seen, [t.curve for t in made], GAP, TOLERANCE, bounds)
+        case, curves = f"moves, simulated, {draws} draws", [t.curve for t in made]
+        yield from detector_rows(case, seen, curves, GAP, TOLERANCE, bounds)
+        found = posterior_moves(seen, gap=GAP, separation=TOLERANCE)
+        yield from interval_rows(case, found, curves, TOLERANCE, smoke)
+        yield from distance_rows(f"TV {GAP} positions apart, simulated, {draws} draws", seen, curves, GAP, smoke)
+        yield from broken_rows(draws, len(made))
+
+
+def broken_rows(draws: int, number: int) -> Iterator[Row]:
+    """Intervals of moves where log-probabilities are not those of the sampler, and the identity fails: no target."""
+    made = truths(number, seed=12, identity=False)
+    rng = np.random.default_rng(draws)
+    found = posterior_moves([t.counts(f"q{i}", rng, draws) for i, t in enumerate(made)], gap=GAP, separation=TOLERANCE)
+    case = f"moves, simulated, {draws} draws, identity broken"
+    yield from interval_rows(case, found, [t.curve for t in made], TOLERANCE, smoke=True)

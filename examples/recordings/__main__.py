@@ -11,21 +11,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-from examples.recordings import blanks, chain_of_thought
+from examples.recordings import blanks, chain_of_thought, curves
 
 HERE = Path(__file__).parent
 
 
 def everything(folder: Path) -> dict[str, Any]:
     """Compute all tables."""
-    curves = chain_of_thought.read_curves(folder)
-    counts, tests = chain_of_thought.window_counts(curves)
+    published = chain_of_thought.read_curves(folder)
+    counts, tests = chain_of_thought.window_counts(published)
     return {
         "windows": counts,
-        "table": chain_of_thought.table_rows(curves, folder),
-        "posterior": chain_of_thought.posterior_rows(curves, tests),
+        "table": chain_of_thought.table_rows(published, folder),
+        "posterior": chain_of_thought.posterior_rows(published, tests),
         "blanks": blanks.blank_rows(folder),
         "consistency": blanks.consistency(folder),
+        "curves": curves.curves(folder),
     }
 
 

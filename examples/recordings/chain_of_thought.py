@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 
 import sloc.bayes
 from sloc.results import TraceWindows
-from sloc.windows import right_wrong_table, rule_rates, trace_table, trace_windows
+from sloc.windows import answers_of_counts, right_wrong_table, rule_rates, trace_table, trace_windows
 
 RESAMPLES, ASKED = 25, 400
 """Resamples of a point in the authors' code, and questions of each data set in the paper."""
@@ -44,17 +44,7 @@ def names_of(curves: pd.DataFrame) -> list[str]:
 
 def answers_of(curves: pd.DataFrame) -> pd.DataFrame:
     """Write the curves as a table of answers, one row a resample, as :func:`sloc.windows.trace_table` takes it."""
-    counts, kept, names = counts_of(curves), kept_fractions(curves), names_of(curves)
-    questions, points = counts.shape
-    same = np.arange(RESAMPLES)[None, None] < counts[..., None]
-    return pd.DataFrame(
-        {
-            "question": np.repeat(np.asarray(names, object), points * RESAMPLES),
-            "fraction": np.tile(np.repeat(kept, RESAMPLES), questions),
-            "answer": np.where(same, "same", "another").ravel(),
-            "reference": "same",
-        }
-    )
+    return answers_of_counts(counts_of(curves), RESAMPLES, kept=kept_fractions(curves), questions=names_of(curves))
 
 
 def window_counts(curves: pd.DataFrame) -> tuple[dict[str, Any], TraceWindows]:

@@ -2,6 +2,7 @@
 
 from sloc.report.output import check_run_folder, run_folder, write_run_json
 from sloc.report.plots import plot_curve, plot_estimate, plot_theorem_window, plot_window
+from sloc.report.recorded_report import plot_outcomes, plot_recorded, write_recorded_report
 from sloc.report.sources import Source, load_digits_source, load_file_source, load_gaussians_source
 from sloc.report.tables import curves_dataset, windows_frame, windows_table
 from sloc.report.traces import plot_traces, traces_summary_table
@@ -24,6 +25,8 @@ __all__ = [
     "load_gaussians_source",
     "plot_curve",
     "plot_estimate",
+    "plot_outcomes",
+    "plot_recorded",
     "plot_theorem_window",
     "plot_traces",
     "plot_window",
@@ -38,5 +41,6 @@ __all__ = [
     "traces_summary_table",
     "windows_frame",
     "windows_table",
+    "write_recorded_report",
     "write_run_json",
 ]

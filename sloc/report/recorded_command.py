@@ -62,8 +62,8 @@ def run_recorded(
     """Read recorded branches, estimate curves, find moves, print them, and write the output folder.
 
     The folder holds ``moves.csv``, ``curves.csv`` (a row per question, position and answer), ``traces.jsonl.gz`` (the
-    recordings, see :mod:`sloc.windows.recorded_file`), ``report.html`` (where matplotlib is installed) and
-    ``run.json``.
+    recordings, see :mod:`sloc.windows.recorded_file`), ``traces.png`` and ``report.html`` (both where matplotlib is
+    installed) and ``run.json``.
 
     Args:
         path: what :func:`is_recorded` recognises.
@@ -124,10 +124,11 @@ def _write(
     pd.concat([c.to_dataframe() for c in curves]).to_csv(folder / "curves.csv", index=False)
     write_store(folder / "traces.jsonl.gz", recordings)
     if importlib.util.find_spec("matplotlib") is None:
-        record["results"]["notes"].append("no page: matplotlib is not installed (pip install 'sloc[viz]')")
+        record["results"]["notes"].append("no page, no picture: matplotlib is not installed (pip install 'sloc[viz]')")
     else:
-        from sloc.report.recorded_report import write_recorded_report
+        from sloc.report.recorded_report import plot_recorded, write_recorded_report
 
+        plot_recorded(curves, moves, folder / "traces.png")
         write_recorded_report(folder / "report.html", curves, moves, {r.question: r for r in merged}, notes)
     summary = {k: v for k, v in record["results"].items() if k != "found"}
     write_run_json(folder, record["command"], record["arguments"], summary)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from sloc.contracts import require
 from sloc.report.traces import CERTIFIED, INK
 from sloc.results.outcome import Move, Moves, OutcomeCurve
 from sloc.windows.recorded import Recording
@@ -61,11 +62,61 @@ def plot_outcomes(curve: OutcomeCurve, moves: Sequence[Move] = (), ax: Any = Non
         ax.plot(curve.positions, curve.value[:, a], color=colour, linestyle=DASHES[rank], linewidth=1.6, label=label)
     ax.set_ylim(-0.02, 1.02)
     ax.set_xlabel("position in the generation", fontsize=8, color=INK)
+    ax.set_ylabel("share of the answers", fontsize=8, color=INK)
     ax.tick_params(labelsize=8, color=INK, labelcolor=INK)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax
+
+
+def plot_recorded(
+    curves: Sequence[OutcomeCurve], moves: Moves, path: str | os.PathLike[str] | None = None, *, limit: int = 12
+) -> Any:
+    """Draw a panel a question, those with moves first, moves shaded over the range that holds them.
+
+    Args:
+        curves: one per question.
+        moves: of all questions.
+        path: where to write the picture (its ending says in which format), whole or not at all; nowhere when None.
+        limit: panels at most; a line below says how many questions are not drawn.
+
+    Returns:
+        The matplotlib figure.
+
+    Raises:
+        InvalidInput: no curve, or a limit below 1.
+
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    require(len(curves) > 0, "curves", curves, "at least one question")
+    require(int(limit) == limit and limit >= 1, "limit", limit, "a number of panels, at least 1")
+    own = {c.question: [m for m in moves.found if m.question == c.question] for c in curves}
+    shown = sorted(curves, key=lambda c: not own[c.question])[: int(limit)]
+    figure = Figure(figsize=(8, 0.4 + 1.9 * len(shown)), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
+    for ax, curve in zip(axes, shown, strict=True):
+        plot_outcomes(curve, own[curve.question], ax)
+        name, number = curve.question.replace("$", r"\$"), len(own[curve.question])
+        said = f"{number} move{'s' if number != 1 else ''}" if curve.status == "resolved" else curve.status
+        ax.set_title(f"{name}: {said}", fontsize=8, color=INK, loc="left")
+        if ax is not axes[-1]:
+            ax.set_xlabel("")
+    left = len(curves) - len(shown)
+    if left:
+        figure.supxlabel(f"{left} more question{'s' if left > 1 else ''} not drawn", fontsize=8, color=INK)
+    if path is not None:
+        file = Path(path)
+        aside = file.with_name(f".{secrets.token_hex(4)}-{file.name}")
+        try:
+            figure.savefig(aside, dpi=150)
+            os.replace(aside, file)
+        finally:
+            aside.unlink(missing_ok=True)
+    return figure
 
 
 def write_recorded_report(

@@ -2,7 +2,7 @@
 
 from sloc.results.curve import Curve
 from sloc.results.estimate import Estimate
-from sloc.results.outcome import Move, Moves, OutcomeCurve
+from sloc.results.outcome import Move, Moves, OutcomeCurve, OutcomeDistances
 from sloc.results.resampled import ResampledCurve, RiseStep, TraceWindows
 from sloc.results.status import STATUSES, Status, status_code, status_name
 from sloc.results.tree import MixtureTree
@@ -21,6 +21,7 @@ __all__ = [
     "Move",
     "Moves",
     "OutcomeCurve",
+    "OutcomeDistances",
     "ResampledCurve",
     "RiseStep",
     "Status",

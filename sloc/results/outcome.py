@@ -165,3 +165,53 @@ class Moves:
         ]
         extra = ["rising", "size_low", "size_high", "location_low", "location_high"]
         return pd.DataFrame(rows, columns=[*names, *extra])
+
+
+@dataclass(frozen=True)
+class OutcomeDistances:
+    """Total variation between the answers at pairs of positions of one question.
+
+    Attributes:
+        question: its name.
+        start: ``[M]`` position before.
+        stop: ``[M]`` position after.
+        plug_in: ``[M]`` total variation of observed frequencies; its mean is at least the true one.
+        floor: ``[M]`` mean of the plug-in if nothing had changed, estimated at the pooled answers.
+        floor_bound: ``[M]`` what that mean is at most, whatever the answers; the plug-in's bias is nowhere larger.
+        corrected: ``[M]`` value whose mean is at most the true one, and 0 where nothing changed; may be negative.
+        lower: ``[M]`` lower limit.
+        upper: ``[M]`` upper limit.
+        p_value: ``[M]`` of "nothing changed".
+        level: coverage of each pair's interval.
+        method: how the numbers were got.
+
+    """
+
+    question: str
+    start: np.ndarray
+    stop: np.ndarray
+    plug_in: np.ndarray
+    floor: np.ndarray
+    floor_bound: np.ndarray
+    corrected: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    p_value: np.ndarray
+    level: float
+    method: str
+
+    def __repr__(self) -> str:
+        """Return what there is on one line."""
+        if not self.start.size:
+            return f"OutcomeDistances(question {self.question!r}, no pair)"
+        return (
+            f"OutcomeDistances(question {self.question!r}, {self.start.size} pairs, "
+            f"plug-in up to {self.plug_in.max():.2f}, floor {self.floor.mean():.2f} on average)"
+        )
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per pair."""
+        import pandas as pd
+
+        names = [n for n in self.__dataclass_fields__ if n not in ("question", "level", "method")]
+        return pd.DataFrame({"question": self.question, **{n: getattr(self, n) for n in names}})

@@ -5,6 +5,7 @@ from sloc.windows.allocation import Allocation, RecordedDraws, allocate_draws, c
 from sloc.windows.axes import information_axis, on_axis
 from sloc.windows.critical import anytime_windows, critical_window
 from sloc.windows.crossing import find_window
+from sloc.windows.distance_estimates import outcome_distances
 from sloc.windows.edges import Edge, edge_on_grid, exact_edge
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.limits import certified_limits
@@ -21,7 +22,7 @@ from sloc.windows.right_wrong import right_wrong_table
 from sloc.windows.rises import find_rises, rise_window
 from sloc.windows.rule_rates import RuleRates, rule_rates
 from sloc.windows.theorem import anytime_theorem2, hellinger_bound, theorem2
-from sloc.windows.traces_table import TraceTable, read_trace_table, trace_table
+from sloc.windows.traces_table import TraceTable, answers_of_counts, read_trace_table, trace_table
 from sloc.windows.tree import mixture_tree
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "RuleRates",
     "TraceTable",
     "allocate_draws",
+    "answers_of_counts",
     "anytime_theorem2",
     "anytime_windows",
     "certified_limits",
@@ -54,6 +56,7 @@ __all__ = [
     "on_axis",
     "outcome_counts",
     "outcome_curve",
+    "outcome_distances",
     "posterior_moves",
     "printed",
     "read_forking_fast",

@@ -41,7 +41,11 @@ class Design:
     @property
     def loss(self) -> float:
         """Expected total variation, mean over positions: ``E|N(0, v)| / 2`` summed over answers."""
-        return float(np.sqrt(self.variance / (2.0 * np.pi)).sum(axis=0).mean())
+        return self.loss_against(np.inf)
+
+    def loss_against(self, reference: float) -> float:
+        """The same from a histogram of ``reference`` other draws instead of the truth."""
+        return float(np.sqrt((self.variance + self.noise / reference) / (2.0 * np.pi)).sum(axis=0).mean())
 
     def gains(self, batch: float) -> np.ndarray:
         """``[T]`` what ``batch`` more draws at each position take off the loss."""
@@ -84,8 +88,8 @@ def design_of(steps: np.ndarray, shares: np.ndarray, draws: np.ndarray) -> Desig
     return Design(np.linalg.inv(precision), noise)
 
 
-def steps_and_shares(posterior: OutcomePosterior) -> tuple[np.ndarray, np.ndarray]:
-    """``[T - 1, A]`` expected squared step and ``[T, A]`` mean of each share, for :func:`design_of`."""
+def posterior_steps(posterior: OutcomePosterior) -> tuple[np.ndarray, np.ndarray]:
+    """Expected squared steps ``[T - 1, A]`` and mean shares ``[T, A]`` of a posterior of single answers."""
     shares = posterior.marginals() @ SHARES
     squares = np.stack([f.expected_steps(2) for f in posterior.filters])
     return np.einsum("p,pta->ta", posterior.settings, squares), shares / shares.sum(axis=1, keepdims=True)
@@ -93,38 +97,74 @@ def steps_and_shares(posterior: OutcomePosterior) -> tuple[np.ndarray, np.ndarra
 
 def posterior_design(posterior: OutcomePosterior) -> Design:
     """The picture that a posterior of single answers paints: its means, expected squared steps, the draws so far."""
-    return design_of(*steps_and_shares(posterior), posterior.data.counts.sum(axis=1))
+    return design_of(*posterior_steps(posterior), posterior.data.counts.sum(axis=1))
+
+
+@dataclass(frozen=True)
+class BestDesign:
+    """A split of a budget, and how far from the best it can be at most.
+
+    Attributes:
+        draws: ``[T]``, fractions too.
+        loss: expected total variation, mean over positions.
+        gap: the loss of the best split is at least ``loss - gap``.
+
+    """
+
+    draws: np.ndarray
+    loss: float
+    gap: float
 
 
 def best_design(
-    steps: np.ndarray, shares: np.ndarray, prices: np.ndarray, budget: float, rounds: int = 200
-) -> tuple[np.ndarray, float]:
+    steps: np.ndarray,
+    shares: np.ndarray,
+    prices: np.ndarray,
+    budget: float,
+    *,
+    reference: float = np.inf,
+    rounds: int = 200,
+) -> BestDesign:
     """Split a budget over positions so that the loss is least, for a curve whose steps are known beforehand.
 
-    A lower bound on the loss of any allocation within the picture, sequential ones too: it knows the variance of
-    every step and lets draws be fractions.  The loss is convex in the draws; multiplicative steps along
-    ``(gain a token)^(2/3)`` keep the budget and stop at its minimum.
+    A lower bound on the loss of any allocation within the picture, sequential ones too, is ``loss - gap``: the split
+    knows the variance of every step and lets draws be fractions.  The loss is convex in the draws; multiplicative steps
+    along ``(gain a token)^(2/3)`` keep the budget and stop at its minimum.  A convex loss lies above its tangent: with
+    ``g_t`` what a token more at ``t`` takes off the loss, no split is better by more than
+    ``budget max_t g_t - sum_t g_t (tokens at t)``, the gap of Frank and Wolfe (1956).
 
     Args:
         steps: ``[T - 1, A]`` variance of each step.
         shares: ``[T, A]``.
         prices: ``[T]`` positive cost of a draw.
         budget: what is spent, in the units of the prices.
+        reference: draws of a histogram that the curve is scored against, whose noise is part of the loss; infinitely
+            many for the curve itself.
         rounds: of the iteration.
 
     Returns:
-        ``[T]`` draws and the loss.
+        The split, its loss, and the gap.
 
     """
     size = prices.size
     draws = np.full(size, budget / (size * prices.mean()))
     draws *= budget / float(draws @ prices)
-    for _ in range(rounds):
+    for turn in range(rounds + 1):
         design = design_of(steps, shares, draws)
-        weight = 1.0 / np.sqrt(design.variance)
-        # d v_s / d n_t = -C_st^2 / r_t.
-        slope = np.einsum("as,ast->at", weight, design.covariance**2) / design.noise
-        each = slope.sum(axis=0) / prices
+        each = _gain_of_a_token(design, prices, reference)
+        if turn == rounds:
+            break
         draws = draws * (each / each.max()) ** (2.0 / 3.0)
         draws *= budget / float(draws @ prices)
-    return draws, design_of(steps, shares, draws).loss
+    gap = budget * float(each.max()) - float(each @ (prices * draws))
+    return BestDesign(draws, design.loss_against(reference), max(gap, 0.0))
+
+
+def _gain_of_a_token(design: Design, prices: np.ndarray, reference: float) -> np.ndarray:
+    """``[T]`` slope of the loss in the tokens spent at each position, its sign turned.
+
+    ``d v_s / d n_t = -C_st^2 / r_t`` and ``d sqrt(v / (2 pi)) = dv / sqrt(8 pi v)``.
+    """
+    weight = 1.0 / np.sqrt(8.0 * np.pi * (design.variance + design.noise / reference))
+    slope = np.einsum("as,ast->at", weight, design.covariance**2) / design.noise
+    return slope.sum(axis=0) / weight.shape[1] / prices

@@ -22,7 +22,7 @@ from sloc.windows.posterior_moves import pairs_at, spaced_maxima
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Numbers of positions that are pooled on either side."""
 MAX_ANSWERS = 6
-"""Up to this many answers every set of them is tested; beyond it, single answers and their complements."""
+"""Up to this many answers each set of them is a hypothesis of its own; beyond it a pair's sets are tested as one."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,32 @@ def choose_windows(positions: np.ndarray, draws: np.ndarray, bounds: np.ndarray,
 
 
 def answer_sets(answers: int) -> np.ndarray:
-    """``[S, A]`` bool: every set of answers that may gain, neither none nor all; beyond six answers the single ones."""
-    if answers <= MAX_ANSWERS:
-        return np.asarray([s for s in product([False, True], repeat=answers) if any(s) and not all(s)])
-    return np.concatenate([np.eye(answers, dtype=bool), ~np.eye(answers, dtype=bool)])
+    """``[S, A]`` bool: every set of answers that may gain, neither none nor all."""
+    return np.asarray([s for s in product([False, True], repeat=answers) if any(s) and not all(s)])
+
+
+def strongest_sets(gains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The sets of answers that gain most, without trying all ``2^A - 2``.
+
+    A set's statistic is the sum of its answers' gains, so that the p-value is smallest for the answers that gain.  Two
+    families are kept apart, since the first is small: single answers and all but one, and everything between.
+
+    Args:
+        gains: ``[M, A]`` successes after less those before, at least four answers.
+
+    Returns:
+        ``[M, 2, A]`` bool, the best set of either family, and ``[2]`` how many sets each has.
+
+    """
+    answers = gains.shape[1]
+    order = np.argsort(-gains, axis=1, kind="stable")
+    rank = np.argsort(order, axis=1, kind="stable")
+    descending = np.take_along_axis(gains, order, axis=1)
+    # All but the last gains as much as the first alone or more exactly when the sum of those between is not negative.
+    many = descending[:, 1:-1].sum(axis=1) > 0
+    ends = rank < np.where(many, answers - 1, 1)[:, None]
+    between = rank < np.clip((gains > 0).sum(axis=1), 2, answers - 2)[:, None]
+    return np.stack([ends, between], axis=1), np.asarray([2.0 * answers, 2.0**answers - 2.0 - 2.0 * answers])
 
 
 def exact_moves(
@@ -130,6 +152,11 @@ def exact_moves(
     across: Across = "bh",
 ) -> Moves:
     """Certify moves: exact p-values of every set of answers at every pair, corrected for all of them.
+
+    Up to six answers, each set at each pair is a hypothesis.  Of more, each pair is one hypothesis, "no set of answers
+    gains more than ``tau``", with the p-value ``min(1, 2 min_f (S_f p_f))``: ``p_f`` the smallest of the family ``f``
+    (single answers and their complements; all other sets), ``S_f`` its number of sets (Bonferroni, half of the level
+    for each family).  No set is left out, and single answers pay twice what they would alone.
 
     Args:
         questions: whole numbers of unweighted draws.
@@ -164,18 +191,18 @@ def exact_moves(
         known = np.ones(steps) if bound is None else np.asarray(bound, np.float64)
         require(known.shape == (steps,), f"{where}, bounds", known.shape, f"{steps} bounds")
         windows = choose_windows(data.positions, data.counts.sum(axis=1), known, tau, gap)
-        tests.append((data, windows, *_question_p_values(data, windows, tau)))
-    sizes = [p.size for *_, p in tests]
+        tests.append((data, windows, set_tests(data, windows, tau)))
+    sizes = [found.p.size for *_, found in tests]
     owner = np.repeat(np.arange(len(tests)), sizes)
-    joined = np.concatenate([p.ravel() for *_, p in tests]) if tests else np.zeros(0)
+    joined = np.concatenate([found.p.ravel() for *_, found in tests]) if tests else np.zeros(0)
     adjusted = np.split(adjust_steps(joined, owner, correction, across), np.cumsum(sizes)[:-1]) if tests else []
     moves: list[Move] = []
     statuses: dict[str, str] = {}
-    for (data, windows, sets, rising, p), flat in zip(tests, adjusted, strict=True):
+    for (data, windows, found), flat in zip(tests, adjusted, strict=True):
         if len(data.categories) == 1:
             statuses[data.question] = "one answer"
             continue
-        own = _separate(data, windows, sets, rising, p, flat.reshape(p.shape), alpha, tau, separation)
+        own = _separate(data, windows, found, flat.reshape(found.p.shape), alpha, tau, separation)
         statuses[data.question] = "resolved" if any(m.found for m in own) else "empty"
         moves.extend(own)
     control = {
@@ -186,55 +213,86 @@ def exact_moves(
     return Moves(tuple(sorted(moves, key=lambda m: m.adjusted)), tau, alpha, f"{control[across]} at most", statuses)
 
 
-def _question_p_values(
-    data: OutcomeCounts, windows: PairWindows, tau: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The sets, the statistics ``[M, S]`` and their p-values."""
-    sets = answer_sets(len(data.categories)) if len(data.categories) > 1 else np.zeros((0, 1), bool)
-    total = np.concatenate([np.zeros((1, data.counts.shape[1])), np.cumsum(data.counts, axis=0)])
+@dataclass(frozen=True)
+class SetTests:
+    """Tests of the sets of one question at its pairs.
+
+    Attributes:
+        sets: ``[1, S, A]`` bool, the same at every pair, or ``[M, 1, A]``, the strongest of each pair.
+        rising: ``[M, S]`` successes after and failures before.
+        single: ``[M, S]`` p-values of these sets, alone.
+        p: ``[M, S]`` p-values of the hypotheses: the same, or of "no set of answers gains more than ``tau``".
+
+    """
+
+    sets: np.ndarray
+    rising: np.ndarray
+    single: np.ndarray
+    p: np.ndarray
+
+    def of(self, pair: int, column: int) -> np.ndarray:
+        """``[A]`` the set in one column at one pair."""
+        return self.sets[min(pair, self.sets.shape[0] - 1), column]
+
+
+def set_tests(data: OutcomeCounts, windows: PairWindows, tau: float) -> SetTests:
+    """Test sets of answers at every pair (see :func:`exact_moves`)."""
+    answers = len(data.categories)
+    total = np.concatenate([np.zeros((1, answers)), np.cumsum(data.counts, axis=0)])
     before = total[windows.start + 1] - total[windows.start - windows.width + 1]
     after = total[windows.stop + windows.width] - total[windows.stop]
-    rising = after @ sets.T + before @ (~sets).T
     draws = 2.0 * before.sum(axis=1, keepdims=True)
-    return sets, rising, pooled_rise_p_value(rising, draws, np.minimum(tau + windows.slack, 1.0)[:, None])
+    null = np.minimum(tau + windows.slack, 1.0)[:, None]
+    if answers <= MAX_ANSWERS:
+        sets = answer_sets(answers) if answers > 1 else np.zeros((0, 1), bool)
+        rising = after @ sets.T + before @ (~sets).T
+        p = pooled_rise_p_value(rising, draws, null)
+        return SetTests(sets[None], rising, p, p)
+    sets, number = strongest_sets(after - before)
+    rising = np.where(sets, after[:, None], before[:, None]).sum(axis=2)
+    single = pooled_rise_p_value(rising, draws, null)
+    best = np.argmin(single * number, axis=1)[:, None]
+    p = np.minimum(1.0, 2.0 * np.take_along_axis(single * number, best, axis=1))
+    strongest = np.take_along_axis(sets, best[..., None], axis=1)
+    rising, single = (np.take_along_axis(v, best, axis=1) for v in (rising, single))
+    return SetTests(strongest, rising, single, p)
 
 
 def _separate(
     data: OutcomeCounts,
     windows: PairWindows,
-    sets: np.ndarray,
-    rising: np.ndarray,
-    p: np.ndarray,
+    tests: SetTests,
     adjusted: np.ndarray,
     alpha: float,
     tau: float,
     separation: float,
 ) -> list[Move]:
     """The best pair of each separate place that is certified, or the best pair of all."""
-    if not p.size:
+    if not tests.p.size:
         return []
-    best = np.argmin(p, axis=1)
+    best = np.argmin(tests.p, axis=1)
     rows = np.arange(best.size)
-    strength = -adjusted[rows, best] - 1e-9 * p[rows, best]
+    strength = -adjusted[rows, best] - 1e-9 * tests.p[rows, best]
     place = data.positions[windows.start]
     chosen = spaced_maxima(strength, place, -alpha - 1e-9, separation) or [int(np.argmax(strength))]
     moves = []
     for c in chosen:
         s, i, j, w = int(best[c]), int(windows.start[c]), int(windows.stop[c]), int(windows.width[c])
-        n = float(data.counts[i - w + 1 : i + 1].sum())
-        ratio = max(adjusted[c, s] / max(p[c, s], 1e-300), 1.0)
+        n, rising = float(data.counts[i - w + 1 : i + 1].sum()), float(tests.rising[c, s])
+        ratio = max(adjusted[c, s] / max(tests.single[c, s], 1e-300), 1.0)
         certified = bool(adjusted[c, s] <= alpha)
-        low = _lower_size(float(rising[c, s]), n, float(windows.slack[c]), alpha / ratio) if certified else 0.0
+        low = _lower_size(rising, n, float(windows.slack[c]), alpha / ratio) if certified else 0.0
+        gaining = tests.of(c, s)
         moves.append(
             Move(
                 question=data.question,
                 start=float(data.positions[i]),
                 stop=float(data.positions[j]),
-                rising=tuple(name for name, inside in zip(data.categories, sets[s], strict=True) if inside),
-                size=float(np.clip(rising[c, s] / n - 1.0, 0.0, 1.0)),
+                rising=tuple(name for name, inside in zip(data.categories, gaining, strict=True) if inside),
+                size=float(np.clip(rising / n - 1.0, 0.0, 1.0)),
                 size_interval=(low, float(windows.span[c])),
                 location=(float(data.positions[i]), float(data.positions[j])),
-                p_value=float(p[c, s]),
+                p_value=float(tests.p[c, s]),
                 probability=float("nan"),
                 adjusted=float(adjusted[c, s]),
                 found=certified,

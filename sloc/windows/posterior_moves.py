@@ -17,11 +17,14 @@ import numpy as np
 from sloc.contracts import require
 from sloc.results.outcome import Move, Moves
 from sloc.windows.move_kernels import PRIORS, SHARES, MovePrior
-from sloc.windows.outcome_curves import OutcomeCounts, OutcomePosterior, outcome_counts, outcome_posterior
+from sloc.windows.outcome_curves import TAILS, OutcomeCounts, OutcomePosterior, outcome_counts, outcome_posterior
 from sloc.windows.recorded import Recording
+from sloc.windows.share_filter import difference_quantiles
 
 LOOK = 0.3
 """Candidates are local maxima above this share of ``tau``."""
+LEVEL = 0.9
+"""Nominal coverage of a move's size (tails as those of the bands of a curve) and of its location."""
 
 
 def posterior_moves(
@@ -45,7 +48,10 @@ def posterior_moves(
         priors: to be averaged.
 
     Returns:
-        The moves of all questions.
+        The moves of all questions.  ``size_interval`` is a credible one of :data:`LEVEL`, with the tails of a curve's
+        bands, rounded outwards to the grid of shares; ``location`` the shortest range that holds as much of the steps
+        expected near the pair.  The suite ``traces`` counts how often both hold simulated truths.  Where shares rise by
+        more than log-probabilities allow (probabilities of another sampler), sizes are covered less often.
 
     Raises:
         InvalidInput: a setting out of range, or counts that do not fit.
@@ -114,11 +120,9 @@ def _move(
     posterior: OutcomePosterior, share: int, i: int, j: int, tau: float, separation: float, steps: np.ndarray
 ) -> Move:
     data, joint = posterior.data, posterior.pair(share, i, j)
-    rise = (SHARES[None, :] - SHARES[:, None]).ravel()
-    order = np.argsort(rise, kind="stable")
-    mass, rise = joint.ravel()[order], rise[order]
-    below = np.cumsum(mass)
-    low, high = (float(rise[min(np.searchsorted(below, q), rise.size - 1)]) for q in (0.05, 0.95))
+    rise = SHARES[None, :] - SHARES[:, None]
+    tail = 0.5 * (1.0 - LEVEL) * TAILS
+    low, high = difference_quantiles(joint, tail, 1.0 - tail)
     place = data.positions
     near = (place[:-1] >= place[i] - separation) & (place[1:] <= place[j] + separation)
     return Move(
@@ -126,11 +130,11 @@ def _move(
         start=float(place[i]),
         stop=float(place[j]),
         rising=tuple(c for c, s in zip(data.categories, posterior.sets[share], strict=True) if s),
-        size=float((mass * rise).sum()),
+        size=float((joint * rise).sum()),
         size_interval=(max(low, 0.0), max(high, 0.0)),
-        location=shortest_range(place, np.where(near, steps, 0.0), 0.9),
+        location=shortest_range(place, np.where(near, steps, 0.0), LEVEL),
         p_value=float("nan"),
-        probability=float(mass[rise > tau].sum()),
+        probability=float(joint[rise > tau].sum()),
         adjusted=1.0,
         found=False,
         method="posterior of the difference, martingale prior",

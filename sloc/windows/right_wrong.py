@@ -35,7 +35,8 @@ def right_wrong_table(
         window_excess, window_excess_low, window_excess_high``; shares in [0, 1], missing where their denominator is 0.
 
     Raises:
-        InvalidInput: no question, arrays of different lengths, values that are not True or False.
+        InvalidInput: no question, arrays of different lengths, values that are not True or False, an error level
+            outside (0, 1).
 
     """
     import pandas as pd

@@ -123,3 +123,29 @@ def quantiles(marginals: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple
         return np.minimum((below < level).sum(axis=-1), GRID - 1)
 
     return np.stack([edges[cell(q)] for q in low]), np.stack([edges[cell(q) + 1] for q in high])
+
+
+def difference_quantiles(joint: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    """Quantiles of the second share less the first, rounded outwards to the edges of both cells.
+
+    On plateaus with many draws all mass lies in one cell on either side; the difference is then known to half a cell on
+    either side and no better.
+
+    Args:
+        joint: ``[G, G]`` joint law of two shares, as :meth:`SharePosterior.pair` gives it.
+        low: level in (0, 1), rounded down.
+        high: level in (0, 1), rounded up.
+
+    Returns:
+        Both quantiles.
+
+    """
+    edges = np.concatenate([[0.0], EDGES, [1.0]])
+    least = (edges[None, :-1] - edges[1:, None]).ravel()
+    most = (edges[None, 1:] - edges[:-1, None]).ravel()
+    found = []
+    for values, level in ((least, low), (most, high)):
+        order = np.argsort(values, kind="stable")
+        below = np.cumsum(joint.ravel()[order])
+        found.append(float(values[order][min(int(np.searchsorted(below, level)), order.size - 1)]))
+    return found[0], found[1]

@@ -27,6 +27,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +138,47 @@ def trace_table(frame: pd.DataFrame) -> TraceTable:
     groups = rows.groupby("question", sort=False)
     questions = tuple(_question(str(name), group, axis, "reference" in frame) for name, group in groups)
     return TraceTable(questions, axis, len(frame), tuple(notes))
+
+
+def answers_of_counts(counts: Any, draws: int, *, kept: Any, questions: Sequence[str] | None = None) -> pd.DataFrame:
+    """Write counts of agreement as the table that :func:`trace_table` takes: a row for each resample.
+
+    Args:
+        counts: ``[Q, T]`` resamples that gave the full generation's answer, whole numbers of ``0 .. draws``.
+        draws: resamples at every point, at least 1.
+        kept: ``[T]`` kept fractions in [0, 1), increasing.
+        questions: ``Q`` names, all different; numbers from 0 when None.
+
+    Returns:
+        ``question, fraction, answer, reference``, ``Q T draws`` rows; agreement is the answer ``"same"``, all else
+        ``"other"``.
+
+    Raises:
+        InvalidInput: counts that are not whole or out of range, or arrays that do not fit.
+
+    """
+    import pandas as pd
+
+    counts, kept = np.asarray(counts), np.asarray(kept, np.float64)
+    require(int(draws) == draws and draws >= 1, "draws", draws, "a number of draws, at least 1")
+    require(counts.ndim == 2, "counts", counts.shape, "shape [Q, T]")
+    size, points = counts.shape
+    good = bool(((counts >= 0) & (counts <= draws) & (counts == np.round(counts))).all())
+    require(good, "counts", counts, f"whole numbers from 0 to {draws}")
+    require(kept.shape == (points,), "kept", kept.shape, f"{points} kept fractions")
+    rising = bool(((kept >= 0) & (kept < 1)).all() and (np.diff(kept) > 0).all())
+    require(rising, "kept", kept, "fractions in [0, 1) that increase")
+    names = [str(q) for q in (range(size) if questions is None else questions)]
+    require(len(names) == size and len(set(names)) == size, "questions", questions, f"{size} names, all different")
+    same = np.arange(int(draws))[None, None] < counts[..., None]
+    return pd.DataFrame(
+        {
+            "question": np.repeat(np.asarray(names, object), points * int(draws)),
+            "fraction": np.tile(np.repeat(kept, int(draws)), size),
+            "answer": np.where(same, "same", "other").ravel(),
+            "reference": "same",
+        }
+    )
 
 
 def checked_rows(frame: pd.DataFrame) -> tuple[Any, Axis, tuple[str, ...]]:

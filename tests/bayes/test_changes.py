@@ -8,7 +8,6 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.special import betaln, comb
 from scipy.stats import chi2
@@ -20,7 +19,7 @@ from sloc.bayes.change_model import log_likelihood, log_places, question_summari
 from sloc.bayes.change_predict import draw_curves
 from sloc.results.outcome import Move, Moves
 from sloc.windows.resampled import trace_windows
-from sloc.windows.traces_table import trace_table
+from sloc.windows.traces_table import answers_of_counts, trace_table
 
 SHARED = {
     "set_windows": jnp.asarray([[0.3, -0.7], [-0.5, -1.0]]),
@@ -201,13 +200,7 @@ def test_what_a_fit_says(monkeypatch):
 def test_posterior_and_tests_are_held_against_each_other(monkeypatch):
     found = small_fit(monkeypatch)
     counts = np.asarray([[0, 0, 1, 9, 10], [1, 8, 9, 9, 10], [5, 5, 4, 6, 5]])
-    rows = [
-        (q, f, "same" if i < k else "other")
-        for q, curve in zip("abc", counts, strict=True)
-        for f, k in zip(found.kept, curve, strict=True)
-        for i in range(10)
-    ]
-    frame = pd.DataFrame(rows, columns=["question", "fraction", "answer"]).assign(reference="same")
+    frame = answers_of_counts(counts, 10, kept=found.kept, questions=list("abc"))
     tests = trace_windows(trace_table(frame), rise=0.5)
     agreement = sloc.bayes.compare_windows(found, tests, any_rise=True)
     assert agreement.by_posterior.tolist() == [True, True, False]

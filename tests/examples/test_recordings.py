@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from examples.recordings import blanks, chain_of_thought
+from examples.recordings import blanks, chain_of_thought, curves
 from examples.recordings.__main__ import HERE
 
 
@@ -73,14 +73,53 @@ def test_curves_between_blanks_are_those_of_the_counts(kept):
 
 
 def test_the_page_is_what_the_command_computes(kept, folder):
-    curves = chain_of_thought.read_curves(folder)
-    counts, _ = chain_of_thought.window_counts(curves)
+    published = chain_of_thought.read_curves(folder)
+    counts, _ = chain_of_thought.window_counts(published)
     assert json.loads(json.dumps(counts)) == kept["windows"]
-    assert json.loads(json.dumps(chain_of_thought.table_rows(curves, folder))) == kept["table"]
+    assert json.loads(json.dumps(chain_of_thought.table_rows(published, folder))) == kept["table"]
     assert json.loads(json.dumps(blanks.blank_rows(folder))) == kept["blanks"]
+    assert json.loads(json.dumps(blanks.consistency(folder))) == kept["consistency"]
+    assert json.loads(json.dumps(curves.curves(folder))) == kept["curves"]
+
+
+def test_curves_rise_where_their_windows_are_listed(kept):
+    drawn = kept["curves"]["windows"]
+    for place, own in drawn["places"].items():
+        rise = np.diff(own["mean"])
+        largest = int(rise.argmax())
+        assert place == f"{drawn['kept'][largest]:g} to {drawn['kept'][largest + 1]:g}"
+        # The rule's rise, in every curve and so in their mean.
+        assert rise[largest] > 0.5
+        assert all(low <= high for low, high in zip(own["low"], own["high"], strict=True))
+    assert sum(own["curves"] for own in drawn["places"].values()) == 295
+    staircase = kept["curves"]["blanks"]
+    for before, after in staircase["printed"]:
+        low, high = (np.interp(x, staircase["kept"], staircase["same string"]) for x in (before - 0.005, after))
+        assert high > low + 0.005
+
+
+@pytest.mark.nightly
+def test_the_posterior_on_the_page_is_what_the_command_computes(kept, folder):
+    """Same key, same draws, up to rounding that differs between machines: far closer than its standard errors."""
+    published = chain_of_thought.read_curves(folder)
+    _, tests = chain_of_thought.window_counts(published)
+    found = json.loads(json.dumps(chain_of_thought.posterior_rows(published, tests)))
+    assert found.keys() == kept["posterior"].keys()
+    for name, value in kept["posterior"].items():
+        if name == "predictive checks":
+            for check, own in value.items():
+                assert np.allclose(found[name][check], own, atol=0.1), check
+        elif name.startswith("table"):
+            assert all(abs(found[name][k] - n) <= 3 for k, n in value.items()), name
+        elif name == "reported at 10 %":
+            assert abs(found[name] - value) <= 3
+        elif name.startswith("log-odds"):
+            assert np.allclose(found[name], value, atol=0.4)
+        else:
+            assert np.isclose(found[name], value, atol=0.03), name
 
 
 def test_shares_that_are_no_counts_are_refused(folder):
-    curves = chain_of_thought.read_curves(folder)
+    published = chain_of_thought.read_curves(folder)
     with pytest.raises(ValueError, match="multiples"):
-        chain_of_thought.counts_of(curves.assign(**{"p_0.1": curves["p_0.1"] + 0.011}))
+        chain_of_thought.counts_of(published.assign(**{"p_0.1": published["p_0.1"] + 0.011}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from typer.testing import CliRunner
 from sloc.cli import app
 from sloc.contracts import InvalidInput
 from sloc.report.recorded_command import is_recorded, read_recordings, run_recorded
+from sloc.report.recorded_report import _alternatives, plot_recorded
+from sloc.windows.outcome_curves import OutcomeCounts, outcome_curve
+from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded_file import read_store
 
 
@@ -62,7 +66,7 @@ def test_the_folder_holds_everything(folder, tmp_path):
     out = tmp_path / "out"
     record = run_recorded(folder, out)
     names = {p.name for p in out.iterdir()}
-    assert names == {"moves.csv", "curves.csv", "traces.jsonl.gz", "report.html", "run.json"}
+    assert names == {"moves.csv", "curves.csv", "traces.jsonl.gz", "traces.png", "report.html", "run.json"}
     assert record["results"]["moves"] == 2
     for found in record["results"]["found"]:
         assert found["start"] < 10 <= found["stop"]
@@ -81,7 +85,56 @@ def test_the_page_is_escaped_and_whole(folder, tmp_path):
     assert page.count("<svg") == 2
     # Nothing is fetched: what looks like an address names a vocabulary.
     assert not re.search(r'(?:src|href)="(?!#)', page)
-    assert "&lt;A&gt;" in page
+
+
+def cells(page):
+    """The rows of a page's tables as texts."""
+    rows = re.findall(r"<tr>(.*?)</tr>", page, flags=re.DOTALL)
+    return [[re.sub(r"<[^>]*>", "", c) for c in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row)] for row in rows]
+
+
+def test_alternatives_of_a_move_are_those_that_were_recorded(folder, tmp_path):
+    """Each kept token at the move with its probability and what its continuations answered, and no position besides."""
+    run_recorded(folder, tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    table = [row for row in cells(page) if len(row) == 4]
+    head = ["position", "next token", "probability", "answers"]
+    wanted = []
+    for row in range(2):
+        taken = store(row, row)["branches"][9]
+        assert taken["is_base"]
+        share = taken["answers"].count("<A>") / 20
+        said = ", ".join(f"{name} {s:.2f}" for name, s in (("&lt;A&gt;", share), ("B&amp;", 1 - share)) if s >= 0.005)
+        wanted += [head, ["9", "9 (taken)", "0.300", said], ["9", "99", "0.700", "&lt;A&gt; 1.00"]]
+    assert table == wanted
+
+
+def test_a_move_between_single_tokens_has_no_alternatives(folder):
+    """Without the other token nothing could have been taken instead."""
+    (one, *_), _ = read_recordings(folder)
+    alone = replace(one, branches=tuple(b for b in one.branches if b.taken)).merged()
+    moves = posterior_moves([one.merged()])
+    (move,) = moves.found
+    assert "next token" in _alternatives(move, one)
+    assert "next token" not in _alternatives(move, alone)
+
+
+def test_the_picture_has_a_panel_a_question_those_with_moves_first(folder, tmp_path):
+    recordings, _ = read_recordings(folder)
+    flat = OutcomeCounts("no $move$", ("A", "B"), np.arange(20.0), np.full((20, 2), 9.0), np.full(19, 0.01))
+    curves = [outcome_curve(flat), *(outcome_curve(r) for r in recordings)]
+    moves = posterior_moves([flat, *recordings])
+    figure = plot_recorded(curves, moves, tmp_path / "all.pdf")
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert titles == ["0: 1 move", "1: 1 move", r"no \$move\$: 0 moves"]
+    # A shaded range for each move, besides a band for each answer.
+    assert [len(ax.patches) for ax in figure.axes] == [1, 1, 0]
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["all.pdf"]
+    some = plot_recorded(curves, moves, limit=1)
+    assert len(some.axes) == 1
+    assert some.get_supxlabel() == "2 more questions not drawn"
+    with pytest.raises(InvalidInput, match="limit = 0"):
+        plot_recorded(curves, moves, limit=0)
 
 
 def test_the_command_takes_recorded_branches(folder, tmp_path):

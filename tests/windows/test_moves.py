@@ -9,7 +9,7 @@ from scipy.stats import binom
 from sloc.contracts import InvalidInput
 from sloc.windows.allocation import RecordedDraws, allocate_draws, certify_moves, recorded_draws
 from sloc.windows.move_kernels import EDGES, GRID, LEVELS, SHARES, MovePrior, leaving_levels, move_kernels
-from sloc.windows.move_tests import answer_sets, choose_windows, exact_moves, pooled_rise_p_value
+from sloc.windows.move_tests import answer_sets, choose_windows, exact_moves, pooled_rise_p_value, strongest_sets
 from sloc.windows.outcome_curves import OutcomeCounts
 from sloc.windows.posterior_moves import pairs_at, posterior_moves, shortest_range, spaced_maxima
 from sloc.windows.recorded_import import from_forking_fast
@@ -29,7 +29,7 @@ def step_truth(before, after, at=20):
 def question(rng, curve, leaving, n=20, name="q"):
     """Draws from a curve."""
     seen = np.stack([rng.multinomial(n, p) for p in curve]).astype(float)
-    return OutcomeCounts(name, tuple("ABCDEF"[: curve.shape[1]]), np.arange(len(curve), dtype=float), seen, leaving)
+    return OutcomeCounts(name, tuple("ABCDEFGH"[: curve.shape[1]]), np.arange(len(curve), dtype=float), seen, leaving)
 
 
 def test_pooled_p_values_are_valid_for_draws_that_differ():
@@ -62,7 +62,46 @@ def test_windows_are_chosen_without_the_answers_and_their_slack_is_a_bound():
         assert np.isclose(slack, by_hand)
     assert windows.settled == np.sum(path[4:] - path[:-4] <= 0.25)
     assert answer_sets(4).shape == (14, 4)
-    assert answer_sets(8).shape == (16, 8)
+
+
+def test_of_many_answers_every_set_is_tested():
+    """The strongest set of either family, found without trying them, against all of them."""
+    rng = np.random.default_rng(9)
+    for answers in (4, 7, 9):
+        sets = answer_sets(answers)
+        ends = np.isin(sets.sum(axis=1), (1, answers - 1))
+        gains = np.round(rng.normal(0, 4, (60, answers)))
+        gains[:20] = np.abs(gains[:20])
+        gains[20:30] = -np.abs(gains[20:30])
+        strongest, number = strongest_sets(gains)
+        assert number.tolist() == [ends.sum(), (~ends).sum()]
+        every = gains @ sets.T
+        for family, among in enumerate((ends, ~ends)):
+            size = strongest[:, family].sum(axis=1)
+            assert np.isin(size, np.unique(sets[among].sum(axis=1))).all()
+            assert np.array_equal((gains * strongest[:, family]).sum(axis=1), every[:, among].max(axis=1))
+
+
+def test_a_move_that_no_single_answer_shows_is_certified():
+    """Four of eight answers gain 0.2 each: no answer, and no complement of one, moves by more than 0.3."""
+    rng = np.random.default_rng(10)
+    before = [0.225] * 4 + [0.025] * 4
+    curve, leaving = step_truth(before, before[::-1])
+    data = question(rng, curve, leaving, 20)
+    (move,) = exact_moves([data], [leaving], tau=0.3, across="none").found
+    assert move.rising == ("E", "F", "G", "H")
+    assert 0.3 < move.size_interval[0] < 0.8
+
+
+def test_of_many_answers_the_level_is_kept():
+    """Two of eight answers move by exactly tau together, in each of 300 questions: at 5 % (binomial, 1e-9)."""
+    rng = np.random.default_rng(11)
+    before = [0.3, 0.3, 0.1, 0.1, 0.1, 0.04, 0.03, 0.03]
+    after = [0.15, 0.15, 0.25, 0.25, 0.1, 0.04, 0.03, 0.03]
+    curve, leaving = step_truth(before, after)
+    data = [question(rng, curve, leaving, 10, f"q{i}") for i in range(300)]
+    found = exact_moves(data, [leaving] * 300, tau=0.3, across="none")
+    assert len(found.found) <= binom.isf(1e-9, 300, 0.05)
 
 
 def test_exact_tests_certify_a_step_where_it_is():
@@ -119,16 +158,22 @@ def from_the_prior(rng, prior, steps=40):
 
 
 def test_probabilities_of_moves_are_calibrated_under_the_prior():
-    """Of candidates given probability pi, pi have such a move: summed over 150 curves (six standard errors)."""
+    """Of candidates given probability pi, pi have such a move: summed over 150 curves (six standard errors).
+
+    Sizes lie in their 90 % intervals: one candidate a curve, binomial, 1e-9.
+    """
     rng, prior = np.random.default_rng(7), MovePrior(0.7, ((0.3, 2.0),))
     made = [from_the_prior(rng, prior) for _ in range(150)]
     data = [question(rng, curve, leaving, 5, str(i)) for i, (curve, leaving) in enumerate(made)]
     moves = posterior_moves(data, priors=(prior,), alpha=0.1)
-    pi, truth = [], []
+    pi, truth, held = [], [], {}
     for m in moves.moves:
         share = made[int(m.question)][0][:, "AB".index(m.rising[0])]
+        size = share[int(m.stop)] - share[int(m.start)]
         pi.append(m.probability)
-        truth.append(share[int(m.stop)] - share[int(m.start)] > 0.3)
+        truth.append(size > 0.3)
+        held.setdefault(m.question, m.size_interval[0] <= max(size, 0.0) <= m.size_interval[1])
+    assert sum(held.values()) >= binom.ppf(1e-9, len(held), 0.9)
     pi, truth = np.asarray(pi), np.asarray(truth)
     assert 50 < truth.sum() < truth.size - 50
     for part in (pi < 0.5, pi >= 0.5):
@@ -147,16 +192,24 @@ def test_small_pieces():
 
 
 def test_the_rule_errs_as_computed():
-    rates = rule_rates(25, rise=0.5, null=0.45, event=0.6, steps=3)
-    rng = np.random.default_rng(5)
-    p = np.linspace(0, 0.55, 12)[:, None]
-    x1, x2 = rng.binomial(25, p, (12, 20000)), rng.binomial(25, p + 0.45, (12, 20000))
-    seen = (x2 - x1 > 12.5).mean(axis=1).max()
-    # The worst of twelve frequencies, five standard errors either way.
-    assert abs(seen - rates.fires_null) < 5 * np.sqrt(0.25 / 20000) + 0.01
-    assert rates.fires_curve <= 3 * rates.fires_null + 1e-12
-    assert rates.fires_flat < 1e-3
-    assert 0 < rates.misses < 0.5
+    """All pairs of counts, added up; the worst probability before the step is sought on a grid, a little below."""
+
+    def fires(n, rise, size):
+        counts = np.arange(n + 1)
+        over = counts[None, :] - counts[:, None] > n * rise + 1e-9
+        before = np.linspace(0, 1 - size, 401)
+        laws = (binom.pmf(counts, n, p[:, None]) for p in (before, before + size))
+        return np.einsum("pi,ij,pj->p", next(laws), over, next(laws))
+
+    for n, rise, null, event in ((25, 0.5, 0.45, 0.6), (10, 0.5, 0.25, 0.6), (100, 0.3, 0.2, 0.35), (3, 0.0, 0.1, 0.9)):
+        rates = rule_rates(n, rise=rise, null=null, event=event, steps=3)
+        for rate, chances in (
+            (rates.fires_flat, fires(n, rise, 0.0)),
+            (rates.fires_null, fires(n, rise, null)),
+            (rates.misses, 1 - fires(n, rise, event)),
+        ):
+            assert chances.max() - 1e-9 <= rate <= chances.max() + 1e-3
+        assert np.isclose(rates.fires_curve, min(1.0, 3 * rates.fires_null))
     with pytest.raises(InvalidInput, match="draws"):
         rule_rates(0)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
-import json
 
 import numpy as np
 import pytest
 from scipy.stats import binom
 
+from benchmarks import traces_recorded
 from sloc.contracts import InvalidInput
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.move_kernels import (
@@ -26,7 +25,7 @@ from sloc.windows.move_kernels import (
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve, outcome_posterior
 from sloc.windows.proportions import clopper_pearson
 from sloc.windows.recorded_import import from_forking_fast
-from sloc.windows.share_filter import filter_shares, quantiles
+from sloc.windows.share_filter import difference_quantiles, filter_shares, quantiles
 
 ONE = MovePrior()
 
@@ -127,6 +126,23 @@ def test_quantiles_of_a_uniform_law():
     assert (high - low < 0.03).all()
 
 
+def test_quantiles_of_a_difference():
+    """Two independent uniform shares: ``P(difference <= d) = (1 + d)^2 / 2`` below 0; and two that are known."""
+    cells = np.diff(np.concatenate([[0.0], EDGES, [1.0]]))
+    joint = cells[:, None] * cells[None, :]
+    for level in (0.02, 0.1, 0.4):
+        low, high = difference_quantiles(joint, level, 1.0 - level)
+        exact = np.sqrt(2 * level) - 1
+        # Rounded outwards, by no more than two cells.
+        assert exact - 0.053 < low <= exact
+        assert np.isclose(high, -low)
+    known = np.zeros((GRID, GRID))
+    known[20, 45] = 1.0
+    low, high = difference_quantiles(known, 0.05, 0.95)
+    edges = np.concatenate([[0.0], EDGES, [1.0]])
+    assert np.allclose([low, high], [edges[45] - edges[21], edges[46] - edges[20]])
+
+
 def test_simultaneous_bands_hold_for_curves_that_no_prior_expects():
     """300 curves that rise as fast as the bounds let them: at least 90 % covered whole (binomial, 1e-4)."""
     rng = np.random.default_rng(5)
@@ -220,25 +236,14 @@ def test_bad_settings_are_refused():
         outcome_posterior(counts([[1, 1]]), priors=())
 
 
-def test_published_recordings_beat_the_published_tool(test_data):
+@pytest.mark.usefixtures("test_data")
+def test_published_recordings_beat_the_published_tool():
     """The first rows that are reported, 10 draws at every eighth token: the mean TV of the tool's release is given."""
-    folder, errors, theirs = test_data / "data" / "forking_fast", [], []
-    scores = [line.split(",") for line in (folder / "peer_scores_rows25_49.csv").read_text().splitlines()]
-    with np.load(folder / "mixture_draws_llama.npz") as kept:
-        for row in range(25, 35):
-            draws = kept[f"row{row:03d}_draws"]
-            record = json.loads(gzip.decompress((folder / f"llama/row{row:03d}.json.gz").read_bytes()))
-            recording, _ = from_forking_fast(record)
-            one_hot = np.eye(int(draws.max()) + 1)[draws]
-            seen = one_hot[:, :10].sum(axis=1)
-            seen[np.arange(len(seen)) % 8 > 0] = 0
-            leaving = np.clip(1 - recording.taken_mass / recording.kept_mass, 0, 1)[:-1]
-            curve = outcome_curve(counts(seen, leaving))
-            errors.append(0.5 * np.abs(curve.value - one_hot[:, 100:].mean(axis=1)).sum(axis=1).mean())
-            key = ["llama", str(row), "10", "8", "M5a_cv"]
-            theirs += [float(s[7]) for s in scores if [s[0], s[1], s[4], s[5], s[6]] == key]
-    assert len(theirs) == 10
-    assert np.mean(errors) < np.mean(theirs)
+    rows = traces_recorded.REPORT[:10]
+    theirs = [traces_recorded.peer_scores()["llama", 10, 8, "M5a_cv"][row][0] for row in rows]
+    data = [traces_recorded.load("llama", row) for row in rows]
+    own = [0.5 * np.abs(outcome_curve(d.counts(10, 8)).value - d.reference).sum(axis=1).mean() for d in data]
+    assert np.mean(own) < np.mean(theirs)
 
 
 def test_every_prior_is_tabulated():

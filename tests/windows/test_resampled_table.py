@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from sloc.contracts import InvalidInput
-from sloc.windows.traces_table import read_trace_table, trace_table
+from sloc.windows.traces_table import answers_of_counts, read_trace_table, trace_table
 
 
 def frame(**columns):
@@ -209,3 +209,32 @@ def test_a_plain_gzip_name_on_plain_text_is_refused(tmp_path):
     with gzip.open(tmp_path / "b.csv.gz", "wt") as f:
         f.write("question,fraction,answer\nq,0.5,A\nq,0.5,A\nq,1,A\n")
     assert read_trace_table(tmp_path / "b.csv.gz").rows == 3
+
+
+def test_counts_of_agreement_come_back_from_their_table():
+    counts = np.asarray([[0, 3, 7], [7, 2, 5]])
+    table = trace_table(answers_of_counts(counts, 7, kept=[0.1, 0.4, 0.9], questions=["b", "a"]))
+    assert [q.question for q in table.questions] == ["b", "a"]
+    for question, own in zip(table.questions, counts, strict=True):
+        assert question.reference == "same"
+        assert question.kept.tolist() == [0.1, 0.4, 0.9]
+        assert question.draws.tolist() == [7, 7, 7]
+        assert question.counts[:, question.answers.index("same")].tolist() == own.tolist()
+    assert answers_of_counts(counts, 7, kept=[0.1, 0.4, 0.9])["question"].unique().tolist() == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(counts=[[8, 1]]), "whole numbers from 0 to 7"),
+        (dict(counts=[[0.5, 1]]), "whole numbers"),
+        (dict(counts=[1, 2]), r"shape \[Q, T\]"),
+        (dict(draws=0), "draws = 0"),
+        (dict(kept=[0.1]), "2 kept fractions"),
+        (dict(kept=[0.1, 1.0]), r"fractions in \[0, 1\)"),
+        (dict(questions=["a", "b"]), "1 names"),
+    ],
+)
+def test_counts_that_do_not_fit_are_refused(change, message):
+    with pytest.raises(InvalidInput, match=message):
+        answers_of_counts(**{"counts": [[1, 2]], "draws": 7, "kept": [0.1, 0.2], **change})

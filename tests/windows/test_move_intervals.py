@@ -1,0 +1,40 @@
+"""Intervals of moves cover the truth on simulated curves: by another rule than the prior, and from the prior itself.
+
+One reported move a question, the likeliest, so that what is counted is independent.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from benchmarks.traces_intervals import middle_held, size_held, truth_of
+from benchmarks.traces_simulated import GAP, TOLERANCE, truths
+from sloc.windows.posterior_moves import posterior_moves
+
+
+def likeliest(draws, number, seed):
+    """The likeliest reported move of each question that has one, and the truths."""
+    made, rng = truths(number, seed=seed), np.random.default_rng(draws)
+    seen = [t.counts(f"q{i}", rng, draws) for i, t in enumerate(made)]
+    best = {}
+    for move in posterior_moves(seen, gap=GAP, separation=TOLERANCE).found:
+        best.setdefault(move.question, move)
+    return list(best.values()), [t.curve for t in made]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("draws", [10, 50])
+def test_sizes_and_locations_are_covered(draws):
+    """Each at 90 %: fewer than a binomial quantile of 1e-9 fails."""
+    moves, curves = likeliest(draws, 400, 31)
+    assert len(moves) > 150
+    size = sum(size_held(m, truth_of(m, curves)) for m in moves)
+    place = sum(middle_held(m, truth_of(m, curves), TOLERANCE) for m in moves)
+    least = binom.ppf(1e-9, len(moves), 0.9)
+    assert size >= least
+    assert place >= least
+    widths = np.asarray([m.size_interval[1] - m.size_interval[0] for m in moves])
+    # Bounds that say nothing would cover too.
+    assert widths.mean() < 0.45

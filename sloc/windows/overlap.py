@@ -7,6 +7,7 @@ A statement ``TV(t) > c`` is thus a statement about a bounded mean, ``E v < (1 -
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -49,6 +50,10 @@ class OverlapDraws:
     blocks: int
 
 
+Drawer = Callable[[Array, int, int], OverlapDraws]
+"""``(key, n, first)``: see :meth:`Overlap.draw`."""
+
+
 @dataclass(frozen=True)
 class Overlap:
     """The overlap of two sets under an estimator.
@@ -87,32 +92,49 @@ class Overlap:
 
     def draw(self, key: Array, times: Any, n: int, first: int = 0) -> OverlapDraws:
         """Draw at most ``n`` trajectories (whole blocks, from block ``first``, at least one) at all times each."""
+        return self.at(times)(key, n, first)
+
+    def at(self, times: Any) -> Drawer:
+        """Prepare draws at these times: a bridge's laws are formed once, however often they are drawn from."""
         wanted = np.asarray(times, np.float64)
         padded = _padded(wanted, self.process)
         if len(padded) == len(wanted):
-            return self._draw(key, wanted, n, first)
-        drawn = self._draw(key, padded, n, first)
-        rows = np.searchsorted(drawn.times, wanted)
-        return replace(drawn, times=drawn.times[rows], values=drawn.values[rows], scale=drawn.scale[rows])
+            return self._at(wanted)
+        draw = self._at(padded)
 
-    def _draw(self, key: Array, times: np.ndarray, n: int, first: int) -> OverlapDraws:
-        shown, device = as_times(self.process, self.population, times)
+        def draw_wanted(key: Array, n: int, first: int) -> OverlapDraws:
+            drawn = draw(key, n, first)
+            rows = np.searchsorted(drawn.times, wanted)
+            return replace(drawn, times=drawn.times[rows], values=drawn.values[rows], scale=drawn.scale[rows])
+
+        return draw_wanted
+
+    def _at(self, times: np.ndarray) -> Drawer:
+        given, device = as_times(self.process, self.population, times)
+        shown = np.asarray(given, np.float64)
         if self.estimator == "bridge":
             a, b = (component_mask(self.population, np_set, "set") for np_set in (self.tv.a, self.tv.b))
-            problem, log_z, _ = bridge_problem(self.process, self.population, shown, device, a, b)
+            problem, log_z, _ = bridge_problem(self.process, self.population, given, device, a, b)
             assert problem is not None  # equal sets have share 0 and no bridge
-            blocks = max(1, n // BLOCK_DRAWS)
-            values, refused = collect(BridgeKernel(), problem, key, blocks, first, plan=self.plan)
-            if np.any(refused > 0):
-                raise_violation(problem, key, blocks, first)
-            return OverlapDraws(np.asarray(shown, np.float64), values, np.exp(log_z), blocks * BLOCK_DRAWS, blocks)
+            scale = np.exp(log_z)
+
+            def draw_bridges(key: Array, n: int, first: int) -> OverlapDraws:
+                blocks = max(1, n // BLOCK_DRAWS)
+                values, refused = collect(BridgeKernel(), problem, key, blocks, first, plan=self.plan)
+                if np.any(refused > 0):
+                    raise_violation(problem, key, blocks, first)
+                return OverlapDraws(shown, values, scale, blocks * BLOCK_DRAWS, blocks)
+
+            return draw_bridges
         whole = assemble(self.process, self.population, device, {"tv": self.tv.bind(self.population)})
-        blocks = max(whole.blocks(0), n // whole.block_draws)
-        # Rounding of the strata's weights can lift a sum that should be 1 above it.
-        values = np.minimum(collect(whole.kernel, whole.args, key, blocks, first, plan=self.plan)[0][0], 1.0)
-        return OverlapDraws(
-            np.asarray(shown, np.float64), values, np.ones(len(values)), blocks * whole.block_draws, blocks
-        )
+
+        def draw_balanced(key: Array, n: int, first: int) -> OverlapDraws:
+            blocks = max(whole.blocks(0), n // whole.block_draws)
+            # Rounding of the strata's weights can lift a sum that should be 1 above it.
+            values = np.minimum(collect(whole.kernel, whole.args, key, blocks, first, plan=self.plan)[0][0], 1.0)
+            return OverlapDraws(shown, values, np.ones(len(values)), blocks * whole.block_draws, blocks)
+
+        return draw_balanced
 
     @property
     def by_points(self) -> bool:

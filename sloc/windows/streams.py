@@ -163,6 +163,7 @@ class _Walks:
         self.plan, self.point, self.level = plan, plan.point, level
         self.low, self.high = ladder(plan.point, plan.radius, _LADDER, plan.overlap.process.discrete, horizon)
         self.times = np.unique(np.concatenate([self.low, self.high]))
+        self.draw = plan.overlap.at(self.times)
         self.key_draw, self.key_dither = jax.random.split(key)
         self.blocks = self.left = self.right = 0
         self.counts: Any = 0
@@ -195,7 +196,7 @@ class _Walks:
         overlap, made = self.plan.overlap, 0
         while True:
             # In pieces, of which counts are kept: memory does not grow with a look.
-            draws = overlap.draw(self.key_draw, self.times, min(look - made, _PIECE), first=self.blocks)
+            draws = self.draw(self.key_draw, min(look - made, _PIECE), self.blocks)
             fresh = _dithered(jax.random.fold_in(self.key_dither, self.blocks), draws.values)
             self.counts = self.counts + np.asarray(fresh, np.int64)
             self.blocks += draws.blocks

@@ -12,6 +12,13 @@ from typing import Any
 
 import pytest
 
+import sloc
+import sloc.bayes
+import sloc.lm
+import sloc.report
+import sloc.results
+import sloc.windows
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "_ext"))
 import house_picture
 import public_api
@@ -143,3 +150,12 @@ def test_the_picture_of_the_house_shows_its_rooms() -> None:
     contracts = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
     assert house_picture.rooms() == [layer.strip("()") for layer in contracts[0]["layers"]]
     assert house_picture.PICTURE.read_text("utf-8") == house_picture.picture(), "run python docs/_ext/house_picture.py"
+
+
+def test_every_picture_hangs_in_the_gallery() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "gallery.md").read_text("utf-8")
+    rooms = [sloc, sloc.results, sloc.bayes, sloc.windows, sloc.report, sloc.lm]
+    named = {name: getattr(room, name) for room in rooms for name in room.__all__}
+    drawn = {n for n, v in named.items() if n.startswith("plot_") or (isinstance(v, type) and hasattr(v, "plot"))}
+    assert {"Curve", "Window", "plot_windows"} <= drawn
+    assert not {name for name in drawn if f".{name}`" not in page}

@@ -28,8 +28,8 @@ def start_processes() -> bool:
 
     By hand, from ``JAX_COORDINATOR_ADDRESS``, ``JAX_NUM_PROCESSES`` and ``JAX_PROCESS_ID``.  Else by JAX's own
     detection, where the environment tells of more than one process: Open MPI (``mpirun``), SLURM (``srun``), TPU
-    slices under Kubernetes, indexed jobs of Kubernetes.  A slice of Cloud TPU VMs says nothing in its environment and is
-    asked for by ``SLOC_DISTRIBUTED=1``, with which JAX looks for itself, whatever the launcher; ``SLOC_DISTRIBUTED=0``
+    slices under Kubernetes, indexed jobs of Kubernetes.  A slice of Cloud TPU VMs says nothing in its environment and
+    is asked for by ``SLOC_DISTRIBUTED=1``: JAX looks for itself, whatever the launcher; ``SLOC_DISTRIBUTED=0``
     leaves each process alone.
 
     Returns:

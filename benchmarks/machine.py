@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import gc
 import importlib.util
 import os
 import platform
@@ -78,6 +80,20 @@ def peak_memory() -> dict[str, int]:
         found = {"resident": getrusage(RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)}
     counted = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     return found if counted is None else found | {"device": int(counted)}
+
+
+def forget_peak() -> bool:
+    """Give freed memory back and count the peak anew from what is held now; return whether the system could.
+
+    What a compiler has freed stays with the process until it is asked for; how much differs from run to run.
+    """
+    try:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except (OSError, AttributeError):
+        return False
+    return True
 
 
 class MissingPeer(ModuleNotFoundError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import atoms, atoms_large, machine, samplers, windows_gaussians
+from benchmarks import atoms, atoms_large, machine, samplers, subprocesses, windows_gaussians
 
 
 def test_only_a_smoke_run_goes_without_a_peer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,3 +136,36 @@ def test_large_atoms_show_what_binds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert by_unit["floor by exp and matrix products over time"]["value"] == pytest.approx((1.0 + 2.0) / 4)
     share = by_unit["share of the binding ceiling"]
     assert (share["value"], share["note"], share["met"]) == (pytest.approx(0.5), "matrix products bind", True)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the kernel keeps a process's peak for good")
+def test_a_peak_can_be_forgotten() -> None:
+    code = """
+import numpy as np
+from benchmarks.machine import forget_peak, peak_memory
+held = np.ones(1 << 25)
+before = peak_memory()["resident"]
+del held
+assert forget_peak()
+after = peak_memory()["resident"]
+again = np.ones(1 << 24)
+print(before, after, peak_memory()["resident"], again[0])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
+    before, after, again, _ = map(float, done.stdout.split())
+    assert before - after > 0.9 * 2**28
+    assert 0.9 * 2**27 < again - after < 1.1 * 2**27
+
+
+def test_memory_that_does_not_grow_is_held_to_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks = iter([100.0, 103.0, 100.0, 94.0])
+
+    def found(code: str, few: int, n: int, case: str, **environment: str) -> dict[str, object]:
+        return {"seconds": 1.0, "peak": next(peaks), "first": 200.0, "forgot": True}
+
+    monkeypatch.setattr(subprocesses, "measured", found)
+    ratios = [row for row in subprocesses.memory_rows(False) if row["unit"] == ""]
+    # 6 % less is as far from equal as 6 % more.
+    assert [(row["target"], row["met"]) for row in ratios] == [("within 0.05 of 1", True), ("within 0.05 of 1", False)]

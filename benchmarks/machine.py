@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import Row, spread_row, timed
+from sloc.engine.normals import normals
 
 Array = jax.Array
 _CPUINFO = Path("/proc/cpuinfo")
@@ -206,17 +207,17 @@ def exponentials(smoke: bool = False, repeats: int | None = None) -> tuple[Calla
     return lambda: passes(values), size.exps * times
 
 
-def _normals(draws: int, blocks: int) -> Callable[[Array], Array]:
+def _normals(draws: int, blocks: int, draw: Callable[..., Array] = jax.random.normal) -> Callable[[Array], Array]:
     def kept(key: Array) -> Array:
         def add(i: Array, total: Array) -> Array:
-            return total + jax.random.normal(jax.random.fold_in(key, i), (draws,))
+            return total + draw(jax.random.fold_in(key, i), (draws,))
 
         return jax.lax.fori_loop(0, blocks, add, jnp.zeros(draws))
 
     def summed(key: Array) -> Array:
         # Into one number: a way through a device's memory and back would bind before the generator does.
         def add(i: Array, total: Array) -> Array:
-            return total + jnp.sum(jax.random.normal(jax.random.fold_in(key, i), (draws,)))
+            return total + jnp.sum(draw(jax.random.fold_in(key, i), (draws,)))
 
         return jax.lax.fori_loop(0, blocks, add, jnp.zeros(()))
 
@@ -262,9 +263,22 @@ def ceilings(rounds: int, smoke: bool = False) -> dict[str, Row]:
         "copy": (f"ceiling: {copied}, bytes read and written", "B/s", 8 * size.copied, copy),
         "matmul": ("ceiling: float32 matrix product", "flop/s", 2 * size.side**3, lambda: product(square, square)),
     }
-    rows = {}
-    for short, (name, unit, amount, call) in work.items():
-        jax.block_until_ready(call())
-        rates = [amount / timed(lambda call=call: jax.block_until_ready(call())) for _ in range(max(rounds, 3))]
-        rows[short] = spread_row(name, rates, unit) | {"value": max(rates)}
-    return rows
+    return {short: _best(name, unit, amount, call, rounds) for short, (name, unit, amount, call) in work.items()}
+
+
+def written_out_normals(rounds: int, smoke: bool = False) -> Row:
+    """Measure the same normals with their generator's rounds written out (:mod:`sloc.engine.normals`), all cores.
+
+    The ceiling of kernels that draw so: the other one is that of ``jax.random.normal``, whose rounds a CPU takes
+    through memory.
+    """
+    size, key = sizes(smoke), jax.random.key(0)
+    drawn = _normals(size.draws, size.blocks, normals)
+    name = "ceiling: threefry normal draws, rounds written out"
+    return _best(name, "/s", size.draws * size.blocks, lambda: drawn(key), rounds)
+
+
+def _best(name: str, unit: str, amount: float, call: Callable[[], Any], rounds: int) -> Row:
+    jax.block_until_ready(call())
+    rates = [amount / timed(lambda: jax.block_until_ready(call())) for _ in range(max(rounds, 3))]
+    return spread_row(name, rates, unit) | {"value": max(rates)}

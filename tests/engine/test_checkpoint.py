@@ -381,3 +381,61 @@ def test_twenty_kills_at_random_moments_change_no_bit(tmp_path):
     assert kills == 20
     ended = subprocess.run([*command, str(folder)], capture_output=True, text=True, env=env, check=True)
     assert ended.stdout == whole
+
+
+LONG = """
+import sys, jax, numpy as np, sloc
+np.set_printoptions(threshold=sys.maxsize, floatmode="unique")
+folder, name = sys.argv[1:]
+key, ou = jax.random.key(3), sloc.processes.OrnsteinUhlenbeck()
+population = sloc.populations.GaussianMixture([.2, .5, .3], [[0., 1.], [1., 0.], [-4., -4.]], .05)
+plan = sloc.Plan(checkpoint=None if folder == "-" else folder, every=0.0, chunk=0.0,
+                 progress=lambda done, total: print("block", done, total, flush=True))
+calls = {
+    "window": lambda: sloc.critical_window(key, ou, population, 0, [0, 1], epsilon=.2, certify=True, budget=200_000,
+                                           plan=plan),
+    "forward-reverse": lambda: sloc.forward_reverse(key, ou, population, [0, 1], np.linspace(.1, 2., 16), n=60_000,
+                                                    plan=plan),
+    "tree": lambda: sloc.mixture_tree(key, ou, population, epsilon=.2, n=1 << 18, method="monte-carlo", plan=plan),
+}
+found = calls[name]()
+arrays = found if isinstance(found, tuple) else ()
+print("found", found if not arrays else [np.asarray(a).tobytes().hex() for a in arrays])
+"""
+
+
+def killed_at(folder, name, line):
+    """Run the long call and kill -9 it when it has said so many lines, or never; return its lines."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    command, said = [sys.executable, "-c", LONG, str(folder), name], []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env) as child:
+        assert child.stdout is not None
+        for text in child.stdout:
+            said.append(text)
+            if len(said) == line:
+                child.send_signal(signal.SIGKILL)
+                break
+    assert child.returncode == (-signal.SIGKILL if line else 0)
+    return said
+
+
+def blocks(said):
+    return [line for line in said if line.startswith("block ")]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["window", "forward-reverse", "tree"])
+def test_other_runs_that_are_killed_in_the_middle_go_on_to_the_same_bits(tmp_path, name):
+    folder = tmp_path / "c"
+    whole = killed_at("-", name, None)
+    length = len(blocks(whole))
+    assert length >= 8
+    # Twice: in the middle, and in the middle of what was left.
+    killed_at(folder, name, length // 2)
+    assert list(folder.rglob("*"))
+    killed_at(folder, name, length // 4)
+    ended = killed_at(folder, name, None)
+    # All that was kept is passed over: what the two runs had done is not done again.
+    assert len(blocks(ended)) <= length - length // 2 - length // 4 + 4
+    assert ended[len(blocks(ended)) :] == whole[length:]
+    assert whole[length].startswith("found ")

@@ -278,6 +278,31 @@ def written_out_normals(rounds: int, smoke: bool = False) -> Row:
     return _best(name, "/s", size.draws * size.blocks, lambda: drawn(key), rounds)
 
 
+def byte_steps(rounds: int, smoke: bool = False) -> Row:
+    """Measure how many bytes a second are compared, chosen by the outcome and kept where largest, in cache.
+
+    The step of sums over atoms under a revealing channel, once for each draw, atom and coordinate.
+    """
+    size, cpu = sizes(smoke), jax.default_backend() == "cpu"
+    values = jnp.arange(size.exps, dtype=jnp.uint32).astype(jnp.uint8)
+
+    def step(i: Any, largest: Array) -> Array:
+        # Other bytes in each pass, or the compiler would take the comparison out of the loop.
+        own = jnp.asarray(i).astype(jnp.uint8)
+        return jnp.maximum(largest, jnp.where(values != own, values ^ own, jnp.uint8(0)))
+
+    def passes(x: Array) -> Array:
+        if cpu:
+            return jax.lax.fori_loop(0, size.repeats, step, x)
+        for i in range(size.repeats):
+            x = step(i, x)
+        return x
+
+    compiled, start = jax.jit(passes), jnp.zeros(size.exps, jnp.uint8)
+    name = "ceiling: bytes compared, chosen and kept where largest, in cache"
+    return _best(name, "/s", size.exps * size.repeats, lambda: compiled(start), rounds)
+
+
 def _best(name: str, unit: str, amount: float, call: Callable[[], Any], rounds: int) -> Row:
     jax.block_until_ready(call())
     rates = [amount / timed(lambda: jax.block_until_ready(call())) for _ in range(max(rounds, 3))]

@@ -421,7 +421,7 @@ def killed_at(folder, said, name, enough):
         subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL, env=env) as child,
     ):
         while child.poll() is None and not (enough is not None and sum(marks(folder, said)) >= enough):
-            time.sleep(0.002)
+            time.sleep(0.004)
         if enough is not None:
             child.send_signal(signal.SIGKILL)
     assert child.returncode == (0 if enough is None else -signal.SIGKILL)
@@ -437,7 +437,7 @@ def stamps(folder):
 def test_other_runs_that_are_killed_in_the_middle_go_on_to_the_same_bits(tmp_path, name):
     whole, said, folder = tmp_path / "whole", tmp_path / "said", tmp_path / "c"
     blocks, stages = killed_at(tmp_path / "other", whole, name, None)
-    assert blocks + stages >= 16
+    assert blocks + stages >= 8
     done, noted = killed_at(folder, said, name, (blocks + stages) // 2)
     assert (blocks + stages) // 2 <= done + noted < blocks + stages
     kept = stamps(folder)

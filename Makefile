@@ -152,8 +152,6 @@ wheel: $(DEV_STAMP)
 	@$(if $(filter borrowed,$(LIBRARIES)),$(PY) $(PURELIB) > "$$($(WHEEL)/env/bin/python $(PURELIB))/borrowed.pth")
 	cd $(WHEEL) && env/bin/sloc info && env/bin/python -P $(abspath tests/installed.py)
 
-SUITES := atoms windows certificates learned lm samplers structures traces unnormalized
-
 # The smoke run leaves out the suites whose compiling alone takes a minute.
 SMOKE := windows certificates samplers structures
 
@@ -166,15 +164,14 @@ bench: $(DEV_STAMP)
 nightly: $(PEERS_STAMP)
 	@mkdir -p benchmarks/results
 	XLA_FLAGS='$(strip $(XLA_FLAGS) $(NO_YNNPACK))' $(PY) -m benchmarks.nightly_tests --numprocesses=$(WORKERS) --dist=loadfile
-	@set -e; for suite in $(SUITES); do \
-	  $(BIN)/sloc bench $$suite --out benchmarks/results; \
-	done
+	$(PY) -m benchmarks.nightly_suites
 	$(PY) -m benchmarks.nightly_bayes --json benchmarks/results/bayes.json
 	$(PY) -m benchmarks.nightly_certified --json benchmarks/results/certified.json
 	$(PY) -m benchmarks.nightly_changes --json benchmarks/results/changes.json
 	$(PY) -m benchmarks.check_results
 
 # The parts that take minutes and whose ratios hold still; fails where one is more than twice as bad as the committed one.
+# `make nightly` holds every suite that has a committed result of this device against it.
 gate: $(BENCH_STAMP)
 	$(BIN)/sloc bench windows --only gaussians,scaling --rounds 3 --against benchmarks/results
 

@@ -1,11 +1,14 @@
-"""Sixty thousand images of 784 pixels, 4,096 draws at 64 times: time and peak memory, in a process of its own.
+"""Sixty thousand images of 784 pixels at 64 times: time and peak memory, in a process of its own.
 
-Eight classes, so that 4,096 draws are four blocks and not five.
+A CPU takes 4,096 draws, a GPU a million.  Eight classes, so that 4,096 draws are four blocks and not five.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jax
 
 from benchmarks.subprocesses import measured
 from benchmarks.timing import Row, at_most
@@ -22,23 +25,78 @@ process = sloc.processes.OrnsteinUhlenbeck()
 def run(n):
     began = time.perf_counter()
     sloc.measure(jax.random.key(0), process, population, process.grid(count), [sloc.Information()], n=n,
-                 method="monte-carlo")
+                 method="monte-carlo", plan=sloc.Plan(precision="highest"))
     return time.perf_counter() - began
 first, seconds = run(1024), run(n)
-print(json.dumps({"first": first, "seconds": seconds, "peak": peak_memory()["resident"]}))
+print(json.dumps({"first": first, "seconds": seconds, "peak": peak_memory()}))
 """
 
 
+@dataclass(frozen=True)
+class Large:
+    """The problem, and what is wanted of it.
+
+    Attributes:
+        atoms: number of images.
+        d: pixels.
+        n: draws.
+        times: how many.
+        seconds: it may take at most, None for no target.
+        peak: bytes of resident memory at most, None for no target.
+        ceiling: share of the binding ceiling that is wanted at least, None for no target.
+
+    """
+
+    atoms: int
+    d: int
+    n: int
+    times: int
+    seconds: float | None = None
+    peak: float | None = None
+    ceiling: float | None = None
+
+
+def large(smoke: bool) -> Large:
+    """Return the problem for JAX's default backend: 4,096 draws on a CPU, a million (2^20) on a GPU."""
+    if smoke:
+        return Large(2000, 32, 1024, 8)
+    backend = jax.default_backend()
+    if backend == "gpu":
+        return Large(60_000, 784, 1 << 20, 64, seconds=30.0, ceiling=0.5)
+    cpu = backend == "cpu"
+    return Large(60_000, 784, 4096, 64, seconds=45.0 if cpu else None, peak=4e9 if cpu else None)
+
+
 def large_rows(smoke: bool, ceilings: dict[str, Row]) -> Iterator[Row]:
-    """Yield the time (target: 45 s), its share of what exp and matrix products take, and the peak (target: 4 GB)."""
-    atoms, d, n, times = (2000, 32, 1024, 8) if smoke else (60_000, 784, 4096, 64)
+    """Yield time and peak memory, and the shares of what exp and matrix products take: of both, and of the larger."""
+    size = large(smoke)
     # A GPU's memory is this process's for the most part; one that takes what it needs finds room beside it.
-    found = measured(_CODE, atoms, d, n, times, XLA_PYTHON_CLIENT_PREALLOCATE="false")
-    case = f"large: {atoms} atoms, d = {d}, {n} draws, {times} times"
+    found = measured(_CODE, size.atoms, size.d, size.n, size.times, XLA_PYTHON_CLIENT_PREALLOCATE="false")
+    case = f"large: {size.atoms} atoms, d = {size.d}, {size.n} draws, {size.times} times"
     seconds: Row = {"name": f"{case}: time", "value": found["seconds"], "unit": "s"}
-    peak: Row = {"name": f"{case}: peak resident", "value": found["peak"], "unit": "B"}
-    yield seconds if smoke else at_most(seconds, 45.0)
+    yield seconds if size.seconds is None else at_most(seconds, size.seconds)
     yield {"name": f"{case}: first call, of 1,024 draws, compilation included", "value": found["first"], "unit": "s"}
-    yield peak if smoke else at_most(peak, 4e9)
-    floor = n * atoms * times / ceilings["exp"]["value"] + 4 * n * atoms * d / ceilings["matmul"]["value"]
-    yield {"name": f"{case}: floor by exp and matrix products over time", "value": floor / found["seconds"], "unit": ""}
+    peak: Row = {"name": f"{case}: peak resident", "value": found["peak"]["resident"], "unit": "B"}
+    yield peak if size.peak is None else at_most(peak, size.peak)
+    if "device" in found["peak"]:
+        yield {"name": f"{case}: peak on the device", "value": found["peak"]["device"], "unit": "B"}
+    exps = size.n * size.atoms * size.times / ceilings["exp"]["value"]
+    products = 4 * size.n * size.atoms * size.d / ceilings["matmul"]["value"]
+    name = f"{case}: floor by exp and matrix products over time"
+    yield {"name": name, "value": (exps + products) / found["seconds"], "unit": ""}
+    binding = "exp" if exps > products else "matrix products"
+    row: Row = {
+        "name": f"{case}: share of the binding ceiling",
+        "value": max(exps, products) / found["seconds"],
+        "unit": "",
+        "note": f"{binding} bind",
+    }
+    yield (
+        row
+        if size.ceiling is None
+        else row
+        | {
+            "target": f">= {size.ceiling:g}",
+            "met": row["value"] >= size.ceiling,
+        }
+    )

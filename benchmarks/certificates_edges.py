@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
+import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -96,8 +97,8 @@ def on_grid(seed: int, n: int, times: np.ndarray) -> sloc.Window:
     )
 
 
-def rows(rounds: int, smoke: bool) -> Iterator[Row]:
-    """Yield widths, draws and the ratios of draws, seed by seed."""
+def rows(rounds: int, smoke: bool, ceilings: dict[str, Row]) -> Iterator[Row]:
+    """Yield widths, draws and the ratios of draws, seed by seed, and the search's share of its floor."""
     budget, exact = (60_000 if smoke else BUDGET), np.asarray(exact_edges())
     case = "edges, K = 8, d = 16"
     found, wide, seconds, held = [], [], [], 0
@@ -114,6 +115,15 @@ def rows(rounds: int, smoke: bool) -> Iterator[Row]:
     yield {"name": f"{case}: certified, first call", "value": seconds[0], "unit": "s"}
     if len(seconds) > 1:
         yield spread_row(f"{case}: certified, later calls", seconds[1:], "s")
+        draws = statistics.median(float(w.draws) for w in found)
+        # Seven inner products of the noise and eight exponentials a draw, each at one time.
+        floor = draws * (7 / ceilings["normal"]["value"] + 8 / ceilings["exp"]["value"])
+        yield {
+            "name": f"{case}: certified, share of the floor of its draws' normals and exps",
+            "value": floor / min(seconds[1:]),
+            "unit": "",
+            "note": "what is left is the search: pilots, and a call for every rung of few draws",
+        }
     yield {"name": f"{case}: seeds of {rounds} whose intervals hold both exact edges", "value": held, "unit": "seeds"}
 
     few = min(rounds, 3)

@@ -14,8 +14,8 @@ from benchmarks.windows_digits import images
 DELTA = 0.05
 
 
-def rows(rounds: int, smoke: bool) -> Iterator[Row]:
-    """Yield the time of the first call, compilation included, later ones, and the widths."""
+def rows(rounds: int, smoke: bool, ceilings: dict[str, Row]) -> Iterator[Row]:
+    """Yield the time of the first call, compilation included, later ones, their share of the floor, and the widths."""
     process = sloc.processes.OrnsteinUhlenbeck()
     digits = images(process.grid(4 if smoke else 64))
     population = sloc.populations.Empirical(digits.data, np.repeat(np.arange(digits.classes), digits.counts))
@@ -44,6 +44,14 @@ def rows(rounds: int, smoke: bool) -> Iterator[Row]:
     )
     later = [timed(lambda: table("betting")) for _ in range(1 if smoke else min(rounds, 3))]
     yield spread_row(f"{name}, later calls", later, "s")
+    draws, (count, pixels) = betting[0, 1].n, digits.data.shape
+    floor = draws * count * digits.times.size / ceilings["exp"]["value"]
+    floor += 4 * draws * count * pixels / ceilings["matmul"]["value"]
+    yield {
+        "name": f"{name}: share of the floor, one exp for each draw, image and time, and products",
+        "value": floor / min(later),
+        "unit": "",
+    }
     plain, took = called(lambda: table("maurer-pontil"))
     yield {"name": f"{name.replace('betting', 'Maurer-Pontil')}, first call", "value": took, "unit": "s"}
 

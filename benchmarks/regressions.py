@@ -105,11 +105,16 @@ def compare(result: Mapping[str, Any], committed: Mapping[str, Any]) -> Comparis
 
     """
     then = {row["name"]: row for row in committed["rows"] if row["unit"] == "" and row.get("rounds")}
-    ratios = [row for row in result["rows"] if row.get("better") and row["unit"] == "" and row.get("rounds")]
-    found = tuple(_compared(row, then[row["name"]]) for row in ratios if row["name"] in then)
-    missing = tuple(row["name"] for row in ratios if row["name"] not in then)
+    mine = ratios(result)
+    found = tuple(_compared(row, then[row["name"]]) for row in mine if row["name"] in then)
+    missing = tuple(row["name"] for row in mine if row["name"] not in then)
     require(bool(found), "--against", str(committed["suite"]), "a result with at least one ratio that this run has too")
     return Comparison(found, missing)
+
+
+def ratios(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the rows of a result that are compared: ratios of rounds that say which way is better."""
+    return [row for row in result["rows"] if row.get("better") and row["unit"] == "" and row.get("rounds")]
 
 
 def _compared(row: Mapping[str, Any], before: Mapping[str, Any]) -> Compared:

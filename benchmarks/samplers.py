@@ -49,7 +49,7 @@ def run(rounds: int, smoke: bool, parts: Sequence[str] = PARTS) -> Iterator[Row]
     if "clones" in parts:
         yield from samplers_clones.rows(rounds, smoke)
     if "reverse diffusion" in parts:
-        yield from diffusion_rows(rounds, smoke)
+        yield from diffusion_rows(rounds, smoke, ceilings)
 
 
 # --------------------------------------------------------------------------------------------
@@ -223,8 +223,22 @@ def by_diffrax(grid: np.ndarray, n: int, tree: bool) -> Callable[[], np.ndarray]
     return lambda: np.asarray(solve(jax.random.key(3)))
 
 
-def diffusion_rows(rounds: int, smoke: bool) -> Iterator[Row]:
-    """Yield times of the discretised reverse diffusion and ratios to a scan by hand and to diffrax."""
+def diffusion_floor(n: int, steps: int, normal: float, ceilings: dict[str, Row]) -> float:
+    """Return the seconds that draws take at least: ``d`` normals, ``K`` exps and two products of ``K d`` each step.
+
+    Args:
+        n: draws.
+        steps: of Euler's scheme.
+        normal: normal draws a second.
+        ceilings: of :func:`benchmarks.machine.ceilings`.
+
+    """
+    each = DIMENSION / normal + K / ceilings["exp"]["value"] + 4 * K * DIMENSION / ceilings["matmul"]["value"]
+    return n * steps * each
+
+
+def diffusion_rows(rounds: int, smoke: bool, ceilings: dict[str, Row]) -> Iterator[Row]:
+    """Yield times of the discretised reverse diffusion, its share of the floor, and ratios to a scan and to diffrax."""
     case, n, steps = "reverse diffusion", 2_048 if smoke else 16_384, 8 if smoke else STEPS
     grid = np.linspace(FIRST, LAST, steps + 1)
     key, localizer = jax.random.key(0), samplers.euler_reverse(PROCESS, MIXTURE)
@@ -246,6 +260,10 @@ def diffusion_rows(rounds: int, smoke: bool) -> Iterator[Row]:
     timings = race(raced, rounds)
     yield from time_rows(case, timings)
     own = timings["sloc"]
+    normal = machine.written_out_normals(rounds, smoke)
+    yield normal
+    floor = diffusion_floor(n, steps, normal["value"], ceilings)
+    yield share(f"{case}: share of the floor of normals written out, exps and products", floor, own.seconds)
     yield at_most(ratio_row(f"{case}: sloc over lax.scan by hand", own, timings["lax.scan by hand"]), 1.1)
     if not present:
         print("diffrax is not installed: its rows are left out", file=sys.stderr)

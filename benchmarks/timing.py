@@ -143,3 +143,8 @@ def at_most(row: Row, limit: float) -> Row:
     """Return ``row`` with an upper target."""
     row = row | {"target": f"<= {limit:g}", "met": row["value"] <= limit}
     return row | {"better": "lower"} if "better" in row else row
+
+
+def near_one(row: Row, gap: float) -> Row:
+    """Return a ratio with a target on both sides: at most ``gap`` from 1."""
+    return row | {"target": f"within {gap:g} of 1", "met": abs(row["value"] - 1) <= gap}

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 import sloc
+from benchmarks import machine
 from benchmarks.peers import atoms, masks
 from benchmarks.peers.answers import Answers, Digits
 from benchmarks.timing import Contender, Row, at_most, called, race, ratio_row, time_rows
@@ -99,7 +100,7 @@ def check(name: str, value: Answers, n: int, reference: Answers, stderr: Answers
 
 
 def rows(rounds: int, smoke: bool, ceilings: dict[str, Row]) -> Iterator[Row]:
-    """Yield times, ratios and the share of the exp ceiling, for OU and for masking."""
+    """Yield times, ratios and shares: of the exp ceiling for OU, of the floor of bytes for masking."""
     processes = {"digits, OU": sloc.processes.OrnsteinUhlenbeck(), "digits, masking": sloc.processes.Masking()}
     for case, process in processes.items():
         yield from _rows(case, process, rounds, smoke, ceilings)
@@ -141,6 +142,15 @@ def _rows(
     yield {"name": f"{case}: sloc's rate, trajectories x images x times", "value": rate, "unit": "/s"}
     if isinstance(process, sloc.processes.OrnsteinUhlenbeck):
         yield {"name": f"{case}: sloc's share of the exp ceiling", "value": rate / ceilings["exp"]["value"], "unit": ""}
+        return
+    bytes_ = machine.byte_steps(rounds, smoke)
+    yield bytes_
+    floor = full * digits.data.size / bytes_["value"]
+    yield {
+        "name": f"{case}: sloc's share of the floor, one step on bytes for each trajectory, image and pixel",
+        "value": floor / min(timings["sloc"].seconds),
+        "unit": "",
+    }
 
 
 def linearity(case: str, name: str, make: Make, digits: Digits, n: int, rounds: int) -> Row:

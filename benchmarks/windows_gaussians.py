@@ -1,10 +1,11 @@
-"""Two Gaussians, 64 times, 2^20 trajectories, d = 64: sloc against eight peers."""
+"""Two Gaussians, 64 times, 2^20 trajectories, d = 64: sloc against eight peers; alone, where that fills no device."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import numpy as np
 
 import sloc
 from benchmarks.peers import gaussians as peers
-from benchmarks.timing import Contender, Row, called, race, ratio_row, time_rows
+from benchmarks.timing import Contender, Row, called, race, ratio_row, spread_row, time_rows
 
 CASE = "two Gaussians"
 TIMES = 64
@@ -31,13 +32,24 @@ SIZES: dict[str, tuple[Callable[..., peers.Curve], int]] = {
 }
 
 
-def curve(problem: peers.TwoGaussians, n: int, generator: str = "threefry2x32") -> Callable[[], sloc.Curve]:
-    """Return sloc's own TV curve as a call, closed forms off; its key is of the named implementation."""
+def curve(
+    problem: peers.TwoGaussians, n: int, generator: str = "threefry2x32", block: int | None = None
+) -> Callable[[], sloc.Curve]:
+    """Return sloc's own TV curve as a call, closed forms off.
+
+    Args:
+        problem: the two Gaussians and the times.
+        n: trajectories.
+        generator: implementation of its key.
+        block: draws side by side in a step; None leaves it to the library.
+
+    """
     population = sloc.populations.GaussianMixture(jnp.array([0.5, 0.5]), jnp.asarray(problem.means))
     process, tv, key = sloc.processes.OrnsteinUhlenbeck(), sloc.TV(0, 1), jax.random.key(0, impl=generator)
+    plan = None if block is None else sloc.Plan(block=block)
 
     def run() -> sloc.Curve:
-        return sloc.measure(key, process, population, problem.times, tv, n=n, method="monte-carlo")[tv]
+        return sloc.measure(key, process, population, problem.times, tv, n=n, method="monte-carlo", plan=plan)[tv]
 
     return run
 
@@ -82,17 +94,68 @@ def rows(rounds: int, smoke: bool, ceilings: dict[str, Row]) -> Iterator[Row]:
     for name in SIZES:
         yield ratio_row(f"{CASE}: {name} over sloc", timings[name], timings["sloc"], targets.get(name))
 
-    best = min(timings["sloc"].seconds)
+    yield from share_rows(CASE, full, min(timings["sloc"].seconds), ceilings)
+    size = alone(smoke)
+    if size is not None:
+        yield from alone_rows(size, rounds, ceilings)
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A problem that fills an accelerator, for sloc alone: peers would need minutes or the memory of all draws.
+
+    Attributes:
+        n: trajectories.
+        dimension: of the two Gaussians.
+        block: draws side by side in a step; None leaves it to the library.
+        rate: trajectory x times a second that are wanted at least, None for no target.
+
+    """
+
+    n: int
+    dimension: int = 1
+    block: int | None = None
+    rate: float | None = None
+
+
+def alone(smoke: bool) -> Alone | None:
+    """Return that problem for JAX's default backend; None on a CPU, which the problem of the peers fills."""
+    backend = jax.default_backend()
+    if backend == "cpu":
+        return None
+    if smoke:
+        return Alone(1 << 16)
+    # 2^30 trajectories at 64 times are 0.7 s at the rate that is wanted of a GPU.
+    return Alone(1 << 30, 1, 1 << 19, 1e11) if backend == "gpu" else Alone(1 << 26)
+
+
+def alone_rows(size: Alone, rounds: int, ceilings: dict[str, Row]) -> Iterator[Row]:
+    """Yield sloc's time, its rate and its shares of the ceilings on a problem that fills the device."""
+    problem = peers.TwoGaussians.make(size.dimension, sloc.processes.OrnsteinUhlenbeck().grid(TIMES))
+    run = curve(problem, size.n, block=size.block)
+    found, first = called(run)
+    check("sloc", np.asarray(found.value), found.n, found, problem.exact())
+    case = f"{CASE}, d = {size.dimension}, {size.n:,} trajectories"
+    timing = race([Contender("sloc", run, size.n / found.n, first)], rounds)["sloc"]
+    yield from time_rows(case, {"sloc": timing})
+    rates = [size.n * TIMES / s for s in timing.seconds]
+    rate = spread_row(f"{case}: sloc, trajectories x times", rates, "/s")
+    yield rate if size.rate is None else rate | {"target": f">= {size.rate:g}", "met": rate["value"] >= size.rate}
+    yield from share_rows(case, size.n, min(timing.seconds), ceilings)
+
+
+def share_rows(case: str, n: int, best: float, ceilings: dict[str, Row]) -> Iterator[Row]:
+    """Yield the shares of the exp ceiling and of the floor that the best time of ``n`` trajectories is."""
+    exps = n * TIMES / ceilings["exp"]["value"]
     yield {
-        "name": f"{CASE}: sloc's share of the exp ceiling, one exp for each trajectory and time",
+        "name": f"{case}: sloc's share of the exp ceiling, one exp for each trajectory and time",
         "unit": "",
-        "value": full * TIMES / best / ceilings["exp"]["value"],
+        "value": exps / best,
     }
-    floor = full * TIMES / ceilings["exp"]["value"] + 2 * full / ceilings["normal"]["value"]
     yield {
-        "name": f"{CASE}: sloc's share of the floor, exps and two normals a trajectory",
+        "name": f"{case}: sloc's share of the floor, exps and two normals a trajectory",
         "unit": "",
-        "value": floor / best,
+        "value": (exps + 2 * n / ceilings["normal"]["value"]) / best,
     }
 
 

@@ -413,11 +413,20 @@ def _join() -> None:
     if any(a in ("-h", "--help") for a in sys.argv):
         return
     with refusals():
+        from sloc.contracts import require
         from sloc.engine.cluster import launch_index, start_processes
 
         if set(command) <= set(_SPREAD):
             start_processes()
-        elif index := launch_index():
+            return
+        index = launch_index()
+        require(
+            index is not None,
+            "SLOC_DISTRIBUTED",
+            "1",
+            f"a command that is dealt over processes ({', '.join(_SPREAD)}); run sloc {command[0]} without it",
+        )
+        if index:
             # Several writers of one output folder would refuse one another.
             typer.echo(
                 f"sloc {command[0]}: runs in the first process of a launch alone; this is process {index}", err=True
@@ -433,7 +442,11 @@ def main() -> None:
             leave_out_ynnpack()
         # A shell that asks what may come next is no part of a launch.
         if "_SLOC_COMPLETE" not in os.environ:
-            _join()
+            try:
+                _join()
+            except typer.Exit as end:
+                # Outside of `app`, which would end the process with this status.
+                raise SystemExit(end.exit_code) from None
         app(prog_name="sloc")
     except OSError as error:
         if "--install-completion" not in sys.argv[1:2]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.peers.answers import Digits
 from benchmarks.peers.atoms import workers
-from benchmarks.peers.numpy_sums import centred, class_logs, coefficients, drawn
+from benchmarks.peers.numpy_sums import centred, class_logs, class_logs_by_nodes, coefficients, drawn, low_rates
 
 Curve = Callable[[int], np.ndarray]
 DRAWS_AT_ONCE = 128
@@ -57,11 +57,21 @@ def _joined(digits: Digits, parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def numpy_same_algebra(digits: Digits, n: int) -> Curve:
-    """sloc's algebra in float32: inner products once, in place, small blocks, one thread a core."""
+    """Inner products once, one exponential for each draw, image and time, in place, small blocks, one thread a core."""
     given = centred(digits)
+    return _in_threads(digits, n, lambda index, z: class_logs(digits, given, index, z))
 
+
+def numpy_same_nodes(digits: Digits, n: int) -> Curve:
+    """The same with low rates interpolated from ten nodes: all of sloc's algebra but the bound of its error."""
+    given = centred(digits)
+    chosen = low_rates(digits, given)
+    return _in_threads(digits, n, lambda index, z: class_logs_by_nodes(digits, given, chosen, index, z))
+
+
+def _in_threads(digits: Digits, n: int, logs: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Curve:
     def block(task: tuple[np.random.Generator, int]) -> np.ndarray:
-        return class_logs(digits, given, *drawn(digits, *task))
+        return logs(*drawn(digits, *task))
 
     def run(seed: int) -> np.ndarray:
         sizes = _blocks(n, digits.classes)
@@ -91,7 +101,7 @@ def torch_as_written(digits: Digits, n: int) -> Curve:
 
 
 def torch_tuned(digits: Digits, n: int) -> Curve:
-    """sloc's algebra: inner products once, log-sum-exp in place, small blocks, all threads."""
+    """Inner products once, one exponential for each draw, image and time, in place, small blocks, all threads."""
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(workers())
     numbers, squares, rates = centred(digits)

@@ -89,7 +89,7 @@ def jax_as_written(digits: Digits, n: int, batch: int = 32) -> All:
 
 
 def jax_in_blocks(digits: Digits, n: int, per_class: int = 102) -> All:
-    """sloc's algebra by hand: inner products once, each time one exponential an image, blocks of 1,020 draws."""
+    """By hand: inner products once, each time one exponential an image, blocks of 1,020 draws."""
     per_class = min(per_class, n // digits.classes)
     data = jnp.asarray(digits.data - digits.data.mean(axis=0))
     norms = jnp.sum(data * data, axis=1)
@@ -146,7 +146,7 @@ def numpy_as_written(digits: Digits, n: int) -> All:
 
 
 def numpy_in_blocks(digits: Digits, n: int, per_class: int = 12) -> All:
-    """sloc's algebra in float32: inner products once, in place, blocks that stay in cache, one thread a core."""
+    """Float32, inner products once, each time one exponential an image, blocks that stay in cache, a thread a core."""
     per_class, k = min(per_class, n // digits.classes), digits.classes
     given = centred(digits)
 

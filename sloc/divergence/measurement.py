@@ -37,8 +37,9 @@ _TILE_ELEMENTS = {"cpu": 1 << 20, "gpu": 1 << 26, "tpu": 1 << 25}
 """Numbers in flight per step, by platform: enough to fill the machine, not its memory (on a CPU, its caches)."""
 _LEAST_TILE = {"cpu": 4}
 """Fewer blocks than so many side by side are slower than one alone (twice, with eight Gaussians: 0.11 s to 0.06)."""
-_LARGEST_TILE = 16
-"""More blocks a step bring no more speed and waste draws when n is small."""
+_LARGEST_TILE = {"gpu": 256, "tpu": 64}
+"""Most blocks side by side: on a CPU more than 16 bring no more speed and waste draws when n is small.  An accelerator
+takes longer to start the kernels of 16 blocks of few numbers a draw than for their work (reckoned, not measured)."""
 
 
 class MeasureOptions(TypedDict, total=False):
@@ -292,7 +293,7 @@ def _default_tile(population: Population, times: int) -> int:
     backend = jax.default_backend()
     per_block = BLOCK_DRAWS * times * max(population.path_elements(), 1)
     fitting = _TILE_ELEMENTS.get(backend, 1 << 22) // per_block
-    return int(min(fitting, _LARGEST_TILE)) if fitting >= _LEAST_TILE.get(backend, 1) else 1
+    return int(min(fitting, _LARGEST_TILE.get(backend, 16))) if fitting >= _LEAST_TILE.get(backend, 1) else 1
 
 
 def _summarise(

@@ -13,28 +13,37 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from sloc.contracts import InvalidInput
+from sloc.contracts import InvalidInput, require
 from sloc.engine.faults import CheckpointError
 from sloc.engine.plan import Layout, Plan
 
 _LETTERS = 2048
 _BY_HAND = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+_SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
+"""What JAX needs to know of a step."""
 
 
 def start_processes() -> bool:
     """Join the other processes of a launch, if there are any; call it before anything else touches JAX.
 
-    By hand, from ``JAX_COORDINATOR_ADDRESS``, ``JAX_NUM_PROCESSES`` and ``JAX_PROCESS_ID``; under SLURM (more than one
-    task), Cloud TPU (more than one worker) and Kubernetes (an indexed job of more than one pod) by JAX's own detection.
+    By hand, from ``JAX_COORDINATOR_ADDRESS``, ``JAX_NUM_PROCESSES`` and ``JAX_PROCESS_ID``.  Else by JAX's own
+    detection, where the environment tells of more than one process: Open MPI (``mpirun``), SLURM (``srun``), TPU
+    slices under Kubernetes, indexed jobs of Kubernetes.  A slice of Cloud TPU VMs says nothing in its environment and
+    is asked for by ``SLOC_DISTRIBUTED=1``: JAX looks for itself, whatever the launcher; ``SLOC_DISTRIBUTED=0``
+    leaves each process alone.
 
     Returns:
         Whether there are other processes.
 
     Raises:
-        InvalidInput: some of the three variables are missing, or not numbers.
+        InvalidInput: some of the three variables are missing, or not numbers; the switch is neither 0 nor 1; or JAX
+            does not find what it needs to join, and says what.
 
     """
+    switch = _switch()
     given = {name: os.environ.get(name) for name in _BY_HAND}
+    if switch is False:
+        return False
     if any(given.values()):
         missing = [name for name, value in given.items() if not value]
         if missing:
@@ -45,29 +54,80 @@ def start_processes() -> bool:
             raise InvalidInput(f"{_BY_HAND[1]}, {_BY_HAND[2]}: expected whole numbers ({error})") from error
         jax.distributed.initialize(given[_BY_HAND[0]], count, index)
         return count > 1
-    if _launcher_index() is not None:
-        jax.distributed.initialize()
+    if switch or _launcher_index() is not None:
+        try:
+            jax.distributed.initialize(local_device_ids=_own_devices())
+        except ValueError as error:
+            # What JAX's detection could not find; a refusal of the network is a RuntimeError and stays one.
+            named = "SLOC_DISTRIBUTED = '1'" if switch else "launch"
+            raise InvalidInput(
+                f"{named}: expected an environment that JAX detects ({error}); under Kubernetes this takes "
+                f"pip install 'jax[k8s]'. Give {', '.join(_BY_HAND)} by hand, or SLOC_DISTRIBUTED=0 for one process"
+            ) from error
         return jax.process_count() > 1
     return False
 
 
-def launch_index() -> int:
-    """Return which process of a launch this is, from its environment alone; 0 outside one.  Nothing is joined."""
-    by_hand = os.environ.get("JAX_PROCESS_ID", "")
-    named = by_hand if by_hand else _launcher_index() or "0"
+def launch_index() -> int | None:
+    """Return which process of a launch this is, from its environment alone; 0 outside one.  Nothing is joined.
+
+    Returns:
+        The index; None where ``SLOC_DISTRIBUTED=1`` says that there is a launch and the environment does not tell.
+
+    Raises:
+        InvalidInput: the switch is neither 0 nor 1.
+
+    """
+    switch = _switch()
+    if switch is False:
+        return 0
+    named = os.environ.get("JAX_PROCESS_ID", "") or _launcher_index()
+    if named is None:
+        return None if switch else 0
     return int(named) if named.isdecimal() else 0
 
 
+def _switch() -> bool | None:
+    said = os.environ.get("SLOC_DISTRIBUTED", "")
+    require(said in ("", "0", "1"), "SLOC_DISTRIBUTED", said, "1 (join a launch), 0 (do not), or nothing (detect it)")
+    return None if not said else said == "1"
+
+
 def _launcher_index() -> str | None:
-    """Return what a launcher that JAX detects calls this process, None without one."""
+    """Return what a launcher that JAX detects calls this process, None without one; launchers in JAX's order."""
     told = os.environ
+    if "OMPI_MCA_orte_hnp_uri" in told and _several("OMPI_COMM_WORLD_SIZE"):
+        return told.get("OMPI_COMM_WORLD_RANK", "0")
     # An allocation without `srun` has tasks and no step; JAX needs the step's nodes.
-    if {"SLURM_PROCID", "SLURM_STEP_NODELIST"} <= set(told) and int(told.get("SLURM_NTASKS", "1") or 1) > 1:
+    if set(_SLURM) <= set(told) and _several("SLURM_NTASKS"):
         return told["SLURM_PROCID"]
-    if len(told.get("TPU_WORKER_HOSTNAMES", "").split(",")) > 1:
-        return told.get("TPU_WORKER_ID", "0")
+    workers = (told.get("TPU_PROCESS_ADDRESSES") or told.get("TPU_WORKER_HOSTNAMES", "")).split(",")
+    if workers[0] and (len(workers) > 1 or _several("MEGASCALE_NUM_SLICES")):
+        index, part = told.get("TPU_WORKER_ID", "0"), told.get("MEGASCALE_SLICE_ID", "0")
+        return str(int(index) + int(part) * len(workers)) if index.isdecimal() and part.isdecimal() else "0"
     if {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"} <= set(told):
         return told["JOB_COMPLETION_INDEX"]
+    return None
+
+
+def _several(name: str) -> bool:
+    said = os.environ.get(name, "")
+    return said.isdecimal() and int(said) > 1
+
+
+def _own_devices() -> list[int] | None:
+    """Return the devices of a SLURM task that sees its own alone; None leaves the choice to JAX.
+
+    JAX gives the ``i``-th task of a node the ``i``-th device that the task sees, and takes for granted that each sees
+    those of all.  With ``--gpus-per-task`` a task sees its own only, counted from 0.
+    """
+    told = os.environ
+    if told.get("JAX_LOCAL_DEVICE_IDS"):
+        return None
+    asked = told.get("SLURM_GPUS_PER_TASK", "").rpartition(":")[2]
+    seen = (told.get("CUDA_VISIBLE_DEVICES") or told.get("ROCR_VISIBLE_DEVICES", "")).split(",")
+    if asked.isdecimal() and seen[0] and int(asked) == len(seen):
+        return list(range(len(seen)))
     return None
 
 

@@ -60,8 +60,9 @@ class Plan:
             (those of this process where there is one).
         mesh: a mesh of your own instead of ``devices``.
         axis: the axis of ``mesh`` that key blocks are dealt over; other axes hold copies. None: its only axis.
-        block: draws evaluated side by side on a device in one step, a multiple of 1,024; None chooses by shapes.
-            More fills a large device, less saves memory.
+        block: draws evaluated side by side on a device in one step, a multiple of 1,024.  None chooses by shapes and by
+            the kind of device: some blocks of 1,024 that fill it, but one on each of several CPU devices, which have a
+            thread each, so that more would only leave its core's caches.  More fills a large device, less saves memory.
         precision: of matrix products in kernels that do not say one themselves, as ``jax.default_matmul_precision``;
             None leaves JAX's setting.  The library's own products always ask for the highest.
         checkpoint: a folder for the run's accumulators, or None.  The same call with the same folder goes on where it

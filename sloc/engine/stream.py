@@ -121,8 +121,8 @@ def stream(
         key: typed PRNG key.
         blocks: how many blocks (dynamic: other numbers do not recompile).
         first: the first block, so that a run may be continued.
-        tile: blocks evaluated side by side per step, where the plan does not say; changes speed, and numbers by
-            rounding only (1e-7).
+        tile: blocks evaluated side by side per step, where the plan does not say; on several CPU devices, which have a
+            thread each, one in any case.  Changes speed, and numbers by rounding only (1e-7).
         plan: devices, checkpoints, progress.
 
     Returns:

@@ -381,3 +381,74 @@ def test_twenty_kills_at_random_moments_change_no_bit(tmp_path):
     assert kills == 20
     ended = subprocess.run([*command, str(folder)], capture_output=True, text=True, env=env, check=True)
     assert ended.stdout == whole
+
+
+LONG = """
+import hashlib, sys, jax, numpy as np, sloc
+folder, name = sys.argv[1:]
+key, ou = jax.random.key(3), sloc.processes.OrnsteinUhlenbeck()
+population = sloc.populations.GaussianMixture([.2, .5, .3], [[0., 1.], [1., 0.], [-4., -4.]], .05)
+plan = sloc.Plan(checkpoint=folder, every=0.0, chunk=0.0,
+                 progress=lambda done, total: print("block", done, total, flush=True))
+calls = {
+    "window": lambda: sloc.critical_window(key, ou, population, 0, [0, 1], epsilon=.2, certify=True, budget=60_000,
+                                           plan=plan),
+    "forward-reverse": lambda: sloc.forward_reverse(key, ou, population, [0, 1], np.linspace(.1, 2., 16), n=400_000,
+                                                    plan=plan),
+    "tree": lambda: sloc.mixture_tree(key, ou, population, epsilon=.2, n=1 << 18, method="monte-carlo", plan=plan),
+}
+found = calls[name]()
+# Whole: numbers of a window or a tree are written to the last digit, arrays of draws as a digest of their bytes.
+words = [hashlib.sha256(np.asarray(a).tobytes()).hexdigest() for a in found] if isinstance(found, tuple) else [
+    repr(jax.tree.map(lambda a: np.asarray(a).tolist(), vars(found)))]
+print("found", *words)
+"""
+
+
+def marks(folder, said):
+    """What a run has behind it: reports of blocks, and stages that are noted (a certified search reports no blocks)."""
+    manifest = folder / MANIFEST
+    stages = json.loads(manifest.read_text())["stages"] if manifest.exists() else {}
+    return said.read_text().count("block "), len(stages)
+
+
+def killed_at(folder, said, name, enough):
+    """Run the long call, its words to a file; kill -9 it when it has ``enough`` behind it, or let it end."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", LONG, str(folder), name]
+    with (
+        said.open("w") as out,
+        subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL, env=env) as child,
+    ):
+        while child.poll() is None and not (enough is not None and sum(marks(folder, said)) >= enough):
+            time.sleep(0.004)
+        if enough is not None:
+            child.send_signal(signal.SIGKILL)
+    assert child.returncode == (0 if enough is None else -signal.SIGKILL)
+    return marks(folder, said)
+
+
+def stamps(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["window", "forward-reverse", "tree"])
+def test_other_runs_that_are_killed_in_the_middle_go_on_to_the_same_bits(tmp_path, name):
+    whole, said, folder = tmp_path / "whole", tmp_path / "said", tmp_path / "c"
+    blocks, stages = killed_at(tmp_path / "other", whole, name, None)
+    assert blocks + stages >= 8
+    done, noted = killed_at(folder, said, name, (blocks + stages) // 2)
+    assert (blocks + stages) // 2 <= done + noted < blocks + stages
+    kept = stamps(folder)
+    again, all_noted = killed_at(folder, said, name, None)
+    assert said.read_text().splitlines()[-1] == whole.read_text().splitlines()[-1]
+    assert whole.read_text().splitlines()[-1].startswith("found ")
+    # Goes on from the middle: what was kept is passed over.  The last blocks before the kill may not have been, and a
+    # stage that was ended is reported once.
+    assert all_noted == stages
+    if blocks:
+        assert again <= blocks - done + noted + 3
+    else:
+        # But for the stage that was being written.
+        assert len(kept.items() & stamps(folder).items()) >= len(kept) * (noted - 1) / noted

@@ -11,7 +11,7 @@ from sloc.bayes.posterior_draws import MixturePosterior
 from sloc.bayes.pushing import Asked, edge_posteriors, prepared, run
 from sloc.bayes.window_results import MergePosterior, WindowPosterior
 from sloc.contracts import ObservationProcess, Sets, component_mask, component_names, require, set_name
-from sloc.divergence.checks import checked_count, checked_key, checked_level, checked_method
+from sloc.divergence.checks import checked_count, checked_epsilon, checked_key, checked_level, checked_method
 from sloc.populations import GaussianMixture
 
 Array = jax.Array
@@ -46,7 +46,7 @@ def window_posterior(
         posterior: a fit, or a Gaussian mixture whose leaves have a first axis of draws.
         after: an index, a name, or a sequence of them; inside ``before``.
         before: likewise; all of them is allowed.
-        epsilon: threshold in ``(0, 1)``.
+        epsilon: threshold in ``[1e-6, 1)``.
         times: the grid; default ``process.grid(64)``.
         draws: posterior draws to push, evenly spaced; None takes all, more than there are means all.
         n: trajectories for each posterior draw, rounded up to blocks of 1,024 in each half.
@@ -65,7 +65,7 @@ def window_posterior(
 
     """
     key, n, method = checked_key(key), checked_count(n), checked_method(method)
-    epsilon, level = checked_level(epsilon, "epsilon"), checked_level(level, "level")
+    epsilon, level = checked_epsilon(epsilon), checked_level(level, "level")
     given = prepared(process, posterior, draws, times)
     first = given.first
     inner, outer = component_mask(first, after, "after"), component_mask(first, before, "before")
@@ -109,7 +109,7 @@ def merge_posterior(
         key: typed PRNG key.
         process: the observation process.
         posterior: see :func:`window_posterior`.
-        epsilon: threshold in ``(0, 1)``.
+        epsilon: threshold in ``[1e-6, 1)``.
         times: the grid; default ``process.grid(64)``.
         draws: posterior draws to push, evenly spaced; None takes all, more than there are means all.
         n: trajectories for each posterior draw, rounded up to blocks of 1,024 in each half.
@@ -128,7 +128,7 @@ def merge_posterior(
 
     """
     key, n, method = checked_key(key), checked_count(n), checked_method(method)
-    epsilon, level = checked_level(epsilon, "epsilon"), checked_level(level, "level")
+    epsilon, level = checked_epsilon(epsilon), checked_level(level, "level")
     given = prepared(process, posterior, draws, times)
     names = component_names(given.first)
     k, eye = len(names), np.eye(len(names), dtype=bool)

@@ -146,6 +146,27 @@ def checked_level(value: Any, argument: str) -> float:
     return float(value)
 
 
+LEAST_EPSILON = 1e-6
+"""Below it ``1 - epsilon^2``, the threshold of ``T_after``, keeps too few digits of ``epsilon^2`` in float64."""
+
+
+def checked_epsilon(value: Any, argument: str = "epsilon") -> float:
+    """Return a threshold of windows, from :data:`LEAST_EPSILON` up to but not including 1.
+
+    ``1 - epsilon^2`` is rounded to 1.1e-16, so ``epsilon^2`` is kept to 1e-4 of itself at 1e-6 and not at all below
+    1e-8: an edge would be that of another threshold, and an exact one would not show it.
+
+    Raises:
+        InvalidInput: outside, or not a number.
+
+    """
+    least = f"{LEAST_EPSILON:g}"
+    expected = f"a number from {least} (below it 1 - epsilon^2 cannot be told from 1) to less than 1"
+    ok = isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool)
+    require(ok and LEAST_EPSILON <= float(value) < 1.0, argument, value, expected)
+    return float(value)
+
+
 def checked_method(method: Any) -> str:
     """Return one of ``auto``, ``closed-form``, ``monte-carlo``; ``balanced`` is another name of the last.
 

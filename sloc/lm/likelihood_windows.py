@@ -11,7 +11,7 @@ import numpy as np
 
 from sloc.contracts import Sets, component_mask, require, set_name
 from sloc.divergence import betting_interval, tighten
-from sloc.divergence.checks import checked_level
+from sloc.divergence.checks import checked_epsilon, checked_level
 from sloc.lm.likelihood import LikelihoodPaths, entropy, posteriors
 from sloc.results import Curve, Window
 from sloc.windows.critical import window_of
@@ -106,7 +106,7 @@ def likelihood_window(
         paths: from :func:`sloc.lm.sample_paths`.
         after: an index, a name, or a sequence of them; inside ``before``.
         before: likewise; all of them is allowed.
-        epsilon: threshold in (0, 1).
+        epsilon: threshold in [1e-6, 1).
         delta: error level of all intervals jointly.
 
     Raises:
@@ -115,7 +115,7 @@ def likelihood_window(
     Source: Li, Karan & Chen 2025, Def. 4.
 
     """
-    epsilon, delta = checked_level(epsilon, "epsilon"), checked_level(delta, "delta")
+    epsilon, delta = checked_epsilon(epsilon), checked_level(delta, "delta")
     inner, outer = _mask(paths, after, "after"), _mask(paths, before, "before")
     require(bool((inner <= outer).all()), "after", after, "a subset of before")
     require(not inner.all(), "after", after, "a proper subset of the sources")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sloc.contracts import ObservationProcess, Population, component_names, require
-from sloc.divergence.checks import checked_count, checked_level
+from sloc.divergence.checks import checked_count, checked_epsilon, checked_level
 from sloc.engine import device_mesh
 from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, VarianceExploding
 
@@ -48,7 +48,7 @@ class Settings:
             InvalidInput: the first that is wrong.
 
         """
-        checked_level(self.epsilon, "--epsilon")
+        checked_epsilon(self.epsilon, "--epsilon")
         checked_level(self.delta, "--delta")
         checked_count(self.n, "--n")
         require(8 <= self.times <= 4096, "--times", self.times, "a number of noise levels, 8 to 4096")

@@ -21,6 +21,7 @@ from sloc.divergence import TV
 from sloc.divergence.checks import (
     as_times,
     checked_count,
+    checked_epsilon,
     checked_growth,
     checked_key,
     checked_level,
@@ -72,14 +73,14 @@ def critical_window(
         population: the population.
         after: an index, a name, or a sequence of them; inside ``before``.
         before: likewise; all of them is allowed.
-        epsilon: threshold in ``(0, 1)``.
+        epsilon: threshold in ``[1e-6, 1)``.
         times: the first grid; default ``process.grid(64)``.
         n: trajectories per pass, rounded up to whole blocks.
         delta: joint error level of the intervals.
         method: ``auto``, ``closed-form`` or ``monte-carlo``.
         refine: whether to spend a second pass inside the brackets.
         certify: whether to certify the edges by pilot and fixed-sequence tests (betting bounds, bridges where
-            overlaps are small) instead: narrower intervals for the draws, at any scale of ``epsilon``.
+            overlaps are small) instead: narrower intervals for the draws, at any scale of ``epsilon`` that is taken.
         budget: with ``certify``, draws in all; too few give status ``unresolved``.
         tolerance: with ``certify``, half-width of the intervals aimed at; draws stop there.
         **options: ``plan`` and ``interval`` of :func:`sloc.measure`.
@@ -88,7 +89,7 @@ def critical_window(
         The window; an edge that does not exist or is not settled is None with its status.
 
     Raises:
-        InvalidInput: ``after`` not inside ``before``, sets empty or unknown, ``epsilon`` outside ``(0, 1)``, bad
+        InvalidInput: ``after`` not inside ``before``, sets empty or unknown, ``epsilon`` outside ``[1e-6, 1)``, bad
             times, ``n < 2``, ``budget < 1``, a ``tolerance`` that is not positive.
         ContractError: see :func:`sloc.measure`.
 
@@ -151,7 +152,7 @@ def anytime_windows(
         population: the population.
         after: an index, a name, or a sequence of them; inside ``before``.
         before: likewise.
-        epsilon: threshold in ``(0, 1)``.
+        epsilon: threshold in ``[1e-6, 1)``.
         times: the pilot's grid; default ``process.grid(64)``.
         delta: joint error level over all looks.
         budget: sizes the pilot (15 % of it) and the first look.
@@ -187,7 +188,7 @@ def anytime_windows(
 
 
 def _questions(population: Population, after: Sets, before: Sets, epsilon: Any) -> tuple[dict[str, Question], str]:
-    level = checked_level(epsilon, "epsilon")
+    level = checked_epsilon(epsilon)
     inner = component_mask(population, after, "after")
     outer = component_mask(population, before, "before")
     require(not (inner & ~outer).any(), "after", after, f"a subset of before = {shown(before)}")

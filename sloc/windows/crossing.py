@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
-from sloc.divergence.checks import checked_level
+from sloc.divergence.checks import checked_epsilon
 from sloc.results import Curve, Window
 from sloc.windows.edges import Edge, edge_on_grid
 from sloc.windows.rises import rise_window
@@ -33,7 +33,7 @@ def find_window(
 
     Args:
         curve: a scalar curve, ``[T]``.
-        epsilon: threshold in ``(0, 1)``; give this or ``rise``.
+        epsilon: threshold in ``[1e-6, 1)``; give this or ``rise``.
         rise: least step, in ``[0, 1)``.
         separation: a second curve on times of its own, for ``T_after``.
         max_drop: with ``rise``, refuse curves with a drop larger than this anywhere (their code: 0.3).
@@ -56,7 +56,7 @@ def find_window(
         ok = isinstance(rise, (int, float)) and 0.0 <= float(rise) < 1.0
         require(ok, "rise", rise, "a number in [0, 1)")
         return _by_rise(curve, times, value, float(rise), max_drop)
-    level = checked_level(epsilon, "epsilon")
+    level = checked_epsilon(epsilon)
     require(max_drop is None, "max_drop", max_drop, "None with epsilon: it belongs to rise")
     second = separation if separation is not None else curve
     before = edge_on_grid(times, value, lower, upper, level, "first", horizon=horizon, discrete=discrete)

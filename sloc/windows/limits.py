@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sloc.contracts import require
-from sloc.divergence.checks import checked_level
+from sloc.divergence.checks import checked_epsilon
 from sloc.divergence.sampler_bounds import MODEL_LAW
 from sloc.results import Certified, Curve, Window
 
@@ -58,7 +58,7 @@ def certified_limits(
     law = "the models' samplers" if all(of_models) else "the data"
     expected = "bounds of one law: these are of the data and of the models' samplers"
     require(len(set(of_models)) == 1, "curves", [c.quantity for c in given], expected)
-    level = checked_level(epsilon, "epsilon")
+    level = checked_epsilon(epsilon)
     require(isinstance(delta, (int, float)) and 0 < delta < 1, "delta", delta, "a number strictly between 0 and 1")
     below, above = separation_lower or lower, separation_upper or upper
     before = _limits(lower, upper, level, strict=True, horizon=horizon)

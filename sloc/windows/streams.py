@@ -130,7 +130,8 @@ class _Search:
             self.budget, self.drawn = self.drawn, 0
 
     def _keys(self) -> Array:
-        return jax.random.split(jax.random.fold_in(self.key, self.stage) if self.stage else self.key)
+        # From 2 on: the halves of a split key are its folds by 0 and 1.
+        return jax.random.split(jax.random.fold_in(self.key, self.stage + 1) if self.stage else self.key)
 
     def advance(self, look: int) -> None:
         """Draw about ``look`` more; what is outside the grid saves its draws for the next pilot."""

@@ -23,6 +23,7 @@ from sloc.divergence import TV, Certificate, Misassignment
 from sloc.divergence.affinity import affinities
 from sloc.divergence.checks import (
     checked_count,
+    checked_epsilon,
     checked_growth,
     checked_key,
     checked_level,
@@ -74,7 +75,7 @@ def theorem2(
         population: the population.
         init: where trajectories start, inside ``target``.
         target: what they turn into.
-        epsilon: threshold in ``(0, 1)``.
+        epsilon: threshold in ``[1e-6, 1)``.
         times: the first grid; default ``process.grid(64)``; the certificate is given on it.
         n: trajectories per pass, rounded up to whole blocks.
         delta: joint error level of the two intervals; and of each curve's band.
@@ -89,7 +90,7 @@ def theorem2(
         Edges with statuses (``empty`` where ``T_start < T_end``: the theorem says nothing), bounds and curves.
 
     Raises:
-        InvalidInput: ``init`` not inside ``target``, sets empty or unknown, ``epsilon`` outside ``(0, 1)``,
+        InvalidInput: ``init`` not inside ``target``, sets empty or unknown, ``epsilon`` outside ``[1e-6, 1)``,
             ``n < 2``, ``budget < 1``, a ``tolerance`` that is not positive.
         ContractError: see :func:`sloc.measure`.
 
@@ -161,7 +162,7 @@ def anytime_theorem2(
         population: the population.
         init: an index, a name, or a sequence of them: where trajectories start, inside ``target``.
         target: likewise: what they turn into.
-        epsilon: threshold in ``(0, 1)``.
+        epsilon: threshold in ``[1e-6, 1)``.
         times: the pilot's grid, on which the certificate is given; default ``process.grid(64)``.
         n: trajectories for the curves, rounded up to whole blocks; the edges use none of them.
         delta: joint error level of both intervals over all looks; and of each curve's band.
@@ -286,7 +287,7 @@ def _asked(
     process: ObservationProcess, population: Population, init: Sets, target: Sets, epsilon: Any, times: Any
 ) -> _Asked:
     checked = checked_pair(process, population)
-    level = checked_level(epsilon, "epsilon")
+    level = checked_epsilon(epsilon)
     inner = component_mask(checked[1], init, "init")
     outer = component_mask(checked[1], target, "target")
     require(not (inner & ~outer).any(), "init", init, f"a subset of target = {shown(target)}")

@@ -10,7 +10,14 @@ import numpy as np
 
 from sloc.contracts import InvalidInput, ObservationProcess, Population, component_names, require
 from sloc.divergence import measure
-from sloc.divergence.checks import checked_count, checked_key, checked_level, checked_method, checked_pair
+from sloc.divergence.checks import (
+    checked_count,
+    checked_epsilon,
+    checked_key,
+    checked_level,
+    checked_method,
+    checked_pair,
+)
 from sloc.divergence.closed_forms import host_weights
 from sloc.results.tree import MixtureTree
 from sloc.windows.critical import default_times
@@ -74,8 +81,8 @@ def mixture_tree(
         status ``above_grid``; classes of one law merge at 0 and are named in ``duplicates``.
 
     Raises:
-        InvalidInput: fewer than two classes or more than 5,000, ``epsilon`` or ``delta`` outside ``(0, 1)``, bad
-            times, ``n < 2``, ``closed-form`` where there is none.
+        InvalidInput: fewer than two classes or more than 5,000, ``epsilon`` outside ``[1e-6, 1)``, ``delta`` outside
+            ``(0, 1)``, bad times, ``n < 2``, ``closed-form`` where there is none.
         ContractError: see :func:`sloc.measure`.
 
     Source: Li, Karan & Chen 2025, Def. 8, with conditions 2 and 3 in the form that Theorem 2 needs for Cor. 1;
@@ -84,7 +91,7 @@ def mixture_tree(
     """
     key, given = checked_key(key), (process, population)
     process, population = checked_pair(process, population)
-    epsilon, delta, n = checked_level(epsilon, "epsilon"), checked_level(delta, "delta"), checked_count(n)
+    epsilon, delta, n = checked_epsilon(epsilon), checked_level(delta, "delta"), checked_count(n)
     method = checked_method(method)
     k = population.num_components
     require(2 <= k <= 5_000, "population", f"{k} classes", "from 2 to 5,000 classes")
@@ -126,7 +133,8 @@ def _runner(
     key: Array, process: ObservationProcess, population: Population, n: int, delta: float, options: dict[str, Any]
 ) -> Callable[..., Any]:
     def run(times: np.ndarray, statistic: Any, share: float = 1.0, number: int = 0) -> Any:
-        used = key if number == 0 else jax.random.fold_in(key, number)
+        # A number that no block of the first round has: its draws choose what later rounds ask.
+        used = key if number == 0 else jax.random.fold_in(key, np.uint32(2**32 - number))
         found = measure(
             used,
             process,

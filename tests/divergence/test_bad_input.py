@@ -135,9 +135,9 @@ def test_statistics():
 
 @pytest.mark.parametrize("epsilon", [0, 1, 0.0, 1.0, -0.1, 2, float("nan"), "0.1", None])
 def test_epsilon(epsilon):
-    with pytest.raises(InvalidInput, match=r"epsilon = .*strictly between 0 and 1"):
+    with pytest.raises(InvalidInput, match=r"epsilon = .*a number from 1e-06 .* to less than 1"):
         sloc.critical_window(KEY, OU, PAIR, 0, [0, 1], epsilon=epsilon)
-    with pytest.raises(InvalidInput, match=r"epsilon = .*strictly between 0 and 1"):
+    with pytest.raises(InvalidInput, match=r"epsilon = .*a number from 1e-06 .* to less than 1"):
         sloc.theorem2(KEY, OU, PAIR, 0, [0, 1], epsilon=epsilon)
 
 

@@ -274,8 +274,8 @@ def _bad_cases() -> list[Any]:
         pytest.param(
             [*g, "--means", "1,0;2,0", "--covariances", "1,2,3"], ["a matrix of 2 x 2"], id="covariance shape"
         ),
-        pytest.param([*GAUSSIANS, "--epsilon", "0"], ["--epsilon", "between 0 and 1"], id="epsilon 0"),
-        pytest.param([*GAUSSIANS, "--epsilon", "1.5"], ["--epsilon", "between 0 and 1"], id="epsilon above 1"),
+        pytest.param([*GAUSSIANS, "--epsilon", "0"], ["--epsilon", "a number from 1e-06"], id="epsilon 0"),
+        pytest.param([*GAUSSIANS, "--epsilon", "1.5"], ["--epsilon", "a number from 1e-06"], id="epsilon above 1"),
         pytest.param([*GAUSSIANS, "--n", "1"], ["--n", "at least 2"], id="n below 2"),
         pytest.param([*GAUSSIANS, "--n", "abc"], ["--n = abc: expected a whole number"], id="n is a word"),
         pytest.param([*GAUSSIANS, "--n", "1.5"], ["--n = 1.5: expected a whole number"], id="n is broken"),

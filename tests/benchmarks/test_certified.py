@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +21,13 @@ from benchmarks.certified_runs import (
     normal_lower_of_counts,
     normal_upper,
     normal_upper_of_counts,
+    prepared,
+    repeat,
 )
 from benchmarks.certified_settings import DELTA, SETTINGS, case, truth
 from benchmarks.certified_truth import Coins, Line, crossing
 from sloc.engine.dithering import GRID
+from sloc.windows import streams
 from tests.oracles import mixtures
 
 
@@ -149,3 +155,26 @@ def test_bad_arguments(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             nightly_certified.main(arguments)
         assert arguments[0] in capsys.readouterr().err
+
+
+def test_traps_are_set_for_every_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a trapped ladder saw must not place the next: each begins as close beyond the true edge as the first."""
+    (setting,) = (s for s in SETTINGS.values() if s.trap and s.growth > 1)
+    monkeypatch.setattr(streams, "_RENEWAL", 1 / 16)
+    plans = collections.defaultdict(list)
+    begin = streams._Walks.__init__
+
+    def noted(walks: Any, key: Any, plan: Any, level: float, horizon: float) -> None:
+        plans[plan.question.side].append((plan.point, plan.radius))
+        begin(walks, key, plan, level, horizon)
+
+    monkeypatch.setattr(streams._Walks, "__init__", noted)
+    with prepared(replace(setting, looks=3)):
+        repeat(replace(setting, looks=3), 0)
+    exact = truth(setting)
+    assert {side: len(found) for side, found in plans.items()} == {"last": 3, "first": 3}
+    for side, edge in (("last", exact.after), ("first", exact.before)):
+        assert edge is not None
+        assert plans[side] == 3 * [plans[side][0]]
+        point, radius = plans[side][0]
+        assert point - 32 * radius == pytest.approx(edge, rel=2e-6)

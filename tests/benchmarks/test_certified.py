@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 from benchmarks import nightly_certified
+from benchmarks.certificates_overlaps import cases
 from benchmarks.certified_runs import (
     Answer,
     Tally,
@@ -26,6 +28,7 @@ from benchmarks.certified_runs import (
 )
 from benchmarks.certified_settings import DELTA, SETTINGS, case, truth
 from benchmarks.certified_truth import Coins, Line, crossing
+from sloc.divergence import bridge_overlap
 from sloc.engine.dithering import GRID
 from sloc.windows import streams
 from tests.oracles import mixtures
@@ -178,3 +181,14 @@ def test_traps_are_set_for_every_ladder(monkeypatch: pytest.MonkeyPatch) -> None
         assert plans[side] == 3 * [plans[side][0]]
         point, radius = plans[side][0]
         assert point - 32 * radius == pytest.approx(edge, rel=2e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["two Gaussians with a covariance each, d = 16", "60 unlike coins under flips"])
+def test_small_overlaps_are_what_the_rows_say(name: str) -> None:
+    """The rows' own alpha is that of the population: seven standard errors of 8,192 values in [0, 1]."""
+    (found,) = (c for c in cases(5e-7) if c.name == name)
+    assert found.alpha == pytest.approx(5e-7, rel=1e-4)
+    curve = bridge_overlap(jax.random.key(3), found.process, found.population, [found.t], 0, 1, n=8192)
+    assert curve.stderr[0] < 0.03 * found.alpha
+    assert abs(curve.value[0] - found.alpha) < 7 * curve.stderr[0]

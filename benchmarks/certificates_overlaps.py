@@ -21,6 +21,7 @@ from scipy.optimize import brentq
 from scipy.stats import binom, gamma
 
 import sloc
+from benchmarks.certified_truth import Line
 from benchmarks.timing import Row, at_most, called, spread_row, timed
 from sloc.divergence import bridge_overlap, dither
 from sloc.divergence.bridge_setup import bridge_problem
@@ -44,6 +45,7 @@ class Case:
         population: the population.
         t: the time at which the overlap is ``alpha``, float32.
         alpha: the overlap.
+        directly: whether balanced draws are made too, many as they are.
 
     """
 
@@ -52,10 +54,11 @@ class Case:
     population: sloc.Population
     t: float
     alpha: float
+    directly: bool = False
 
 
 def cases(alpha: float) -> list[Case]:
-    """Two far Gaussians, masked atoms (one against eight) and masked coins, each at a time of overlap ``alpha``."""
+    """Gaussians, masked atoms (one against eight) and coins, each at a time of overlap ``alpha``."""
 
     def solve(overlap: Callable[[float], float], low: float, high: float) -> float:
         root: Any = brentq(lambda t: math.log(overlap(t) / alpha), low, high, xtol=1e-14)
@@ -64,7 +67,11 @@ def cases(alpha: float) -> list[Case]:
     def closed(process: sloc.ObservationProcess, population: sloc.Population, t: float) -> float:
         return float(1 - sloc.tv(jax.random.key(0), process, population, t, 0, 1, n=2, method="closed-form").value)
 
-    ou, masking = sloc.processes.OrnsteinUhlenbeck(), sloc.processes.Masking()
+    ou, masking, channel = (
+        sloc.processes.OrnsteinUhlenbeck(),
+        sloc.processes.Masking(),
+        sloc.processes.BinarySymmetric(),
+    )
     gaussians = sloc.populations.GaussianMixture([0.5, 0.5], [[8.0] + [0.0] * 15, [-8.0] + [0.0] * 15])
     coins = sloc.populations.ProductCategorical.coins([0.2, 0.8], 60)
     # One atom against eight, each of which differs from it in eight of twelve coordinates.
@@ -73,17 +80,45 @@ def cases(alpha: float) -> list[Case]:
     for row, places in enumerate(chosen, start=1):
         words[row, list(places)] = 1
     atoms = sloc.populations.Empirical(words, [0] + [1] * 8, [0.5, 0.5])
+    own, line = _own_covariances()
+    unlike = sloc.populations.ProductCategorical(np.stack([1 - _BIASES, _BIASES], axis=2))
     found: list[tuple[str, Any, Any, Callable[[float], float], tuple[float, float]]] = [
         ("two far Gaussians, d = 16", ou, gaussians, functools.partial(closed, ou, gaussians), (0.1, 2.5)),
         ("one masked atom against eight", masking, atoms, functools.partial(_masked, words), (0.01, 0.9)),
         ("masked coins, 60 tosses", masking, coins, functools.partial(closed, masking, coins), (0.01, 0.9)),
+        ("two Gaussians with a covariance each, d = 16", ou, own, lambda t: line.overlap([0], [1], t), (0.1, 2.5)),
+        ("60 unlike coins under flips", channel, unlike, _flipped, (1e-4, 0.4)),
     ]
     result = []
     for name, process, population, overlap, ends in found:
         # A float32 number, so that host and device mean the same time.
         t = float(np.float32(solve(overlap, *ends)))
-        result.append(Case(name, process, population, t, overlap(t)))
+        result.append(Case(name, process, population, t, overlap(t), directly=population is gaussians))
     return result
+
+
+def _own_covariances() -> tuple[sloc.populations.GaussianMixture, Line]:
+    """Two Gaussians that differ along one oblique direction, in mean and in variance, and what they are along it."""
+    means, variances = np.array([8.0, -8.0]), np.array([0.5, 1.5])
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(16, 16)))[0]
+    spread = np.ones((2, 16))
+    spread[:, 0] = variances
+    weights = np.array([0.5, 0.5])
+    covariances = np.einsum("ij,kj,lj->kil", basis, spread, basis)
+    population = sloc.populations.GaussianMixture(weights, means[:, None] * basis[:, 0], covariances)
+    return population, Line(weights, means, variances, np.arange(2))
+
+
+_KINDS = [(0.1, 0.85, 40), (0.3, 0.75, 20)]
+"""Unlike coins: the bias under either sub-population, and how many there are."""
+_BIASES = np.repeat([kind[:2] for kind in _KINDS], [kind[2] for kind in _KINDS], axis=0).T
+
+
+def _flipped(t: float) -> float:
+    """``1 - TV`` of the unlike coins, each flipped with probability ``t``: heads of either kind are sufficient."""
+    laws = [[binom.pmf(np.arange(n + 1), n, p + t - 2 * p * t) for p in (first, second)] for first, second, n in _KINDS]
+    first, second = (np.multiply.outer(laws[0][side], laws[1][side]) for side in (0, 1))
+    return float(np.minimum(first, second).sum())
 
 
 def _masked(words: np.ndarray, t: float) -> float:
@@ -158,7 +193,7 @@ def rows(rounds: int, smoke: bool) -> Iterator[Row]:
         }
         ratios = [counted / d for d in drawn]
         yield spread_row(f"{title}: computed balanced draws over bridge draws", ratios, "")
-        if isinstance(case.population, sloc.populations.GaussianMixture):
+        if case.directly:
             yield from _directly(title, case, limit, drawn, smoke)
         yield from _publicly(title, case, limit)
 

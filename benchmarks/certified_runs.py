@@ -182,6 +182,9 @@ def prepared(setting: Setting) -> Iterator[None]:
         for module, names in changes.items():
             if names:
                 stack.enter_context(mock.patch.multiple(module, **names))
+        if setting.trap:
+            # The draws of a trapped ladder would place a good one next; the trap is set again instead.
+            stack.enter_context(mock.patch.object(streams._Walks, "finer", return_value=None))
         # Draws are made in chunks of 16 blocks, needed or not; the size of a chunk changes no number.
         stack.enter_context(mock.patch.object(sys.modules["sloc.engine.collect"], "_CHUNK", 2))
         yield

@@ -220,7 +220,7 @@ def _streams() -> Iterator[Setting]:
         cell = f"K = {k}, {what}, theorem 2, stopped at any of 20 looks, epsilon = {epsilon:g}"
         yield Setting(cell, name, epsilon, 24_576, way="theorem stream")
         yield Setting(f"{cell}, worst pilot", name, epsilon, 16_384, None, "theorem stream", trap=True)
-    # Looks that double, until a second pilot has placed a ladder, as bad as the first.
+    # Looks that double, until a second ladder is placed, as bad as the first: no draws may place a better one.
     name = "K = 2, without bridges, epsilon = 0.001, worst pilots, stopped at any of 8 doubling looks"
     yield Setting(name, "own", 0.001, 12_288, None, "stream", trap=True, looks=8, growth=2.0)
 

@@ -125,7 +125,8 @@ def information_curve(
 ) -> Curve:
     """Information ``I(theta; Y_t) = H(w) - E H(pi(Y_t))`` in bits over times: a window without an epsilon.
 
-    Unbiased; never increases in ``t``.
+    Unbiased where posteriors are exact; never increases in ``t``.  Always a mean over drawn trajectories: there is no
+    closed form for any pair of types, and ``method="closed-form"`` is refused.
 
     Args:
         key: typed PRNG key.
@@ -139,7 +140,7 @@ def information_curve(
         A scalar curve in bits, between 0 and ``H(w)``.
 
     Raises:
-        InvalidInput: see :func:`sloc.measure`.
+        InvalidInput: ``method`` is ``closed-form``; see :func:`sloc.measure`.
 
     """
     return measure(key, process, population, times, {"i": Information()}, n=n, **options)["i"]

@@ -74,6 +74,59 @@ def test_gaussian_posterior_is_exact_bayes(t):
         np.testing.assert_allclose(found, truth, atol=1e-5)
 
 
+def clumps():
+    theta = numpyro.sample("theta", dist.Categorical(jnp.asarray(WEIGHTS)))
+    shares, means, deviations = (jnp.asarray(v)[theta] for v in CLUMPS)
+    numpyro.sample("x", dist.MixtureSameFamily(dist.Categorical(shares), dist.Normal(means, deviations)))
+
+
+# Shares, means and standard deviations, ``[theta, part]``.
+CLUMPS = np.array(
+    [[[0.2, 0.8], [0.5, 0.5]], [[-3.0, 1.0], [0.0, 4.0]], [[0.4, 1.2], [0.7, 0.2]]],
+)
+
+
+@pytest.mark.parametrize("t", [0.0, 0.1, 0.7, 2.0])
+def test_posterior_of_mixtures_of_gaussians_is_exact_bayes(t):
+    population = NumPyroPopulation(clumps)
+    assert population.exactness == population.exactness_under(OU) == "exact"
+    a, s2 = np.exp(-t), -np.expm1(-2 * t)
+    shares, means, deviations = CLUMPS
+    for y in (-3.0, 0.2, 1.9, 4.1):
+        density = (shares * stats.norm(a * means, np.sqrt(a**2 * deviations**2 + s2)).pdf(y)).sum(axis=1)
+        np.testing.assert_allclose(
+            population.log_marginals(OU, jnp.asarray(y), jnp.asarray(t)), np.log(density), rtol=1e-5, atol=1e-5
+        )
+        found = np.exp(sloc.posterior(OU, population, jnp.asarray(y), t))
+        np.testing.assert_allclose(found, exact_posterior(np.log(density)), atol=1e-5)
+
+
+@pytest.mark.parametrize("t", [0.05, 0.7, 2.0])
+def test_posterior_over_few_outcomes_is_exact_bayes_under_any_process(t):
+    population = NumPyroPopulation(bits)
+    # Neither revealing nor memoryless: all eight words are summed over.
+    assert population.exactness_under(OU) == "exact"
+    a, s = np.exp(-t), np.sqrt(-np.expm1(-2 * t))
+    words = np.array(list(itertools.product([0, 1], repeat=3)))
+    prior = np.where(words[None], PROBS[:, None], 1 - PROBS[:, None]).prod(axis=2)
+    for y in np.random.default_rng(0).normal(size=(5, 3)) + 0.5:
+        density = prior @ stats.norm(a * words, s).pdf(y).prod(axis=1)
+        np.testing.assert_allclose(
+            population.log_marginals(OU, jnp.asarray(y), jnp.asarray(t)), np.log(density), rtol=1e-5, atol=1e-5
+        )
+        found = np.exp(sloc.posterior(OU, population, jnp.asarray(y), t))
+        np.testing.assert_allclose(found, exact_posterior(np.log(density)), atol=1e-5)
+
+
+def test_too_many_outcomes_are_not_called_exact():
+    def word(length):
+        theta = numpyro.sample("theta", dist.Bernoulli(0.5))
+        numpyro.sample("x", dist.Bernoulli(jnp.full(length, 0.3 + 0.4 * theta)).to_event(1))
+
+    found = [NumPyroPopulation(word, args=(length,)).exactness_under(OU) for length in (12, 13)]
+    assert found == ["exact", "monte-carlo n=4096"]
+
+
 @pytest.mark.parametrize("t", [0.005, 0.1, *(pytest.param(t, marks=pytest.mark.slow) for t in (0.7, 3.0))])
 def test_quadrature_posterior_is_exact_bayes(t):
     population = NumPyroPopulation(branches)

@@ -89,6 +89,15 @@ def test_one_compile_for_any_draws():
     assert compiles() == before + 1
 
 
+def test_trees_of_any_draws_take_one_compile():
+    before = compiles()
+    for seed in range(3):
+        # A number of draws that no other test has, so that the first of these compiles.
+        mixtures = stacked(3, 35, seed=seed)
+        merge_posterior(jax.random.key(seed), OU, mixtures, epsilon=0.1 + 0.01 * seed)
+    assert compiles() == before + 1
+
+
 @pytest.mark.parametrize(("after", "before"), [([0], [0, 1]), pytest.param([0, 1], [0, 1, 2], marks=pytest.mark.slow)])
 def test_sampled_edges_are_those_of_quadrature(after, before):
     # Three Gaussians of their own variances on a line; the same mixture 400 times, so that all spread is noise.

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 from benchmarks import nightly_certified
+from benchmarks.certificates_overlaps import cases
 from benchmarks.certified_runs import (
     Answer,
     Tally,
@@ -18,10 +23,14 @@ from benchmarks.certified_runs import (
     normal_lower_of_counts,
     normal_upper,
     normal_upper_of_counts,
+    prepared,
+    repeat,
 )
 from benchmarks.certified_settings import DELTA, SETTINGS, case, truth
 from benchmarks.certified_truth import Coins, Line, crossing
+from sloc.divergence import bridge_overlap
 from sloc.engine.dithering import GRID
+from sloc.windows import streams
 from tests.oracles import mixtures
 
 
@@ -149,3 +158,37 @@ def test_bad_arguments(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             nightly_certified.main(arguments)
         assert arguments[0] in capsys.readouterr().err
+
+
+def test_traps_are_set_for_every_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a trapped ladder saw must not place the next: each begins as close beyond the true edge as the first."""
+    (setting,) = (s for s in SETTINGS.values() if s.trap and s.growth > 1)
+    monkeypatch.setattr(streams, "_RENEWAL", 1 / 16)
+    plans = collections.defaultdict(list)
+    begin = streams._Walks.__init__
+
+    def noted(walks: Any, key: Any, plan: Any, level: float, horizon: float) -> None:
+        plans[plan.question.side].append((plan.point, plan.radius))
+        begin(walks, key, plan, level, horizon)
+
+    monkeypatch.setattr(streams._Walks, "__init__", noted)
+    with prepared(replace(setting, looks=3)):
+        repeat(replace(setting, looks=3), 0)
+    exact = truth(setting)
+    assert {side: len(found) for side, found in plans.items()} == {"last": 3, "first": 3}
+    for side, edge in (("last", exact.after), ("first", exact.before)):
+        assert edge is not None
+        assert plans[side] == 3 * [plans[side][0]]
+        point, radius = plans[side][0]
+        assert point - 32 * radius == pytest.approx(edge, rel=2e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["two Gaussians with a covariance each, d = 16", "60 unlike coins under flips"])
+def test_small_overlaps_are_what_the_rows_say(name: str) -> None:
+    """The rows' own alpha is that of the population: seven standard errors of 8,192 values in [0, 1]."""
+    (found,) = (c for c in cases(5e-7) if c.name == name)
+    assert found.alpha == pytest.approx(5e-7, rel=1e-4)
+    curve = bridge_overlap(jax.random.key(3), found.process, found.population, [found.t], 0, 1, n=8192)
+    assert curve.stderr[0] < 0.03 * found.alpha
+    assert abs(curve.value[0] - found.alpha) < 7 * curve.stderr[0]

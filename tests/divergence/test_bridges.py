@@ -23,7 +23,7 @@ from sloc.divergence.bridge_setup import has_bridge
 from sloc.divergence.bridges import BridgeDraw, BridgeViolation, bridge_overlap
 from sloc.populations import Empirical, GaussianMixture, MarkovChains, ProductCategorical
 from sloc.processes import BinarySymmetric, Masking, OrderedMasking, OrnsteinUhlenbeck, Truncation, VarianceExploding
-from sloc.windows import anytime_windows
+from sloc.windows import anytime_theorem2, anytime_windows
 
 KEY = jax.random.key(7)
 SIGMAS = 7.0
@@ -281,9 +281,11 @@ def test_draws_above_one_are_refused_with_the_pair() -> None:
         lambda ve, q: sloc.tv(KEY, ve, q, 0.3, 0, 1, n=2048),
         lambda ve, q: sloc.tv_curve(KEY, ve, q, [0.3, 1.0], 0, 1, n=2048),
         lambda ve, q: sloc.critical_window(KEY, ve, q, 0, [0, 1], epsilon=0.1, certify=True, budget=50_000),
+        lambda ve, q: sloc.theorem2(KEY, ve, q, 0, [0, 1], epsilon=0.1, certify=True, budget=50_000, n=2),
         lambda ve, q: next(iter(anytime_windows(KEY, ve, q, 0, [0, 1], epsilon=0.1))),
+        lambda ve, q: next(iter(anytime_theorem2(KEY, ve, q, 0, [0, 1], epsilon=0.1, n=2))),
     ],
-    ids=["tv", "tv_curve", "critical_window", "anytime_windows"],
+    ids=["tv", "tv_curve", "critical_window", "theorem2", "anytime_windows", "anytime_theorem2"],
 )
 def test_no_way_to_ask_passes_over_a_broken_bridge(ask: Any) -> None:
     # Choosing an estimator by pilot draws is no reason to be silent about what they show.

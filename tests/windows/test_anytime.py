@@ -5,6 +5,7 @@ False-alarm rate: three streams and three curves at delta = 1e-9 each.
 
 from __future__ import annotations
 
+import collections
 import itertools
 import math
 from collections.abc import Callable
@@ -20,7 +21,7 @@ import sloc
 from benchmarks.certified_settings import case
 from benchmarks.certified_truth import theorem_truth, window_truth
 from sloc.engine.checkpoint import MANIFEST
-from sloc.windows import anytime_theorem2, anytime_windows
+from sloc.windows import anytime_theorem2, anytime_windows, streams
 from tests.oracles import channels, mixtures
 
 KEY = jax.random.key(9)
@@ -93,9 +94,25 @@ def test_theorem_windows_shrink_and_hold() -> None:
 
 
 @STREAMS
-def test_stopped_and_taken_up_again(stream: Callable[..., Any], tmp_path: Path) -> None:
-    """A stream that was cut off passes at once through the looks it has had, to the same bits, and goes on."""
+@pytest.mark.parametrize("ladders", [1, 3])
+def test_stopped_and_taken_up_again(
+    stream: Callable[..., Any], ladders: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that was cut off passes at once through the looks it has had, to the same bits, and goes on.
+
+    Within one ladder, and across ladders: here each look but the first places a finer one.
+    """
     c = case("own three")
+    placed: collections.Counter[int] = collections.Counter()
+    if ladders > 1:
+        monkeypatch.setattr(streams, "_RENEWAL", 1 / 16)
+    refine = streams._Search._refine
+
+    def counted(search: Any) -> None:
+        refine(search)
+        placed[search.stage] += 1
+
+    monkeypatch.setattr(streams._Search, "_refine", counted)
 
     def looks(count: int, folder: Path | None) -> list[Any]:
         plan = None if folder is None else sloc.Plan(checkpoint=folder, every=0)
@@ -116,6 +133,8 @@ def test_stopped_and_taken_up_again(stream: Callable[..., Any], tmp_path: Path) 
     assert stamps() == kept  # nothing was drawn again
     assert looks(3, tmp_path) == whole
     assert stamps().items() > kept.items()
+    # Of two edges each (a third lies below the grid): two runs took three looks, and two more took two.
+    assert placed == ({1: 8, 2: 4} if ladders > 1 else {})
 
 
 @STREAMS

@@ -130,7 +130,7 @@ LINEAR = LinearGaussian([[1.0, 0.4], [0.2, 0.7]], [[1.0, 0.3], [0.3, 0.5]])
 COMBINED: dict[str, tuple[Any, Any, list[float]]] = {
     "Retimed linear, mixture": (Retimed(LINEAR, Power(2.0)), MIXTURE, [0.1, 0.5]),
     "Retimed masking, chains": (Retimed(Masking(), Power(1.0, 0.5)), LETTERS["chains"], [0.1, 0.6]),
-    "Retimed flips, tokens": (Retimed(BinarySymmetric(), Power(0.5)), TOKENS, [0.2, 0.6]),
+    "Retimed flips, tokens": (Retimed(BinarySymmetric(), Power(0.5)), TOKENS, [0.05, 0.2]),
     "Retimed counts, atoms": (Retimed(Poisson(), Power(2.0)), INTENSITIES, [0.15, 1.0]),
     "Product of noises, mixture": (Product((FlowMatching(), OrnsteinUhlenbeck()), BOTH), MIXTURE, [0.3, 0.6]),
     "Product of unlike, atoms": (Product((Poisson(), OrnsteinUhlenbeck()), BOTH), INTENSITIES, [0.3, 1.0]),

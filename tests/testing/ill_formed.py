@@ -27,6 +27,30 @@ class NoSample(ObservationProcess):
 jax.tree_util.register_dataclass(dataclass(frozen=True)(NoSample))
 
 
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True)
+class LosesAField(LikelihoodOnly):
+    """Registered by hand, with a number that is in no leaf."""
+
+    rate: float = 0.1
+
+    def tree_flatten(self):
+        return (), None
+
+    @classmethod
+    def tree_unflatten(cls, structure, leaves):
+        return cls()
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class LogProbRaises(LikelihoodOnly):
+    """A likelihood that was never tried."""
+
+    def log_prob(self, y, x, t):
+        return jnp.sum(self.table[y, x])
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class TransitionOf(LikelihoodOnly):

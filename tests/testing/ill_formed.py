@@ -48,7 +48,7 @@ class LogProbRaises(LikelihoodOnly):
     """A likelihood that was never tried."""
 
     def log_prob(self, y, x, t):
-        return jnp.sum(self.table[y, x])
+        return jnp.dot(y, x[1:]) * jnp.log(t)
 
 
 @jax.tree_util.register_dataclass

@@ -85,21 +85,20 @@ def certified(budget: int = 30_000) -> list[Row]:
     rows, d = [], SHORT
     alone = exact_window(lambda r: first_step_tv(d, r), d, EPSILON, (1e-3, 6.0))
     population, whole = sloc.populations.Empirical(staircase(d)), list(range(d + 1))
-    half = whole[d // 2 + 1 :], whole[d // 2 :]
+    first, most = ([0], whole), (whole[d // 2 + 1 :], whole[d // 2 :])
     in_order, diffusion = sloc.processes.OrderedMasking(np.arange(d)[::-1]), sloc.processes.OrnsteinUhlenbeck()
     one = "holds for one number of hidden letters alone, and a certificate leaves a step on each side"
     none = "none exists: where the two have merged they are not apart from the rest"
-    for name, process, sets, notes in (
-        ("ordered masking, {0} within all", in_order, ([0], whole), ("", "")),
-        (f"ordered masking, {d // 2} words within {d // 2 + 1}", in_order, half, ("", one)),
-        ("diffusion, {0} within all", diffusion, ([0], whole), ("", "")),
-        ("diffusion, {0} within {0, 1}", diffusion, ([0], [0, 1]), ("", none)),
+    for name, process, sets, exact, notes in (
+        ("ordered masking, {0} within all", in_order, first, ordered_window(d, *first), ("", "")),
+        (f"ordered masking, {d // 2} words within {d // 2 + 1}", in_order, most, ordered_window(d, *most), ("", one)),
+        ("diffusion, {0} within all", diffusion, first, alone, ("", "")),
+        ("diffusion, {0} within {0, 1}", diffusion, ([0], [0, 1]), (alone[0], None), ("", none)),
     ):  # fmt: skip
         window = sloc.critical_window(
             jax.random.key(20), process, population, *sets, epsilon=EPSILON, method="monte-carlo", certify=True,
             budget=budget,
         )  # fmt: skip
-        exact = ordered_window(d, *sets) if process is in_order else alone if sets[1] == whole else (alone[0], None)
         rows += window_rows(NAME, f"d = {d}, ε = {EPSILON:g}, {name}", exact, window, notes=notes)
     return rows
 

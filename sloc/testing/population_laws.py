@@ -20,7 +20,7 @@ from sloc.testing.features import (
     summaries,
 )
 from sloc.testing.pvalues import calibration_p_values, same_law
-from sloc.testing.structure import describe_difference
+from sloc.testing.structure import describe_difference, spec
 
 _MOST_COMPONENTS = 8
 _MOST_PATH_TIMES = 5
@@ -260,9 +260,10 @@ def check_posterior_sample(
         with failing_as(name):
             keys = jax.random.split(jax.random.fold_in(key, i), draws)
             prior, posterior = draw(process, population, keys, jnp.asarray(t))
+        drawn, given = (spec(part[0]) for part in (posterior, prior))
+        expect(drawn == given, f"{name} returns {drawn} for {draws} draws: sample returns {given}")
         x = standardize(coordinates(prior[0]), coordinates(posterior[0]))
         y = standardize(coordinates(prior[1]), coordinates(posterior[1]))
-        expect(x[0].shape == x[1].shape, f"{name} returns another structure than sample")
         first, second = (joint_summaries(a, b) for a, b in zip(x, y, strict=True))
         expect(not np.isnan(second).any(), f"{name} gives NaN at t = {t:g}")
         p, seen = min(same_law(first[:, c], second[:, c]) for c in range(first.shape[1]))

@@ -34,7 +34,7 @@ def resolve_times(process: ObservationProcess, times: Any, report: ConformanceRe
         InvalidInput: ``times`` was given and is not an increasing sequence inside the range.
 
     """
-    name, horizon = type(process).__name__, float(process.horizon)
+    horizon = float(process.horizon)
     if times is not None:
         result = np.asarray(times)
         inside = result.ndim == 1 and result.size >= 1 and bool(np.all(np.diff(result) > 0))
@@ -47,7 +47,7 @@ def resolve_times(process: ObservationProcess, times: Any, report: ConformanceRe
             report.checked.append("grid increasing, inside (0, horizon]")
         return as_times(process, result)
     result = _check_grid(process, _DEFAULT_TIMES)
-    expect(_check_grid(process, 3).size <= 3, f"{name}.grid(3) has more than 3 times")
+    _check_grid(process, 3)
     report.checked.append("grid increasing, inside (0, horizon]")
     return as_times(process, result)
 

@@ -1,4 +1,4 @@
-"""Every registered pair of a process family and a population is run by a conformance test.
+"""Every registered pair of a process family and a population is run by a conformance test, and has an oracle.
 
 A pair is covered by what a call of the suite resolves: the registered pair of its process and population, and those of
 the smaller problems that its ``reduce`` leads to.  Populations that inherit their pair from a base are asked for one by
@@ -7,6 +7,7 @@ one.
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib
 import inspect
@@ -25,6 +26,48 @@ from . import test_conformance, test_examples_conformance, test_gaussian_linear,
 
 Pair = tuple[str, str]
 """Names of a process family and of a population."""
+
+HERE, DIVERGENCE = "tests/populations/", "tests/divergence/"
+ORACLE: dict[Pair, str] = {
+    # Letters, by enumeration of all words and of all that may be seen of them.
+    ("RevealingChannel", "ProductCategorical"): HERE + "test_categorical.py::test_revealed_marginals_match_enumeration"
+    "_and_sum_to_one",
+    ("MemorylessChannel", "ProductCategorical"): HERE + "test_categorical.py::test_memoryless_marginals_match"
+    "_enumeration_and_sum_to_one",
+    ("RevealingChannel", "MarkovChains"): HERE + "test_markov.py::test_revealed_marginals_match_enumeration"
+    "_and_sum_to_one",
+    ("MemorylessChannel", "MarkovChains"): HERE + "test_markov.py::test_memoryless_marginals_match_enumeration"
+    "_and_sum_to_one",
+    ("RevealingChannel", "HiddenMarkov"): HERE + "test_hmm.py::test_revealed_marginals_match_enumeration",
+    ("MemorylessChannel", "HiddenMarkov"): HERE + "test_hmm.py::test_memoryless_marginals_match_enumeration",
+    ("RevealingChannel", "CriticalTokens"): HERE + "test_tokens.py::test_marginals_match_enumeration",
+    ("RevealingChannel", "InContext"): HERE + "test_incontext.py::test_marginals_match_enumeration",
+    ("RevealingChannel", "RandomWalkSolver"): HERE + "test_walk.py::test_marginals_match_enumeration",
+    **{
+        ("MemorylessChannel", population): HERE
+        + "test_examples_noisy.py::test_marginals_and_posteriors_match_enumeration"
+        for population in ("CriticalTokens", "InContext", "RandomWalkSolver")
+    },
+    # Trees, by enumeration of all of them; under noise with normal densities of the leaves.
+    **{
+        (family, "RandomHierarchy"): HERE + "test_hierarchy.py::test_one_observation_against_enumeration"
+        for family in ("RevealingChannel", "MemorylessChannel", "GaussianChannel", "LinearGaussianChannel")
+    },
+    # Numbers, by dense Gaussian densities.
+    ("RevealingChannel", "KalmanDiscourse"): HERE + "test_discourse.py::test_marginals_match_the_dense_gaussian",
+    ("RevealingChannel", "SparseRegression"): HERE + "test_regression.py::test_marginals_match_dense_gaussians",
+    ("GaussianChannel", "GaussianMixture"): DIVERGENCE + "test_estimators_gaussian.py::test_posterior_is_bayes_rule",
+    ("GaussianChannel", "_Diagonalised"): DIVERGENCE + "test_estimators_gaussian.py::test_every_kind_of_covariance"
+    "_in_several_dimensions",
+    ("LinearGaussianChannel", "GaussianMixture"): HERE + "test_gaussian_linear.py::test_marginals",
+    ("GaussianChannel", "NumPyroPopulation"): "tests/bayes/test_population.py::test_gaussian_posterior_is_exact_bayes",
+    # Atoms, by Bayes' rule, enumeration of what may be seen, and quadrature under a channel of no family.
+    ("GaussianChannel", "Empirical"): DIVERGENCE + "test_estimators_atoms.py::test_posterior_of_atoms_is_bayes_rule",
+    ("RevealingChannel", "Empirical"): DIVERGENCE + "test_estimators_atoms.py::test_every_statistic_of_finite"
+    "_observations",
+    ("ObservationProcess", "Empirical"): DIVERGENCE + "test_estimators_atoms.py::test_a_process_of_no_family",
+}
+"""Where each registered pair is compared with what knows nothing of the package: file and test."""
 
 
 @pytest.fixture(autouse=True)
@@ -79,8 +122,30 @@ def uncovered(pairs: Mapping[tuple[type, type], Marginals], calls: Iterable[tupl
                 process, population = jax.eval_shape(entry.reduce_fn, process, population)
                 entry = find_marginals(process, population)
         seen |= own
-    wanted = {(family, own) for family, base in pairs for own in inheritors(base)}
-    return {(family.__name__, own.__name__) for family, own in wanted - seen}
+    return {(family.__name__, own.__name__) for family, own in wanted(pairs) - seen}
+
+
+def wanted(pairs: Iterable[tuple[type, type]]) -> set[tuple[type, type]]:
+    """The registered pairs, those of a base under each population that inherits them."""
+    return {(family, own) for family, base in pairs for own in inheritors(base)}
+
+
+def without_oracle(pairs: Iterable[tuple[type, type]], table: Mapping[Pair, str]) -> set[Pair]:
+    """The registered pairs for which the table names no test that there is."""
+    named = {(family.__name__, own.__name__) for family, own in wanted(pairs)}
+    return {pair for pair in named if pair not in table or table[pair].partition("::")[2] not in names_in(table[pair])}
+
+
+@functools.cache
+def parsed(file: str) -> ast.Module:
+    """A file of the repository, as syntax."""
+    return ast.parse((Path(__file__).parents[2] / file).read_text(encoding="utf-8"))
+
+
+def names_in(place: str) -> set[str]:
+    """Names of all tests of the file that ``file::test`` is of."""
+    functions = (node for node in parsed(place.partition("::")[0]).body if isinstance(node, ast.FunctionDef))
+    return {function.name for function in functions if function.name.startswith("test_")}
 
 
 def test_every_registered_pair_is_run():
@@ -98,3 +163,16 @@ def test_a_pair_without_a_call_is_named():
     # One that is met only through a reduction is not seen without it.
     matrices = [c for c in calls if getattr(getattr(c[0], "covariances", None), "ndim", 0) < 3]
     assert uncovered(pairs, matrices) == {("GaussianChannel", "_Diagonalised")}
+
+
+def test_every_registered_pair_has_an_oracle():
+    pairs = registered()
+    assert not without_oracle(pairs, ORACLE)
+    # And none is named that is no longer registered.
+    assert set(ORACLE) == {(family.__name__, own.__name__) for family, own in wanted(pairs)}
+
+
+def test_a_pair_without_an_oracle_is_named():
+    pairs, chains = registered(), ("RevealingChannel", "MarkovChains")
+    assert without_oracle(pairs, {pair: place for pair, place in ORACLE.items() if pair != chains}) == {chains}
+    assert without_oracle(pairs, ORACLE | {chains: HERE + "test_markov.py::test_that_is_not_there"}) == {chains}

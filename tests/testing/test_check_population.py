@@ -15,7 +15,7 @@ from sloc import contracts
 from sloc.contracts import register_marginals
 from sloc.processes import BinarySymmetric, VarianceExploding
 from sloc.testing import ConformanceError, check_population
-from tests.testing import broken
+from tests.testing import broken, ill_formed
 
 TIMES = [0.05, 0.15, 0.3]
 
@@ -66,12 +66,43 @@ def test_right_population_passes():
         (broken.TwoPoints(names=("a", "b", "c")), r"names has 3 entries: expected 2"),
         (broken.WithShortcuts(), r"cannot be evaluated under process BinarySymmetric"),
         (object(), r"subclass of sloc.Population"),
+        (ill_formed.OneMore(), r"^OneMore\.num_components = 3: log_weights has 2 entries$"),
+        (ill_formed.WeightsInARow(), r"^WeightsInARow\.log_weights has shape \(1, 2\): expected \(K,\)$"),
+        (broken.TwoPoints(names=(1, 2)), r"^TwoPoints\.names are not strings: \(1, 2\)$"),
+        (ill_formed.PathShape(), r"^PathShape\.path_log_marginals returns float32\[2\]: expected shape \(3, 2\)$"),
     ],
     ids=lambda v: type(v).__name__,
 )
 def test_wrong_population_is_found(population, message):
     with pytest.raises(ConformanceError, match=message):
         check_population(population, BinarySymmetric(), times=TIMES)
+
+
+@pytest.mark.parametrize(
+    ("population", "message"),
+    [
+        (
+            ill_formed.MarginalsAtZero(),
+            r"MarginalsAtZero\.log_marginals at t = 0 is \[nan\] for the sub-population a draw came from: it must be",
+        ),
+        (ill_formed.MarginalsElsewhere(value=np.nan), r"MarginalsElsewhere\.log_marginals at t = 0 has NaN or \+inf$"),
+        (ill_formed.MarginalsElsewhere(value=np.inf), r"MarginalsElsewhere\.log_marginals at t = 0 has NaN or \+inf$"),
+        (ill_formed.PathNotANumber(), r"^path_log_marginals of PathNotANumber under BinarySymmetric gives NaN$"),
+        (
+            ill_formed.PosteriorOf(change=lambda x: x[:2]),
+            r"^PosteriorOf\.posterior_sample .* returns int32\[256, 2\] for 256 draws: sample returns int32\[256, 3\]$",
+        ),
+        (
+            ill_formed.PosteriorOf(change=jnp.float32),
+            r"posterior_sample .* returns float32\[256, 3\] for 256 draws: sample returns int32\[256, 3\]$",
+        ),
+        (ill_formed.RealPoints(), r"^RealPoints\.posterior_sample under BinarySymmetric gives NaN at t = 0$"),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_answers_that_are_none_are_found(population, message):
+    with pytest.raises(ConformanceError, match=message):
+        check_population(population, BinarySymmetric(), times=[0.0, 0.1], draws=256)
 
 
 def test_right_shortcuts_pass(pair):

@@ -16,7 +16,7 @@ import pytest
 from sloc.contracts import InvalidInput, ObservationProcess
 from sloc.processes import BinarySymmetric
 from sloc.testing import ConformanceError, ConformanceReport, check_process
-from tests.testing import broken
+from tests.testing import broken, ill_formed
 
 BITS = np.asarray([[0, 1, 1, 0], [1, 1, 0, 0]], np.int32)
 REAL = np.asarray([[0.0, 1.0, -1.0, 0.5], [0.2, 0.9, 1.0, -0.5]], np.float32)
@@ -49,6 +49,27 @@ LAWS = [
     ),
     (broken.WrongTransition(), BITS, r"transition\[.*\] is not consistent with sample"),
     (broken.NegativeChance(), BITS, r"NegativeChance\.transition\[.*\] at t = .* is not a probability: \["),
+    (
+        ill_formed.TransitionOf(lambda p: 0.9 * p),
+        BITS,
+        r"TransitionOf\.transition: rows do not sum to 1$",
+    ),
+    (
+        ill_formed.TransitionOf(lambda p: p[0]),
+        BITS,
+        r"TransitionOf\.transition has shape \(2,\): expected \(q, q\)$",
+    ),
+    *(
+        (
+            ill_formed.LogProbElsewhere(value),
+            BITS,
+            r"LogProbElsewhere\.log_prob at t = .* is NaN or \+inf for a draw that came from another input$",
+        )
+        for value in (np.nan, np.inf)
+    ),
+    (ill_formed.DegradeNotANumber(), REAL, r"DegradeNotANumber\.degrade\(.* -> .*\) gives NaN$"),
+    (ill_formed.DegradeOutside(), BITS, r"DegradeOutside\.log_prob of a draw of degrade\(0.05 -> 0.15\) is NaN$"),
+    (ill_formed.BridgeNotANumber(), REAL, r"BridgeNotANumber\.bridge\(.* <- .*\) gives NaN$"),
 ]
 FORMS = [
     (broken.LogProbVector(), r"log_prob returns .*expected a scalar"),
@@ -63,6 +84,27 @@ FORMS = [
     (broken.ValidatesTooEarly(), r"flatten and unflatten"),
     (broken.TextLeaf(), r"leaf of type str"),
     (object(), r"subclass of sloc.ObservationProcess"),
+    (ill_formed.NoSample(), r"^NoSample does not define sample\(key, x, t\)$"),
+    (
+        ill_formed.LosesAField(),
+        r"^LosesAField\.rate does not survive flatten and unflatten: it must be a leaf or a static",
+    ),
+    (ill_formed.LogProbRaises(), r"^LogProbRaises\.log_prob fails without jit: TypeError: .*shape"),
+    (ill_formed.LogProbInteger(), r"^LogProbInteger\.log_prob returns int32: expected floating$"),
+    (ill_formed.OnTheHost(None), r"^OnTheHost\.log_prob fails under jax\.vmap: "),
+    (ill_formed.OnTheHost("expand_dims"), r"^OnTheHost\.log_prob: vmap inside shard_map and a loop differ: \["),
+    (ill_formed.SpreadsItself(), r"^SpreadsItself\.log_prob fails inside jax\.shard_map: "),
+    (
+        ill_formed.GridOf(lambda n, grid: np.linspace(0.1, 0.4, 9)),
+        r"^GridOf\.grid\(3\) has shape \(9,\): expected at mo",
+    ),
+    (
+        ill_formed.GridOf(lambda n, grid: grid[None]),
+        r"^GridOf\.grid\(9\) has shape \(1, 9\): expected at most 9 times$",
+    ),
+    (ill_formed.GridOf(lambda n, grid: grid[1:]), r"^GridOf\.grid\(9\) has 8 times: expected 9$"),
+    (ill_formed.GridOf(lambda n, grid: np.append(grid[1:], np.nan)), r"^GridOf\.grid\(9\) is not finite: \["),
+    (ill_formed.StepsInFloats(4), r"^StepsInFloats\.grid\(9\) has dtype float64: discrete time is int32$"),
 ]
 
 

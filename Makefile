@@ -125,6 +125,8 @@ format: $(DEV_STAMP)
 	$(BIN)/ruff format .
 
 docs: export XLA_FLAGS := $(strip $(XLA_FLAGS) $(NO_YNNPACK))
+# Pages show their figures through the kernel's own backend; with Agg they would have none.
+docs: export MPLBACKEND := module://matplotlib_inline.backend_inline
 docs: $(DOCS_STAMP)
 	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
 

@@ -26,6 +26,7 @@ extensions = [
     "public_api",
     "api_pages",
     "public_links",
+    "figures",
 ]
 exclude_patterns = ["_build", "_ext", "**.ipynb_checkpoints"]
 

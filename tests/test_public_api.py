@@ -159,3 +159,15 @@ def test_every_picture_hangs_in_the_gallery() -> None:
     drawn = {n for n, v in named.items() if n.startswith("plot_") or (isinstance(v, type) and hasattr(v, "plot"))}
     assert {"Curve", "Window", "plot_windows"} <= drawn
     assert not {name for name in drawn if f".{name}`" not in page}
+
+
+def test_the_build_fails_where_a_figure_is_not_shown() -> None:
+    pytest.importorskip("sphinx", reason="the documentation tools are not installed")
+    import figures
+
+    drawn = "```{code-cell} python\nwindow.plot();\n```\n"
+    told = "```{code-cell} python\nprint(1)\n```\n```python\nwindow.plot()\n```\n"
+    shown = f'<img alt="x" src="../_images/{"0a" * 32}.png" />'
+    assert figures.missing(drawn + told, '<img src="_images/digits.png" />') == 1
+    assert figures.missing(drawn + told, shown) == 0
+    assert figures.missing(told, "") == 0

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import sloc
+from benchmarks import machine
 from benchmarks.peers import gaussians as peers
 from benchmarks.timing import Contender, Row, called, race, ratio_row, spread_row, time_rows
 
@@ -94,10 +95,12 @@ def rows(rounds: int, smoke: bool, ceilings: dict[str, Row]) -> Iterator[Row]:
     for name in SIZES:
         yield ratio_row(f"{CASE}: {name} over sloc", timings[name], timings["sloc"], targets.get(name))
 
-    yield from share_rows(CASE, full, min(timings["sloc"].seconds), ceilings)
+    normal = machine.written_out_normals(rounds, smoke)
+    yield normal
+    yield from share_rows(CASE, full, min(timings["sloc"].seconds), ceilings["exp"]["value"], normal["value"])
     size = alone(smoke)
     if size is not None:
-        yield from alone_rows(size, rounds, ceilings)
+        yield from alone_rows(size, rounds, ceilings["exp"]["value"], normal["value"])
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def alone(smoke: bool) -> Alone | None:
     return Alone(1 << 30, 1, 1 << 19, 1e11) if backend == "gpu" else Alone(1 << 26)
 
 
-def alone_rows(size: Alone, rounds: int, ceilings: dict[str, Row]) -> Iterator[Row]:
+def alone_rows(size: Alone, rounds: int, exp: float, normal: float) -> Iterator[Row]:
     """Yield sloc's time, its rate and its shares of the ceilings on a problem that fills the device."""
     problem = peers.TwoGaussians.make(size.dimension, sloc.processes.OrnsteinUhlenbeck().grid(TIMES))
     run = curve(problem, size.n, block=size.block)
@@ -141,12 +144,12 @@ def alone_rows(size: Alone, rounds: int, ceilings: dict[str, Row]) -> Iterator[R
     rates = [size.n * TIMES / s for s in timing.seconds]
     rate = spread_row(f"{case}: sloc, trajectories x times", rates, "/s")
     yield rate if size.rate is None else rate | {"target": f">= {size.rate:g}", "met": rate["value"] >= size.rate}
-    yield from share_rows(case, size.n, min(timing.seconds), ceilings)
+    yield from share_rows(case, size.n, min(timing.seconds), exp, normal)
 
 
-def share_rows(case: str, n: int, best: float, ceilings: dict[str, Row]) -> Iterator[Row]:
-    """Yield the shares of the exp ceiling and of the floor that the best time of ``n`` trajectories is."""
-    exps = n * TIMES / ceilings["exp"]["value"]
+def share_rows(case: str, n: int, best: float, exp: float, normal: float) -> Iterator[Row]:
+    """Yield what share of the best time of ``n`` trajectories their exps, and with normals as sloc draws them, take."""
+    exps = n * TIMES / exp
     yield {
         "name": f"{case}: sloc's share of the exp ceiling, one exp for each trajectory and time",
         "unit": "",
@@ -155,7 +158,7 @@ def share_rows(case: str, n: int, best: float, ceilings: dict[str, Row]) -> Iter
     yield {
         "name": f"{case}: sloc's share of the floor, exps and two normals a trajectory",
         "unit": "",
-        "value": (exps + 2 * n / ceilings["normal"]["value"]) / best,
+        "value": (exps + 2 * n / normal) / best,
     }
 
 

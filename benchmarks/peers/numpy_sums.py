@@ -32,6 +32,15 @@ def drawn(digits: Digits, rng: np.random.Generator, per_class: int) -> tuple[np.
     return index, rng.standard_normal((index.size, digits.data.shape[1]), np.float32)
 
 
+def _products(data: np.ndarray, norms: np.ndarray, index: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``-|x - x_i|^2 / 2`` and ``-<z, x - x_i>``, ``[N, B]`` each; 0 exactly at a draw's own atom."""
+    x = data[index]
+    half = data @ x.T - 0.5 * (norms[:, None] + norms[index][None])
+    cross = data @ z.T - np.sum(x * z, axis=1)
+    half[index, np.arange(index.size)] = cross[index, np.arange(index.size)] = 0
+    return half, cross
+
+
 def class_logs(
     digits: Digits, given: tuple[np.ndarray, np.ndarray, np.ndarray], index: np.ndarray, z: np.ndarray
 ) -> np.ndarray:
@@ -45,10 +54,7 @@ def class_logs(
 
     """
     data, norms, rates = given
-    x = data[index]
-    half = data @ x.T - 0.5 * (norms[:, None] + norms[index][None])
-    cross = data @ z.T - np.sum(x * z, axis=1)
-    half[index, np.arange(index.size)] = cross[index, np.arange(index.size)] = 0
+    half, cross = _products(data, norms, index, z)
     log_p = np.empty((rates.size, digits.classes, index.size), np.float32)
     work = np.empty_like(half)
     for i, r in enumerate(rates):
@@ -121,10 +127,7 @@ def class_logs_by_nodes(
 
     """
     data, norms, rates = given
-    x = data[index]
-    half = data @ x.T - 0.5 * (norms[:, None] + norms[index][None])
-    cross = data @ z.T - np.sum(x * z, axis=1)
-    half[index, np.arange(index.size)] = cross[index, np.arange(index.size)] = 0
+    half, cross = _products(data, norms, index, z)
     log_p = np.empty((rates.size, digits.classes, index.size), np.float32)
     work = np.empty((max(digits.counts), index.size), np.float32)
     for c, (s, of) in enumerate(zip(digits.slices, chosen, strict=True)):

@@ -304,6 +304,10 @@ def _measure(
             f"process{'es' if len(names) > 1 else ''}: {about}, compilation aside",
             highlight=False,
         )
+    else:
+        log.print(
+            f"{settings.n:,} trajectories on the recorded grids; the time left stands beside the bar", highlight=False
+        )
     grids = {n: np.asarray(request.grids[n], np.float64) if n in request.grids else pilots[n].times for n in names}
     results = []
     with progress_bars(log) as bar:

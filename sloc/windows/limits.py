@@ -37,7 +37,7 @@ def certified_limits(
             :func:`sloc.divergence.tv_sampler_bound`.
         separation_lower: bounds ``TV(after, rest)``; default ``lower``, where ``before`` leaves no other rest.
         separation_upper: likewise, from above; default ``upper``.
-        epsilon: the threshold, in ``(0, 1)``.
+        epsilon: the threshold, in ``[1e-6, 1)``.
         delta: error level of all bounds together, their sum.
         horizon: the largest possible time.
 
@@ -45,7 +45,8 @@ def certified_limits(
         A window without points, which says which limits are certified, and of which law.
 
     Raises:
-        InvalidInput: no bound at all, curves with columns or of different laws, or levels outside (0, 1).
+        InvalidInput: no bound at all, curves with columns or of different laws, ``epsilon`` outside [1e-6, 1), or
+            levels outside (0, 1).
 
     Source: Li, Karan & Chen 2025, Def. 4.
 

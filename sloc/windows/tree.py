@@ -67,7 +67,7 @@ def mixture_tree(
         key: typed PRNG key.
         process: the observation process.
         population: the population, of 2 to 5,000 classes.
-        epsilon: threshold in ``(0, 1)``.
+        epsilon: threshold in ``[1e-6, 1)``.
         times: the grid; default ``process.grid(64)``.
         n: trajectories per pass, rounded up to whole blocks.
         delta: joint error level of all intervals and checks.

@@ -113,8 +113,7 @@ def test_sizes_and_targets_follow_the_device(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_two_gaussians_alone_are_checked_and_their_shares_shown() -> None:
-    ceilings = {"exp": {"value": 1e9}, "normal": {"value": 1e8}}
-    rows = list(windows_gaussians.alone_rows(windows_gaussians.Alone(1 << 14, 1, 1 << 12, 1e3), 1, ceilings))
+    rows = list(windows_gaussians.alone_rows(windows_gaussians.Alone(1 << 14, 1, 1 << 12, 1e3), 1, 1e9, 1e8))
     rate = next(row for row in rows if row["unit"] == "/s")
     assert (rate["target"], rate["met"]) == (">= 1000", True)
     seconds = next(row["value"] for row in rows if row["name"].endswith("sloc, run"))

@@ -49,6 +49,7 @@ WAYS = {
     "theorem2": lambda e: sloc.theorem2(KEY, OU, FAR, 0, [0, 1], epsilon=e),
     "anytime_theorem2": lambda e: sloc.anytime_theorem2(KEY, OU, FAR, 0, [0, 1], epsilon=e),
     "mixture_tree": lambda e: sloc.mixture_tree(KEY, OU, FAR, epsilon=e),
+    "certified_limits": lambda e: sloc.windows.certified_limits(CURVE, epsilon=e, delta=0.05),
     "find_window": lambda e: sloc.find_window(CURVE, epsilon=e),
 }
 

@@ -13,7 +13,7 @@ from benchmarks import machine
 from benchmarks.peers import clones
 from benchmarks.timing import Contender, Row, called, race, ratio_row, time_rows
 
-DIMENSION, TIMES, FULL = 64, 16, 1 << 18
+DIMENSION, TIMES, FULL = 64, 16, 1 << 20
 PEERS: dict[str, tuple[Callable[..., clones.Curve], int, float]] = {
     # name: (maker, pairs of clones it is timed on, what its steps may be off by)
     "PyTorch, as written": (clones.torch_as_written, 1 << 10, 0.03),

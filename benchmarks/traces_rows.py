@@ -81,7 +81,8 @@ def detector_rows(
         starts = [[int(m.start) for m in moves.found if m.question == d.question] for d in seen]
         got = score(starts, references, gap, tolerance)
         ours = got if ours is None else ours
-        yield from score_rows(f"{case}: {name}", got, 0.1 if name.startswith("posterior") else 0.05)
+        # So few questions decide little of the posterior's rate: it is held against its own elsewhere.
+        yield from score_rows(f"{case}: {name}", got, None if name.startswith("posterior") else 0.05)
     assert ours is not None
     lower = posterior_moves(by_index, gap=gap, separation=tolerance, tau=NO_EVENT)
     starts = [[int(m.start) for m in lower.found if m.question == d.question] for d in seen]

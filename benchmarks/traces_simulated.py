@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.timing import Row
 from benchmarks.traces_intervals import distance_rows, interval_rows
-from benchmarks.traces_moves import reference_events
-from benchmarks.traces_rows import coverage_rows, detector_rows, share_row
+from benchmarks.traces_moves import reference_events, score
+from benchmarks.traces_rows import coverage_rows, detector_rows, score_rows, share_row
 from benchmarks.traces_truth import Truth, simulate
 from sloc.windows.move_kernels import step_bounds
 from sloc.windows.outcome_curves import outcome_curve
@@ -17,6 +17,8 @@ from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.rule_rates import rule_rates
 
 QUESTIONS, GAP, TOLERANCE = 400, 4, 8
+DECIDED_BY = {10: 6_400, 20: 2_400, 30: 800, 50: 800}
+"""Questions on which the realised false-discovery rate is held against its nominal value: the nearer, the more."""
 
 
 def truths(number: int, seed: int = 11, identity: bool = True) -> list[Truth]:
@@ -78,6 +80,19 @@ def moves(smoke: bool) -> Iterator[Row]:
         yield from interval_rows(case, found, curves, TOLERANCE, smoke)
         yield from distance_rows(f"TV {GAP} positions apart, simulated, {draws} draws", seen, curves, GAP, smoke)
         yield from broken_rows(draws, len(made))
+        yield from false_discovery_rows(draws, 8 if smoke else DECIDED_BY[draws], smoke)
+
+
+def false_discovery_rows(draws: int, number: int, smoke: bool) -> Iterator[Row]:
+    """The posterior's realised false-discovery rate on questions of its own, so many that the interval decides."""
+    made, rng = truths(number, seed=13), np.random.default_rng(100 + draws)
+    found = posterior_moves([t.counts(f"q{i}", rng, draws) for i, t in enumerate(made)], gap=GAP, separation=TOLERANCE)
+    starts: dict[str, list[int]] = {f"q{i}": [] for i in range(number)}
+    for move in found.found:
+        starts[move.question].append(int(move.start))
+    got = score(list(starts.values()), [t.curve for t in made], GAP, TOLERANCE)
+    case = f"moves, simulated, {draws} draws, {number:,} questions: posterior, 10 %"
+    yield from score_rows(case, got, None if smoke else 0.1)
 
 
 def broken_rows(draws: int, number: int) -> Iterator[Row]:

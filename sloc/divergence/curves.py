@@ -125,8 +125,12 @@ def information_curve(
 ) -> Curve:
     """Information ``I(theta; Y_t) = H(w) - E H(pi(Y_t))`` in bits over times: a window without an epsilon.
 
-    Unbiased where posteriors are exact; never increases in ``t``.  Always a mean over drawn trajectories: there is no
-    closed form for any pair of types, and ``method="closed-form"`` is refused.
+    Exact where what is seen has finitely many patterns that can be summed over, else unbiased where posteriors are
+    exact; never increases in ``t``.  There are sums for labelled atoms, :class:`~sloc.populations.MarkovChains` and
+    :class:`~sloc.populations.ProductCategorical` under channels that hide in a fixed order (truncation, ordered
+    masking; words of letters up to 4 million probabilities), and for identical coins of any length under every channel
+    that tells how many letters are seen.  For a sequence, steps of the curve are then the exact information of each
+    token (:func:`sloc.windows.information_density`).
 
     Args:
         key: typed PRNG key.
@@ -140,7 +144,7 @@ def information_curve(
         A scalar curve in bits, between 0 and ``H(w)``.
 
     Raises:
-        InvalidInput: ``method`` is ``closed-form``; see :func:`sloc.measure`.
+        InvalidInput: ``method`` is ``closed-form`` and there is no such sum; see :func:`sloc.measure`.
 
     """
     return measure(key, process, population, times, {"i": Information()}, n=n, **options)["i"]

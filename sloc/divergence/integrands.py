@@ -47,10 +47,35 @@ class Draws:
         log_w = _normalised(jnp.where(members, self.log_weights, -jnp.inf))
         return log_sum_exp(self.log_marginals + log_w[None, :, None, None], axis=1)
 
-    def log_posterior(self) -> Array:
-        """Return ``log pi_theta(Y_t)``, ``[T, K, S, R]``."""
-        joint = self.log_marginals + self.log_weights[None, :, None, None]
-        return joint - log_sum_exp(joint, axis=1)[:, None]
+    def joint(self) -> tuple[Array, Array, Array]:
+        """Return ``(x, e = exp x, sum_theta e)`` with ``pi = e / sum e``: ``[T, K, S, R]`` twice, ``[T, S, R]``.
+
+        ``x`` is ``log w_theta p_t^theta(Y_t)`` less its maximum over ``theta``.  A function of the posterior needs one
+        exponential a sub-population, and no more.
+        """
+        return _joint(self.log_marginals + self.log_weights[None, :, None, None])
+
+    def odds(self) -> Array | None:
+        """Return ``|log pi_0 / pi_1|``, ``[T, S, R]``, where there are two sub-populations, else None.
+
+        What does not tell the two apart is an even, smooth function of it, and takes one exponential in place of two.
+        """
+        if self.log_weights.shape[0] != 2:
+            return None
+        x = self.log_marginals + self.log_weights[None, :, None, None]
+        return jnp.abs(x[:, 0] - x[:, 1])
+
+
+def _joint(x: Array) -> tuple[Array, Array, Array]:
+    x = x - _top(x, axis=1)
+    e = jnp.exp(x)
+    return x, e, jnp.sum(e, axis=1)
+
+
+def _top(x: Array, axis: int) -> Array:
+    """Return the maximum, the axis kept; 0 where every entry is ``-inf`` or one is NaN, which then shows."""
+    top = jax.lax.stop_gradient(jnp.max(x, axis=axis, keepdims=True))
+    return jnp.where(jnp.isfinite(top), top, jnp.zeros_like(top))
 
 
 def _normalised(log_w: Array) -> Array:
@@ -59,8 +84,7 @@ def _normalised(log_w: Array) -> Array:
 
 def log_sum_exp(x: Array, axis: int) -> Array:
     """Log-sum-exp over an axis that is ``-inf``, not NaN, where every entry is ``-inf``."""
-    top = jax.lax.stop_gradient(jnp.max(x, axis=axis, keepdims=True))
-    top = jnp.where(jnp.isfinite(top), top, jnp.zeros_like(top))
+    top = _top(x, axis)
     total = jnp.sum(jnp.exp(x - top), axis=axis)
     return jnp.log(total) + jnp.squeeze(top, axis)
 
@@ -139,10 +163,15 @@ class Entropy(Integrand):
 
     def __call__(self, arrays: Arrays, draws: Draws) -> Array:
         """Average ``H(pi)``."""
-        log_pi = draws.log_posterior()
-        pi = jnp.exp(log_pi)
         # Zero where a posterior is; a NaN is no zero and stays.
-        h = -jnp.sum(jnp.where(pi == 0, jnp.zeros_like(pi), pi * log_pi), axis=1) / math.log(2.0)
+        odds = draws.odds()
+        if odds is not None:
+            e = jnp.exp(-odds)
+            nats = jnp.log(1 + e) + jnp.where(e == 0, jnp.zeros_like(e), e * odds) / (1 + e)
+        else:
+            x, e, total = draws.joint()
+            nats = jnp.log(total) - jnp.sum(jnp.where(e == 0, jnp.zeros_like(e), e * x), axis=1) / total
+        h = nats / math.log(2.0)
         return _weighted(h, draws.stratum_weights(jnp.ones_like(draws.log_weights, bool)))
 
 
@@ -154,7 +183,8 @@ class LabelLaw(Integrand):
 
     def __call__(self, arrays: Arrays, draws: Draws) -> Array:
         """Average ``pi``; ``[T, K, R]``."""
-        return _weighted(jnp.exp(draws.log_posterior()), draws.stratum_weights(arrays["init"]))
+        _, e, total = draws.joint()
+        return _weighted(e / total[:, None], draws.stratum_weights(arrays["init"]))
 
 
 @dataclass(frozen=True)
@@ -167,8 +197,8 @@ class SourceLabels(Integrand):
     def __call__(self, arrays: Arrays, draws: Draws) -> Array:
         """Give ``pi``; ``[T, K, R]``."""
         own = draws.log_marginals[:, :, draws.position[arrays["init"]]]
-        joint = own + draws.log_weights[None, :, None]
-        return jnp.exp(joint - log_sum_exp(joint, axis=1)[:, None])
+        _, e, total = _joint(own + draws.log_weights[None, :, None])
+        return e / total[:, None]
 
 
 @dataclass(frozen=True)
@@ -177,14 +207,20 @@ class CloneAgreement(Integrand):
 
     def __call__(self, arrays: Arrays, draws: Draws) -> Array:
         """Average ``sum pi^2``."""
-        agreement = jnp.sum(jnp.exp(2 * draws.log_posterior()), axis=1)
+        odds = draws.odds()
+        if odds is not None:
+            e = jnp.exp(-odds)
+            agreement = (1 + jnp.square(e)) / jnp.square(1 + e)
+        else:
+            _, e, total = draws.joint()
+            agreement = jnp.sum(jnp.square(e), axis=1) / jnp.square(total)
         return _weighted(agreement, draws.stratum_weights(arrays["init"]))
 
 
 def _mass_outside(draws: Draws, members: Array) -> Array:
     """``1 - pi_members(Y)`` as a sum over the others, so without cancellation; ``[T, S, R]``."""
-    pi = jnp.exp(draws.log_posterior())
-    return jnp.sum(jnp.where(members[None, :, None, None], jnp.zeros_like(pi), pi), axis=1)
+    _, e, total = draws.joint()
+    return jnp.sum(jnp.where(members[None, :, None, None], jnp.zeros_like(e), e), axis=1) / total
 
 
 @dataclass(frozen=True)

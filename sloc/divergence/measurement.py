@@ -24,9 +24,10 @@ from sloc.divergence.checks import (
     checked_pair,
 )
 from sloc.divergence.closed_forms import closed_tv, host_weights
-from sloc.divergence.integrands import Draws, Integrand, log_sum_exp
+from sloc.divergence.integrands import Draws, Entropy, Integrand, log_sum_exp
 from sloc.divergence.intervals import tighten
 from sloc.divergence.paths import batched_paths, reduced
+from sloc.divergence.pattern_sums import exact_information
 from sloc.divergence.statistics import Statistic, Term
 from sloc.engine import BLOCK_DRAWS, Moments, Plan
 from sloc.results import Curve
@@ -125,8 +126,8 @@ def measure(
             :class:`Clones`, :class:`Certificate`, :class:`Misassignment`, :class:`Hellinger`, :class:`KL`.
         n: trajectories in all, rounded up to whole blocks of 1,024 (reported in the curves).
         delta: error level of each curve's band.
-        method: ``auto`` uses closed forms of TV where the types have one, ``monte-carlo`` (or ``balanced``) never,
-            ``closed-form`` only (refused where there is none).
+        method: ``auto`` uses closed forms of TV and of information where the types have one, ``monte-carlo`` (or
+            ``balanced``) never, ``closed-form`` only (refused where there is none).
         interval: ``maurer-pontil`` (empirical Bernstein, from mean and variance); ``betting``, from integer counts of
             dithered values: narrower where values lie near their bounds
             (:mod:`sloc.divergence.histogram_betting`); or ``clopper-pearson``, from counts of values turned into
@@ -190,11 +191,14 @@ def _weights(population: Population) -> Any:
 
 
 def closed_curve(process: ObservationProcess, population: Population, times: np.ndarray, term: Term) -> Curve | None:
-    """Return the exact curve of a total variation that has a closed form at all times, else None."""
-    if term.pair is None:
+    """Return the exact curve of a total variation or an information that has one at all times, else None."""
+    if isinstance(term.kind, Entropy):
+        values = exact_information(process, population, times)
+    elif term.pair is not None:
+        values = [closed_tv(process, population, *term.pair, t) for t in times]
+    else:
         return None
-    values = [closed_tv(process, population, *term.pair, t) for t in times]
-    if any(v is None for v in values):
+    if values is None or any(v is None for v in values):
         return None
     value = np.asarray(values, np.float64)
     return Curve(times, value, np.zeros_like(value), value, value, 0, "exact", term.quantity, term.unit)

@@ -2,8 +2,9 @@
 
 ``I(theta; Y_t)`` never increases in ``t``, so ``-dI/dt`` is a density of bits over time: between two noise levels a
 sampler decides exactly the difference.  All three functions take the curve of :func:`sloc.information_curve`; for a
-sequence under truncation or ordered masking, times of unit steps, a step of the curve is the information of one token.
-That is an estimate with a band, as the curve is: a mean of posteriors' entropies over drawn trajectories.
+sequence under truncation or ordered masking, times of unit steps, a step of the curve is the information of one token:
+exact where the curve is (chains and independent letters of few words, labelled atoms, coins), else an estimate with a
+band.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from sloc.windows.edges import edge_on_grid
 def information_density(curve: Curve) -> Curve:
     """``-dI/dt`` between neighbouring times, in bits per unit of ``t``.
 
-    Differences of the curve (for discrete time with unit steps: bits per token, estimated, one step a token), without
-    bias where the curve has none.  The band follows from the curve's simultaneous band,
+    Differences of the curve (for discrete time with unit steps: bits per token, one step a token), exact where the
+    curve is exact and without bias where it has none.  The band follows from the curve's simultaneous band,
     ``(l_i - u_{i+1}) / dt .. (u_i - l_{i+1}) / dt`` cut at 0, so it holds for all intervals at once.  With common
     random numbers the values are far smoother than the band is wide.
 

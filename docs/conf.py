@@ -32,6 +32,8 @@ exclude_patterns = ["_build", "_ext", "**.ipynb_checkpoints"]
 
 html_theme = "furo"
 html_title = f"sloc {release}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

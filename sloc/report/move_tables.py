@@ -36,9 +36,9 @@ class Beside:
 
     def summary(self) -> dict[str, Any]:
         """Return counts of certified moves by correction, and of questions in which the rule fires."""
-        found = self.exact[self.exact["found"].astype(bool)]
-        certified = {across: int((found["across"] == across).sum()) for across in NAMES}
-        return {"certified": certified, "rule_fires": int((self.rule["status"] == "fires").sum())}
+        found = self.exact["across"].to_numpy(object)[self.exact["found"].to_numpy(bool)].tolist()
+        certified = {across: found.count(across) for across in NAMES}
+        return {"certified": certified, "rule_fires": self.rule["status"].tolist().count("fires")}
 
     def lines(self) -> tuple[str, ...]:
         """Return the same in words."""

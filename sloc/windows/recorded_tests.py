@@ -166,20 +166,20 @@ def rule_firing(
     anywhere = min(1.0, start.size * rates.fires_flat)
     best = int(np.argmax(rises)) if start.size else None
     status = "no pair" if best is None else "fires" if rises[best] > rise + 1e-9 else "silent"
-    place = (float("nan"),) * 3
-    if best is not None:
-        place = float(data.positions[full[start[best]]]), float(data.positions[full[stop[best]]]), float(rises[best])
+    nan = float("nan")
     return RuleFiring(
-        data.question,
-        "one answer" if len(data.categories) == 1 else status,
-        data.categories[which],
-        *place,
-        draws,
-        int(start.size),
-        rates.fires_flat,
-        anywhere,
-        rates.fires_null,
-        rates.misses,
+        question=data.question,
+        status="one answer" if len(data.categories) == 1 else status,
+        answer=data.categories[which],
+        start=nan if best is None else float(data.positions[full[start[best]]]),
+        stop=nan if best is None else float(data.positions[full[stop[best]]]),
+        rise=nan if best is None else float(rises[best]),
+        draws=draws,
+        steps=int(start.size),
+        fires_flat=rates.fires_flat,
+        fires_flat_anywhere=anywhere,
+        fires_null=rates.fires_null,
+        misses=rates.misses,
     )
 
 

@@ -1,6 +1,7 @@
-"""Sixty thousand images of 784 pixels at 64 times: time and peak memory, in a process of its own.
+"""Sixty thousand images of 784 pixels at 64 times, and the ends of what is meant: a million atoms, 3,072 pixels.
 
-A CPU takes 4,096 draws, a GPU a million.  Eight classes, so that 4,096 draws are four blocks and not five.
+Time and peak memory, in a process of its own each.  A CPU takes 4,096 draws, a GPU a million.  Eight classes, so that
+4,096 draws are four blocks and not five.  At the ends one block of 1,024 draws, the fewest there are, at 16 times.
 """
 
 from __future__ import annotations
@@ -67,9 +68,18 @@ def large(smoke: bool) -> Large:
     return Large(60_000, 784, 4096, 64, seconds=45.0 if cpu else None, peak=4e9 if cpu else None)
 
 
+ENDS = (Large(1_000_000, 64, 1024, 16), Large(20_000, 3072, 1024, 16))
+"""The most atoms, and the most pixels, that sums over atoms are meant for."""
+
+
 def large_rows(smoke: bool, ceilings: dict[str, Row]) -> Iterator[Row]:
+    """Yield the rows of the large problem and, in a full run, of the ends."""
+    for size in (large(smoke), *(() if smoke else ENDS)):
+        yield from _rows(size, ceilings)
+
+
+def _rows(size: Large, ceilings: dict[str, Row]) -> Iterator[Row]:
     """Yield time and peak memory, and the shares of what exp and matrix products take: of both, and of the larger."""
-    size = large(smoke)
     # A GPU's memory is this process's for the most part; one that takes what it needs finds room beside it.
     found = measured(_CODE, size.atoms, size.d, size.n, size.times, XLA_PYTHON_CLIENT_PREALLOCATE="false")
     case = f"large: {size.atoms} atoms, d = {size.d}, {size.n} draws, {size.times} times"

@@ -194,5 +194,6 @@ def _show(console: Console, device: str, found: dict[str, Explained], ceilings: 
         for name, one in found.items()
     ]
     peaks = ", ".join(f"{short} {number(row['value'], row['unit'])}" for short, row in ceilings.items())
-    caption = f"one key block of 1,024 draws; loops by their length, XLA's own counts with each loop once; {peaks}"
+    counted = "loops by their length, XLA's own counts with each loop once"
+    caption = f"one key block (1,024 draws; a pilot 256, masks 64); {counted}; {peaks}"
     console.print(plain_table(f"kernels on {device}", columns, rows, caption))

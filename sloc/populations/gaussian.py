@@ -144,7 +144,7 @@ class GaussianMixture(Population):
             own = (jnp.arange(logs.shape[0], dtype=k.dtype) == k).astype(self.means.dtype)
             mean = jnp.matmul(own, self.means, precision=_HIGHEST)
             v = a**2 * cov + sigma**2
-            noise = jax.random.normal(key_x, mean.shape, mean.dtype)
+            noise = normals(key_x, mean.shape, mean.dtype)
             return k, (sigma**2 / v) * mean + (a * cov / v) * y + (jnp.sqrt(cov / v) * sigma) * noise
         if gains is None:
             total = a**2 * cov + sigma**2 * jnp.broadcast_to(jnp.eye(cov.shape[-1], dtype=cov.dtype), cov.shape)

@@ -93,6 +93,10 @@ SECTIONS: dict[str, tuple[Shown, ...]] = {
         Shown("digits: time", "windows", "digits, OU: sloc, run"),
         Shown("digits: share of exp", "atoms", f"{_DIGITS}: share of exp, sloc"),
         Shown("digits: share of exp, sums alone", "atoms", f"{_DIGITS}: share of exp, sloc, sums alone"),
+        *(
+            Shown(f"digits: {peer} over sloc", "atoms", f"{_DIGITS}: {peer} over sloc")
+            for peer in ("NumPy, float32, same algebra", "NumPy, float32, same algebra and nodes", "PyTorch, tuned")
+        ),
         Shown("60,000 atoms: time", "atoms", f"{_LARGE}: time"),
         Shown("60,000 atoms: share of both floors", "atoms", f"{_LARGE}: floor by exp and matrix products over time"),
         Shown("60,000 atoms: share of the binding ceiling", "atoms", f"{_LARGE}: share of the binding ceiling"),
@@ -167,6 +171,10 @@ SECTIONS: dict[str, tuple[Shown, ...]] = {
             "reverse diffusion: share of the floor",
             "samplers",
             "reverse diffusion: share of the floor of normals written out, exps and products",
+        ),
+        *(
+            Shown(f"clones: {peer} over sloc", "samplers", f"clones, 1048576 pairs, 16 times: {peer} over sloc")
+            for peer in ("PyTorch, as written", "PyTorch, tuned")
         ),
         Shown(
             "reverse diffusion: sloc over a scan by hand", "samplers", "reverse diffusion: sloc over lax.scan by hand"

@@ -74,7 +74,6 @@ RATES = Empirical(np.abs(MEANS) + 0.1, [0, 1, 1])
 LONG: list[Any] = [
     (Poisson(), RATES),
     (HalfSpace(np.eye(3), np.zeros(3)), REAL),
-    (HalfSpace(np.eye(3), np.zeros(3), 0.5), GAUSSIANS["scalar"]),
     *((UniformCTMC(2), DISCRETE[k]) for k in ("atoms", "product", "chains")),
     (Product((OrnsteinUhlenbeck(), VarianceExploding()), SPLIT), GAUSSIANS["scalar"]),
     (Product((Masking(), BinarySymmetric()), SPLIT), ATOMS),

@@ -13,13 +13,13 @@ from benchmarks.growth import growth
 from benchmarks.timing import Row
 from sloc.populations.low_rates import NODES, hoped_for
 
-BASE = {"atoms": 2048, "d": 16, "times": 32, "draws": 1024}
+BASE = {"atoms": 1024, "d": 16, "times": 32, "draws": 1024}
 SIZES: dict[str, tuple[tuple[int, ...], dict[str, int]]] = {
-    "atoms": ((30_000, 60_000, 120_000), {"times": 16}),
+    "atoms": ((30_000, 90_000), {"times": 16}),
     # Few times, so that the matrix products are what is measured.
-    "d": ((1024, 2048, 4096), {"atoms": 4096, "times": 1}),
+    "d": ((1024, 2048, 4096), {"atoms": 2048, "times": 1}),
     "times": ((256, 512, 1024), {}),
-    "draws": ((2048, 4096, 8192), {}),
+    "draws": ((2048, 4096, 8192), {"atoms": 2048}),
 }
 
 

@@ -114,6 +114,7 @@ def _bridge(pilot: bool) -> Built:
 
 def _masks() -> Built:
     process, atoms = checked_pair(Masking(), _atoms(256, 64, True))
+    assert isinstance(atoms, Empirical)
     side = jnp.repeat(jnp.asarray([1 / 128, 0.0]), 128)
     return _block(MaskKernel(), (process, atoms.data, side, side[::-1], as_times(process, atoms, process.grid(16))[1]))
 

@@ -146,6 +146,7 @@ def test_bridges_and_their_pilot_lower_for_every_platform(name):
 @pytest.mark.parametrize("process", [Masking(), Product((Masking(), Masking()), SPLIT)], ids=lambda p: type(p).__name__)
 def test_masks_lower_for_every_platform(process):
     process, atoms = checked_pair(process, ATOMS)
+    assert isinstance(atoms, Empirical)
     times = as_times(process, atoms, [0.1, 0.3])[1]
     side = jnp.asarray([0.5, 0.5, 0.0, 0.0])
     lowers(MaskKernel(), (process, atoms.data, side, side[::-1], times))

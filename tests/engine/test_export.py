@@ -14,6 +14,7 @@ from jax.tree_util import Partial
 
 import sloc
 from sloc.contracts import component_mask
+from sloc.divergence import measurement
 from sloc.divergence.bridge_setup import bridge_problem
 from sloc.divergence.bridges import BridgeKernel
 from sloc.divergence.checks import as_times, checked_pair
@@ -96,6 +97,17 @@ LONG: list[Any] = [
     ids=lambda v: type(v).__name__,
 )
 def test_block_function_lowers_for_every_platform(process, population):
+    measured_lowers(process, population)
+
+
+@pytest.mark.parametrize("population", [GAUSSIANS["scalar"], REAL], ids=lambda p: type(p).__name__)
+def test_times_after_others_lower_for_every_platform(monkeypatch, population):
+    monkeypatch.setitem(measurement._CHUNK_ELEMENTS, jax.default_backend(), 1)
+    measured_lowers(OrnsteinUhlenbeck(), population)
+
+
+def measured_lowers(process: Any, population: Any) -> None:
+    """Assert that a block of three statistics at two times lowers."""
     process, population = checked_pair(process, population)
     times = as_times(process, population, [1, 2] if process.discrete else [0.1, 0.3])[1]
     k = population.num_components

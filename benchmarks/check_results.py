@@ -37,6 +37,7 @@ COMMITTED = (
     "certificates",
     "certified",
     "changes",
+    "explain",
     "learned",
     "nightly-tests",
     "samplers",

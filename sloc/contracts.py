@@ -334,13 +334,21 @@ class GaussianChannel(ObservationProcess):
         return r * y + jnp.sqrt(q) * jax.random.normal(key, jnp.shape(y), jnp.result_type(y))
 
     def bridge(self, key: Array, y: Array, x: Array, s: Array, t: Array) -> Array:
-        """Draw ``Y_s | Y_t = y, X = x``: Gaussian, by conditioning the forward kernel."""
+        """Draw ``Y_s | Y_t = y, X = x``: Gaussian, see :meth:`bridge_law`."""
+        mean, sd = self.bridge_law(y, x, s, t)
+        return mean + sd * jax.random.normal(key, jnp.shape(y), jnp.result_type(y))
+
+    def bridge_law(self, y: Array, x: Array, s: Array, t: Array) -> tuple[Array, Array]:
+        """Return mean (of the shape of ``y``) and standard deviation (a scalar) of ``Y_s | Y_t = y, X = x``.
+
+        By conditioning the forward kernel, with ``r`` and ``q`` as in :meth:`degrade`: mean ``(q a_s x + r sigma_s^2 y)
+        / sigma_t^2``, variance ``q sigma_s^2 / sigma_t^2``.
+        """
         r, q, a_s, sigma_s = self._transition(s, t)
         _, sigma_t = self.coefficients(t)
         precision_share = sigma_s / sigma_t
         mean = (q / sigma_t**2) * (a_s * _real(x)) + precision_share**2 * r * y
-        sd = precision_share * jnp.sqrt(q)
-        return mean + sd * jax.random.normal(key, jnp.shape(y), jnp.result_type(y))
+        return mean, precision_share * jnp.sqrt(q)
 
     def _transition(self, s: Array, t: Array) -> tuple[Array, Array, Array, Array]:
         a_s, sigma_s = self.coefficients(s)
@@ -647,6 +655,8 @@ class Marginals:
         path_fn: ``(process, population, key, x, times) -> [T, K]``, one trajectory.
         paths_fn: ``(process, population, key, components [B], times) -> [T, K, B]``, draws a whole
             batch from one key, the batch last so that sums over atoms vectorise.
+        draws_fn: ``(process, population, key, components [B]) -> (times -> [T, K, B])``, the same with the draws made
+            first, once for whatever times are asked for afterwards.
         reduce_fn: ``(process, population) -> (process, population)``, a sufficient statistic: TV,
             posteriors and information are unchanged, the dimension is smaller.
 
@@ -657,6 +667,7 @@ class Marginals:
     marginals: Callable[..., Array]
     path_fn: Callable[..., Array] | None = None
     paths_fn: Callable[..., Array] | None = None
+    draws_fn: Callable[..., Callable[[Array], Array]] | None = None
     reduce_fn: Callable[..., tuple[Any, Any]] | None = None
 
     def path(self, fn: Callable[..., Array]) -> Callable[..., Array]:
@@ -667,6 +678,14 @@ class Marginals:
     def paths(self, fn: Callable[..., Array]) -> Callable[..., Array]:
         """Register ``fn(process, population, key, components, times) -> [T, K, B]``."""
         self.paths_fn = fn
+        return fn
+
+    def draws(self, fn: Callable[..., Callable[[Array], Array]]) -> Callable[..., Callable[[Array], Array]]:
+        """Register ``fn(process, population, key, components) -> (times -> [T, K, B])``, and with it ``paths``."""
+        self.draws_fn = fn
+        self.paths_fn = lambda process, population, key, components, times: fn(process, population, key, components)(
+            times
+        )
         return fn
 
     def reduce(self, fn: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
@@ -686,7 +705,7 @@ def register_marginals(process_type: type, population_type: type) -> Callable[[M
     """Register ``log p_t^theta(y)`` for a family of processes and a type of population.
 
     Use as a decorator on ``fn(process, population, y, t) -> [K]``.  The returned object has
-    decorators ``.path``, ``.paths`` and ``.reduce`` for the shortcuts of the pair.  At a call the most
+    decorators ``.path``, ``.paths`` (or ``.draws``) and ``.reduce`` for the shortcuts of the pair.  At a call the most
     specific registered pair wins; two that are equally specific are an error.
 
     Args:

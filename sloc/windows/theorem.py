@@ -329,4 +329,5 @@ def hellinger_bound(process: ObservationProcess, population: Population, target:
         0,
         "upper bound, closed form",
         "affinity bound on misassignment",
+        delta=0.0,
     )

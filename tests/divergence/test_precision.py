@@ -81,6 +81,7 @@ def test_bridges_agree(case: Any, exact: Any) -> None:
         assert np.all(curve.lower <= truth * (1 + 3e-6)), (curve.lower, truth)
         assert np.all(curve.upper >= truth * (1 - 3e-6)), (curve.upper, truth)
         assert np.all(curve.upper - curve.lower < 0.5 * truth)
+        assert curve.delta == DELTA
     assert np.all((single.lower <= double.upper) & (double.lower <= single.upper))
     assert np.all(np.abs(single.value - double.value) <= 7 * np.hypot(single.stderr, double.stderr))
 
@@ -92,7 +93,7 @@ def test_closed_forms_agree(case: Any) -> None:
         with jax.enable_x64(wide):
             process, population, times, a, b = case()
             curve = sloc.tv_curve(jax.random.key(0), process, population, times, a, b, n=2)
-            assert curve.method == "exact"
+            assert (curve.method, curve.delta) == ("exact", 0.0)
             found[wide] = curve.value
     # 1 - TV = 1e-8 has eight digits in float64.
     np.testing.assert_allclose(1 - found[False], 1 - found[True], rtol=1e-7)

@@ -236,7 +236,7 @@ def closed_curve(process: ObservationProcess, population: Population, times: np.
     if values is None or any(v is None for v in values):
         return None
     value = np.asarray(values, np.float64)
-    return Curve(times, value, np.zeros_like(value), value, value, 0, "exact", term.quantity, term.unit)
+    return Curve(times, value, np.zeros_like(value), value, value, 0, "exact", term.quantity, term.unit, delta=0.0)
 
 
 @dataclass(frozen=True)
@@ -357,4 +357,4 @@ def _summarise(
     value = offset + slope * mean
     stderr = abs(slope) * xp.sqrt(variance / xp.asarray(count, mean.dtype))
     method = f"monte carlo, {words}" + interval_words(interval)
-    return Curve(times, value, stderr, lower, upper, draws, method, term.quantity, term.unit, term.labels)
+    return Curve(times, value, stderr, lower, upper, draws, method, term.quantity, term.unit, term.labels, delta)

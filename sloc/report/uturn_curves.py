@@ -98,7 +98,7 @@ def share_curve(times: np.ndarray, same: np.ndarray, delta: float) -> Curve:
     low, high = clopper_pearson(hits, n, delta / times.size)
     value = hits / n
     stderr = np.sqrt(value * (1 - value) / n)
-    return Curve(times, value, stderr, low, high, n, "forward–reverse, learned model", "P(same digit)")
+    return Curve(times, value, stderr, low, high, n, "forward–reverse, learned model", "P(same digit)", delta=delta)
 
 
 def classifier_curve(
@@ -133,9 +133,8 @@ def classifier_curve(
     each = np.clip(each, 0.0, 1.0)
     low, high = betting_interval(each, delta / times.size)
     stderr = each.std(axis=1, ddof=1) / np.sqrt(each.shape[1])
-    return Curve(
-        times, each.mean(axis=1), stderr, low, high, len(x), "a classifier on held-out images", "P(same digit)"
-    )
+    method, quantity = "a classifier on held-out images", "P(same digit)"
+    return Curve(times, each.mean(axis=1), stderr, low, high, len(x), method, quantity, delta=delta)
 
 
 def crossing(times: np.ndarray, value: np.ndarray, level: float) -> float | None:

@@ -208,6 +208,7 @@ def test_a_right_classifier_gives_the_exact_label_curve():
     assert (np.asarray(found.lower) <= np.asarray(exact.value) + 0.005).all()
     assert (np.asarray(found.upper) >= np.asarray(exact.value) - 0.005).all()
     np.testing.assert_allclose(found.value, exact.value, atol=0.02)
+    assert found.delta == 1e-9
 
 
 @pytest.mark.parametrize(

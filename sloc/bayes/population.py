@@ -40,7 +40,7 @@ from sloc.populations import GaussianMixture, ProductCategorical
 Array = jax.Array
 
 _MOST_OUTCOMES = 4096
-WAYS = ("gaussian", "letters", "outcomes", "quadrature", "monte-carlo")
+WAYS: tuple[str, ...] = ("gaussian", "letters", "outcomes", "quadrature", "monte-carlo")
 """The ways in which marginals are got."""
 
 

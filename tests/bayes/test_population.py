@@ -265,16 +265,18 @@ def test_draws_of_x_are_shared_by_the_draws_of_parameters():
     few = NumPyroPopulation(drifting, draws=4, posterior_samples={"shift": np.zeros(5)})
     assert few.exactness == "monte-carlo n=2 given 5 posterior draws"
     # As many are drawn: the likelihood is asked for at so many points for each theta and draw of the parameters.
-    y, t, sizes = jnp.zeros(3), jnp.asarray(1.0), []
+    short = NumPyroPopulation(drifting, draws=40, posterior_samples={"shift": np.zeros(5)})
+    y, t, asked = jnp.zeros(3), jnp.asarray(1.0), []
 
     class Counting(sloc.ObservationProcess):
         def log_prob(self, y, x, t):
-            jax.debug.callback(lambda v: sizes.append(np.shape(v)), jnp.sum(x))
+            jax.debug.callback(asked.append, jnp.sum(x))
             return -0.5 * jnp.sum(jnp.square(y - x))
 
-    given._log_marginals(Counting(), y, t)
+    short._log_marginals(Counting(), y, t)
     jax.effects_barrier()
-    assert len(sizes) == 2 * 5 * 800
+    assert short.exactness == "monte-carlo n=8 given 5 posterior draws"
+    assert len(asked) == 2 * 5 * 8
 
 
 @pytest.mark.slow

@@ -167,7 +167,8 @@ def test_counts_of_a_gamma_intensity_are_negative_binomial():
     np.testing.assert_allclose(values, truth, rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("noise", [0.01, pytest.param(0.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.0, 0.01])
 def test_answers_of_half_spaces(noise):
     # Is the first coordinate above 0.7, the second above 1.1?  Two one-dimensional integrals; jumps where noise is 0.
     process = sloc.processes.HalfSpace([[1.0, 0.0], [0.0, 1.0]], [0.7, 1.1], noise).canonical()
@@ -197,7 +198,8 @@ def test_both_peaks_of_a_likelihood_count():
         np.testing.assert_allclose(value, truth, rtol=1e-5, atol=2e-5)
 
 
-@pytest.mark.parametrize("narrow", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("narrow", [True, False])
 def test_slopes_are_those_of_the_integral(narrow):
     y, s = (-0.3, 0.01) if narrow else (1.0, 0.5)
     v = 1 + s * s
@@ -221,6 +223,7 @@ def test_what_cannot_be_seen_is_refused():
     assert np.isnan(sloc.posterior(process, population, y, times[1])).all()
 
 
+@pytest.mark.slow
 def test_a_rough_likelihood_is_refused():
     # It uses up the panels.
     assert np.isnan(log_integral(dist.Normal(0.0, 1.0), Rough(), jnp.asarray(0.0), jnp.asarray(1.0)))

@@ -110,7 +110,8 @@ def integrate(f: Callable[[Array], Array], low: Array, high: Array, frame: Array
     split, rounds = _SPLIT[dim], _ROUNDS[dim]
     more = rounds * split * (_CHILDREN - 1)
     first = _evaluate(f, low, high, frame)
-    spare = Boxes(*(jnp.zeros((more, dim), low.dtype) for _ in range(2)), *_nothing(more, dim, low.dtype))
+    nowhere = jnp.zeros((more, dim), low.dtype)
+    spare = Boxes(nowhere, nowhere, *_nothing(more, dim, low.dtype))
     boxes: Boxes = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, spare)
 
     def unsettled(state: tuple[Array, Boxes]) -> Array:
@@ -189,7 +190,7 @@ def _evaluate(f: Callable[[Array], Array], low: Array, high: Array, frame: Array
     unit, kronrod, nulls = rule(dim)
     empty = Boxes(low, high, *_nothing(count, dim, low.dtype))
     points, _ = nodes_of(empty, frame)
-    values = jax.vmap(f)(points.reshape(-1, dim)).reshape(count, -1)
+    values = jax.vmap(f)(points.reshape(-1, dim)).reshape(count, -1).astype(low.dtype)
     # A point of infinite density has no mass.
     values = jnp.where(jnp.isposinf(values), jnp.full_like(values, -jnp.inf), values)
     peak = jnp.max(values, axis=1)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.bayes.cubature import REFUSED, integrate, log_allowed, nodes_of, rule
-from sloc.contracts import GaussianChannel, LinearGaussianChannel, ObservationProcess
+from sloc.contracts import GaussianChannel, LinearGaussianChannel, ObservationProcess, float_dtype
 
 Array = jax.Array
 
@@ -52,6 +52,7 @@ def log_integral(fn: Any, process: ObservationProcess, y: Any, t: Array) -> Arra
     dim = max(int(np.prod(fn.event_shape)), 1)
 
     draws = jax.lax.stop_gradient(fn.sample(jax.random.key(0), (_RANGE_DRAWS,)).reshape(_RANGE_DRAWS, dim))
+    draws = draws.astype(float_dtype())
     origin, seen = _origin(process, y, t, draws)
 
     def integrand(u: Array) -> Array:

@@ -75,7 +75,7 @@ def test_gaussian_posterior_is_exact_bayes(t):
 
 
 LINEAR = {
-    "one coordinate, noise of its own": (sloc.processes.AnisotropicGaussian([0.5, 2.0]), [[1.0, 0.0], [0.0, 1.0]]),
+    "noise of its own in each coordinate": (sloc.processes.AnisotropicGaussian([0.5, 2.0]), [[1.0, 0.0], [0.0, 1.0]]),
     "one measurement": (sloc.processes.LinearGaussian([[1.0, -2.0]], 0.3), [[1.0, -2.0]]),
     "three measurements": (
         sloc.processes.LinearGaussian([[1.0, -2.0], [0.3, 0.5], [0.0, 1.0]], [0.3, 1.0, 0.2]),

@@ -141,6 +141,7 @@ def corners():
     numpyro.sample("x", dist.Laplace(2.0 * theta, 1.0).expand([2]).to_event(1))
 
 
+@pytest.mark.slow
 def test_measurements_of_a_plane():
     # Of the sum of two Laplace numbers, whose density is (1 + |z|) e^-|z| / 4: the likelihood is a ridge.
     population, process = NumPyroPopulation(corners), SUM.canonical()

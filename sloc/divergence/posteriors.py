@@ -27,7 +27,8 @@ def posterior(process: ObservationProcess, population: Population, y: Any, t: An
         t: its time.
 
     Returns:
-        ``[K]`` log probabilities in nats; all ``-inf`` where ``y`` is impossible under the whole population.
+        ``[K]`` log probabilities in nats; all ``-inf`` where ``y`` is impossible under the whole population; NaN
+        where a likelihood is.
 
     Raises:
         InvalidInput: a time outside ``[0, horizon]``, or invalid parameters of either object.
@@ -37,4 +38,5 @@ def posterior(process: ObservationProcess, population: Population, y: Any, t: An
     process, population = checked_pair(process, population)
     joint = population.log_weights + population.log_marginals(process, y, as_time(process, population, t))
     total = log_sum_exp(joint, axis=0)
-    return jnp.where(jnp.isfinite(total), joint - total, jnp.full_like(joint, -jnp.inf))
+    # A likelihood that is NaN says that it is not known, not that y is impossible.
+    return jnp.where(jnp.isinf(total), jnp.full_like(joint, -jnp.inf), joint - total)

@@ -29,8 +29,8 @@ def test_guidance_in_small():
     found = guidance.main(small=True)
     rows = by(found["rows"], "guided")
     calls = [rows[k]["guided calls"] for k in ("inside the window", "before it (more noise)", "after it (less noise)")]
-    # Every step is in one of the three parts.
-    assert sum(calls) == rows["everywhere"]["guided calls"] == found["steps"]
+    # Every call is in one of the three parts.
+    assert sum(calls) == rows["everywhere"]["guided calls"] == found["calls"]
     # By chance it is 0.1.
     assert rows["inside the window"]["accuracy"] > 0.4
 

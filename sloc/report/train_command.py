@@ -258,10 +258,16 @@ def _words(results: dict[str, Any]) -> str:
 def _picture(drawn: np.ndarray, path: Path) -> None:
     """Draw the first samples of each class, a row for each."""
     columns = min(12, drawn.shape[1])
-    rows = drawn[:, :columns].transpose(0, 2, 1, 3).reshape(10 * 8, columns * 8)
+    # A white pixel between neighbours keeps each digit apart.
+    shown = np.pad(drawn[:, :columns], ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-1.0)
+    side = shown.shape[2]
     with styled():
-        figure = new_figure(columns * 0.5, 5.0)
+        figure = new_figure(0.45 * columns + 0.4, 4.7)
         axes = figure.subplots()
-        axes.imshow(rows, cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest", aspect="auto")
-        axes.set_axis_off()
+        tiles = shown.transpose(0, 2, 1, 3).reshape(10 * side, columns * side)
+        axes.imshow(tiles, cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest")
+        axes.set(xticks=[], yticks=(np.arange(10) + 0.5) * side - 0.5, yticklabels=range(10))
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
         figure.savefig(path, dpi=120)

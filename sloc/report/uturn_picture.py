@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sloc.report.noise_axis import NoiseAxis
 from sloc.report.style import BLUE, FAINT, GREEN, ORANGE, SOFT, new_figure, styled
 from sloc.results import Curve
 
@@ -39,7 +40,7 @@ def uturn_picture(
     with styled():
         figure = new_figure(8, 7)
         strip, above, below = figure.subplots(3, 1, height_ratios=[0.5, 3, 1.6], sharex=True)
-        above.set(xscale="log", xlim=(times[0] / 1.12, times[-1] * 1.12))
+        NoiseAxis(times[0] / 1.12, times[-1] * 1.12, "log").apply(above)
         _strip(strip, times, first, start)
         for name, curve in curves.items():
             above.fill_between(times, curve.lower, curve.upper, color=_LOOKS[name]["color"], alpha=0.2, lw=0)
@@ -70,7 +71,7 @@ def _strip(ax: Any, times: np.ndarray, first: np.ndarray, start: str) -> None:
     for i in shown_levels(times, _SHOWN):
         image = OffsetImage(first[i], cmap="gray_r", interpolation="nearest", zoom=22 / first.shape[1])
         image.get_children()[0].set_clim(-1, 1)
-        ax.add_artist(AnnotationBbox(image, (times[i], 0.5), pad=0.05, bboxprops=dict(lw=0.4, edgecolor=SOFT)))
+        ax.add_artist(AnnotationBbox(image, (times[i], 0.5), pad=0.12, bboxprops=dict(lw=0.4, edgecolor=SOFT)))
     ax.set_ylim(0, 1)
     ax.set_axis_off()
     ax.set_title(f"one {start}, noised to t and brought back by the model")

@@ -66,11 +66,12 @@ def shown_levels(times: np.ndarray, most: int) -> list[int]:
 
 
 def _strip(ax: Any, times: np.ndarray, first: np.ndarray, start: str) -> None:
+    from matplotlib.colors import Normalize
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
     for i in shown_levels(times, _SHOWN):
-        image = OffsetImage(first[i], cmap="gray_r", interpolation="nearest", zoom=22 / first.shape[1])
-        image.get_children()[0].set_clim(-1, 1)
+        norm, zoom = Normalize(-1, 1), 22 / first.shape[1]
+        image = OffsetImage(first[i], cmap="gray_r", norm=norm, interpolation="nearest", zoom=zoom)
         ax.add_artist(AnnotationBbox(image, (times[i], 0.5), pad=0.12, bboxprops=dict(lw=0.4, edgecolor=SOFT)))
     ax.set_ylim(0, 1)
     ax.set_axis_off()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from sloc.report.noise_axis import NoiseAxis
 from sloc.report.style import BLUE, FAINT, INK, ORANGE, SOFT, new_figure, styled
 
 
@@ -30,7 +33,10 @@ def _guidance(ax: Any, found: dict[str, Any]) -> None:
         yticks=list(places), yticklabels=[r["guided"] for r in rows], xlabel="share of samples of the class asked for"
     )
     ax.set_ylim(-0.5, len(rows) - 0.3)
-    ax.margins(x=0.25)
+    # Room for the words to the right of the points.
+    least, most = min(shares), max(shares)
+    ax.set_xlim(least - 0.3 * (most - least), most + 0.9 * (most - least))
+    ax.set_xticks([v for v in ax.get_xticks() if least - 0.01 <= v <= 1])
     ax.set_title("Guidance by part of the way")
 
 
@@ -41,9 +47,9 @@ def _late_start(ax: Any, found: dict[str, Any]) -> None:
     ax.plot([r["t"] for r in rows[1:]], [r["class TV"] for r in rows[1:]], "o-", color=BLUE, ms=5, label="late start")
     for row in rows[1:]:
         _beside(ax, f"{row['calls']} calls", row["t"], row["class TV"])
-    ax.set(xscale="log", xlabel="t of the start", ylabel="TV of the classes from a start in noise")
-    ax.set_ylim(0, 1.2 * max(max(r["class TV"] for r in rows), 2 * chance))
-    ax.margins(x=0.2)
+    ax.set(xlabel="t of the start", ylabel="TV of the classes from a start in noise")
+    ax.set_ylim(0, 1.45 * max(max(r["class TV"] for r in rows), 2 * chance))
+    NoiseAxis(rows[-1]["t"] / 1.2, rows[1]["t"] * 1.5, "log").apply(ax)
     ax.set_title(f"Late start ({rows[0]['calls']} calls from noise)")
     ax.legend()
 
@@ -57,8 +63,8 @@ def _early_stop(ax: Any, found: dict[str, Any]) -> None:
     for row in rows:
         _beside(ax, f"{row['calls']}", row["t"], row["same class"])
     ax.set(xlabel="share still hidden at the stop", ylabel="share with the same class", ylim=(0, 1.08))
-    ax.set_title("Early stop of a masked sampler (network calls beside each)")
-    ax.legend(loc="lower left")
+    ax.set_title("Early stop of a masked sampler, and its calls")
+    ax.legend()
 
 
 def _edits(ax: Any, found: dict[str, Any]) -> None:
@@ -69,7 +75,8 @@ def _edits(ax: Any, found: dict[str, Any]) -> None:
     ax.plot(
         [r["t"] for r in kept], [r["style"] for r in kept], "s--", color=ORANGE, ms=4, label="style kept (correlation)"
     )
-    ax.set(xscale="log", xlabel="t of the turn", ylim=(-0.05, 1.08))
+    ax.set(xlabel="t of the turn", ylim=(-0.05, 1.4), yticks=np.linspace(0, 1, 6))
+    NoiseAxis(rows[0]["t"] / 1.1, rows[-1]["t"] * 1.1, "log").apply(ax)
     ax.set_title(f"A {found['from']} edited to a {found['to']}", color=INK)
     ax.legend()
 

@@ -314,4 +314,4 @@ def check_certified_limits(file, temperature):
     assert below.lower[0] > 0.5
     limits = certified_limits(below, epsilon=0.3, delta=1e-9)
     assert (limits.certified_before, limits.law) == ("from below", "the data")
-    assert times[1] < limits.before_interval[0] < times[-1]
+    assert times[0] < limits.before_interval[0] < times[-1]

@@ -172,6 +172,8 @@ nightly: $(PEERS_STAMP)
 	$(PY) -m benchmarks.nightly_certified --json benchmarks/results/certified.json
 	$(PY) -m benchmarks.nightly_changes --json benchmarks/results/changes.json
 	$(PY) -m benchmarks.floors_table
+	$(PY) -m benchmarks.nightly_learned --folder build/learned --json benchmarks/results/learned-runs.json
+	@rm -rf build/learned
 	$(PY) -m benchmarks.check_results
 
 # The parts that take minutes and whose ratios hold still; fails where one is more than twice as bad as the committed one.

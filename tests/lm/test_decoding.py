@@ -25,6 +25,7 @@ from sloc.lm import (
     small_config,
 )
 from sloc.lm import lanes as lanes_module
+from sloc.lm.decoding import planned
 from sloc.lm.forked import advance
 from tests.lm.families import FAMILIES, random_tensors, write_checkpoint
 
@@ -130,6 +131,16 @@ def test_the_prefix_is_read_once_whatever_the_branches(
     c = model.config
     per_token = 4 * (c.layers * c.kv_heads * (2 * c.head_dim + 1) + c.width)
     assert shared.nbytes == 32 * per_token
+
+
+@pytest.mark.slow
+def test_caches_are_written_in_place(model: LanguageModel, text: np.ndarray) -> None:
+    plan = planned(model, text, [3, 8, 21], n=2, new_tokens=5)
+    queue, state = plan.queue(KEY), plan.lanes_state()
+    where = [a.unsafe_buffer_pointer() for a in (*state.keys, *state.values)]
+    moved = plan.advanced(queue, state, 2)
+    assert [a.unsafe_buffer_pointer() for a in (*moved.keys, *moved.values)] == where
+    assert all(a.is_deleted() for a in (*state.keys, *state.values))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import require
-from sloc.lm.forked import RUNNING, STOPPED, Lanes, Queue, advance, empty_lanes
+from sloc.lm.forked import RUNNING, STOPPED, Lanes, Queue, compiled_advance, empty_lanes
 from sloc.lm.model import LanguageModel
 from sloc.lm.prefix import Prefix, read_prefix
 from sloc.lm.sampling import Sampling
@@ -260,7 +260,7 @@ class Plan:
     def advanced(self, queue: Queue, state: Lanes, steps: int) -> Lanes:
         """Make up to so many steps."""
         m = self.model
-        return advance(
+        return compiled_advance()(
             m.config, self.law, self.ends, m.weights, self.prefix.shared, queue, state, jnp.asarray(steps, jnp.int32)
         )
 

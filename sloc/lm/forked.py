@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from sloc.lm.compiling import lane_options
 from sloc.lm.config import DecoderConfig
 from sloc.lm.drawing import draw_tokens, uniforms
 from sloc.lm.lanes import CHUNK, fused, run_lanes
@@ -106,7 +107,13 @@ def empty_lanes(
     )
 
 
-@functools.partial(jax.jit, static_argnames=("config", "sampling", "ends"), donate_argnames=("state",))
+@functools.cache
+def compiled_advance() -> Any:
+    """Return :func:`advance` compiled for JAX's default backend; the memory of its ``state`` is used up."""
+    static, options = ("config", "sampling", "ends"), lane_options()
+    return jax.jit(advance, static_argnames=static, donate_argnames=("state",), compiler_options=options or None)
+
+
 def advance(
     config: DecoderConfig,
     sampling: Sampling,
@@ -126,7 +133,7 @@ def advance(
         weights: of the model.
         prefix: what the branches share.
         queue: the branches.
-        state: where they are; its memory is used up.
+        state: where they are.
         steps: at most this many.
 
     """

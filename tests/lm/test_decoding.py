@@ -26,7 +26,7 @@ from sloc.lm import (
 )
 from sloc.lm import lanes as lanes_module
 from sloc.lm.decoding import planned
-from sloc.lm.forked import advance
+from sloc.lm.forked import compiled_advance
 from tests.lm.families import FAMILIES, random_tensors, write_checkpoint
 
 LAW = Sampling(0.9, top_p=0.95)
@@ -76,9 +76,9 @@ def test_every_family_decodes_as_it_reads(family: str, tmp_path: Path) -> None:
 def test_large_scores_are_shifted(model: LanguageModel, text: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = decode(KEY, model, text, [5, 21], n=3, new_tokens=9, sampling=LAW)
     monkeypatch.setattr(lanes_module, "_LARGE", 0.0)
-    advance.clear_cache()
+    compiled_advance().clear_cache()
     shifted = decode(KEY, model, text, [5, 21], n=3, new_tokens=9, sampling=LAW)
-    advance.clear_cache()
+    compiled_advance().clear_cache()
     for a, b in zip(plain.tokens, shifted.tokens, strict=True):
         np.testing.assert_array_equal(a, b)
     for a, b in zip(plain.log_probs, shifted.log_probs, strict=True):

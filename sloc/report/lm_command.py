@@ -203,7 +203,7 @@ def run_lm_windows(
     arguments = {**dataclasses.asdict(request), "data": str(Path(request.data).resolve())}
     # What a server is asked with may hold a key.
     arguments["server"] = {k: v for k, v in arguments["server"].items() if k != "key"}
-    results = _results(experiment, windows, accuracy, task, revised)
+    results = _results(experiment, windows, accuracy, task, revised, request)
     results |= {name: jsonable(table.to_dict("records")) for name, table in tables.items()}
     record = jsonable({"command": "lm windows", "arguments": arguments, "results": results, "output": None})
     if out is not None:
@@ -279,10 +279,11 @@ def _results(
     accuracy: WindowAccuracy | None,
     task: Task,
     revised: Mapping[str, Revision],
+    request: LmRequest,
 ) -> dict[str, Any]:
     table: Any = experiment.to_dataframe()
     judge = task.failures if isinstance(task, JudgeTask) else []
-    problems = [*experiment.problems, *revision_problems(revised)]
+    problems = _problems(experiment, accuracy, revised, request)
     missing = [p for p in problems if "no generation" in p or "no continuations" in p]
     revisions = [a for r in revised.values() for a in r.answers]
     return {
@@ -300,6 +301,15 @@ def _results(
         "revisions_not_found": revisions.count(NOT_FOUND),
         "problems": problems,
     }
+
+
+def _problems(
+    experiment: Experiment, accuracy: WindowAccuracy | None, revised: Mapping[str, Revision], request: LmRequest
+) -> list[str]:
+    """Return what is missing, in words."""
+    idle = request.revise > 0 and accuracy is None
+    notes = ["no generation is known to be right or wrong: none was asked to revise"] if idle else []
+    return [*experiment.problems, *revision_problems(revised), *notes]
 
 
 def write_experiment(
@@ -333,7 +343,7 @@ def write_experiment(
         accuracy.to_dataframe().to_csv(folder / "accuracy.csv", index=False)
     for name, table in (tables or {}).items():
         table.to_csv(folder / f"{name}.csv", index=False)
-    problems = [*experiment.problems, *revision_problems(revised or {})]
+    problems = _problems(experiment, accuracy, revised or {}, request)
     (folder / "problems.txt").write_text("".join(f"{p}\n" for p in problems), "utf-8", "replace")
     notes = [f"{request.model}; windows of accuracies: {request.detector}, rise {request.rise:g}."]
     write_experiment_pages(folder, experiment, windows, accuracy, tables, notes=notes)

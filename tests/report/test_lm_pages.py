@@ -239,6 +239,15 @@ def test_revisions_that_failed_are_told_and_drawn_again(tmp_path: Path) -> None:
     assert not journal_folder(out).exists()
 
 
+def test_nothing_is_revised_where_no_truth_is_known(tmp_path: Path) -> None:
+    file = tmp_path / "q.jsonl"
+    file.write_text('{"question": "?"}\n', encoding="utf-8")
+    request = LmRequest("coin", str(file), "regex:(right|wrong)", resamples=2, revise=4)
+    record = run_lm_windows(request, tmp_path / "out", backend=Coin())
+    assert record["results"]["revisions"] == 0
+    assert "none was asked to revise" in (tmp_path / "out" / "problems.txt").read_text()
+
+
 def test_keys_are_not_written_down(tmp_path: Path) -> None:
     request = LmRequest(
         "coin", str(questions_file(tmp_path)), "regex:(right|wrong)", resamples=2, server={"key": "secret", "rate": 3}

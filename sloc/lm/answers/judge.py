@@ -102,8 +102,8 @@ class JudgeTask(Task):
     def _recall(self, texts: Sequence[str], question: Question) -> None:
         """Take the verdicts on these texts that a run before this one kept."""
         journal = self._opened()
-        kept = None if journal is None else journal.get(*_step(texts, question))
-        for text in texts if kept else ():
+        kept: dict[str, str | None] = {} if journal is None else journal.get(*_step(texts, question)) or {}
+        for text in texts:
             if (own := _digest(text)) in kept:
                 self._known[question.id, text] = kept[own]
 

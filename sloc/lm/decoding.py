@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import require
-from sloc.lm.forked import RUNNING, STOPPED, Lanes, Queue, advance, empty_lanes
+from sloc.lm.forked import RUNNING, STOPPED, Lanes, Queue, compiled_advance, empty_lanes
 from sloc.lm.model import LanguageModel
 from sloc.lm.prefix import Prefix, read_prefix
 from sloc.lm.sampling import Sampling
@@ -183,20 +183,24 @@ def decode(
             (with ``recycle``) counts from the cut, a law that is none, a model that sees both ways.
 
     """
-    rule = Limits(new_tokens, length, tuple(stop), None if end_tokens is None else tuple(int(t) for t in end_tokens))
-    law = model.sampling if sampling is None else sampling
-    law.validate()
-    require(n >= 1, "n", n, "at least one branch a cut")
-    require(lanes >= 1, "lanes", lanes, "at least one")
-    given = model.tokens(text) if prefix is None else prefix.tokens
-    at = np.asarray([len(given)] if cuts is None else cuts, np.int32)
-    check_cuts(at, len(given))
-    limits = checked_limits(model, rule, at, recycle)
-    shared = prefix or read_prefix(model, given, context=int((at + limits).max()))
-    plan = Plan(model, shared, law, rule, at, limits, n, min(lanes, at.size * n), _forced(forced, at, limits))
+    plan = planned(
+        model,
+        text if prefix is None else prefix.tokens,
+        cuts,
+        n=n,
+        new_tokens=new_tokens,
+        length=length,
+        sampling=sampling,
+        stop=stop,
+        end_tokens=end_tokens,
+        forced=forced,
+        lanes=lanes,
+        recycle=recycle,
+        prefix=prefix,
+    )
     from sloc.lm.recycling import decode_recycled
 
-    return decode_recycled(key, plan) if recycle else _decode_all(key, plan)
+    return decode_recycled(key, plan) if recycle else decoded(key, plan)[0]
 
 
 @dataclass(frozen=True)
@@ -247,17 +251,48 @@ class Plan:
         cuts, limits, forced, counts = padded
         return Queue(cuts, limits, keys, forced, counts, jnp.asarray(branches, jnp.int32))
 
-    def lanes_state(self) -> Lanes:
-        """Return free lanes."""
+    def lanes_state(self, *, features: bool = False) -> Lanes:
+        """Return free lanes, which keep what the last layer saw where ``features``."""
         longest = -(-int(self.limits.max()) // _ROOM) * _ROOM
-        return empty_lanes(self.model.config, self.lanes, self.capacity, longest, self.model.dtype)
+        model = self.model
+        return empty_lanes(model.config, self.lanes, self.capacity, longest, model.dtype, features=features)
 
     def advanced(self, queue: Queue, state: Lanes, steps: int) -> Lanes:
         """Make up to so many steps."""
         m = self.model
-        return advance(
+        return compiled_advance()(
             m.config, self.law, self.ends, m.weights, self.prefix.shared, queue, state, jnp.asarray(steps, jnp.int32)
         )
+
+
+def planned(
+    model: LanguageModel,
+    text: Any,
+    cuts: Sequence[int] | np.ndarray | None = None,
+    *,
+    n: int = 1,
+    new_tokens: int | None = None,
+    length: int | None = None,
+    sampling: Sampling | None = None,
+    stop: Sequence[str] = (),
+    end_tokens: Sequence[int] | None = None,
+    forced: Sequence[int] | Sequence[Sequence[int]] = (),
+    lanes: int = 512,
+    recycle: bool = False,
+    prefix: Prefix | None = None,
+) -> Plan:
+    """Return a request with all of it checked, and its text read where it was not."""
+    rule = Limits(new_tokens, length, tuple(stop), None if end_tokens is None else tuple(int(t) for t in end_tokens))
+    law = model.sampling if sampling is None else sampling
+    law.validate()
+    require(n >= 1, "n", n, "at least one branch a cut")
+    require(lanes >= 1, "lanes", lanes, "at least one")
+    given = model.tokens(text) if prefix is None else prefix.tokens
+    at = np.asarray([len(given)] if cuts is None else cuts, np.int32)
+    check_cuts(at, len(given))
+    limits = checked_limits(model, rule, at, recycle)
+    shared = prefix or read_prefix(model, given, context=int((at + limits).max()))
+    return Plan(model, shared, law, rule, at, limits, n, min(lanes, at.size * n), _forced(forced, at, limits))
 
 
 def check_cuts(cuts: np.ndarray, length: int) -> None:
@@ -300,8 +335,9 @@ def _forced(forced: Any, cuts: np.ndarray, limits: np.ndarray) -> list[np.ndarra
     return each
 
 
-def _decode_all(key: jax.Array, plan: Plan) -> Branches:
-    queue, state = plan.queue(key), plan.lanes_state()
+def decoded(key: jax.Array, plan: Plan, *, features: bool = False) -> tuple[Branches, Lanes]:
+    """Draw all branches of a plan; return them, and the lanes as they were left (with ``features`` kept or not)."""
+    queue, state = plan.queue(key), plan.lanes_state(features=features)
     if not plan.rule.stop:
         state = plan.advanced(queue, state, np.iinfo(np.int32).max // 2)
     else:
@@ -309,7 +345,8 @@ def _decode_all(key: jax.Array, plan: Plan) -> Branches:
         while not watch.finished(state):
             state = watch.checked(plan.advanced(queue, state, LOOK_EVERY))
     cuts = np.repeat(plan.cuts, plan.n)
-    return collected(plan, state, cuts, np.tile(np.arange(plan.n), plan.cuts.size), np.arange(cuts.size), None)
+    resamples = np.tile(np.arange(plan.n), plan.cuts.size)
+    return collected(plan, state, cuts, resamples, np.arange(cuts.size), None), state
 
 
 def collected(

@@ -18,7 +18,7 @@ export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test slow lint types imports format docs examples wheel bench nightly gate check-results clean
+.PHONY: help setup demo test slow lint types imports format docs examples wheel wheel-test bench nightly gate check-results clean
 
 help:
 	@echo 'make demo       windows of the handwritten digits, as a table and a picture, in $(DEMO)/'
@@ -29,6 +29,7 @@ help:
 	@echo 'make docs       the documentation, in docs/_build/html'
 	@echo 'make examples   run the examples and their tests'
 	@echo 'make wheel      build the wheel and the sdist, try the wheel in a fresh environment'
+	@echo 'make wheel-test the tests against the installed wheel; JAX=0.10.0 tries that version'
 	@echo 'make bench      a small run of the benchmarks'
 	@echo 'make nightly    the full benchmarks; writes benchmarks/results/'
 	@echo 'make gate       ratios of this device against its committed ones (minutes)'
@@ -144,15 +145,35 @@ WHEEL := $(abspath build/wheel)
 LIBRARIES ?= fresh
 PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
+# The versions of constraints.txt, but for a jax of your own: `make wheel-test JAX=0.10.0` tries the lower bound.
+JAX ?=
+VERSIONS := $(WHEEL)/constraints.txt
+WHEEL_INSTALL = $(WHEEL)/env/bin/python -m pip install --quiet --disable-pip-version-check -c $(VERSIONS)
+
 wheel: $(DEV_STAMP)
+	@test -z '$(JAX)' -o '$(LIBRARIES)' = fresh || { echo 'JAX= needs LIBRARIES=fresh' >&2; exit 1; }
 	rm -rf $(WHEEL)
 	$(PY) -m build --no-isolation --outdir $(WHEEL)/dist .
 	$(PY) -m venv $(WHEEL)/env
+	@{ grep -Ev '$(if $(JAX),^jax(lib)?==,^$$)' constraints.txt; $(if $(JAX),echo jax==$(JAX); echo jaxlib==$(JAX);) } > $(VERSIONS)
 	@echo 'Installing the wheel with $(LIBRARIES) libraries ...'
-	@$(WHEEL)/env/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  $(if $(filter borrowed,$(LIBRARIES)),--no-deps) $(WHEEL)/dist/*.whl
+	@$(WHEEL_INSTALL) $(if $(filter borrowed,$(LIBRARIES)),--no-deps) $(WHEEL)/dist/*.whl
 	@$(if $(filter borrowed,$(LIBRARIES)),$(PY) $(PURELIB) > "$$($(WHEEL)/env/bin/python $(PURELIB))/borrowed.pth")
 	cd $(WHEEL) && env/bin/sloc info && env/bin/python -P $(abspath tests/installed.py)
+
+# The tests against the installed wheel, from a folder that holds all of the checkout but the package.
+AWAY := $(WHEEL)/away
+WHEEL_TESTS ?= tests
+
+wheel-test: wheel
+	mkdir -p $(AWAY)
+	cp -R tests examples benchmarks docs .ci README.md CHANGELOG.md CITATION.cff CONTRIBUTING.md LICENSE Makefile \
+	  pyproject.toml constraints.txt $(AWAY)
+	rm -rf $(AWAY)/docs/_build
+	@$(if $(filter fresh,$(LIBRARIES)),$(WHEEL_INSTALL) "$$(echo $(WHEEL)/dist/*.whl)[dev]")
+	cd $(AWAY) && $(WHEEL)/env/bin/python -c 'import sys, sloc; assert sloc.__file__.startswith(sys.prefix), sloc.__file__'
+	cd $(AWAY) && XLA_FLAGS='$(strip $(XLA_FLAGS) $(TEST_XLA_FLAGS))' $(WHEEL)/env/bin/python -m pytest -p no:cacheprovider \
+	  --numprocesses $(WORKERS) --dist loadfile $(WHEEL_TESTS)
 
 # The smoke run leaves out the suites whose compiling alone takes a minute.
 SMOKE := windows certificates samplers structures

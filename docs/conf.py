@@ -21,6 +21,8 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
+    # Formulas without a network: MathJax beside the pages.
+    "sphinx-mathjax-offline",
     "sphinx_copybutton",
     "myst_nb",
     "public_api",

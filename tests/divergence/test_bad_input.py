@@ -232,7 +232,7 @@ def test_other_objects_are_refused():
 
 
 def test_equally_specific_registrations_are_refused(monkeypatch):
-    from sloc import contracts
+    from sloc.contracts import population as contracts
 
     monkeypatch.setattr(contracts, "_PAIRS", dict(contracts._PAIRS))
 

@@ -19,8 +19,9 @@ import jax
 import pytest
 
 import sloc
-from sloc import contracts, populations
+from sloc import populations
 from sloc.contracts import Marginals, Population, find_marginals
+from sloc.contracts import population as contracts
 
 from . import test_conformance, test_examples_conformance, test_gaussian_linear, test_hierarchy
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sloc import contracts
+from sloc.contracts import population as contracts
 from sloc.contracts import register_marginals
 from sloc.processes import BinarySymmetric, VarianceExploding
 from sloc.testing import ConformanceError, check_population

@@ -1,0 +1,99 @@
+"""What everyone else implements: observation processes, populations, and where they meet.
+
+Three kinds of object, all frozen dataclasses registered as pytrees (arrays are leaves, structure
+is static), so each can be an argument of a jitted function:
+
+* an :class:`ObservationProcess` says how ``X`` is degraded into ``Y_t``;
+* a :class:`Population` says what ``X`` is: sub-populations ``theta`` with weights ``w_theta``;
+* the two meet in ``population.log_marginals(process, y, t)``, the vector ``log p_t^theta(y)``.
+
+Authors write unbatched methods; the library batches them.  Families
+(:class:`GaussianChannel`, :class:`RevealingChannel`, :class:`MemorylessChannel`) let a new
+process inherit every shortcut of its family by giving one or two numbers, and
+:func:`register_marginals` adds a shortcut for a pair (family, population type).
+
+Time ``t`` grows as information is lost: ``t = 0`` is ``X`` itself and ``t = horizon`` says
+nothing about it.
+"""
+
+from __future__ import annotations
+
+from sloc.contracts.base import (
+    Contract,
+    ContractError,
+    InvalidInput,
+    check_registered,
+    float_dtype,
+    is_concrete,
+    namespace,
+    overrides,
+    require,
+    shown,
+)
+from sloc.contracts.population import (
+    Marginals,
+    MarginalsFn,
+    Population,
+    check_pair,
+    check_runs,
+    component_mask,
+    component_names,
+    find_marginals,
+    register_marginals,
+    resolve_marginals,
+    set_name,
+)
+from sloc.contracts.population import (
+    Sets as Sets,
+)
+from sloc.contracts.process import (
+    Array as Array,
+)
+from sloc.contracts.process import (
+    GaussianChannel,
+    LinearGaussianChannel,
+    MemorylessChannel,
+    ObservationProcess,
+    Revealed,
+    RevealingChannel,
+)
+from sloc.contracts.process import (
+    Observation as Observation,
+)
+
+__all__ = [
+    "Contract",
+    "ContractError",
+    "GaussianChannel",
+    "InvalidInput",
+    "LinearGaussianChannel",
+    "Marginals",
+    "MarginalsFn",
+    "MemorylessChannel",
+    "ObservationProcess",
+    "Population",
+    "Revealed",
+    "RevealingChannel",
+    "check_pair",
+    "check_registered",
+    "check_runs",
+    "component_mask",
+    "component_names",
+    "find_marginals",
+    "float_dtype",
+    "is_concrete",
+    "namespace",
+    "overrides",
+    "register_marginals",
+    "require",
+    "resolve_marginals",
+    "set_name",
+    "shown",
+]
+
+# Known by the name that everyone imports and the pages show, not by that of the file.
+for _name in __all__:
+    _value = globals()[_name]
+    if getattr(_value, "__module__", "").startswith(f"{__name__}."):
+        _value.__module__ = __name__
+del _name, _value

@@ -1,0 +1,400 @@
+"""Populations, and where they meet processes: ``log p_t^theta(y)``, by a registered pair or a method of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, get_type_hints, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sloc.contracts.base import Contract, ContractError, float_dtype, overrides, require, shown
+from sloc.contracts.process import (
+    Array,
+    GaussianChannel,
+    LinearGaussianChannel,
+    MemorylessChannel,
+    Observation,
+    ObservationProcess,
+    Revealed,
+    RevealingChannel,
+    missing_method,
+)
+
+Sets = Any
+"""An index, a name, or a sequence of them: a set of sub-populations."""
+
+
+class Population(Contract):
+    """A mixture ``p = sum_theta w_theta p^theta`` over a finite set of ``K`` sub-populations.
+
+    A subclass gives ``log_weights``, ``sample`` and either ``log_marginals`` or a registered pair
+    (:func:`register_marginals`).  Source: Li, Karan & Chen 2025, Sect. 3.
+
+    Attributes:
+        log_weights: ``[K]``, ``log w_theta``.
+        names: ``K`` distinct strings; the empty tuple stands for ``"0" .. "K-1"``.
+        atomic: whether each ``p^theta`` puts mass on points, so that densities are singular at ``t = 0``.
+
+    """
+
+    names: Any = ()
+    atomic: ClassVar[bool] = False
+
+    @property
+    def log_weights(self) -> Array:
+        """``log w_theta``, shape ``[K]``."""
+        raise missing_method(self, "log_weights", "weigh its sub-populations")
+
+    @property
+    def num_components(self) -> int:
+        """``K``, the number of sub-populations (static)."""
+        return int(jnp.shape(self.log_weights)[0])
+
+    def path_elements(self) -> int:
+        """Numbers held per draw and time while the path is computed: sizes the compute tile."""
+        return self.num_components
+
+    def marginals_words(self, process: ObservationProcess) -> str:
+        """How ``log p_t^theta(y)`` is got under a process, for the ``method`` of results; override where not exact."""
+        return "exact marginals"
+
+    def sample(self, key: Array, component: Array) -> Any:
+        """Draw ``X ~ p^theta`` for ``theta = component`` (an int32 scalar, possibly traced)."""
+        raise missing_method(self, "sample(key, component)", "draw from a sub-population")
+
+    def log_marginals(self, process: ObservationProcess, y: Observation, t: Array) -> Array:
+        """``log p_t^theta(y)`` for every ``theta``, shape ``[K]``, not multiplied by ``w``."""
+        return resolve_marginals(process, self).marginals(process, self, y, t)
+
+    def path_log_marginals(self, process: ObservationProcess, key: Array, x: Any, times: Array) -> Array:
+        """``log p_t^theta(Y_t)`` at all times of one trajectory from ``x``, shape ``[T, K]``.
+
+        The same key serves every time (common random numbers).  The default samples and evaluates
+        time by time; pairs with a shortcut register one.
+        """
+        entry = find_marginals(process, self)
+        if entry is not None and entry.path_fn is not None and not overrides(self, Population, "log_marginals"):
+            return entry.path_fn(process, self, key, x, times)
+        return jax.vmap(lambda t: self.log_marginals(process, process.sample(key, x, t), t))(times)
+
+    def posterior_sample(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> Any:
+        """Draw ``X | Y_t = y`` under the whole mixture (optional)."""
+        raise missing_method(self, "posterior_sample(key, process, y, t)", "draw X given an observation")
+
+    def bridge_pair(self, process: ObservationProcess, key: Array, i: Array, j: Array, t: Array) -> Observation:
+        """Draw ``Y`` with density proportional to ``sqrt(p_t^i p_t^j)`` for components ``i``, ``j`` (optional).
+
+        Unbatched; ``i`` and ``j`` are int32 scalars, possibly traced.  With one key, draws at different ``t`` share
+        their randomness.  Serves estimates of small overlaps, with :meth:`log_affinities`.
+        """
+        raise missing_method(self, "bridge_pair(process, key, i, j, t)", "draw between two sub-populations")
+
+    def log_affinities(self, process: ObservationProcess, t: Array) -> Array:
+        """``log int sqrt(p_t^i p_t^j)`` for all pairs, ``[K, K]``, symmetric and at most 0 (optional)."""
+        raise missing_method(self, "log_affinities(process, t)", "weigh the draws of bridge_pair")
+
+
+def component_names(population: Population) -> tuple[str, ...]:
+    """Return the names of the sub-populations; ``"0" .. "K-1"`` where none were given."""
+    return tuple(population.names) or tuple(str(i) for i in range(population.num_components))
+
+
+def component_mask(population: Population, sets: Sets, argument: str) -> np.ndarray:
+    """Turn an index, a name, or a sequence of them into a boolean mask ``[K]``.
+
+    An int is an index and a str is a name, always.  A boolean array of length ``K`` is a mask already.
+
+    Raises:
+        InvalidInput: empty set, unknown name, index outside ``0 .. K-1``.
+
+    """
+    names, k = component_names(population), population.num_components
+    if isinstance(sets, np.ndarray) and sets.dtype == bool:
+        require(sets.shape == (k,), argument, sets.shape, f"a boolean mask of shape ({k},)")
+        require(bool(sets.any()), argument, sets, "at least one sub-population")
+        return sets.copy()
+    single = isinstance(sets, (int, str, np.integer)) and not isinstance(sets, (bool, np.bool_))
+    items: Any = [sets] if single else sets
+    require(
+        isinstance(items, (Sequence, np.ndarray, set, frozenset, range)),
+        argument,
+        sets,
+        "an index, a name, or a sequence of them",
+    )
+    mask = np.zeros(k, bool)
+    for item in items:
+        if isinstance(item, str):
+            require(item in names, argument, item, f"one of the names {shown(names, 200)}")
+            mask[names.index(item)] = True
+        else:
+            require(
+                isinstance(item, (int, np.integer)) and not isinstance(item, (bool, np.bool_)),
+                argument,
+                item,
+                "an int (index) or a str (name)",
+            )
+            require(0 <= int(item) < k, argument, item, f"an index from 0 to {k - 1}")
+            mask[int(item)] = True
+    require(bool(mask.any()), argument, sets, "at least one sub-population")
+    return mask
+
+
+def set_name(population: Population, mask: np.ndarray, most: int = 6) -> str:
+    """Return a set of sub-populations as text: its name, or ``{a, b, ...}`` with at most ``most`` names."""
+    chosen = [component_names(population)[i] for i in np.flatnonzero(mask)]
+    return chosen[0] if len(chosen) == 1 else "{" + ", ".join(chosen[:most] + ["..."] * (len(chosen) > most)) + "}"
+
+
+# --------------------------------------------------------------------------------------------
+# Where processes and populations meet
+# --------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class MarginalsFn(Protocol):
+    """``(process, population, y, t) -> [K]``."""
+
+    def __call__(self, process: Any, population: Any, y: Any, t: Any, /) -> Array:
+        """Return ``log p_t^theta(y)``."""
+        ...
+
+
+@dataclass(eq=False)
+class Marginals:
+    """One registered pair and its optional shortcuts; made by :func:`register_marginals`.
+
+    Attributes:
+        marginals: ``(process, population, y, t) -> [K]``.
+        path_fn: ``(process, population, key, x, times) -> [T, K]``, one trajectory.
+        paths_fn: ``(process, population, key, components [B], times) -> [T, K, B]``, draws a whole
+            batch from one key, the batch last so that sums over atoms vectorise.
+        draws_fn: ``(process, population, key, components [B]) -> (times -> [T, K, B])``, the same with the draws made
+            first, once for whatever times are asked for afterwards.
+        reduce_fn: ``(process, population) -> (process, population)``, a sufficient statistic: TV,
+            posteriors and information are unchanged, the dimension is smaller.
+
+    """
+
+    process_type: type
+    population_type: type
+    marginals: Callable[..., Array]
+    path_fn: Callable[..., Array] | None = None
+    paths_fn: Callable[..., Array] | None = None
+    draws_fn: Callable[..., Callable[[Array], Array]] | None = None
+    reduce_fn: Callable[..., tuple[Any, Any]] | None = None
+
+    def path(self, fn: Callable[..., Array]) -> Callable[..., Array]:
+        """Register ``fn(process, population, key, x, times) -> [T, K]``."""
+        self.path_fn = fn
+        return fn
+
+    def paths(self, fn: Callable[..., Array]) -> Callable[..., Array]:
+        """Register ``fn(process, population, key, components, times) -> [T, K, B]``."""
+        self.paths_fn = fn
+        return fn
+
+    def draws(self, fn: Callable[..., Callable[[Array], Array]]) -> Callable[..., Callable[[Array], Array]]:
+        """Register ``fn(process, population, key, components) -> (times -> [T, K, B])``, and with it ``paths``."""
+        self.draws_fn = fn
+        self.paths_fn = lambda process, population, key, components, times: fn(process, population, key, components)(
+            times
+        )
+        return fn
+
+    def reduce(self, fn: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
+        """Register ``fn(process, population) -> (process, population)``."""
+        self.reduce_fn = fn
+        return fn
+
+    def __call__(self, process: Any, population: Any, y: Any, t: Any) -> Array:
+        """Return ``log p_t^theta(y)``, shape ``[K]``."""
+        return self.marginals(process, population, y, t)
+
+
+_PAIRS: dict[tuple[type, type], Marginals] = {}
+
+
+def register_marginals(process_type: type, population_type: type) -> Callable[[MarginalsFn], Marginals]:
+    """Register ``log p_t^theta(y)`` for a family of processes and a type of population.
+
+    Use as a decorator on ``fn(process, population, y, t) -> [K]``.  The returned object has
+    decorators ``.path``, ``.paths`` (or ``.draws``) and ``.reduce`` for the shortcuts of the pair.  At a call the most
+    specific registered pair wins; two that are equally specific are an error.
+
+    Args:
+        process_type: a subclass of :class:`ObservationProcess`, often a family.
+        population_type: a subclass of :class:`Population`.
+
+    Raises:
+        ContractError: the arguments are not such classes.
+
+    """
+    if not (isinstance(process_type, type) and issubclass(process_type, ObservationProcess)):
+        raise ContractError(f"process_type = {shown(process_type)}: expected a subclass of sloc.ObservationProcess")
+    if not (isinstance(population_type, type) and issubclass(population_type, Population)):
+        raise ContractError(f"population_type = {shown(population_type)}: expected a subclass of sloc.Population")
+
+    def register(fn: MarginalsFn) -> Marginals:
+        entry = Marginals(process_type, population_type, fn)
+        _PAIRS[process_type, population_type] = entry
+        return entry
+
+    return register
+
+
+def find_marginals(process: ObservationProcess, population: Population) -> Marginals | None:
+    """Return the most specific registered pair for these objects, or None.
+
+    Raises:
+        ContractError: two registered pairs match and neither is more specific.
+
+    """
+    p_mro, q_mro = type(process).__mro__, type(population).__mro__
+    matches = [(p, q) for p, q in _PAIRS if p in p_mro and q in q_mro]
+
+    def below(a: tuple[type, type], b: tuple[type, type]) -> bool:
+        return a != b and issubclass(a[0], b[0]) and issubclass(a[1], b[1])
+
+    best = [m for m in matches if not any(below(other, m) for other in matches)]
+    if len(best) > 1:
+        pairs = "; ".join(f"({p.__name__}, {q.__name__})" for p, q in best)
+        raise ContractError(
+            f"the marginals of {type(population).__name__} under {type(process).__name__} are ambiguous: {pairs} "
+            "match equally well; register the exact pair"
+        )
+    return _PAIRS[best[0]] if best else None
+
+
+def resolve_marginals(process: ObservationProcess, population: Population) -> Marginals:
+    """Return the registered pair or say which processes the population can be evaluated under.
+
+    Raises:
+        ContractError: no pair matches; the message lists those that would.
+
+    """
+    entry = find_marginals(process, population)
+    if entry is None:
+        known = sorted({p.__name__ for p, q in _PAIRS if isinstance(population, q)})
+        raise ContractError(
+            f"population {type(population).__name__} cannot be evaluated under process {type(process).__name__}; "
+            f"it can under: {', '.join(known) or 'none'}; define {type(population).__name__}.log_marginals or use "
+            "sloc.register_marginals"
+        )
+    if entry.process_type is ObservationProcess and not overrides(process, ObservationProcess, "log_prob"):
+        raise ContractError(
+            f"process {type(process).__name__} does not define log_prob(y, x, t), which "
+            f"{type(population).__name__} needs to evaluate log p_t^theta(y)"
+        )
+    return entry
+
+
+def check_pair(process: ObservationProcess, population: Population) -> None:
+    """Refuse a pair that cannot be evaluated, before anything is traced.
+
+    Raises:
+        ContractError: see :func:`resolve_marginals`; or the population's own ``log_marginals`` asks this process for
+            what it does not have.
+
+    """
+    own = overrides(population, Population, "log_marginals")
+    if not own and not overrides(population, Population, "path_log_marginals"):
+        resolve_marginals(process, population)
+    if not overrides(process, ObservationProcess, "sample"):
+        raise missing_method(process, "sample(key, x, t)", "draw observations")
+    if own:
+        check_runs(process, population, "log_marginals")
+
+
+_TRIED: set[tuple[type, type, str]] = set()
+"""Pairs of classes whose method was seen to run; what a class has does not change."""
+
+
+def check_runs(process: ObservationProcess, population: Population, method: str) -> None:
+    """Run a population's own method abstractly, once for two classes, for what the process lacks.
+
+    A population's own :class:`ContractError` comes out here, before anything is compiled.  Errors of other kinds are
+    not judged: they surface where the method runs, with their own words.
+
+    Args:
+        process: the process, canonical.
+        population: the population, canonical.
+        method: ``log_marginals`` or ``posterior_sample``.
+
+    Raises:
+        ContractError: the method asks the process for what it does not define, cannot take what it observes, or says
+            itself that it is not for this process.
+
+    """
+    pair, seen = (type(process), type(population), method), []
+    if pair in _TRIED:
+        return
+
+    def once(key: Array, process: ObservationProcess, population: Population) -> Any:
+        t = jnp.zeros((), jnp.int32 if process.discrete else float_dtype())
+        y = process.sample(key, population.sample(key, jnp.zeros((), jnp.int32)), t)
+        seen.append(y)
+        given = (process, y, t) if method == "log_marginals" else (key, process, y, t)
+        return getattr(population, method)(*given)
+
+    try:
+        jax.eval_shape(once, jax.random.key(0), process, population)
+    except ContractError:
+        raise
+    except AttributeError as error:
+        if seen and isinstance(error.obj, ObservationProcess):
+            raise _not_this_process(process, population, method, str(error.name)) from error
+        if seen and isinstance(error.obj, Revealed):
+            words = f"reads {error.name!r} of an observation that is Revealed(values, known)"
+            raise _not_this_process(process, population, method, None, words) from error
+    except TypeError as error:
+        if seen and isinstance(seen[0], Revealed) and not isinstance(error, ContractError):
+            words = "cannot take an observation that is Revealed(values, known)"
+            raise _not_this_process(process, population, method, None, words) from error
+    except Exception:  # whatever else is wrong shows itself where the method runs
+        pass
+    else:
+        _TRIED.add(pair)
+
+
+def _not_this_process(
+    process: ObservationProcess, population: Population, method: str, wanted: str | None, words: str = ""
+) -> ContractError:
+    """Return the error that says what a population's own method lacks here, and which processes could serve it."""
+    name = type(population).__name__
+    try:
+        meant = get_type_hints(getattr(type(population), method)).get("process")
+    except (NameError, TypeError):
+        meant = None  # an annotation that only a type checker can read
+    families, could = (GaussianChannel, LinearGaussianChannel, RevealingChannel, MemorylessChannel), list[type]()
+    if isinstance(meant, type) and issubclass(meant, ObservationProcess) and meant is not ObservationProcess:
+        could.append(meant)
+    elif wanted is not None:
+        could += [family for family in families if hasattr(family, wanted)]
+    own = method == "log_marginals"
+    if own:
+        could += [p for p, q in _PAIRS if isinstance(population, q)]
+    listed = ", ".join(_with_members(family) for family in dict.fromkeys(could))
+    lacks = words or f"asks for {wanted!r}, which this process does not define"
+    under = listed or (f"a process that defines {wanted!r}" if wanted else "a process that hides nothing")
+    what = "be evaluated" if own else "draw X given an observation"
+    instead = ", or leave it out and use sloc.register_marginals for each pair" if own else ""
+    return ContractError(
+        f"population {name} cannot {what} under process {type(process).__name__}: {name}.{method} {lacks}; "
+        f"it can under: {under}; define {name}.{method} for this process too{instead}"
+    )
+
+
+def _with_members(family: type, most: int = 6) -> str:
+    """Name a process class, and the public ones that are known to derive from it."""
+    found, waiting = set(), list(family.__subclasses__())
+    while waiting:
+        one = waiting.pop()
+        waiting += one.__subclasses__()
+        if one.__module__.startswith("sloc.") and not one.__name__.startswith("_"):
+            found.add(one.__name__)
+    names = sorted(found)
+    more = ", …" if len(names) > most else ""
+    return f"{family.__name__} ({', '.join(names[:most])}{more})" if names else family.__name__

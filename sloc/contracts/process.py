@@ -1,0 +1,296 @@
+"""Observation processes and their families: how ``X`` is degraded into ``Y_t``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sloc.contracts.base import Contract, ContractError, float_dtype, require
+
+Array = jax.Array
+Observation = Any
+"""A pytree: what a process returns from ``sample`` and accepts in ``log_prob``."""
+
+
+class ObservationProcess(Contract):
+    """A Markov chain of ever less informative observations ``X -> Y_t1 -> Y_t2 -> ...``.
+
+    Two methods, ``sample`` and ``log_prob``, are enough for windows; ``degrade`` adds paths and
+    Markov checks, ``bridge`` the exact localization sampler.  Write them for one ``x``, one ``y``
+    and one ``t``; the library vectorises.  Source: Li, Karan & Chen 2025, Def. 1; Montanari 2023.
+
+    Attributes:
+        horizon: the time at which ``Y_t`` says nothing about ``X`` (``inf`` allowed).
+        discrete: whether time is an int32 count of steps.
+        has_density: whether ``log_prob`` is a density, so that ``t = 0`` is singular on atoms.
+        absent: methods that the class defines and this object cannot follow, as where a combinator wraps a
+            process that lacks them; they count as not defined.
+
+    """
+
+    horizon: ClassVar[float] = math.inf
+    discrete: ClassVar[bool] = False
+    has_density: ClassVar[bool] = False
+    absent: ClassVar[frozenset[str]] = frozenset()
+
+    def sample(self, key: Array, x: Any, t: Array) -> Observation:
+        """Draw ``Y_t | X = x``.  With one key, draws at different ``t`` share their randomness."""
+        raise missing_method(self, "sample(key, x, t)", "draw Y_t given X = x")
+
+    def log_prob(self, y: Observation, x: Any, t: Array) -> Array:
+        """Log density or mass of ``Y_t = y`` given ``X = x``, a scalar (``t > 0`` for densities)."""
+        raise missing_method(self, "log_prob(y, x, t)", "evaluate the likelihood of an observation")
+
+    def degrade(self, key: Array, y: Observation, s: Array, t: Array) -> Observation:
+        """Draw ``Y_t | Y_s = y`` for ``s <= t``."""
+        raise missing_method(self, "degrade(key, y, s, t)", "continue the forward process")
+
+    def bridge(self, key: Array, y: Observation, x: Any, s: Array, t: Array) -> Observation:
+        """Draw ``Y_s | Y_t = y, X = x`` for ``s < t``."""
+        raise missing_method(self, "bridge(key, y, x, s, t)", "step back along the process")
+
+    def grid(self, n: int) -> np.ndarray:
+        """Return ``n`` increasing times spread evenly in information, not in raw time.
+
+        The default is even in ``t`` between 0 and a finite horizon, both ends left out (all steps
+        ``0 .. horizon`` thinned to at most ``n`` when time is discrete).
+        """
+        require(n >= 1, "n", n, "at least one time")
+        if not math.isfinite(float(self.horizon)):
+            raise missing_method(self, "grid(n)", "choose times: the horizon is infinite; pass times= or define it")
+        if self.discrete:
+            return np.unique(np.round(np.linspace(0, int(self.horizon), n)).astype(np.int32))
+        return np.linspace(0.0, float(self.horizon), n + 2)[1:-1]
+
+
+def missing_method(obj: object, method: str, purpose: str) -> ContractError:
+    """Return the error that says which method a class lacks, and what it is needed for."""
+    return ContractError(f"{type(obj).__name__} does not define {method}, which is needed to {purpose}")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Revealed:
+    """A partly seen observation: one type for masking, erasure, truncation and ordered masking.
+
+    Attributes:
+        values: the coordinates of ``x``, zero where hidden; same shape as ``x``.
+        known: boolean, same shape: which coordinates are seen.
+
+    """
+
+    values: Array
+    known: Array
+
+
+class GaussianChannel(ObservationProcess):
+    """Family ``Y_t = a(t) X + sigma(t) Z``, ``Z ~ N(0, I)``, with ``a / sigma`` decreasing in ``t``.
+
+    A member gives :meth:`coefficients` and :meth:`time_of_log_snr`; sampling, likelihood, forward
+    kernel, bridge and grid follow (exact).  ``x`` is a floating array of any shape.
+    """
+
+    has_density: ClassVar[bool] = True
+    log_snr_range: ClassVar[tuple[float, float]] = (12.0, -14.0)
+
+    def coefficients(self, t: Any) -> tuple[Any, Any]:
+        """Return ``(a(t), sigma(t))``, elementwise in ``t``; use :func:`namespace` for float64 on the host."""
+        raise missing_method(self, "coefficients(t)", "use it as a Gaussian channel")
+
+    def time_of_log_snr(self, log_snr: Any) -> Any:
+        """Return the time at which ``log(a(t)^2 / sigma(t)^2)`` equals ``log_snr``."""
+        raise missing_method(self, "time_of_log_snr(log_snr)", "build a grid even in log-SNR")
+
+    def sample(self, key: Array, x: Array, t: Array) -> Array:
+        """Draw ``a(t) x + sigma(t) z``."""
+        a, sigma = self.coefficients(t)
+        x = _real(x)
+        return a * x + sigma * jax.random.normal(key, jnp.shape(x), jnp.result_type(x))
+
+    def log_prob(self, y: Array, x: Array, t: Array) -> Array:
+        """Log density of ``N(a x, sigma^2 I)`` at ``y``."""
+        a, sigma = self.coefficients(t)
+        r = (y - a * _real(x)) / sigma
+        return -0.5 * jnp.sum(r * r) - r.size * (jnp.log(sigma) + 0.5 * math.log(2 * math.pi))
+
+    def degrade(self, key: Array, y: Array, s: Array, t: Array) -> Array:
+        """Draw ``N(r y, sigma_t^2 - r^2 sigma_s^2)``, ``r = a_t / a_s``."""
+        r, q, _, _ = self._transition(s, t)
+        return r * y + jnp.sqrt(q) * jax.random.normal(key, jnp.shape(y), jnp.result_type(y))
+
+    def bridge(self, key: Array, y: Array, x: Array, s: Array, t: Array) -> Array:
+        """Draw ``Y_s | Y_t = y, X = x``: Gaussian, see :meth:`bridge_law`."""
+        mean, sd = self.bridge_law(y, x, s, t)
+        return mean + sd * jax.random.normal(key, jnp.shape(y), jnp.result_type(y))
+
+    def bridge_law(self, y: Array, x: Array, s: Array, t: Array) -> tuple[Array, Array]:
+        """Return mean (of the shape of ``y``) and standard deviation (a scalar) of ``Y_s | Y_t = y, X = x``.
+
+        By conditioning the forward kernel, with ``r`` and ``q`` as in :meth:`degrade`: mean ``(q a_s x + r sigma_s^2 y)
+        / sigma_t^2``, variance ``q sigma_s^2 / sigma_t^2``.
+        """
+        r, q, a_s, sigma_s = self._transition(s, t)
+        _, sigma_t = self.coefficients(t)
+        precision_share = sigma_s / sigma_t
+        mean = (q / sigma_t**2) * (a_s * _real(x)) + precision_share**2 * r * y
+        return mean, precision_share * jnp.sqrt(q)
+
+    def _transition(self, s: Array, t: Array) -> tuple[Array, Array, Array, Array]:
+        a_s, sigma_s = self.coefficients(s)
+        a_t, sigma_t = self.coefficients(t)
+        r = a_t / a_s
+        return r, jnp.maximum(sigma_t**2 - (r * sigma_s) ** 2, 0.0), a_s, sigma_s
+
+    def grid(self, n: int, log_snr: tuple[float, float] | None = None) -> np.ndarray:
+        """Return ``n`` times even in log-SNR, by default from ``log_snr_range[0]`` down to ``[1]``."""
+        require(n >= 1, "n", n, "at least one time")
+        high, low = log_snr or self.log_snr_range
+        return np.asarray(self.time_of_log_snr(np.linspace(high, low, n)), np.float64)
+
+
+def _real(x: Any) -> Array:
+    """Return ``x`` as floating numbers: pixels and counts may be given as integers."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float_dtype())
+
+
+class LinearGaussianChannel(ObservationProcess):
+    """Family ``Y_t = A_t X + L_t Z`` with matrices, for anisotropic noise and projections; ``Sigma_t = L_t L_t^T``.
+
+    A member gives :meth:`matrices` for ``sample`` and ``log_prob``, :meth:`kernel` for ``degrade`` and ``bridge``,
+    :meth:`time_of_log_snr` for ``grid`` (all exact).  ``x`` has ``d`` coordinates in any shape, ``y`` is ``[m]``.
+
+    Attributes:
+        scalar_kernel: whether ``R`` of :meth:`kernel` is a multiple of the identity, so that projections of ``Y_t``
+            are Markov chains too.
+
+    """
+
+    has_density: ClassVar[bool] = True
+    log_snr_range: ClassVar[tuple[float, float]] = (12.0, -14.0)
+    scalar_kernel: ClassVar[bool] = False
+
+    @property
+    def absent(self) -> frozenset[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """``degrade`` and ``bridge`` as defined here, where the member gives no :meth:`kernel`."""
+        if type(self).kernel is not LinearGaussianChannel.kernel:
+            return frozenset()
+        own = (m for m in ("degrade", "bridge") if getattr(type(self), m) is getattr(LinearGaussianChannel, m))
+        return frozenset(own)
+
+    def matrices(self, t: Any) -> tuple[Any, Any]:
+        """Return ``(A_t [m, d], Sigma_t [m, m])``."""
+        raise missing_method(self, "matrices(t)", "use it as a linear Gaussian channel")
+
+    def noise_root(self, t: Any) -> Any:
+        """Return the lower triangular ``L_t [m, m]`` with ``L_t L_t^T = Sigma_t``; by default Cholesky's."""
+        return jnp.linalg.cholesky(jnp.asarray(self.matrices(t)[1]))
+
+    def kernel(self, s: Any, t: Any) -> tuple[Any, Any]:
+        """Return ``(R [m, m], root [m, m])`` with ``Y_t | Y_s ~ N(R Y_s, root root^T)``, so ``A_t = R A_s``."""
+        raise missing_method(self, "kernel(s, t)", "continue the forward process")
+
+    def time_of_log_snr(self, log_snr: Any) -> Any:
+        """Return the time of a log-SNR, ``log(tr(Sigma_t^-1 A_t A_t^T) / m)`` unless a member says otherwise."""
+        raise missing_method(self, "time_of_log_snr(log_snr)", "build a grid even in log-SNR")
+
+    def sample(self, key: Array, x: Array, t: Array) -> Array:
+        """Draw ``A_t x + L_t z``, ``[m]``."""
+        mean = self._mean(x, t)
+        return mean + _times(self.noise_root(t), jax.random.normal(key, mean.shape, mean.dtype))
+
+    def log_prob(self, y: Array, x: Array, t: Array) -> Array:
+        """Log density of ``N(A_t x, Sigma_t)`` at ``y``."""
+        root = self.noise_root(t)
+        r = jax.scipy.linalg.solve_triangular(root, y - self._mean(x, t), lower=True)
+        return -0.5 * jnp.sum(r * r) - jnp.sum(jnp.log(jnp.diagonal(root))) - 0.5 * r.size * math.log(2 * math.pi)
+
+    def degrade(self, key: Array, y: Array, s: Array, t: Array) -> Array:
+        """Draw ``N(R y, root root^T)``, the kernel from ``s`` to ``t``."""
+        step, root = self.kernel(s, t)
+        return _times(step, y) + _times(root, jax.random.normal(key, y.shape, y.dtype))
+
+    def bridge(self, key: Array, y: Array, x: Array, s: Array, t: Array) -> Array:
+        """Draw ``Y_s | Y_t = y, X = x``: a fresh pair, corrected by ``Sigma_s R^T Sigma_t^-1 (y - Y'_t)``."""
+        key_s, key_t = jax.random.split(key)
+        step, root = self.kernel(s, t)
+        early_root, late_root = self.noise_root(s), self.noise_root(t)
+        early = self._mean(x, s) + _times(early_root, jax.random.normal(key_s, y.shape, y.dtype))
+        late = _times(step, early) + _times(root, jax.random.normal(key_t, y.shape, y.dtype))
+        gap = _times(step.T, jax.scipy.linalg.cho_solve((late_root, True), y - late))
+        return early + _times(early_root, _times(early_root.T, gap))
+
+    def grid(self, n: int, log_snr: tuple[float, float] | None = None) -> np.ndarray:
+        """Return ``n`` times even in log-SNR, by default from ``log_snr_range[0]`` down to ``[1]``."""
+        require(n >= 1, "n", n, "at least one time")
+        high, low = log_snr or self.log_snr_range
+        return np.asarray(self.time_of_log_snr(np.linspace(high, low, n)), np.float64)
+
+    def _mean(self, x: Any, t: Array) -> Array:
+        signal, x = jnp.asarray(self.matrices(t)[0]), _real(x).reshape(-1)
+        require(signal.shape[1] == x.size, "x", x.shape, f"{signal.shape[1]} coordinates, one per column of A_t")
+        return _times(signal, x)
+
+
+def _times(matrix: Array, vector: Array) -> Array:
+    return jnp.matmul(matrix, vector, precision=jax.lax.Precision.HIGHEST)
+
+
+class RevealingChannel(ObservationProcess):
+    """Family of channels that hide coordinates one by one: masking, erasure, truncation, ordered masking.
+
+    Coordinate ``l`` is seen at time ``t`` exactly when ``t < threshold_l``, with thresholds drawn
+    once per trajectory; so one number per coordinate, common random numbers, serves every ``t``.
+
+    Attributes:
+        reveals_prefix: whether the seen coordinates are always a prefix, so that a Markov chain's likelihood is
+            a cumulative sum.
+
+    """
+
+    reveals_prefix: ClassVar[bool] = False
+
+    def thresholds(self, key: Array, x: Array) -> Array:
+        """Draw the times from which each coordinate of ``x`` is hidden; same shape as ``x``."""
+        raise missing_method(self, "thresholds(key, x)", "use it as a revealing channel")
+
+    def log_mask_prob(self, known: Array, t: Array) -> Array:
+        """Log probability of the pattern ``known`` at time ``t`` (it carries no information on ``x``)."""
+        raise missing_method(self, "log_mask_prob(known, t)", "evaluate the likelihood of a pattern")
+
+    def hidden_probability(self, coordinates: np.ndarray, t: float) -> float | None:
+        """Probability (float64, host) that all ``coordinates`` (boolean mask) are hidden at ``t``, or None.
+
+        With it, two atoms that differ exactly there have ``TV = 1 - hidden_probability`` in closed form.
+        """
+        return None
+
+    def count_law(self, length: int, t: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """Law of the number of seen coordinates among ``length`` as ``(counts, probabilities)``, or None.
+
+        With it, mixtures of identical coins have windows in closed form.
+        """
+        return None
+
+    def sample(self, key: Array, x: Array, t: Array) -> Revealed:
+        """Hide the coordinates whose threshold is at most ``t``."""
+        known = jnp.asarray(t) < self.thresholds(key, x)
+        return Revealed(jnp.where(known, x, jnp.zeros_like(x)), known)
+
+    def log_prob(self, y: Revealed, x: Array, t: Array) -> Array:
+        """Log mass of the pattern where the seen coordinates agree with ``x``; ``-inf`` where they do not."""
+        agree = jnp.all(~y.known | (y.values == x))
+        return jnp.where(agree, self.log_mask_prob(y.known, t), -jnp.inf)
+
+
+class MemorylessChannel(ObservationProcess):
+    """Family of channels that change each discrete coordinate by itself with one transition matrix."""
+
+    def transition(self, t: Any) -> Any:
+        """Return ``P_t [q, q]`` with ``P_t[i, j] = P(Y = j | X = i)`` for one coordinate."""
+        raise missing_method(self, "transition(t)", "use it as a memoryless channel")

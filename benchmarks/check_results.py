@@ -39,6 +39,7 @@ COMMITTED = (
     "changes",
     "explain",
     "learned",
+    "lm",
     "nightly-tests",
     "samplers",
     "structures",

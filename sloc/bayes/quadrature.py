@@ -66,7 +66,7 @@ def log_integral(fn: Any, process: ObservationProcess, y: Any, t: Array) -> Arra
 
     bounds = _bounds(fn, dim, draws.dtype)
     frame = jnp.eye(dim, dtype=draws.dtype)
-    if dim == 2 and isinstance(process, LinearGaussianChannel) and not any(bounds):
+    if dim == 2 and isinstance(process, LinearGaussianChannel) and all(b is None for b in bounds):
         frame = jax.lax.stop_gradient(_likelihood_axes(process, t).astype(draws.dtype))
     edges = _first_edges(jnp.matmul(draws, frame, precision="highest"), bounds) - origin
     low, high = _product(jax.lax.stop_gradient(edges))

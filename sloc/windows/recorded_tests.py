@@ -106,7 +106,7 @@ class RuleFiring:
         draws: on either side.
         steps: pairs that were looked at.
         fires_flat: largest chance that the rule fires at a pair whose share does not change.
-        fires_flat_anywhere: bound of that chance over all pairs of the question.
+        fires_flat_anywhere: bound of that chance over all pairs of the question, and all answers where none was given.
         fires_null: largest chance that it fires at a pair of true rise :data:`NULL`.
         misses: largest chance that it is silent at a pair of true rise :data:`EVENT`.
 
@@ -145,7 +145,8 @@ def rule_firing(
         reference: the full generation's answer; when None the most frequent one at the last position with draws.
 
     Returns:
-        The largest rise, and the rates at the number of draws that most positions have.
+        The largest rise among the positions with the most draws, and the rates at that number of draws, which are
+        for an answer that was fixed beforehand, and only ``fires_flat_anywhere`` counts the choice among all answers.
 
     Raises:
         InvalidInput: counts that do not fit, a gap that is not positive, an answer outside the categories.
@@ -163,7 +164,9 @@ def rule_firing(
     start, stop = pairs_at(data.positions[full], gap)
     rises = share[stop] - share[start]
     rates = _rates(draws, rise)
-    anywhere = min(1.0, start.size * rates.fires_flat)
+    # An answer chosen by the same draws may be any of them.
+    chosen = len(data.categories) if reference is None else 1
+    anywhere = min(1.0, chosen * start.size * rates.fires_flat)
     best = int(np.argmax(rises)) if start.size else None
     status = "no pair" if best is None else "fires" if rises[best] > rise + 1e-9 else "silent"
     nan = float("nan")

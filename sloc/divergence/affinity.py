@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sloc.contracts import GaussianChannel, ObservationProcess, Population, RevealingChannel
-from sloc.divergence.paths import shortcut, tells_of_thresholds
+from sloc.contracts import GaussianChannel, ObservationProcess, Population, RevealingChannel, tells_of_thresholds
+from sloc.divergence.paths import shortcut
 from sloc.populations import Empirical, GaussianMixture, ProductCategorical
 
 

@@ -11,8 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from sloc.contracts import GaussianChannel, LinearGaussianChannel, ObservationProcess, Population, RevealingChannel
-from sloc.divergence.paths import shortcut, tells_of_thresholds
+from sloc.contracts import (
+    GaussianChannel,
+    LinearGaussianChannel,
+    ObservationProcess,
+    Population,
+    RevealingChannel,
+    tells_of_thresholds,
+)
+from sloc.divergence.paths import shortcut
 from sloc.divergence.statistics import disjoint_pair
 from sloc.populations import Empirical, GaussianMixture, KalmanDiscourse, ProductCategorical, RandomWalkSolver
 

@@ -20,6 +20,7 @@ from sloc.bayes.mixtures import GaussianMixtureModel
 from sloc.bayes.posterior_draws import MixturePosterior
 from sloc.bayes.sites import Model, Sites, find_sites
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import as_array, as_whole, checked_names, checked_whole, is_one_of
 from sloc.divergence.checks import checked_count, checked_key
 
 Array = jax.Array
@@ -129,10 +130,11 @@ def fit(
 
     """
     key = checked_key(key)
-    require(method in ("nuts", "svi"), "method", method, "'nuts' or 'svi'")
+    require(is_one_of(method, ("nuts", "svi")), "method", method, "'nuts' or 'svi'")
     chains, draws = checked_count(chains, "chains"), checked_count(draws, "draws")
-    require(draws >= 8, "draws", draws, "at least 8, or nothing can be said about a chain")
-    array = np.asarray(data)
+    require(as_whole(draws) >= 8, "draws", draws, "at least 8, or nothing can be said about a chain")
+    warmup = checked_whole(warmup, "warmup", 0)
+    array = as_array(data, "data")
     require(array.ndim >= 1 and len(array) >= 2, "data", array.shape, "at least two points, one a row")
     require(array.dtype.kind in "biuf", "data", array.dtype, "numbers")
     require(bool(np.isfinite(array).all()), "data", array, "finite numbers")
@@ -146,6 +148,7 @@ def fit(
     values = jnp.asarray(array, jnp.int32 if sites.discrete else jnp.result_type(float))
     k = len(sites.support)
     known = _checked_labels(labels, len(array), k)
+    names = checked_names(names, "names")
     require(len(names) in (0, k), "names", tuple(names), f"{k} names, one for each sub-population")
 
     key_start, key_run = jax.random.split(key)

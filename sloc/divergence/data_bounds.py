@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Sets, component_mask, require, shown
+from sloc.contracts.arguments import as_real
 from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.divergence.curves import tv_curve
 from sloc.engine import Plan
@@ -59,7 +60,7 @@ def tv_lower_bound(
 
     """
     require(isinstance(held_out, Empirical), "held_out", held_out, "an Empirical population of held-out examples")
-    require(isinstance(delta, (int, float)) and 0 < delta < 1, "delta", delta, "a number strictly between 0 and 1")
+    require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
     held_out.validate()
     process.validate()
     mask_a, mask_b = component_mask(held_out, a, "a"), component_mask(held_out, b, "b")
@@ -127,7 +128,7 @@ def tv_upper_bound(
 
     """
     require(isinstance(data, Empirical), "data", data, "an Empirical population of examples")
-    require(isinstance(delta, (int, float)) and 0 < delta < 1, "delta", delta, "a number strictly between 0 and 1")
+    require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
     measured = tv_curve(key, process, data, times, a, b, n=n, delta=delta / 2, plan=plan)
     weights = np.exp(np.asarray(data.log_weights, np.float64))
     counts = np.bincount(_examples(data)[1], minlength=data.num_components)

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, require, shown
+from sloc.contracts.arguments import is_one_of
 from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.checks import checked_count, checked_interval, checked_key, checked_level
 from sloc.engine import BLOCK_DRAWS, Plan
@@ -162,7 +163,7 @@ def tv_sampler_bound(
     """
     key, n, delta = checked_key(key), checked_count(n), checked_level(delta, "delta")
     interval = checked_interval(interval)
-    require(method in _METHODS, "method", method, "one of " + ", ".join(_METHODS))
+    require(is_one_of(method, _METHODS), "method", method, "one of " + ", ".join(_METHODS))
     by_pinsker = method == "pinsker"
     good = reach is not None and math.isfinite(reach) and reach > 0
     require(good if by_pinsker else reach is None, "reach", reach, "a positive number for pinsker, None otherwise")

@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import is_one_of
 from sloc.engine.checkpoint import Store
 
 BLOCK_DRAWS = 1024
@@ -24,7 +25,7 @@ Devices = Sequence[Any] | int | str | None
 """Devices, how many local ones, a platform's name (``"cpu"``, ``"gpu"``, ``"tpu"``), or None for all."""
 
 _AXIS = "blocks"
-_PRECISIONS = (None, "default", "high", "highest", "float32", "tensorfloat32", "bfloat16", "bfloat16_3x")
+_PRECISIONS = ("default", "high", "highest", "float32", "tensorfloat32", "bfloat16", "bfloat16_3x")
 
 
 class Progress(Protocol):
@@ -104,7 +105,8 @@ class Plan:
             require(ok, "axis", self.axis, f"one axis of the mesh: {', '.join(map(str, names))}")
         whole = self.block is None or (isinstance(self.block, int) and self.block > 0 and self.block % BLOCK_DRAWS == 0)
         require(whole, "block", self.block, f"None or a multiple of {BLOCK_DRAWS:,} draws")
-        require(self.precision in _PRECISIONS, "precision", self.precision, f"one of {_PRECISIONS}")
+        known = self.precision is None or is_one_of(self.precision, _PRECISIONS)
+        require(known, "precision", self.precision, f"None or one of {', '.join(_PRECISIONS)}")
         for name in ("every", "chunk"):
             value = getattr(self, name)
             number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
@@ -178,7 +180,12 @@ def device_mesh(devices: Devices = None) -> Mesh:
             kinds = ", ".join(sorted({d.platform for d in jax.devices()}))
             raise InvalidInput(f"devices = {devices!r}: expected a kind of device that is here: {kinds}") from error
     elif isinstance(devices, int):
-        require(1 <= devices <= len(local), "devices", devices, f"1 to {len(local)}, the local devices of this process")
+        require(
+            1 <= devices <= len(local),
+            "devices",
+            devices,
+            f"1 to {len(local)}, the local devices of this process",
+        )
         chosen = local[:devices]
     else:
         chosen = list(devices)

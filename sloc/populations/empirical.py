@@ -20,6 +20,7 @@ from sloc.contracts import (
     require,
     shown,
 )
+from sloc.contracts.arguments import is_one_of
 from sloc.populations.atoms import Draws, class_log_sums, worth_tiling
 from sloc.populations.bridge_laws import resolve_bridge
 from sloc.populations.discrete import draw_letters
@@ -64,7 +65,7 @@ class Empirical(Population):
 
     def __init__(self, data: Any, labels: Any = None, weights: Any = None, *, kernel: str = "xla") -> None:
         """Sort the atoms by label."""
-        require(kernel in KERNELS, "kernel", kernel, " or ".join(KERNELS))
+        require(is_one_of(kernel, KERNELS), "kernel", kernel, " or ".join(KERNELS))
         leaves = (
             [np.asarray(leaf) for leaf in jax.tree.leaves(data)] if not _is_nested_list(data) else [np.asarray(data)]
         )

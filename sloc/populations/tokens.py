@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, is_concrete, require
+from sloc.contracts.arguments import as_real, as_whole
 from sloc.populations.backed import Backed
 from sloc.populations.discrete import check_mixture, check_rows, floating
 from sloc.populations.hmm import HiddenMarkov
@@ -132,7 +133,7 @@ class CriticalTokens(Backed):
             for name in ("start", "spread"):
                 value = np.asarray(getattr(self, name))
                 require(value.ndim == 0 and value.dtype.kind in "iu", name, getattr(self, name), "an int")
-                require(int(value) >= 1, name, getattr(self, name), "at least 1")
+                require(as_whole(value) >= 1, name, getattr(self, name), "at least 1")
             last = int(self.start) + int(self.spread)
             require(last <= self.length, "start + spread", last, f"at most {self.length}, the length")
         check_mixture(self.weights, self.names, k)
@@ -170,7 +171,7 @@ class CriticalTokens(Backed):
 
 def _cycle_within(own: np.ndarray, letters: int, leak: float) -> np.ndarray:
     """Rows ``[q, q]``: from inside ``own`` mostly to the next of them, from outside to its first; leak uniform."""
-    require(0 <= leak < 1, "leak", leak, "a probability in [0, 1)")
+    require(0 <= as_real(leak) < 1, "leak", leak, "a probability in [0, 1)")
     others = np.setdiff1d(np.arange(letters), own)
     rows = np.zeros((letters, letters))
     rows[:, others] = leak / others.size

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, require
+from sloc.contracts.arguments import as_real, as_whole
 from sloc.populations.backed import Backed
 from sloc.populations.discrete import check_mixture
 from sloc.populations.markov import MarkovChains
@@ -90,7 +91,7 @@ class RandomWalkSolver(Backed):
             steps: ``n >= 0``; may exceed ``L``.
 
         """
-        require(int(steps) >= 0, "steps", steps, "a number of steps, at least 0")
+        require(as_whole(steps) >= 0, "steps", steps, "a number of steps, at least 0")
         p = 0.5 + float(self.drift)
         law = np.zeros(self.num_letters)
         law[self.barrier] = 1.0
@@ -146,8 +147,8 @@ def least_barrier(drift: float, epsilon: float) -> int:
         epsilon: in ``(0, 1)``.
 
     """
-    require(0 < drift < 0.5, "drift", drift, "a number strictly between 0 and 1/2")
-    require(0 < epsilon < 1, "epsilon", epsilon, "a number in (0, 1)")
+    require(0 < as_real(drift) < 0.5, "drift", drift, "a number strictly between 0 and 1/2")
+    require(0 < as_real(epsilon) < 1, "epsilon", epsilon, "a number in (0, 1)")
     # artanh(1 - e) = log((2 - e) / e) / 2, without cancellation.
     needed = math.log((2.0 - epsilon**2) / epsilon**2) / _log_odds(drift)
     return math.floor(needed) + 1

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Contract, float_dtype, is_concrete, require
+from sloc.contracts.arguments import as_real
 from sloc.processes.places import placed
 
 
@@ -61,7 +62,7 @@ class Power(Clock):
             value = getattr(self, name)
             require(np.shape(value) == (), name, np.shape(value), "one number")
             if is_concrete(value):
-                good = bool(np.isfinite(float(value))) and float(value) > 0
+                good = 0 < as_real(value) < np.inf
                 require(good, name, value, "a positive number, so that the time change is strictly increasing")
 
     def __call__(self, t: Any) -> Any:

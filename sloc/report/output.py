@@ -102,6 +102,9 @@ def write_run_json(folder: Path, command: str, arguments: Mapping[str, Any], res
         The path written.
 
     """
+    require(isinstance(folder, (str, os.PathLike)), "folder", folder, "the folder of the run")
+    require(isinstance(command, str), "command", command, "the verb, a text")
+    folder = Path(folder)
     record = {"command": command, "arguments": arguments, "versions": versions(), "results": results}
     file = folder / RUN_FILE
     file.write_text(json.dumps(jsonable(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
@@ -137,8 +140,11 @@ def jsonable(value: Any) -> Any:
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
+    require(isinstance(path, (str, os.PathLike)), "output folder", path, "the name of a folder")
     text = os.fspath(path)
-    require(bool(text.strip()) and "\0" not in text, "output folder", text, "the name of a folder")
+    require(
+        isinstance(text, str) and bool(text.strip()) and "\0" not in text, "output folder", text, "the name of a folder"
+    )
     try:
         target = Path(text).expanduser().resolve()
         target.exists()  # names that are too long, folders that may not be looked into

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import InvalidInput, Population, require, shown
+from sloc.contracts.arguments import checked_file, checked_kind, checked_path
 from sloc.populations import Empirical, GaussianMixture
 from sloc.report.extras import need
 
@@ -160,10 +161,20 @@ def load_file_source(
             or of one class only, values that are not finite numbers, a shape that does not fit the samples.
 
     """
-    file = Path(path).expanduser()
-    require(file.is_file(), "SOURCE", str(path), "digits, gaussians, or a data file that exists")
+    try:
+        file = Path(checked_path(path, "SOURCE")).expanduser()
+    except RuntimeError as error:  # nobody's home
+        raise InvalidInput(f"SOURCE = {str(path)!r}: expected a data file that exists ({error})") from error
+    checked_file(file, "SOURCE", "digits, gaussians, or a data file that exists")
+    for name, text in (("--x", x), ("--labels", labels), ("--scale", scale), ("--image", image)):
+        checked_kind(text, name, str, "a text, or None", optional=True)
     kind = "csv" if file.name.endswith((".csv", ".csv.gz")) else file.suffix.lower().lstrip(".")
-    require(kind in ("npz", "csv", "parquet"), "SOURCE", str(path), "a file ending in .npz, .csv, .csv.gz or .parquet")
+    require(
+        kind in ("npz", "csv", "parquet"),
+        "SOURCE",
+        str(path),
+        "a file ending in .npz, .csv, .csv.gz or .parquet",
+    )
     try:
         content = file.read_bytes()
     except OSError as error:

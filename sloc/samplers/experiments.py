@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, component_mask, component_names, require, set_name
+from sloc.contracts.arguments import as_real
 from sloc.engine import BLOCK_DRAWS, Plan, gather, stream
 from sloc.results import Curve
 from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times_or_one
@@ -225,7 +226,7 @@ def _count(
 def _curve(times: np.ndarray, value: np.ndarray, n: int, delta: float, quantity: str, labels: tuple[str, ...]) -> Curve:
     from scipy.stats import beta
 
-    require(isinstance(delta, (int, float)) and 0 < delta < 1, "delta", delta, "a number strictly between 0 and 1")
+    require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
     hits = np.round(value * n)
     value, level = hits / n, 0.5 * delta / max(hits.size, 1)
     lower = np.where(hits > 0, beta.ppf(level, np.maximum(hits, 1), n - hits + 1), 0.0)

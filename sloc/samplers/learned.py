@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import GaussianChannel, Population, check_registered, float_dtype, is_concrete, require, shown
+from sloc.contracts.arguments import is_one_of
 from sloc.processes.levels import LEVEL_UNITS, level, time_at
 from sloc.processes.schedules import check_ends_in_noise
 
@@ -143,7 +144,7 @@ class LearnedDiffusion(Population):
         require(sizes, "shape", self.shape, "a tuple of whole numbers, the shape of X")
         known = self.parameterization in PARAMETERIZATIONS
         require(known, "parameterization", self.parameterization, "one of " + ", ".join(PARAMETERIZATIONS))
-        require(self.time in _TIMES, "time", self.time, "one of " + ", ".join(_TIMES))
+        require(is_one_of(self.time, _TIMES), "time", self.time, "one of " + ", ".join(_TIMES))
         require(_positive(self.data_std), "data_std", self.data_std, "a positive number")
         self._check_labels()
         if is_concrete(self):

@@ -13,6 +13,7 @@ from jax.custom_batching import custom_vmap
 from jax.tree_util import Partial
 
 from sloc.contracts import ContractError, Population, Revealed, float_dtype, is_concrete, require, shown
+from sloc.contracts.arguments import is_one_of
 from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState
 
 Array = jax.Array
@@ -141,7 +142,7 @@ def masked_ancestral(model: LearnedMasked, order: str = "random", *, skip: bool 
     """
     if not isinstance(model, LearnedMasked):
         raise ContractError(f"model = {shown(model)}: expected a sloc.samplers.LearnedMasked")
-    require(order in ORDERS, "order", order, "one of " + ", ".join(ORDERS))
+    require(is_one_of(order, ORDERS), "order", order, "one of " + ", ".join(ORDERS))
     if is_concrete(model):
         model.validate()
     model = model.canonical()

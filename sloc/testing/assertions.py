@@ -7,14 +7,22 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_floats, as_real
 from sloc.testing.conformance import ConformanceError
 from sloc.testing.features import probability_functions
 from sloc.testing.pvalues import calibration_p_values, mean_p_value, same_law
 
 
 def _level(false_alarm: float) -> float:
-    require(0.0 < false_alarm <= 1e-2, "false_alarm", false_alarm, "a probability in (0, 0.01]")
+    require(0.0 < as_real(false_alarm) <= 1e-2, "false_alarm", false_alarm, "a probability in (0, 0.01]")
     return float(false_alarm)
+
+
+def _sample(values: Any, argument: str) -> np.ndarray:
+    found = as_floats(values, argument)
+    require(found.ndim >= 1 and found.shape[0] >= 2, argument, found.shape, "at least two draws, along the first axis")
+    require(bool(np.isfinite(found).all()), argument, values, "finite numbers")
+    return found
 
 
 def assert_means_equal(
@@ -41,7 +49,7 @@ def assert_means_equal(
         ConformanceError: the means differ.
 
     """
-    level, first, second = _level(false_alarm), np.asarray(first, np.float64), np.asarray(second, np.float64)
+    level, first, second = _level(false_alarm), _sample(first, "first"), _sample(second, "second")
     if bounds is not None:
         for name, part in (("first", first), ("second", second)):
             inside = bool(np.all((part >= bounds[0]) & (part <= bounds[1])))
@@ -104,7 +112,8 @@ def assert_same_law(
 
     """
     level = _level(false_alarm)
-    first, second = (np.asarray(v, np.float64).reshape(len(v), -1) for v in (first, second))
+    first, second = (_sample(v, n).reshape(len(v), -1) for v, n in ((first, "first"), (second, "second")))
+    require(as_real(resolution) >= 0, "resolution", resolution, "a number that is not negative")
     require(first.shape[1] == second.shape[1], "second", second.shape, f"{first.shape[1]} columns, like first")
     if np.isnan(first).any() or np.isnan(second).any():
         raise ConformanceError(f"{what}: a draw is NaN")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, checked_all, checked_kind, checked_whole
 from sloc.lm.answers.contract import NOT_FOUND, Grouped
 from sloc.lm.backends.contract import Backend, Failure, Rule
 from sloc.lm.experiments.accuracy import Difference, Share, share_of
@@ -109,7 +110,13 @@ def compare_interventions(
         InvalidInput: sizes that are none, or no generation to compare on.
 
     """
-    require(len(sizes) > 0 and all(s >= 1 for s in sizes), "sizes", tuple(sizes), "numbers of texts, each at least 1")
+    checked_kind(experiment, "experiment", Experiment, "an Experiment")
+    checked_kind(windows, "windows", Mapping, "the windows of each generation")
+    checked_kind(revised, "revised", Mapping, "what revise returned, or None", optional=True)
+    require(0 < as_real(level) < 1, "level", level, "a coverage inside (0, 1)")
+    seed = checked_whole(seed, "seed", 0)
+    sizes = checked_all(sizes, "sizes", (int, np.integer), "whole numbers")
+    require(len(sizes) > 0 and all(s >= 1 for s in sizes), "sizes", sizes, "numbers of texts, each at least 1")
     chosen = [g for g in experiment.graded if windows.get(g.run.name) and g.right is not None and 0 in g.run.cuts]
     require(
         len(chosen) > 0, "windows", len(windows), "a generation with a window, a known truth and a cut at the start"
@@ -166,6 +173,12 @@ def revise(
         For each generation that has a window, answers with the tokens that each took; those that failed are left out.
 
     """
+    checked_kind(backend, "backend", Backend, "a Backend")
+    checked_kind(experiment, "experiment", Experiment, "an Experiment")
+    checked_kind(windows, "windows", Mapping, "the windows of each generation")
+    checked_kind(rule, "rule", Rule, "a Rule").validate()
+    n, seed = checked_whole(n, "n", what="texts"), checked_whole(seed, "seed", 0)
+    checked_kind(ask, "ask", str, "a text")
     out: dict[str, list[tuple[str, int]]] = {}
     for g in experiment.graded:
         if not windows.get(g.run.name) or g.run.origin is None:

@@ -1,0 +1,65 @@
+"""The tables of ``docs/reliability.md``, made from the sweep; ``python -m tests.robustness.page`` rewrites them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.robustness import reasons
+from tests.robustness.sweep import Row
+from tests.robustness.values import Argument
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+BEGIN, END = "<!-- swept: begin -->", "<!-- swept: end -->"
+
+
+def _kinds(rows: Sequence[Row]) -> dict[str, list[Argument]]:
+    kinds: dict[str, list[Argument]] = {}
+    for r in rows:
+        for argument in r.arguments.values():
+            kinds.setdefault(argument.kind.removesuffix(", or None"), []).append(argument)
+    return dict(sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])))
+
+
+def _room(name: str) -> str:
+    return ".".join(name.split(".")[:-1])
+
+
+def tables(rows: Sequence[Row]) -> str:
+    """Return what was tried, as Markdown: by room, by kind of argument, and what was left out and why."""
+    calls, arguments = Counter(_room(r.name) for r in rows), Counter(_room(r.name) for r in rows for _ in r.arguments)
+    tried = Counter({_room(r.name): 0 for r in rows})
+    for r in rows:
+        tried[_room(r.name)] += sum(len(a.wrong) for a in r.arguments.values())
+    lines = ["| package | public calls | arguments | malformed values tried |", "|---|---|---|---|"]
+    lines += [f"| `{room}` | {calls[room]} | {arguments[room]} | {tried[room]:,} |" for room in sorted(calls)]
+    lines += [f"| in all | {sum(calls.values())} | {sum(arguments.values())} | {sum(tried.values()):,} |", ""]
+    lines += ["| an argument that is | arguments | refuses, in most of them |", "|---|---|---|"]
+    for kind, members in _kinds(rows).items():
+        labels = Counter(label for m in members for label in m.wrong)
+        common = [
+            label for label in dict.fromkeys(x for m in members for x in m.wrong) if 2 * labels[label] >= len(members)
+        ]
+        if common and len(members) >= 3:
+            lines.append(f"| {kind} | {len(members)} | {', '.join(common)} |")
+    lines += ["", "| public names without a row | how many | why |", "|---|---|---|"]
+    lines += [f"| {_some(names)} | {len(names)} | {why} |" for why, names in reasons.REASONS.items()]
+    return "\n".join(lines)
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(f"`{n}`" for n in names[:most]) + (", …" if len(names) > most else "")
+
+
+def embedded(rows: Sequence[Row], text: str) -> str:
+    """Return the page with its tables replaced."""
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n\n{tables(rows)}\n\n{END}{tail}"
+
+
+if __name__ == "__main__":
+    from tests.robustness.test_table import ROWS
+
+    PAGE.write_text(embedded(ROWS, PAGE.read_text("utf-8")), "utf-8")

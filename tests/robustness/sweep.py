@@ -1,0 +1,122 @@
+"""Calls each public callable with what it cannot take, and says where it was not refused as the house does."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import hypothesis
+import jax
+import numpy as np
+
+from sloc.contracts import ContractError, InvalidInput
+from tests.robustness.values import Argument, Traced
+
+SECONDS = 20
+"""What one call may take: refusals come before anything is compiled, so this only catches what hangs."""
+
+REFUSALS = (InvalidInput, ContractError)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One public callable.
+
+    Attributes:
+        name: its dotted public name.
+        call: how it is called, by keywords alone.
+        arguments: every argument it has.
+        refusals: kinds of error that its docstring names beside those of the house.
+
+    """
+
+    name: str
+    call: Callable[..., Any]
+    arguments: Mapping[str, Argument]
+    refusals: tuple[type[BaseException], ...] = field(default=())
+
+    def good(self, **changes: Any) -> dict[str, Any]:
+        """Return arguments that the callable takes, with some of them replaced."""
+        made = {n: a.good() if inspect.isfunction(a.good) else a.good for n, a in self.arguments.items()}
+        return made | changes
+
+
+class Hangs(Exception):
+    """A call that did not come back."""
+
+
+@contextlib.contextmanager
+def within(seconds: int) -> Iterator[None]:
+    """Raise :class:`Hangs` after some seconds, where the platform has alarms."""
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(*_: Any) -> None:
+        raise Hangs
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def invoke(call: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Call, inside a transformation where an argument is traced."""
+    inside = [n for n, v in arguments.items() if isinstance(v, Traced)]
+    if not inside:
+        return call(**arguments)
+    return jax.eval_shape(lambda v: call(**{**arguments, **dict.fromkeys(inside, v)}), np.float32(0.5))
+
+
+def fault(row: Row, argument: str, value: Any) -> str | None:
+    """Return what is wrong with how a callable takes a value in place of a good one; None if it refuses it well."""
+    own = row.arguments[argument]
+    try:
+        with within(SECONDS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            invoke(row.call, row.good(**{argument: value}))
+    except (*REFUSALS, *row.refusals) as error:
+        message = str(error)
+        named = own.said or (argument,)
+        if not any(word in message for word in named):
+            return f"refused without naming {' or '.join(named)}: {message[:160]}"
+        return None if message.isprintable() or "\n" not in message else f"a refusal of several lines: {message[:160]}"
+    except Hangs:
+        return f"no answer within {SECONDS} s"
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error)[:160]}"
+    return "taken without a word"
+
+
+def faults(row: Row, examples: int = 12) -> list[str]:
+    """Return every fault of a row: over the listed values, then over those that Hypothesis finds."""
+    found = []
+    for name, argument in row.arguments.items():
+        for label, value in argument.wrong.items():
+            said = fault(row, name, value)
+            if said:
+                found.append(f"{name} = {label}: {said}")
+    if found:
+        return found
+    drawn = {n: a.drawn for n, a in row.arguments.items() if a.drawn is not None}
+    for name, strategy in drawn.items():
+
+        @hypothesis.settings(max_examples=examples, database=None, derandomize=True, deadline=None)
+        @hypothesis.given(strategy)
+        def refuse(value: Any, name: str = name) -> None:
+            said = fault(row, name, value)
+            if said and len(found) < 20:
+                found.append(f"{name} = {value!r}: {said}")
+
+        refuse()
+    return found

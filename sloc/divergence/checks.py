@@ -67,7 +67,7 @@ def as_times(process: ObservationProcess, population: Population, times: Any) ->
         return times, times.astype(dtype)
     try:
         host = np.asarray(times, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"times = {shown(times)}: expected a sequence of numbers") from error
     require(host.ndim == 1 and host.size > 0, "times", times, "a non-empty one-dimensional sequence")
     require(bool(np.isfinite(host).all()), "times", times, "finite numbers")
@@ -85,7 +85,7 @@ def as_time(process: ObservationProcess, population: Population, t: Any) -> Arra
         return jnp.asarray(t).astype(dtype)
     try:
         host = np.asarray(t, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"t = {shown(t)}: expected one finite number") from error
     require(host.ndim == 0 and bool(np.isfinite(host)), "t", t, "one finite number")
     _check_range(process, population, host[None], "t", t)

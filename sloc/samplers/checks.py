@@ -102,7 +102,7 @@ def checked_times(process: ObservationProcess, population: Population, times: An
 def _cast(process: ObservationProcess, population: Population, values: Any, argument: str, times: Any) -> Array:
     try:
         host = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"{argument} = {shown(times)}: expected numbers") from error
     require(host.ndim == 1 and host.size > 0, argument, times, "a non-empty one-dimensional sequence of times")
     require(bool(np.isfinite(host).all()), argument, times, "finite times")

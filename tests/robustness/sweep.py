@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import signal
 import threading
 import warnings
@@ -43,7 +42,7 @@ class Row:
 
     def good(self, **changes: Any) -> dict[str, Any]:
         """Return arguments that the callable takes, with some of them replaced."""
-        made = {n: a.good() if inspect.isfunction(a.good) else a.good for n, a in self.arguments.items()}
+        made = {n: a.good() if a.made else a.good for n, a in self.arguments.items()}
         return made | changes
 
 

@@ -6,6 +6,7 @@ A kind names what an argument is for a reader of the documentation; ``docs/relia
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +71,12 @@ class Argument:
     wrong: dict[str, Any]
     drawn: st.SearchStrategy[Any] | None = None
     said: tuple[str, ...] = ()
+
+    @property
+    def made(self) -> bool:
+        """Whether the good value is a function without arguments that makes it."""
+        handed_on = ("a function", "a function, or None", "taken as it is")
+        return inspect.isfunction(self.good) and self.kind not in handed_on
 
     def but(self, *labels: str) -> Argument:
         """Return the same argument, which takes the values of these labels."""

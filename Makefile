@@ -188,9 +188,13 @@ nightly: $(PEERS_STAMP)
 	@mkdir -p benchmarks/results
 	XLA_FLAGS='$(strip $(XLA_FLAGS) $(NO_YNNPACK))' $(PY) -m benchmarks.nightly_tests --numprocesses=$(WORKERS) --dist=loadfile
 	$(PY) -m benchmarks.nightly_suites
+	$(BIN)/sloc bench --explain --out benchmarks/results
 	$(PY) -m benchmarks.nightly_bayes --json benchmarks/results/bayes.json
 	$(PY) -m benchmarks.nightly_certified --json benchmarks/results/certified.json
 	$(PY) -m benchmarks.nightly_changes --json benchmarks/results/changes.json
+	$(PY) -m benchmarks.floors_table
+	$(PY) -m benchmarks.nightly_learned --folder build/learned --json benchmarks/results/learned-runs.json
+	@rm -rf build/learned
 	$(PY) -m benchmarks.check_results
 
 # The parts that take minutes and whose ratios hold still; fails where one is more than twice as bad as the committed one.

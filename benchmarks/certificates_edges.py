@@ -3,7 +3,8 @@
 Four far pairs of near Gaussians; the window in which one of a pair is chosen, ``epsilon = 0.1``, joint level 0.05.
 Grids are held against the certified search's own widths, both edges at once:
 
-* the process's grid of 64 times, at ten times the draws;
+* the process's grid of 64 times, at eleven times the draws: where its intervals are still wider, it takes more than ten
+  times as many, whatever more would do;
 * 64 even times between 0 and 4, likewise;
 * 64 times placed in hindsight around the exact edges, an eighth of the certified width apart, as nobody could place
   them, at as many draws as it takes.
@@ -27,7 +28,8 @@ from benchmarks.timing import Row, at_most, called, spread_row
 
 EPSILON, DELTA, BUDGET = 0.1, 0.05, 500_000
 NEAR, FAR = 4.0, 100.0
-MORE = 10
+WANTED, MORE = 10, 11
+"""A grid is to take more than so many times the draws; it is tried at the second number."""
 
 
 def population() -> sloc.populations.GaussianMixture:
@@ -131,7 +133,7 @@ def rows(rounds: int, smoke: bool, ceilings: dict[str, Row]) -> Iterator[Row]:
     process = sloc.processes.OrnsteinUhlenbeck()
     placed = {"the process's grid of 64 times": process.grid(64), "64 even times in (0, 4]": np.linspace(0, 4, 65)[1:]}
     for name, times in placed.items():
-        yield from _coarse(f"{case}: {name}", times, found, wide, exact, 2 if smoke else MORE)
+        yield from _coarse(f"{case}: {name}", times, found, wide, exact, *((1, 2) if smoke else (WANTED, MORE)))
     yield from _hindsight(case, found, wide, exact, 2 if smoke else 16)
 
 
@@ -140,7 +142,13 @@ def _holds(window: sloc.Window, exact: np.ndarray) -> bool:
 
 
 def _coarse(
-    name: str, times: np.ndarray, found: list[sloc.Window], wide: list[np.ndarray], exact: np.ndarray, more: int
+    name: str,
+    times: np.ndarray,
+    found: list[sloc.Window],
+    wide: list[np.ndarray],
+    exact: np.ndarray,
+    wanted: int,
+    more: int,
 ) -> Iterator[Row]:
     """At ``more`` times the draws, how much wider the grid's intervals are; no number of draws undercuts a cell."""
     least = [float(np.diff(times)[np.searchsorted(times, t) - 1]) for t in exact]
@@ -161,9 +169,9 @@ def _coarse(
         "name": f"{name}: draws for the certified widths over certified draws, at least",
         "value": more if min(worst) > 1 else 0,
         "unit": "",
-        "target": f">= {more}",
-        "met": min(worst) > 1,
-        "note": "a lower bound: the intervals are still wider at so many draws"
+        "target": f"> {wanted}",
+        "met": min(worst) > 1 and more > wanted,
+        "note": "a lower bound, the number that was tried: the intervals are still wider at so many draws"
         + ("" if any(reachable) else "; and no number suffices, since the grid's cell at an edge is wider than that"),
     }
 
@@ -191,7 +199,7 @@ def _hindsight(
             "",
             note=f"{capped} of {len(ratios)} seeds stopped at {most} times the draws, still wider" if capped else "",
         )
-        yield row | ({"target": ">= 10", "met": row["value"] >= 10} if i == 2 else {})
+        yield row | ({"target": f"> {WANTED}", "met": row["value"] > WANTED} if i == 2 else {})
 
 
 def _least(enough: Callable[[int], bool], most: int) -> float:

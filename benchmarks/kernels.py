@@ -1,4 +1,6 @@
-"""The per-device kernels at working sizes: what one key block of 1,024 draws evaluates, and its arguments.
+"""The per-device kernels at working sizes: what one key block evaluates, and its arguments.
+
+A block is 1,024 draws, of a pilot 256, of masks 64.
 
 Kinds and populations are those whose lowering for CPU, GPU and TPU is tested; a name says process and population.
 """
@@ -11,11 +13,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 import sloc
 from sloc import samplers
+from sloc.contracts import component_mask
+from sloc.divergence.bridge_setup import bridge_problem
+from sloc.divergence.bridges import BridgeKernel
 from sloc.divergence.checks import as_times, checked_pair
+from sloc.divergence.masks import MaskKernel
 from sloc.divergence.measurement import MeasureKernel
+from sloc.divergence.pilot import PilotKernel
+from sloc.divergence.sampler_bounds import PathRatioKernel
 from sloc.engine import BLOCK_DRAWS
 from sloc.populations import (
     Empirical,
@@ -91,6 +100,40 @@ def _localization(make: Callable[..., samplers.Localizer], steps: int = 128) -> 
     return _block(LocalizeKernel(), (localizer, grid, jnp.full((steps,), -1, jnp.int32)))
 
 
+def _bridge(pilot: bool) -> Built:
+    process, population = checked_pair(OrnsteinUhlenbeck(), _mixture(8, 16))
+    shown, times = as_times(process, population, process.grid(TIMES))
+    sides = (component_mask(population, side, "a") for side in ((0, 1, 2, 3), (4, 5, 6, 7)))
+    problem, log_z, _ = bridge_problem(process, population, shown, times, *sides)
+    assert problem is not None
+    if not pilot:
+        return _block(BridgeKernel(), problem)
+    log_z = np.where(np.isfinite(log_z), log_z, 0.0)
+    return _block(PilotKernel(), (problem, jnp.asarray(log_z, problem.share.dtype), problem.population))
+
+
+def _masks() -> Built:
+    process, atoms = checked_pair(Masking(), _atoms(256, 64, True))
+    assert isinstance(atoms, Empirical)
+    side = jnp.repeat(jnp.asarray([1 / 128, 0.0]), 128)
+    return _block(MaskKernel(), (process, atoms.data, side, side[::-1], as_times(process, atoms, process.grid(16))[1]))
+
+
+def _shrunk(mean: Any, y: Any, t: Any) -> Any:
+    """Stand for a network, which would be all of the time."""
+    del t
+    return 0.5 * (y + mean)
+
+
+def _path_ratios(steps: int = 64) -> Built:
+    models = [
+        samplers.LearnedDiffusion(Partial(_shrunk, jnp.full((16,), mean)), OrnsteinUhlenbeck(), (16,), "x0").canonical()
+        for mean in (0.5, -0.5)
+    ]
+    grid, index = jnp.linspace(0.05, 3.0, steps + 1), jnp.arange(0, steps, 4, dtype=jnp.int32)
+    return _block(PathRatioKernel(), (*models, grid, index, jnp.asarray(jnp.inf)))
+
+
 def _hierarchy() -> Built:
     population = RandomHierarchy.random(jax.random.key(0), 8, 6, 2, 8, 4, one_hot=True)
     return measured(OrnsteinUhlenbeck(), population, 16)
@@ -138,5 +181,9 @@ KERNELS: dict[str, Callable[[], Built]] = {
     "localization; 8 Gaussians d = 16 128 steps": lambda: _localization(samplers.exact_localizer),
     "forked decoding; stories260k 256 lanes": _forked,
     "Euler reverse; 8 Gaussians d = 16 128 steps": lambda: _localization(samplers.euler_reverse),
+    "bridges; OU 8 Gaussians d = 16": lambda: _bridge(False),
+    "pilot of bridges; OU 8 Gaussians d = 16": lambda: _bridge(True),
+    "masks; 256 atoms d = 64 16 times": _masks,
+    "ratios of paths; d = 16 64 steps": _path_ratios,
 }
 """Builders by name; nothing is made before it is asked for."""

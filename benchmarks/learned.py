@@ -2,7 +2,8 @@
 
 One network throughout, a multilayer perceptron on 64 numbers, under the Ornstein–Uhlenbeck process (``a^2 + sigma^2 =
 1``); a transformer for the masked sampler.  The scans are what one would write for one sampler: the whole batch at
-once, along the same grid.  Weights are as drawn: they change no time.
+once, along the same grid.  Weights are as drawn: they change no time.  :mod:`benchmarks.learned_levels` runs a U-Net's
+forward–reverse experiments at many levels against PyTorch.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import sloc
+from benchmarks import learned_levels
 from benchmarks.timing import Contender, Row, at_most, called, race, ratio_row, time_rows
 from sloc import samplers
 from sloc.contracts import require
 
-PARTS = ("scans", "masked")
+PARTS = ("scans", "masked", "levels")
 SHAPE, STEPS, LEAST, STD = (8, 8), 32, 0.05, 0.7
 PROCESS = sloc.processes.OrnsteinUhlenbeck()
 Step = Callable[[Any, jax.Array, jax.Array, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
@@ -40,6 +42,8 @@ def run(rounds: int, smoke: bool, parts: Sequence[str] = PARTS) -> Iterator[Row]
         yield from scan_rows(rounds, smoke)
     if "masked" in parts:
         yield from masked_rows(rounds, smoke)
+    if "levels" in parts:
+        yield from learned_levels.rows(rounds, smoke)
 
 
 # --------------------------------------------------------------------------------------------

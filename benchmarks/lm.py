@@ -1,4 +1,4 @@
-"""The suite ``lm``: many continuations of one text, and the resampling of a whole story.
+"""The suite ``lm``: many continuations of one text, their law, and the resampling of a whole story.
 
 The model is the checkpoint ``models/stories260k`` of the folder named by ``SLOC_TEST_DATA``, or one of the same shape
 with random weights.  Contestants draw from the plain softmax and never stop early; before anything is timed the mean
@@ -21,13 +21,16 @@ import jax
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.lm_large import large_rows
 from benchmarks.peers.decoders import Transformers, cached_jax
 from benchmarks.timing import Contender, Row, at_most, called, race, ratio_row, spread_row, time_rows, timed
 from sloc.lm import LanguageModel, Sampling, decode, load_model, random_model, score, small_config
 
-PARTS = ("decode", "story")
+PARTS = ("decode", "law", "story", "large")
 BRANCHES, PREFIX, NEW = 400, 100, 100
 STORY, CUTS, RESAMPLES = 200, 20, 100
+DRAWS = 1_000_000
+FALSE_ALARM = 1e-9
 LAW = Sampling()
 Draw = Callable[[int], np.ndarray]
 
@@ -46,8 +49,12 @@ def run(rounds: int, smoke: bool, parts: Sequence[str] = PARTS) -> Iterator[Row]
         model = load_model(folder)
         if "decode" in parts:
             yield from decode_rows(model, folder, rounds, smoke)
+        if "law" in parts:
+            yield from law_rows(model, folder, smoke)
         if "story" in parts:
             yield from story_rows(model, rounds, smoke)
+        if "large" in parts:
+            yield from large_rows(rounds, smoke)
 
 
 def checkpoint(stack: contextlib.ExitStack) -> Path:
@@ -102,13 +109,17 @@ def decode_rows(model: LanguageModel, folder: Path, rounds: int, smoke: bool) ->
     draws: dict[str, tuple[Draw, int]] = {
         "sloc, forked": (functools.partial(forked, model, text, branches, new), branches)
     }
-    draws["JAX, a cache for each branch"] = (functools.partial(cached_jax, model, text, branches, new), branches)
+    plain = functools.partial(cached_jax, model, text, branches, new)
+    draws["JAX, a cache for each branch"] = (plain, branches)
+    draws["JAX, a cache for each branch, text read once"] = (functools.partial(plain, once=True), branches)
     if machine.has_peer("transformers", smoke):
         peer = Transformers(str(folder), len(os.sched_getaffinity(0)))
         draws["transformers, one batch"] = (functools.partial(peer.batch, text, branches, new), branches)
         draws["transformers, one batch, cache copied"] = (functools.partial(peer.shared, text, branches, new), branches)
         few = 1 if smoke else 4
-        draws["transformers, one at a time"] = (functools.partial(peer.one_by_one, text, few, new), few)
+        alone = functools.partial(peer.one_by_one, text, few, new)
+        draws["transformers, one at a time"] = (alone, few)
+        draws["transformers, one at a time, cache copied"] = (functools.partial(alone, once=True), few)
     else:
         print("transformers is not installed: its rows are left out", file=sys.stderr)
     seeds = iter(range(1, 1 << 20))
@@ -125,7 +136,9 @@ def decode_rows(model: LanguageModel, folder: Path, rounds: int, smoke: bool) ->
         "transformers, one batch": 4.0,
         "transformers, one batch, cache copied": None,
         "transformers, one at a time": 100.0,
+        "transformers, one at a time, cache copied": None,
         "JAX, a cache for each branch": 6.0,
+        "JAX, a cache for each branch, text read once": None,
     }
     for name, target in targets.items():
         if name in timings:
@@ -163,6 +176,30 @@ def check_law(
             f"{name}: mean log-probability is off by {gap:.3g}, six standard errors are {6 * error:.3g}"
         )
     return reference
+
+
+def law_rows(model: LanguageModel, folder: Path, smoke: bool) -> Iterator[Row]:
+    """Yield how well many first tokens of branches fit the law that ``transformers`` computes, by chi-square."""
+    if not machine.has_peer("transformers", smoke):
+        return
+    n = 20_000 if smoke else DRAWS
+    text = original(model, 32)
+    law = Transformers(str(folder), machine.cores()).law(text)
+    first = decode(jax.random.key(3), model, text, n=n, new_tokens=1, sampling=LAW, end_tokens=(), lanes=min(n, 4096))
+    p = chi_square(np.bincount([int(t[0]) for t in first.tokens], minlength=law.size), law)
+    name = f"next token: {n:,} draws against the law of transformers, p of chi-square"
+    yield {"name": name, "value": p, "unit": "", "target": f">= {FALSE_ALARM:g}", "met": p >= FALSE_ALARM, "must": True}
+
+
+def chi_square(counts: np.ndarray, law: np.ndarray) -> float:
+    """Return the p-value of counts under a law; tokens expected less than ten times are taken together."""
+    from scipy import stats
+
+    expected = counts.sum() * law
+    rare = expected < 10
+    seen, want = (np.append(a[~rare], a[rare].sum()) for a in (counts, expected))
+    used = want > 0
+    return float(stats.chi2.sf(((seen[used] - want[used]) ** 2 / want[used]).sum(), used.sum() - 1))
 
 
 def story_rows(model: LanguageModel, rounds: int, smoke: bool) -> Iterator[Row]:

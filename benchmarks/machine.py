@@ -263,7 +263,7 @@ def ceilings(rounds: int, smoke: bool = False) -> dict[str, Row]:
         "copy": (f"ceiling: {copied}, bytes read and written", "B/s", 8 * size.copied, copy),
         "matmul": ("ceiling: float32 matrix product", "flop/s", 2 * size.side**3, lambda: product(square, square)),
     }
-    return {short: _best(name, unit, amount, call, rounds) for short, (name, unit, amount, call) in work.items()}
+    return {short: best(name, unit, amount, call, rounds) for short, (name, unit, amount, call) in work.items()}
 
 
 def written_out_normals(rounds: int, smoke: bool = False) -> Row:
@@ -275,7 +275,7 @@ def written_out_normals(rounds: int, smoke: bool = False) -> Row:
     size, key = sizes(smoke), jax.random.key(0)
     drawn = _normals(size.draws, size.blocks, normals)
     name = "ceiling: threefry normal draws, rounds written out"
-    return _best(name, "/s", size.draws * size.blocks, lambda: drawn(key), rounds)
+    return best(name, "/s", size.draws * size.blocks, lambda: drawn(key), rounds)
 
 
 def byte_steps(rounds: int, smoke: bool = False) -> Row:
@@ -300,10 +300,18 @@ def byte_steps(rounds: int, smoke: bool = False) -> Row:
 
     compiled, start = jax.jit(passes), jnp.zeros(size.exps, jnp.uint8)
     name = "ceiling: bytes compared, chosen and kept where largest, in cache"
-    return _best(name, "/s", size.exps * size.repeats, lambda: compiled(start), rounds)
+    return best(name, "/s", size.exps * size.repeats, lambda: compiled(start), rounds)
 
 
-def _best(name: str, unit: str, amount: float, call: Callable[[], Any], rounds: int) -> Row:
+def copied(rounds: int, smoke: bool = False) -> Row:
+    """Measure how fast the device's memory is copied, in bytes read and written a second."""
+    size = sizes(smoke)
+    said, copy = _copy(size.copied)
+    return best(f"ceiling: {said}, bytes read and written", "B/s", 8 * size.copied, copy, rounds)
+
+
+def best(name: str, unit: str, amount: float, call: Callable[[], Any], rounds: int) -> Row:
+    """Return the row of a ceiling: what some work does at best, ``amount`` of it a call."""
     jax.block_until_ready(call())
     rates = [amount / timed(lambda: jax.block_until_ready(call())) for _ in range(max(rounds, 3))]
     return spread_row(name, rates, unit) | {"value": max(rates)}

@@ -11,10 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -36,11 +37,14 @@ from benchmarks.timing import Row, at_most
 from sloc.bayes.change_predict import DrawnCurves
 from sloc.windows.outcome_curves import OutcomeCounts
 from sloc.windows.posterior_moves import posterior_moves
+from sloc.windows.proportions import clopper_pearson
 from sloc.windows.resampled import trace_windows
 from sloc.windows.traces_table import answers_of_counts, trace_table
 
 SECONDS = 300.0
 ALPHA = 0.1
+UNIFORM, TOGETHER = "p-value of uniform ranks", 1e-3
+"""How rows of calibration tests are called, and what their p-value together must exceed."""
 COMPARED = 1_000
 """Questions that are also given to tests."""
 
@@ -89,9 +93,37 @@ def report_rows(case: str, reported: np.ndarray, number: np.ndarray) -> Iterator
     """False discoveries and power of windows that are reported, against the truth."""
     true, count = number > 0, int(reported.sum())
     false = float((reported & ~true).sum()) / max(count, 1)
-    yield {"name": f"{case}: reported without a window", "value": 100 * false, "unit": "%", "of": count}
+    row: Row = {"name": f"{case}: reported without a window", "value": 100 * false, "unit": "%", "of": count}
+    yield with_interval(row)
     power = float((reported & true).sum()) / max(int(true.sum()), 1)
     yield {"name": f"{case}: questions with a window that are reported", "value": 100 * power, "unit": "%"}
+
+
+def with_interval(row: Row) -> Row:
+    """Add the exact 95 % interval (Clopper and Pearson) of a share in per cent: questions are independent."""
+    if not row["of"]:
+        return row
+    hits = round(row["value"] * row["of"] / 100)
+    low, high = clopper_pearson(np.asarray([hits]), np.asarray([row["of"]]), 0.05)
+    return row | {"min": 100 * float(low[0]), "max": 100 * float(high[0])}
+
+
+def combined_row(rows: Sequence[Row]) -> Row:
+    """All tests of uniform ranks at once: a p-value that must not be small, valid whatever their dependence.
+
+    Twice the smaller of Bonferroni's ``m min p``, which sees one rank that is far off, and twice the mean of the
+    p-values (Rüschendorf 1982), which sees many that are a little off.
+    """
+    p = np.asarray([r["value"] for r in rows if UNIFORM in r["name"]])
+    value = float(min(1.0, 2.0 * min(p.size * p.min(), 2.0 * p.mean())))
+    row: Row = {"name": f"calibration: {UNIFORM} of all kinds together", "value": value, "unit": "", "of": int(p.size)}
+    return row | {"target": f"> {TOGETHER:g}", "met": value > TOGETHER, "must": True}
+
+
+def completed(rows: Sequence[Row]) -> list[Row]:
+    """Rows with what follows from them: intervals of false discoveries, and all calibration tests together."""
+    own = [r for r in rows if not r["name"].startswith("calibration: ")]
+    return [*(with_interval(r) if "reported without a window" in r["name"] else r for r in own), combined_row(own)]
 
 
 def agreement_rows(
@@ -156,7 +188,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/changes.json"))
     parser.add_argument("--sets", type=int, default=100, help="data sets that shared parameters are ranked in")
+    parser.add_argument(
+        "--complete", action="store_true", help="only add what follows from the rows of a stored result"
+    )
     options = parser.parse_args()
+    if options.complete:
+        stored = json.loads(options.json.read_text(encoding="utf-8"))
+        put(options.json, stored | {"rows": completed(stored["rows"])})
+        return
     rows: list[Row] = []
     # What is done is kept: the second part takes much longer than the first.
     for part in (large_rows(), calibration_rows(options.sets)):
@@ -164,14 +203,20 @@ def main() -> None:
             print(f"{row['name']}: {row['value']:.4g} {row['unit']}", flush=True)
             rows.append(row)
         write(options.json, rows)
+    write(options.json, completed(rows))
 
 
 def write(path: Path, rows: list[Row]) -> None:
-    """Write the result, whole or not at all."""
+    """Write the rows with what ran them."""
     found = code()
     found["versions"] |= {n: metadata.version(n) for n in ("numpyro",)}
     date = datetime.now(UTC).isoformat(timespec="seconds")
     result = {"suite": "changes", "device": device_name(), **found, "date": date, "rows": rows}
+    put(path, result)
+
+
+def put(path: Path, result: dict[str, Any]) -> None:
+    """Write a file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.partial")
     aside.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

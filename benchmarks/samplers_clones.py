@@ -14,9 +14,11 @@ from benchmarks.peers import clones
 from benchmarks.timing import Contender, Row, called, race, ratio_row, time_rows
 
 DIMENSION, TIMES, FULL = 64, 16, 1 << 20
+SCALED = 1 << 10
+"""Pairs of the peer that simulates them, whose time is scaled: all of them would take it more than an hour."""
 PEERS: dict[str, tuple[Callable[..., clones.Curve], int, float]] = {
     # name: (maker, pairs of clones it is timed on, what its steps may be off by)
-    "PyTorch, as written": (clones.torch_as_written, 1 << 10, 0.03),
+    "PyTorch, as written": (clones.torch_as_written, SCALED, 0.03),
     "PyTorch, tuned": (clones.torch_tuned, FULL, 0.0),
 }
 
@@ -52,7 +54,21 @@ def rows(rounds: int, smoke: bool) -> Iterator[Row]:
         check(name, value, exact, n, bias)
         raced.append(Contender(name, run, full / n, first))
         notes[name] = (make.__doc__ or "").split("\n\n")[0]
+        if n < full:
+            yield linearity(name, make, problem, n, rounds)
     timings = race(raced, rounds)
     yield from time_rows(case, timings, notes)
     for name in present:
         yield ratio_row(f"{case}: {name} over sloc", timings[name], timings["sloc"])
+
+
+def linearity(name: str, make: Callable[..., clones.Curve], problem: clones.TwoClouds, n: int, rounds: int) -> Row:
+    """Check that a scaled peer is linear in its pairs: its time for each at n over that at n / 2 (1 is linear)."""
+    halves = [Contender(str(m), functools.partial(make(problem, m), 0), 1 / m) for m in (n, n // 2)]
+    timings = race(halves, min(rounds, 3))
+    return ratio_row(
+        f"clones: {name}, time per pair at n = {n} over n = {n // 2}",
+        timings[str(n)],
+        timings[str(n // 2)],
+        better=None,
+    )

@@ -45,13 +45,18 @@ def shown(row: Row) -> str:
     return str(row["status"]) if row["value"] is None else number(row["value"], row["unit"])
 
 
+def verdict(row: Row) -> str:
+    """Return whether a row's target is met, or why nothing is said of it."""
+    return str(row.get("status", "no verdict")) if "met" not in row else "met" if row["met"] else "NOT MET"
+
+
 def line(row: Row) -> str:
     """Return one row as a line of text."""
     text = f"{row['name']}: {shown(row)}"
     if "expected" in row:
         text += f"  ({row['expected']:g} expected)"
     if "target" in row:
-        text += f"  (target {row['target']}: {'met' if row['met'] else 'NOT MET'})"
+        text += f"  (target {row['target']}: {verdict(row)})"
     return text
 
 
@@ -69,7 +74,7 @@ def result_table(result: Mapping[str, Any]) -> Table:
     for row in result["rows"]:
         spread = f"{number(row['min'], row['unit'])} .. {number(row['max'], row['unit'])}" if "min" in row else ""
         words = [f"{row['expected']:g} expected"] if "expected" in row else []
-        words += [f"{row['target']} {'met' if row['met'] else 'NOT MET'}"] if "target" in row else []
+        words += [f"{row['target']} {verdict(row)}"] if "target" in row else []
         target, style = "; ".join(words), "" if row.get("met", True) else "red"
         table.add_row(Text(row["name"]), shown(row), spread, Text(target, style))
     return table

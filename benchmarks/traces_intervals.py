@@ -77,3 +77,5 @@ def distance_rows(
     ]
     name = f"{case}: 90 % intervals, coverage"
     yield share_row(name, [float(i.sum()) for i in inside], [i.size for i in inside], None if smoke else 0.9)
+    width = float(np.mean(np.concatenate([f.upper - f.lower for f in found])))
+    yield {"name": f"{case}: 90 % intervals, mean width", "value": width, "unit": "TV"}

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.traces_truth import distances
+from sloc.results.outcome import Moves
+from sloc.windows.outcome_curves import OutcomeCounts
 from sloc.windows.posterior_moves import spaced_maxima
 
 EVENT, NO_EVENT = 0.35, 0.25
@@ -16,20 +18,35 @@ EVENT, NO_EVENT = 0.35, 0.25
 
 @dataclass(frozen=True)
 class Score:
-    """Counts over questions.
+    """Counts, question by question.
 
     Attributes:
-        hits: detections with an event near.
-        false: detections with no reference move above :data:`NO_EVENT` near.
-        events: events of the reference.
-        found: events with a detection near.
+        each: ``[Q, 4]``: detections with an event near; detections with no reference move above :data:`NO_EVENT` near;
+            events of the reference; events with a detection near.
 
     """
 
-    hits: int
-    false: int
-    events: int
-    found: int
+    each: np.ndarray
+
+    @property
+    def hits(self) -> int:
+        """Detections with an event near."""
+        return int(self.each[:, 0].sum())
+
+    @property
+    def false(self) -> int:
+        """Detections with nothing near."""
+        return int(self.each[:, 1].sum())
+
+    @property
+    def events(self) -> int:
+        """Events of the reference."""
+        return int(self.each[:, 2].sum())
+
+    @property
+    def found(self) -> int:
+        """Events with a detection near."""
+        return int(self.each[:, 3].sum())
 
     @property
     def fdr(self) -> float:
@@ -49,7 +66,7 @@ def reference_events(reference: np.ndarray, gap: int, tolerance: int) -> list[in
 
 
 def score(detections: Sequence[Sequence[int]], references: Sequence[np.ndarray], gap: int, tolerance: int) -> Score:
-    """Count hits and false detections over questions.
+    """Count hits and false detections of each question.
 
     Args:
         detections: for each question the start indices of detected pairs.
@@ -58,17 +75,24 @@ def score(detections: Sequence[Sequence[int]], references: Sequence[np.ndarray],
         tolerance: how near is near, in positions.
 
     """
-    hits = false = events = found = 0
-    for starts, reference in zip(detections, references, strict=True):
+    each = np.zeros((len(references), 4), np.int64)
+    for counted, starts, reference in zip(each, detections, references, strict=True):
         d = distances(reference, gap)
         own = reference_events(reference, gap, tolerance)
-        events += len(own)
-        found += sum(any(abs(s - e) <= tolerance for s in starts) for e in own)
-        for s in starts:
-            near = d[max(0, s - tolerance) : s + tolerance + 1]
-            hits += bool(near.size and near.max() >= EVENT)
-            false += bool(not near.size or near.max() <= NO_EVENT)
-    return Score(hits, false, events, found)
+        near = [d[max(0, s - tolerance) : s + tolerance + 1] for s in starts]
+        counted[0] = sum(bool(n.size and n.max() >= EVENT) for n in near)
+        counted[1] = sum(bool(not n.size or n.max() <= NO_EVENT) for n in near)
+        counted[2] = len(own)
+        counted[3] = sum(any(abs(s - e) <= tolerance for s in starts) for e in own)
+    return Score(each)
+
+
+def starts_of(moves: Moves, seen: Sequence[OutcomeCounts]) -> list[list[int]]:
+    """Starts of the moves that were found, question by question."""
+    starts: dict[str, list[int]] = {d.question: [] for d in seen}
+    for move in moves.found:
+        starts[move.question].append(int(move.start))
+    return list(starts.values())
 
 
 def by_threshold(curves: Sequence[np.ndarray], threshold: float, gap: int, tolerance: int) -> list[list[int]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sloc.windows.outcome_curves import OutcomeCounts
+from sloc.windows.recorded import Recording
 from sloc.windows.recorded_import import read_forking_fast
 
 TUNE, REPORT = tuple(range(25)), tuple(range(25, 50))
@@ -63,6 +64,14 @@ def folder() -> Path | None:
     return found if found is not None and found.is_dir() else None
 
 
+@lru_cache(maxsize=128)
+def recording(track: str, row: int) -> Recording:
+    """Read one question's branches."""
+    where = folder()
+    assert where is not None
+    return read_forking_fast(where / track / f"row{row:03d}.json.gz")[0]
+
+
 @lru_cache(maxsize=200)
 def load(track: str, row: int) -> Row200:
     """Load one question."""
@@ -70,15 +79,16 @@ def load(track: str, row: int) -> Row200:
     assert where is not None
     with np.load(where / f"mixture_draws_{track}.npz") as kept:
         draws, positions = kept[f"row{row:03d}_draws"], kept[f"row{row:03d}_pos"].astype(np.float64)
-    recording, _ = read_forking_fast(where / track / f"row{row:03d}.json.gz")
-    leaving = np.clip(1.0 - recording.taken_mass / recording.kept_mass, 0.0, 1.0)[:-1]
+    store = recording(track, row)
+    leaving = np.clip(1.0 - store.taken_mass / store.kept_mass, 0.0, 1.0)[:-1]
     leaving = np.where(np.diff(positions) == 1.0, leaving, np.nan)
     if track == "deepseek":
         leaving = np.full_like(leaving, np.nan)
     cost = np.zeros(positions.size)
     at = {float(p): i for i, p in enumerate(positions)}
-    for b in recording.branches:
-        share = b.weight / recording.kept_mass[at[b.position]]
+    kept = store.kept_mass
+    for b in store.branches:
+        share = b.weight / kept[at[b.position]]
         cost[at[b.position]] += share * float(np.mean(b.costs)) if b.costs is not None else share
     return Row200(f"{track} {row}", draws, int(draws.max()) + 1, positions, leaving, np.maximum(cost, 1.0))
 
@@ -87,11 +97,24 @@ def bounds(track: str, row: int) -> np.ndarray | None:
     """Return bounds of each step from log-probabilities, None where steps are longer than a token."""
     from sloc.windows.move_kernels import step_bounds
 
-    where = folder()
-    if track != "llama" or where is None:
+    if track != "llama" or folder() is None:
         return None
-    recording, _ = read_forking_fast(where / track / f"row{row:03d}.json.gz")
-    return step_bounds(recording.taken_mass, recording.kept_mass)
+    store = recording(track, row)
+    return step_bounds(store.taken_mass, store.kept_mass)
+
+
+def noise_floor(data: Row200) -> float:
+    """Mean TV between the truth and a histogram of 100 draws of it, the truth taken to be that of all 200 draws.
+
+    ``sum_a E|Bin(100, p_a) / 100 - p_a| / 2`` at each position, summed exactly.
+    """
+    from scipy.stats import binom
+
+    p = np.arange(201)[:, None] / 200
+    seen = np.arange(101)[None, :]
+    apart = (binom.pmf(seen, 100, p) * np.abs(seen / 100 - p)).sum(axis=1)
+    counts = np.eye(data.answers, dtype=int)[data.draws].sum(axis=1)
+    return float(0.5 * apart[counts].sum(axis=1).mean())
 
 
 def beyond_identity(row: int, fork: float = 0.4) -> np.ndarray:

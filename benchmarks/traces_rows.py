@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.peers.smoothing import change_points, smoothed
 from benchmarks.timing import Row
-from benchmarks.traces_moves import NO_EVENT, Score, by_threshold, power_at, reference_events, score
+from benchmarks.traces_moves import NO_EVENT, Score, by_threshold, power_at, reference_events, score, starts_of
 from benchmarks.traces_truth import distances
 from sloc.results.outcome import Moves
 from sloc.windows.move_tests import exact_moves
@@ -24,7 +24,11 @@ def target(smoke: bool, wanted: str, met: bool) -> Row:
     return {} if smoke else {"target": wanted, "met": bool(met)}
 
 
-def clustered(hits: Sequence[float], of: Sequence[int], seed: int = 0, rounds: int = 4_000) -> tuple[float, float]:
+FEWEST, FEWEST_FOUND = 10, 50
+"""Questions, and detections, below which a share is given with its interval and no verdict."""
+
+
+def clustered(hits: Sequence[float], of: Sequence[float]) -> tuple[float, float]:
     """95 % interval of ``sum hits / sum of``, questions drawn with replacement, since what is near hangs together.
 
     Where all or none hit, the exact binomial interval of as many questions.
@@ -33,14 +37,25 @@ def clustered(hits: Sequence[float], of: Sequence[int], seed: int = 0, rounds: i
     if hits_.sum() in (0.0, of_.sum()):
         low, high = clopper_pearson(np.asarray([(hits_ > 0).sum()]), np.asarray([(of_ > 0).sum()]), 0.05)
         return float(low[0]), float(high[0])
-    picked = np.random.default_rng(seed).integers(0, of_.size, (rounds, of_.size))
-    total = of_[picked].sum(axis=1)
-    shares = (hits_[picked].sum(axis=1) / np.maximum(total, 1.0))[total > 0]
+    return resampled_ratio(hits_, of_)
+
+
+def resampled_ratio(part: np.ndarray, of: np.ndarray, seed: int = 0, rounds: int = 4_000) -> tuple[float, float]:
+    """95 % interval of ``sum part / sum of``, questions drawn with replacement; parts may be negative."""
+    rng, sums = np.random.default_rng(seed), np.empty((rounds, 2))
+    # A few rounds at a time: thousands of questions take no memory to speak of.
+    for first in range(0, rounds, 200):
+        picked = rng.integers(0, of.size, (min(200, rounds - first), of.size))
+        sums[first : first + 200] = np.stack([part[picked].sum(axis=1), of[picked].sum(axis=1)], axis=1)
+    shares = (sums[:, 0] / np.maximum(sums[:, 1], 1.0))[sums[:, 1] > 0]
     return float(np.quantile(shares, 0.025)), float(np.quantile(shares, 0.975))
 
 
 def share_row(name: str, hits: Sequence[float], of: Sequence[int], least: float | None = None) -> Row:
-    """A share over questions in per cent, its interval, and whether the interval lies above a target."""
+    """A share over questions in per cent, its interval, and whether the interval lies above a target.
+
+    Of fewer than :data:`FEWEST` questions there is no verdict: an interval over so few clusters is none to judge by.
+    """
     total = int(sum(of))
     if total == 0:
         return {"name": name, "value": None, "status": "none", "unit": "%", "of": 0, "questions": len(of)}
@@ -49,6 +64,8 @@ def share_row(name: str, hits: Sequence[float], of: Sequence[int], least: float 
     row |= {"of": total, "questions": sum(n > 0 for n in of)}
     if least is None:
         return row
+    if row["questions"] < FEWEST:
+        return row | {"target": f">= {100 * least:g}", "status": "too few questions"}
     # Met is what the interval shows: one that holds the target says neither.
     held = {"note": "the interval holds the target"} if low < least <= high else {}
     return row | {"target": f">= {100 * least:g}", "met": bool(low >= least)} | held
@@ -68,9 +85,16 @@ def coverage_rows(
 
 
 def detector_rows(
-    case: str, seen: Sequence[Any], references: Sequence[np.ndarray], gap: int, tolerance: int, bounds: Sequence[Any]
+    case: str,
+    seen: Sequence[Any],
+    references: Sequence[np.ndarray],
+    gap: int,
+    tolerance: int,
+    bounds: Sequence[Any],
+    smoke: bool = False,
 ) -> Iterator[Row]:
     """Rows of each detector: realised false discovery, power, and what thresholding reaches at the same."""
+    nominal = None if smoke else 0.05
     by_index = [replace(d, positions=np.arange(d.positions.size, dtype=np.float64)) for d in seen]
     found = posterior_moves(by_index, gap=gap, separation=tolerance)
     certified = exact_moves(by_index, bounds, gap=gap, separation=tolerance, tau=NO_EVENT)
@@ -78,15 +102,14 @@ def detector_rows(
     smooth = [outcome_curve(d).value for d in seen]
     ours = None
     for name, moves in (("posterior, 10 %", found), ("exact test, 5 %", certified)):
-        starts = [[int(m.start) for m in moves.found if m.question == d.question] for d in seen]
-        got = score(starts, references, gap, tolerance)
+        got = score(starts_of(moves, seen), references, gap, tolerance)
         ours = got if ours is None else ours
         # So few questions decide little of the posterior's rate: it is held against its own elsewhere.
-        yield from score_rows(f"{case}: {name}", got, None if name.startswith("posterior") else 0.05)
+        yield from score_rows(f"{case}: {name}", got, None if name.startswith("posterior") else nominal)
     assert ours is not None
     lower = posterior_moves(by_index, gap=gap, separation=tolerance, tau=NO_EVENT)
-    starts = [[int(m.start) for m in lower.found if m.question == d.question] for d in seen]
-    yield from score_rows(f"{case}: posterior of moves above 0.25, 10 %", score(starts, references, gap, tolerance))
+    got = score(starts_of(lower, seen), references, gap, tolerance)
+    yield from score_rows(f"{case}: posterior of moves above 0.25, 10 %", got)
     yield from score_rows(
         f"{case}: plain rule > 0.3", score(by_threshold(raw, 0.3, gap, tolerance), references, gap, tolerance)
     )
@@ -103,6 +126,7 @@ def detector_rows(
     for name, curves_ in others.items():
         threshold, got = power_at(curves_, references, max(ours.fdr, 0.1), gap, tolerance)
         yield from score_rows(f"{case}: {name} at its best threshold of that false discovery ({threshold:.2f})", got)
+        yield from power_rows(f"{case}: power of the posterior at 10 % less that of {name}", ours, got)
 
 
 def best_of(
@@ -136,31 +160,41 @@ def event_rows(
     yield {"name": f"{case}: events that exceed 0.3 in 100 other draws", "value": above, "unit": "%", "of": len(there)}
 
 
-def score_rows(case: str, got: Any, nominal: float | None = None) -> Iterator[Row]:
-    """False discovery and power with their Wilson intervals; a target is met where the interval shows it."""
-    for word, k, n in (("false discoveries", got.false, got.hits + got.false), ("power", got.found, got.events)):
-        if n == 0:
+def power_rows(name: str, ours: Score, other: Score) -> Iterator[Row]:
+    """Difference in power on the same events, questions drawn with replacement; thresholds stay as they were chosen.
+
+    The other detector has its best threshold of a realised false discovery at most ours (or 10 %).
+    """
+    if ours.events == 0:
+        return
+    gained, events = ours.each[:, 3] - other.each[:, 3], ours.each[:, 2].astype(np.float64)
+    low, high = resampled_ratio(gained.astype(np.float64), events)
+    value = 100 * float(gained.sum()) / ours.events
+    row: Row = {"name": f"{name} at equal false discovery, paired", "value": value, "unit": "points"}
+    yield row | {"min": 100 * low, "max": 100 * high, "of": ours.events, "questions": int((events > 0).sum())}
+
+
+def score_rows(case: str, got: Score, nominal: float | None = None) -> Iterator[Row]:
+    """False discovery and power, intervals over questions; a target is met where the interval shows it.
+
+    Of fewer than :data:`FEWEST_FOUND` detections the status says that they are too few for a verdict.
+    """
+    hits, false, events, found = got.each.T
+    for word, k, n in (("false discoveries", false, hits + false), ("power", found, events)):
+        total, name = int(n.sum()), f"{case}, {word}"
+        targeted = word == "false discoveries" and nominal is not None
+        wanted: Row = {"target": f"<= {100 * nominal:g}"} if targeted and nominal is not None else {}
+        if total == 0:
             status = "none reported" if word == "false discoveries" else "no events"
-            yield {"name": f"{case}, {word}", "value": None, "status": status, "unit": "%", "of": 0}
+            yield {"name": name, "value": None, "status": status, "unit": "%", "of": 0, **wanted}
             continue
-        low, high = wilson(k, n)
-        row: Row = {
-            "name": f"{case}, {word}",
-            "value": 100 * k / n,
-            "unit": "%",
-            "min": 100 * low,
-            "max": 100 * high,
-            "of": n,
-        }
-        if word == "false discoveries" and nominal is not None and n >= 50:
-            held = {"note": "the interval holds the target"} if low <= nominal < high else {}
-            row |= {"target": f"<= {100 * nominal:g}", "met": bool(high <= nominal), **held}
+        low, high = clustered(k.tolist(), n.tolist())
+        row: Row = {"name": name, "value": 100 * int(k.sum()) / total, "unit": "%", "min": 100 * low}
+        row |= {"max": 100 * high, "of": total, "questions": int((n > 0).sum()), **wanted}
+        if targeted and nominal is not None:
+            if total < FEWEST_FOUND or row["questions"] < FEWEST:
+                row |= {"status": "too few"}
+            else:
+                held = {"note": "the interval holds the target"} if low <= nominal < high else {}
+                row |= {"met": bool(high <= nominal), **held}
         yield row
-
-
-def wilson(k: int, n: int) -> tuple[float, float]:
-    """95 % Wilson interval of a proportion."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(k, n).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)

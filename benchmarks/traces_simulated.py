@@ -8,12 +8,14 @@ import numpy as np
 
 from benchmarks.timing import Row
 from benchmarks.traces_intervals import distance_rows, interval_rows
-from benchmarks.traces_moves import reference_events, score
+from benchmarks.traces_moves import NO_EVENT, reference_events, score, starts_of
 from benchmarks.traces_rows import coverage_rows, detector_rows, score_rows, share_row
 from benchmarks.traces_truth import Truth, simulate
 from sloc.windows.move_kernels import step_bounds
+from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import outcome_curve
 from sloc.windows.posterior_moves import posterior_moves
+from sloc.windows.proportions import clopper_pearson
 from sloc.windows.rule_rates import rule_rates
 
 QUESTIONS, GAP, TOLERANCE = 400, 4, 8
@@ -35,6 +37,11 @@ def near_moves(reference: np.ndarray, gap: int, tolerance: int) -> np.ndarray:
     return near
 
 
+def identity_bounds(truth: Truth) -> np.ndarray:
+    """Bounds of each step where no branch was dropped."""
+    return step_bounds(np.append(1 - truth.leaving, 1.0), np.ones(truth.leaving.size + 1))
+
+
 def bands(smoke: bool) -> Iterator[Row]:
     """Coverage of the truth by pointwise bands and, at all positions at once, by simultaneous ones."""
     made = truths(6 if smoke else QUESTIONS)
@@ -42,17 +49,26 @@ def bands(smoke: bool) -> Iterator[Row]:
         for known in (True, False):
             rng = np.random.default_rng(draws)
             inside, near, whole, each = [], [], [], []
+            alone, pointwise, together = [], [], []
             for i, truth in enumerate(made):
-                curve = outcome_curve(truth.counts(f"q{i}", rng, draws, known), simultaneous=True)
+                data = truth.counts(f"q{i}", rng, draws, known)
+                curve = outcome_curve(data, simultaneous=True)
+                pointwise.append(curve.upper - curve.lower)
+                low, high = clopper_pearson(data.counts, np.full(data.counts.shape, draws), 0.1)
+                alone.append(high - low)
                 inside.append((curve.lower <= truth.curve) & (truth.curve <= curve.upper))
                 near.append(near_moves(truth.curve, GAP, TOLERANCE))
                 if curve.lower_all is not None and curve.upper_all is not None:
                     covered = (curve.lower_all <= truth.curve) & (truth.curve <= curve.upper_all)
                     whole.append(float(covered.all(axis=0).sum()))
                     each.append(covered.shape[1])
+                    together.append(curve.upper_all - curve.lower_all)
             case = f"90 % bands, simulated, {draws} draws, probabilities {'known' if known else 'not known'}"
             yield from coverage_rows(case, inside, near, smoke)
             yield share_row(f"{case}: simultaneous, whole curves covered", whole, each, None if smoke else 0.9)
+            widths = {"pointwise": pointwise, "simultaneous": together, "Clopper-Pearson, each position alone": alone}
+            for kind, found in widths.items():
+                yield {"name": f"{case}: mean width, {kind}", "value": float(np.mean(found)), "unit": "share"}
 
 
 def moves(smoke: bool) -> Iterator[Row]:
@@ -73,9 +89,9 @@ def moves(smoke: bool) -> Iterator[Row]:
     for draws in (10,) if smoke else (10, 20, 30, 50):
         rng = np.random.default_rng(draws)
         seen = [t.counts(f"q{i}", rng, draws) for i, t in enumerate(made)]
-        bounds = [step_bounds(np.append(1 - t.leaving, 1.0), np.ones(t.leaving.size + 1)) for t in made]
+        bounds = [identity_bounds(t) for t in made]
         case, curves = f"moves, simulated, {draws} draws", [t.curve for t in made]
-        yield from detector_rows(case, seen, curves, GAP, TOLERANCE, bounds)
+        yield from detector_rows(case, seen, curves, GAP, TOLERANCE, bounds, smoke)
         found = posterior_moves(seen, gap=GAP, separation=TOLERANCE)
         yield from interval_rows(case, found, curves, TOLERANCE, smoke)
         yield from distance_rows(f"TV {GAP} positions apart, simulated, {draws} draws", seen, curves, GAP, smoke)
@@ -84,15 +100,17 @@ def moves(smoke: bool) -> Iterator[Row]:
 
 
 def false_discovery_rows(draws: int, number: int, smoke: bool) -> Iterator[Row]:
-    """The posterior's realised false-discovery rate on questions of its own, so many that the interval decides."""
+    """Realised false-discovery rates on questions of their own, so many that the posterior's interval decides."""
     made, rng = truths(number, seed=13), np.random.default_rng(100 + draws)
-    found = posterior_moves([t.counts(f"q{i}", rng, draws) for i, t in enumerate(made)], gap=GAP, separation=TOLERANCE)
-    starts: dict[str, list[int]] = {f"q{i}": [] for i in range(number)}
-    for move in found.found:
-        starts[move.question].append(int(move.start))
-    got = score(list(starts.values()), [t.curve for t in made], GAP, TOLERANCE)
-    case = f"moves, simulated, {draws} draws, {number:,} questions: posterior, 10 %"
-    yield from score_rows(case, got, None if smoke else 0.1)
+    seen = [t.counts(f"q{i}", rng, draws) for i, t in enumerate(made)]
+    found = posterior_moves(seen, gap=GAP, separation=TOLERANCE)
+    got = score(starts_of(found, seen), [t.curve for t in made], GAP, TOLERANCE)
+    case = f"moves, simulated, {draws} draws, {number:,} questions"
+    yield from score_rows(f"{case}: posterior, 10 %", got, None if smoke else 0.1)
+    bounds = [identity_bounds(t) for t in made]
+    certified = exact_moves(seen, bounds, gap=GAP, separation=TOLERANCE, tau=NO_EVENT)
+    got = score(starts_of(certified, seen), [t.curve for t in made], GAP, TOLERANCE)
+    yield from score_rows(f"{case}: exact test, 5 %", got, None if smoke else 0.05)
 
 
 def broken_rows(draws: int, number: int) -> Iterator[Row]:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -42,6 +43,7 @@ def refused(result: Any, *words: str) -> None:
     assert result.stderr.startswith("sloc: "), result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1, result.stderr
     for word in words:
         assert word in result.stderr, result.stderr
 
@@ -285,6 +287,12 @@ def _bad_cases() -> list[Any]:
         pytest.param([*GAUSSIANS, "--times", "2"], ["--times", "8"], id="few times"),
         pytest.param([*GAUSSIANS, "--seed", "-1"], ["--seed"], id="seed"),
         pytest.param([*GAUSSIANS, "--devices", "99"], ["--devices"], id="devices"),
+        pytest.param(
+            [*GAUSSIANS, "--devices", "gpu"],
+            ["--devices = gpu: expected a kind of device that is here: cpu"],
+            id="no GPU",
+            marks=pytest.mark.skipif(jax.default_backend() != "cpu", reason="there is an accelerator"),
+        ),
         pytest.param([*GAUSSIANS, "--classes", "0,zebra"], ["--classes", "zebra"], id="unknown class"),
         pytest.param([*GAUSSIANS, "--process", "brownian"], ["--process", "masking"], id="unknown process"),
         pytest.param(

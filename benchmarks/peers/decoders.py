@@ -2,8 +2,9 @@
 
 The JAX decoder is written as is usual: prompts are read in one batch, keys and values of all branches stand in one
 array ``[B, T, heads, d]``, a scan over steps attends to the whole of it under a mask, ``jax.random.categorical``
-draws.  For ``transformers`` there are three: ``generate`` with all branches as one batch, the same with the text read
-once and its cache copied to all branches (what a careful user would write), and one branch after the other.
+draws; a careful user reads the text once and copies its cache to all branches.  For ``transformers`` there are
+``generate`` with all branches as one batch, and one branch after the other, each as written and with the text read
+once and its cache copied.
 """
 
 from __future__ import annotations
@@ -54,14 +55,18 @@ def _blocks(
     return last @ head_matrix(weights).T, new
 
 
-@functools.partial(jax.jit, static_argnames=("config", "branches", "new"))
-def _continued(config: DecoderConfig, weights: Any, text: Array, key: Array, branches: int, new: int) -> Array:
+@functools.partial(jax.jit, static_argnames=("config", "branches", "new", "once"))
+def _continued(
+    config: DecoderConfig, weights: Any, text: Array, key: Array, branches: int, new: int, once: bool
+) -> Array:
     length = text.shape[0]
-    total = length + new
-    shape = (branches, total, config.kv_heads, config.head_dim)
+    total, texts = length + new, 1 if once else branches
+    shape = (texts, total, config.kv_heads, config.head_dim)
     caches = [(jnp.zeros(shape), jnp.zeros(shape)) for _ in range(config.layers)]
-    tokens = jnp.broadcast_to(text, (branches, length))
+    tokens = jnp.broadcast_to(text, (texts, length))
     logits, caches = _blocks(config, weights, tokens, jnp.asarray(0), caches, total)
+    if once:
+        logits, caches = jax.tree.map(lambda a: jnp.repeat(a, branches, axis=0), (logits, caches))
 
     def step(carry: tuple[Array, Any], given: tuple[Array, Array]) -> tuple[tuple[Array, Any], Array]:
         logits, caches = carry
@@ -74,10 +79,12 @@ def _continued(config: DecoderConfig, weights: Any, text: Array, key: Array, bra
     return drawn.T
 
 
-def cached_jax(model: LanguageModel, text: np.ndarray, branches: int, new: int, seed: int) -> np.ndarray:
-    """Return continuations ``[branches, new]`` by the plain decoder."""
+def cached_jax(
+    model: LanguageModel, text: np.ndarray, branches: int, new: int, seed: int, *, once: bool = False
+) -> np.ndarray:
+    """Return continuations ``[branches, new]`` by the plain decoder, which reads the text ``once`` or for each."""
     given = model.config, model.weights, jnp.asarray(text), jax.random.key(seed)
-    return np.asarray(_continued(*given, branches, new))
+    return np.asarray(_continued(*given, branches, new, once))
 
 
 # --------------------------------------------------------------------------------------------
@@ -124,6 +131,13 @@ class Transformers:
             out = self.model.generate(given, attention_mask=mask, cache=cache, **self._options(new))
         return out[:, len(text) :].numpy()
 
-    def one_by_one(self, text: np.ndarray, branches: int, new: int, seed: int) -> np.ndarray:
-        """One branch after the other."""
-        return np.concatenate([self.batch(text, 1, new, seed + i) for i in range(branches)])
+    def one_by_one(self, text: np.ndarray, branches: int, new: int, seed: int, *, once: bool = False) -> np.ndarray:
+        """One branch after the other; the text is read for each, or its cache copied where ``once``."""
+        own = self.shared if once else self.batch
+        return np.concatenate([own(text, 1, new, seed + i) for i in range(branches)])
+
+    def law(self, text: np.ndarray) -> np.ndarray:
+        """Return the probabilities of the token after a text, ``[V]`` in float64."""
+        with self.torch.inference_mode():
+            scores = self.model(self.torch.tensor(text.astype(np.int64))[None]).logits[0, -1]
+        return scores.double().softmax(-1).numpy()

@@ -1,4 +1,7 @@
-"""``python -m examples.uses``: run the four examples at full size and keep their numbers in ``uses.json``."""
+"""``python -m examples.uses``: run the four examples at full size, keep their numbers and draw them.
+
+Numbers go to ``uses.json`` beside this file, the picture to ``docs/_static/uses.png``.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ import json
 import time
 from pathlib import Path
 
+from .picture import picture
+
 EXAMPLES = ("guidance", "late_start", "early_stop", "edits")
 FILE = Path(__file__).parent / "uses.json"
+PICTURE = Path(__file__).parents[2] / "docs" / "_static" / "uses.png"
 
 
 def rounded(value):
@@ -30,6 +36,7 @@ def main() -> None:
     aside = FILE.with_suffix(".partial")
     aside.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     aside.replace(FILE)
+    picture(found, PICTURE)
 
 
 if __name__ == "__main__":

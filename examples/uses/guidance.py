@@ -21,13 +21,13 @@ def main(small: bool = False) -> dict:
     edges = windows()
     low, high = float(edges[:, 0].min()), float(edges[:, 1].max())
     grid = model.grid(STEPS)
-    # A step is guided where it starts.
-    inside = int(((grid[1:] >= low) & (grid[1:] <= high)).sum())
+    # The network is asked where each step starts, and once more at the end.
+    inside = int(((grid >= low) & (grid <= high)).sum())
     ways = {
-        "everywhere": ((STRENGTH, None), STEPS - 1),
+        "everywhere": ((STRENGTH, None), STEPS),
         "inside the window": ((STRENGTH, (low, high)), inside),
-        "before it (more noise)": ((STRENGTH, (high, np.inf)), int((grid[1:] >= high).sum())),
-        "after it (less noise)": ((STRENGTH, (0.0, low)), int((grid[1:] <= low).sum())),
+        "before it (more noise)": ((STRENGTH, (high, np.inf)), int((grid >= high).sum())),
+        "after it (less noise)": ((STRENGTH, (0.0, low)), int((grid <= low).sum())),
         "nowhere": ((None, None), 0),
     }
     rows = []
@@ -41,12 +41,12 @@ def main(small: bool = False) -> dict:
         share = float(np.mean(right))
         error = float(np.sqrt(share * (1 - share) / np.size(right)))
         rows.append({"guided": name, "accuracy": share, "stderr": error, "guided calls": calls})
-    return {"window": [low, high], "steps": STEPS - 1, "strength": STRENGTH, "rows": rows}
+    return {"window": [low, high], "calls": STEPS, "strength": STRENGTH, "rows": rows}
 
 
 if __name__ == "__main__":
     found = main()
     print(f"window {found['window'][0]:.3f} .. {found['window'][1]:.3f}")
     for row in found["rows"]:
-        text = "{guided:24} {accuracy:.3f} +- {stderr:.3f}, {guided calls} guided calls of {steps}"
-        print(text.format(**row, steps=found["steps"]))
+        text = "{guided:24} {accuracy:.3f} +- {stderr:.3f}, {guided calls} guided calls of {calls}"
+        print(text.format(**row, calls=found["calls"]))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.bayes.quadrature import log_integral, log_likelihood
+from sloc.bayes.quadrature import first_nodes, log_integral, log_likelihood
 from sloc.bayes.sites import (
     Model,
     conditioned,
@@ -25,6 +25,7 @@ from sloc.bayes.sites import (
 from sloc.bayes.stacking import stacked_mixture
 from sloc.contracts import (
     GaussianChannel,
+    LinearGaussianChannel,
     MemorylessChannel,
     ObservationProcess,
     Population,
@@ -40,6 +41,8 @@ from sloc.populations import GaussianMixture, ProductCategorical
 Array = jax.Array
 
 _MOST_OUTCOMES = 4096
+WAYS: tuple[str, ...] = ("gaussian", "letters", "outcomes", "quadrature", "monte-carlo")
+"""The ways in which marginals are got."""
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -49,9 +52,11 @@ class NumPyroPopulation(Population):
     ``w_theta = E[P(theta | phi)]`` and ``p^theta(x) = E[P(theta | phi) p(x | theta, phi)] / w_theta``, the mean taken
     over the model's other latent sites ``phi``: fixed (``params``), posterior draws (``posterior_samples``), or
     draws from their prior with fixed seeds.  Given those draws, ``log p_t^theta(y)`` is exact where ``X | theta`` is
-    Gaussian (or a mixture of Gaussians) under a Gaussian channel, where its coordinates are independent and finite
-    under a revealing or a memoryless channel, and where it has at most 4,096 outcomes; by quadrature where ``X`` is
-    continuous with one or two coordinates; else a mean over fixed draws of ``X | theta``.
+    Gaussian (or a mixture of Gaussians) under a Gaussian or linear Gaussian channel, where its coordinates are
+    independent and finite under a revealing or a memoryless channel, and where it has at most 4,096 outcomes; by
+    adaptive quadrature where ``X`` is continuous with one or two coordinates; else a mean over fixed draws of
+    ``X | theta``.  Quadrature splits its panels until its own estimate of the relative error is 3e-6 and answers NaN,
+    which every statistic refuses by name, where that is above 1e-3 or the integrand is zero at every node.
 
     Args:
         model: a NumPyro model of one ``X`` (a hashable callable).
@@ -63,7 +68,8 @@ class NumPyroPopulation(Population):
         kwargs: keyword arguments of the model.
         names: ``K`` names; default the values of theta.
         prior_draws: draws of the latent sites that are given no value.
-        draws: draws of ``X | theta`` where nothing better is known.
+        draws: draws of ``X | theta`` where nothing better is known, shared by the draws of the parameters, at least
+            two for each.
         seed: seed of both.
 
     Raises:
@@ -210,7 +216,9 @@ class NumPyroPopulation(Population):
 
     def path_elements(self) -> int:
         """Numbers held per draw and time: components, draws of parameters and nodes."""
-        nodes = {"low-dimensional": 384 if math.prod(self.sites.shape) == 1 else 9216, "other": self.draws}
+        nodes = {"other": self._draws_each}
+        if self.kinds[0] == "low-dimensional":
+            nodes["low-dimensional"] = first_nodes(max(math.prod(self.sites.shape), 1))
         return self.num_components * max(self.count, 1) * nodes.get(self.kinds[0], 1)
 
     def sample(self, key: Array, component: Array) -> Array:
@@ -233,12 +241,17 @@ class NumPyroPopulation(Population):
             return draw(jnp.asarray(support)[component])
         return jax.lax.switch(component, [lambda v=v: draw(v) for v in support])
 
+    @property
+    def _draws_each(self) -> int:
+        """Draws of ``X | theta`` for each draw of the parameters."""
+        return max(2, self.draws // self.count)
+
     # -- marginals --------------------------------------------------------------------------------
 
     def way(self, process: ObservationProcess) -> str:
         """How marginals are got under a process: gaussian, letters, outcomes, quadrature or monte-carlo."""
         kind, count = self.kinds
-        if kind == "gaussian" and isinstance(process, GaussianChannel):
+        if kind == "gaussian" and isinstance(process, (GaussianChannel, LinearGaussianChannel)):
             return "gaussian"
         if kind == "letters":
             if isinstance(process, (RevealingChannel, MemorylessChannel)):
@@ -257,11 +270,11 @@ class NumPyroPopulation(Population):
 
         Returns:
             ``exact``, ``quadrature`` or ``monte-carlo n=...``; with draws of parameters it says so, and the rest of
-            the phrase is meant given those draws.
+            the phrase is meant given those draws: its ``n`` is the draws of ``X | theta`` at each of them.
 
         """
         way = self.way(process)
-        text = {"quadrature": "quadrature", "monte-carlo": f"monte-carlo n={self.draws}"}.get(way, "exact")
+        text = {"quadrature": "quadrature", "monte-carlo": f"monte-carlo n={self._draws_each}"}.get(way, "exact")
         if self.free:
             return (
                 f"monte-carlo n={self.count} (prior draws of {describe(dict.fromkeys(self.free))}; {text} given them)"
@@ -300,6 +313,8 @@ class NumPyroPopulation(Population):
         return jax.nn.logsumexp(log_w + values, axis=0) - jax.nn.logsumexp(log_w, axis=0)
 
     def _gaussian(self, process: Any, y: Array, t: Array) -> tuple[Array, Array]:
+        if isinstance(process, LinearGaussianChannel):
+            return self._linear_gaussian(process, y, t)
         a, sigma = process.coefficients(t)
 
         def one(log_w: Array, fn: Any) -> tuple[Array, Array]:
@@ -315,6 +330,16 @@ class NumPyroPopulation(Population):
                 log_det = 2 * jnp.sum(jnp.log(jnp.diagonal(factor, axis1=1, axis2=2)), axis=1)
                 terms = jnp.sum(jnp.square(white), axis=1) + log_det
             return log_w, jax.nn.logsumexp(log_mix - 0.5 * (terms + d * math.log(2 * math.pi)))
+
+        return self._each(one)
+
+    def _linear_gaussian(self, process: LinearGaussianChannel, y: Array, t: Array) -> tuple[Array, Array]:
+        def one(log_w: Array, fn: Any) -> tuple[Array, Array]:
+            log_mix, means, cov = gaussian_terms(fn)
+            if cov.ndim == 2:
+                cov = cov[:, :, None] * jnp.eye(cov.shape[1], dtype=cov.dtype)
+            parts = GaussianMixture(jnp.exp(log_mix), means, cov).log_marginals(process, jnp.reshape(y, (-1,)), t)
+            return log_w, jax.nn.logsumexp(log_mix + parts)
 
         return self._each(one)
 
@@ -340,7 +365,7 @@ class NumPyroPopulation(Population):
 
     def _monte_carlo(self, process: Any, y: Any, t: Array) -> tuple[Array, Array]:
         key = jax.random.fold_in(jax.random.key(self.seed), 1 << 30)
-        each = max(2, self.draws // self.count)
+        each = self._draws_each
 
         def one(log_w: Array, fn: Any) -> tuple[Array, Array]:
             points = fn.sample(key, (each,))
@@ -403,7 +428,8 @@ def _dtype(value: Any) -> Any:
     return np.dtype(jnp.result_type(int)) if jnp.issubdtype(kind, jnp.signedinteger) else kind
 
 
+@register_marginals(LinearGaussianChannel, NumPyroPopulation)
 @register_marginals(GaussianChannel, NumPyroPopulation)
-def _gaussian_channel(process: GaussianChannel, population: NumPyroPopulation, y: Array, t: Array) -> Array:
-    """The class's own marginals; the pair exists for its reduction."""
+def _gaussian_channel(process: Any, population: NumPyroPopulation, y: Array, t: Array) -> Array:
+    """The class's own marginals; the pair exists so that messages name these families."""
     return NumPyroPopulation.log_marginals(population, process, y, t)

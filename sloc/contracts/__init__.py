@@ -91,6 +91,9 @@ __all__ = [
     "shown",
 ]
 
+# Names that annotations of what follows are resolved by (`typing.get_type_hints`).
+from typing import Any, ClassVar  # noqa: F401
+
 # Known by the name that everyone imports and the pages show, not by that of the file.
 for _name in __all__:
     _value = globals()[_name]

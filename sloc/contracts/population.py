@@ -171,6 +171,8 @@ class Marginals:
         path_fn: ``(process, population, key, x, times) -> [T, K]``, one trajectory.
         paths_fn: ``(process, population, key, components [B], times) -> [T, K, B]``, draws a whole
             batch from one key, the batch last so that sums over atoms vectorise.
+        draws_fn: ``(process, population, key, components [B]) -> (times -> [T, K, B])``, the same with the draws made
+            first, once for whatever times are asked for afterwards.
         reduce_fn: ``(process, population) -> (process, population)``, a sufficient statistic: TV,
             posteriors and information are unchanged, the dimension is smaller.
 
@@ -181,6 +183,7 @@ class Marginals:
     marginals: Callable[..., Array]
     path_fn: Callable[..., Array] | None = None
     paths_fn: Callable[..., Array] | None = None
+    draws_fn: Callable[..., Callable[[Array], Array]] | None = None
     reduce_fn: Callable[..., tuple[Any, Any]] | None = None
 
     def path(self, fn: Callable[..., Array]) -> Callable[..., Array]:
@@ -191,6 +194,14 @@ class Marginals:
     def paths(self, fn: Callable[..., Array]) -> Callable[..., Array]:
         """Register ``fn(process, population, key, components, times) -> [T, K, B]``."""
         self.paths_fn = fn
+        return fn
+
+    def draws(self, fn: Callable[..., Callable[[Array], Array]]) -> Callable[..., Callable[[Array], Array]]:
+        """Register ``fn(process, population, key, components) -> (times -> [T, K, B])``, and with it ``paths``."""
+        self.draws_fn = fn
+        self.paths_fn = lambda process, population, key, components, times: fn(process, population, key, components)(
+            times
+        )
         return fn
 
     def reduce(self, fn: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
@@ -210,7 +221,7 @@ def register_marginals(process_type: type, population_type: type) -> Callable[[M
     """Register ``log p_t^theta(y)`` for a family of processes and a type of population.
 
     Use as a decorator on ``fn(process, population, y, t) -> [K]``.  The returned object has
-    decorators ``.path``, ``.paths`` and ``.reduce`` for the shortcuts of the pair.  At a call the most
+    decorators ``.path``, ``.paths`` (or ``.draws``) and ``.reduce`` for the shortcuts of the pair.  At a call the most
     specific registered pair wins; two that are equally specific are an error.
 
     Args:

@@ -124,13 +124,21 @@ class GaussianChannel(ObservationProcess):
         return r * y + jnp.sqrt(q) * jax.random.normal(key, jnp.shape(y), jnp.result_type(y))
 
     def bridge(self, key: Array, y: Array, x: Array, s: Array, t: Array) -> Array:
-        """Draw ``Y_s | Y_t = y, X = x``: Gaussian, by conditioning the forward kernel."""
+        """Draw ``Y_s | Y_t = y, X = x``: Gaussian, see :meth:`bridge_law`."""
+        mean, sd = self.bridge_law(y, x, s, t)
+        return mean + sd * jax.random.normal(key, jnp.shape(y), jnp.result_type(y))
+
+    def bridge_law(self, y: Array, x: Array, s: Array, t: Array) -> tuple[Array, Array]:
+        """Return mean (of the shape of ``y``) and standard deviation (a scalar) of ``Y_s | Y_t = y, X = x``.
+
+        By conditioning the forward kernel, with ``r`` and ``q`` as in :meth:`degrade`: mean ``(q a_s x + r sigma_s^2 y)
+        / sigma_t^2``, variance ``q sigma_s^2 / sigma_t^2``.
+        """
         r, q, a_s, sigma_s = self._transition(s, t)
         _, sigma_t = self.coefficients(t)
         precision_share = sigma_s / sigma_t
         mean = (q / sigma_t**2) * (a_s * _real(x)) + precision_share**2 * r * y
-        sd = precision_share * jnp.sqrt(q)
-        return mean + sd * jax.random.normal(key, jnp.shape(y), jnp.result_type(y))
+        return mean, precision_share * jnp.sqrt(q)
 
     def _transition(self, s: Array, t: Array) -> tuple[Array, Array, Array, Array]:
         a_s, sigma_s = self.coefficients(s)

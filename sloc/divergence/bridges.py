@@ -303,7 +303,7 @@ def bridge_overlap(
     problem, log_z, share = bridge_problem(process, population, shown, device_times, left, right)
     if problem is None:  # the same set twice
         one = np.ones(len(shown))
-        return Curve(shown, one, 0 * one, one, one, 0, "exact", name)
+        return Curve(shown, one, 0 * one, one, one, 0, "exact", name, delta=0.0)
     moments, counts, draws, refused = bridge_moments(key, problem, n=n, interval=interval, plan=plan)
     concrete = is_concrete(moments, log_z, share)
     count, mean, variance, low, high = mean_interval(moments, counts, interval, delta / moments.mean.shape[0])
@@ -316,4 +316,4 @@ def bridge_overlap(
         value = jnp.where(refused > 0, jnp.nan, value)
     value, lower, upper = ((1 - share) + share * x for x in (value, lower, upper))
     method = f"bridge, {population.marginals_words(process)}" + interval_words(interval)
-    return Curve(shown, value, share * stderr, lower, upper, draws, method, name)
+    return Curve(shown, value, share * stderr, lower, upper, draws, method, name, delta=delta)

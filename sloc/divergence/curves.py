@@ -131,8 +131,9 @@ def information_curve(
     Exact where what is seen has finitely many patterns that can be summed over, else unbiased where posteriors are
     exact; never increases in ``t``.  There are sums for labelled atoms, :class:`~sloc.populations.MarkovChains` and
     :class:`~sloc.populations.ProductCategorical` under channels that hide in a fixed order (truncation, ordered
-    masking; words of letters up to 4 million probabilities), and for identical coins of any length under every channel
-    that tells how many letters are seen.  For a sequence, steps of the curve are then the exact information of each
+    masking; words of letters up to 4 million probabilities), and for identical coins under every channel that tells
+    how many letters are seen (two thousand tosses under masking,
+    more where their number is fixed).  For a sequence, steps of the curve are then the exact information of each
     token (:func:`sloc.windows.information_density`).
 
     Args:

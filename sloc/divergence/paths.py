@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -49,6 +51,18 @@ def reduced(process: ObservationProcess, population: Population) -> tuple[Observ
     """Replace ``Y_t`` by a sufficient statistic for ``theta`` where the pair has one (same TV, same posteriors)."""
     entry = shortcut(process, population)
     return (process, population) if entry is None or entry.reduce_fn is None else entry.reduce_fn(process, population)
+
+
+def drawn_paths(
+    process: ObservationProcess, population: Population, key: Array, components: Array
+) -> Callable[[Array], Array] | None:
+    """Draw trajectories once and return ``times -> [T, K, B]``, their path log-marginals, where the pair can do so.
+
+    What :func:`batched_paths` gives at the same key, for some times after others; None where draws and times cannot be
+    told apart.
+    """
+    entry = shortcut(process, population)
+    return None if entry is None or entry.draws_fn is None else entry.draws_fn(process, population, key, components)
 
 
 def batched_paths(

@@ -32,10 +32,12 @@ _Law = Callable[[np.ndarray], np.ndarray]
 def exact_information(process: ObservationProcess, population: Population, times: np.ndarray) -> np.ndarray | None:
     """``I(theta; Y_t)`` in bits at every time, exact to float64 rounding of the parameters, or None.
 
-    There is a sum for labelled atoms (:class:`~sloc.populations.Empirical`) under a channel of fixed order; for
+    There is a sum for labelled atoms (:class:`~sloc.populations.Empirical`) under a channel of fixed order, while
+    atoms times classes are at most :data:`MOST_PATTERNS`; for
     :class:`~sloc.populations.MarkovChains` and :class:`~sloc.populations.ProductCategorical` under such a channel while
     the ``q^m`` words of the ``m`` letters seen, times ``K``, are at most :data:`MOST_PATTERNS`; and for identical coins
-    of any length under a channel that tells the law of the number seen.
+    under a channel that tells the law of the number seen, while the numbers of heads at all numbers seen, times ``K``,
+    are as few (two thousand tosses under masking for two coins, millions under truncation).
 
     Args:
         process: the observation process, on concrete values.
@@ -55,6 +57,8 @@ def exact_information(process: ObservationProcess, population: Population, times
             return found
     law = _law_of_seen(population)
     if law is None or not is_fixed_order(process, population):
+        return None
+    if isinstance(population, Empirical) and population.num_atoms * len(w) > MOST_PATTERNS:
         return None
     seen = _seen(process, population, times)
     if isinstance(population, (MarkovChains, ProductCategorical)):

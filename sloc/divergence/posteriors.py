@@ -32,7 +32,8 @@ def posterior(process: ObservationProcess, population: Population, y: Any, t: An
         t: its time.
 
     Returns:
-        ``[K]`` log probabilities in nats; all ``-inf`` where ``y`` is impossible under the whole population.
+        ``[K]`` log probabilities in nats; all ``-inf`` where ``y`` is impossible under the whole population; NaN
+        where a likelihood is.
 
     Raises:
         InvalidInput: a time outside ``[0, horizon]``, invalid parameters of either object, or an ``y`` that is no
@@ -45,7 +46,8 @@ def posterior(process: ObservationProcess, population: Population, y: Any, t: An
         _check_observation(process, population, y)
     joint = population.log_weights + population.log_marginals(process, y, as_time(process, population, t))
     total = log_sum_exp(joint, axis=0)
-    return jnp.where(jnp.isfinite(total), joint - total, jnp.full_like(joint, -jnp.inf))
+    # A likelihood that is NaN says that it is not known, not that y is impossible.
+    return jnp.where(jnp.isinf(total), jnp.full_like(joint, -jnp.inf), joint - total)
 
 
 def _check_observation(process: ObservationProcess, population: Population, y: Any) -> None:

@@ -112,7 +112,10 @@ def sobol_curve(
     }
     left, right = component_mask(population, a, "a"), component_mask(population, b, "b")
     name = f"TV({set_name(population, left)}, {set_name(population, right)})"
-    return Curve(np.asarray(times), **parts, n=sum(p.n for p in points), method=points[0].method, quantity=name)
+    draws = sum(p.n for p in points)
+    # Points from draws claim no interval, so they have no level.
+    level = math.nan if draws else 0.0
+    return Curve(np.asarray(times), **parts, n=draws, method=points[0].method, quantity=name, delta=level)
 
 
 def takes_points(process: ObservationProcess, population: Population) -> bool:

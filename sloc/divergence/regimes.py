@@ -118,7 +118,7 @@ def tv_by_regime(
     for where, way in ((np.flatnonzero(~bridge), balanced), (np.flatnonzero(bridge), bridged)):
         if where.size:
             parts.append((where, way(np.asarray(given)[where], delta * where.size / len(given))))
-    return _merged(given, parts, f"; chosen by {looked:,} pilot draws" if looked else "")
+    return _merged(given, parts, delta, f"; chosen by {looked:,} pilot draws" if looked else "")
 
 
 def _in_fixed_order(process: ObservationProcess, population: Population) -> bool:
@@ -146,12 +146,23 @@ def _of_overlap(curve: Curve) -> Curve:
     """Turn a curve of ``1 - TV`` into one of ``TV``."""
     name = curve.quantity.removeprefix("1 - ")
     return Curve(
-        curve.times, 1 - curve.value, curve.stderr, 1 - curve.upper, 1 - curve.lower, curve.n, curve.method, name
+        curve.times,
+        1 - curve.value,
+        curve.stderr,
+        1 - curve.upper,
+        1 - curve.lower,
+        curve.n,
+        curve.method,
+        name,
+        delta=curve.delta,
     )
 
 
-def _merged(times: Any, parts: list[tuple[np.ndarray, Curve]], words: str) -> Curve:
-    """Put curves on parts of the times together; their bands hold jointly, so the whole may be tightened once more."""
+def _merged(times: Any, parts: list[tuple[np.ndarray, Curve]], delta: float, words: str) -> Curve:
+    """Put curves on parts of the times together; their bands hold jointly, so the whole may be tightened once more.
+
+    Each part has its share of ``delta`` by the number of its times; an exact part spends none.
+    """
     order = np.argsort(np.concatenate([where for where, _ in parts]))
 
     def whole(field: str) -> np.ndarray:
@@ -162,4 +173,6 @@ def _merged(times: Any, parts: list[tuple[np.ndarray, Curve]], words: str) -> Cu
     if len(parts) > 1:
         method = "; ".join(f"{curve.method} at {where.size} of {len(times)} times" for where, curve in parts)
     draws = sum(int(curve.n) for _, curve in parts)
-    return Curve(times, whole("value"), whole("stderr"), lower, upper, draws, method + words, parts[0][1].quantity)
+    level = min(delta, sum(float(curve.delta) for _, curve in parts))  # the sum of shares may round above the whole
+    quantity = parts[0][1].quantity
+    return Curve(times, whole("value"), whole("stderr"), lower, upper, draws, method + words, quantity, delta=level)

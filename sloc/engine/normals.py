@@ -7,6 +7,7 @@ out they take longer to compile, so this is for the innermost loops.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -64,8 +65,13 @@ def normals(key: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
     fits = partitionable and 0 < size < _MOST and dtype == jnp.float32
     if not fits or str(jax.random.key_impl(key)) != _THREEFRY:
         return jax.random.normal(key, shape, dtype)
-    words = jax.random.key_data(key)
-    index = jnp.arange(size, dtype=jnp.uint32).reshape(shape)
+    return _written_out(jax.random.key_data(key), shape)
+
+
+@functools.partial(jax.jit, static_argnames="shape", inline=True)
+def _written_out(words: Array, shape: tuple[int, ...]) -> Array:
+    """Draw from a key's two words; inlined where it is traced, one program where it is not."""
+    index = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
     left, right = threefry((words[0], words[1]), (jnp.zeros_like(index), index))
     # The exponent of 1.0 and 23 random bits of mantissa: uniform on [1, 2).
     ones = ((left ^ right) >> jnp.uint32(9)) | jnp.uint32(0x3F800000)

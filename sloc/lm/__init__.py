@@ -57,6 +57,7 @@ from sloc.lm.experiments import (
     Interventions,
     Question,
     QuestionRun,
+    Revision,
     Share,
     TemplateJumps,
     TextWindow,
@@ -67,6 +68,8 @@ from sloc.lm.experiments import (
     find_text_windows,
     read_questions,
     revise,
+    revision_problems,
+    revision_recordings,
     run_experiment,
     share_of,
     template_jumps,
@@ -81,6 +84,7 @@ from sloc.lm.prefix import Prefix, extend_prefix, read_prefix
 from sloc.lm.sampling import Sampling, log_law
 from sloc.lm.scoring import score
 from sloc.lm.tokenizer import Tokenizer
+from sloc.lm.writing import write_on
 
 __all__ = [
     "NOT_FOUND",
@@ -116,6 +120,7 @@ __all__ = [
     "RecallAt",
     "RegexTask",
     "Request",
+    "Revision",
     "Roc",
     "Rotary",
     "Rule",
@@ -162,6 +167,8 @@ __all__ = [
     "read_task",
     "repeated_token_curve",
     "revise",
+    "revision_problems",
+    "revision_recordings",
     "roc",
     "run_experiment",
     "same_choices_curve",
@@ -175,4 +182,5 @@ __all__ = [
     "train_decoder",
     "train_grammar",
     "window_accuracy",
+    "write_on",
 ]

@@ -140,4 +140,5 @@ def _attacked(
     share = hits / n
     stderr = np.sqrt(share * (1 - share) / n)
     method = "branches of one prefix, Clopper-Pearson band"
-    return Curve(lengths, share, stderr, low, high, n, method, f"share with the feature, by {unit}"), branches
+    quantity = f"share with the feature, by {unit}"
+    return Curve(lengths, share, stderr, low, high, n, method, quantity, delta=level), branches

@@ -13,7 +13,7 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, as_whole, checked_all, checked_key, checked_kind, checked_whole
-from sloc.lm.forked import RUNNING, STOPPED, Lanes, Queue, advance, empty_lanes
+from sloc.lm.forked import RUNNING, STOPPED, Lanes, Queue, compiled_advance, empty_lanes
 from sloc.lm.model import LanguageModel
 from sloc.lm.prefix import Prefix, read_prefix
 from sloc.lm.sampling import Sampling
@@ -185,28 +185,26 @@ def decode(
 
     """
     checked_kind(model, "model", LanguageModel, "a LanguageModel")
-    checked_kind(sampling, "sampling", Sampling, "Sampling, or None", optional=True)
-    checked_key(key)
-    checked_all(stop, "stop", str, "texts")
-    if end_tokens is not None:
-        checked_all(end_tokens, "end_tokens", (int, np.integer), "ids of tokens")
     checked_kind(prefix, "prefix", Prefix, "a Prefix, or None", optional=True)
-    n = checked_whole(n, "n", what="branches a cut")
-    new_tokens = None if new_tokens is None else checked_whole(new_tokens, "new_tokens")
-    length = None if length is None else checked_whole(length, "length")
-    rule = Limits(new_tokens, length, tuple(stop), None if end_tokens is None else tuple(int(t) for t in end_tokens))
-    law = model.sampling if sampling is None else sampling
-    law.validate()
-    lanes = checked_whole(lanes, "lanes")
-    given = model.tokens(text) if prefix is None else prefix.tokens
-    at = np.asarray([len(given)], np.int32) if cuts is None else whole_numbers(cuts, "cuts")
-    check_cuts(at, len(given))
-    limits = checked_limits(model, rule, at, recycle)
-    shared = prefix or read_prefix(model, given, context=int((at + limits).max()))
-    plan = Plan(model, shared, law, rule, at, limits, n, min(lanes, at.size * n), _forced(forced, at, limits))
+    checked_key(key)
+    plan = planned(
+        model,
+        text if prefix is None else prefix.tokens,
+        cuts,
+        n=n,
+        new_tokens=new_tokens,
+        length=length,
+        sampling=sampling,
+        stop=stop,
+        end_tokens=end_tokens,
+        forced=forced,
+        lanes=lanes,
+        recycle=recycle,
+        prefix=prefix,
+    )
     from sloc.lm.recycling import decode_recycled
 
-    return decode_recycled(key, plan) if recycle else _decode_all(key, plan)
+    return decode_recycled(key, plan) if recycle else decoded(key, plan)[0]
 
 
 @dataclass(frozen=True)
@@ -257,15 +255,16 @@ class Plan:
         cuts, limits, forced, counts = padded
         return Queue(cuts, limits, keys, forced, counts, jnp.asarray(branches, jnp.int32))
 
-    def lanes_state(self) -> Lanes:
-        """Return free lanes."""
+    def lanes_state(self, *, features: bool = False) -> Lanes:
+        """Return free lanes, which keep what the last layer saw where ``features``."""
         longest = -(-int(self.limits.max()) // _ROOM) * _ROOM
-        return empty_lanes(self.model.config, self.lanes, self.capacity, longest, self.model.dtype)
+        model = self.model
+        return empty_lanes(model.config, self.lanes, self.capacity, longest, model.dtype, features=features)
 
     def advanced(self, queue: Queue, state: Lanes, steps: int) -> Lanes:
         """Make up to so many steps."""
         m = self.model
-        return advance(
+        return compiled_advance()(
             m.config, self.law, self.ends, m.weights, self.prefix.shared, queue, state, jnp.asarray(steps, jnp.int32)
         )
 
@@ -281,6 +280,44 @@ def whole_numbers(values: Any, argument: str) -> np.ndarray:
     good = found.ndim == 1 and bool((np.isfinite(found) & (found == np.round(found)) & (np.abs(found) < 2**31)).all())
     require(good, argument, values, "a sequence of whole numbers")
     return found.astype(np.int32)
+
+
+def planned(
+    model: LanguageModel,
+    text: Any,
+    cuts: Sequence[int] | np.ndarray | None = None,
+    *,
+    n: int = 1,
+    new_tokens: int | None = None,
+    length: int | None = None,
+    sampling: Sampling | None = None,
+    stop: Sequence[str] = (),
+    end_tokens: Sequence[int] | None = None,
+    forced: Sequence[int] | Sequence[Sequence[int]] = (),
+    lanes: int = 512,
+    recycle: bool = False,
+    prefix: Prefix | None = None,
+) -> Plan:
+    """Return a request with all of it checked, and its text read where it was not."""
+    checked_kind(model, "model", LanguageModel, "a LanguageModel")
+    checked_kind(sampling, "sampling", Sampling, "Sampling, or None", optional=True)
+    checked_all(stop, "stop", str, "texts")
+    if end_tokens is not None:
+        checked_all(end_tokens, "end_tokens", (int, np.integer), "ids of tokens")
+    checked_kind(prefix, "prefix", Prefix, "a Prefix, or None", optional=True)
+    n = checked_whole(n, "n", what="branches a cut")
+    new_tokens = None if new_tokens is None else checked_whole(new_tokens, "new_tokens")
+    length = None if length is None else checked_whole(length, "length")
+    rule = Limits(new_tokens, length, tuple(stop), None if end_tokens is None else tuple(int(t) for t in end_tokens))
+    law = model.sampling if sampling is None else sampling
+    law.validate()
+    lanes = checked_whole(lanes, "lanes")
+    given = model.tokens(text) if prefix is None else prefix.tokens
+    at = np.asarray([len(given)], np.int32) if cuts is None else whole_numbers(cuts, "cuts")
+    check_cuts(at, len(given))
+    limits = checked_limits(model, rule, at, recycle)
+    shared = prefix or read_prefix(model, given, context=int((at + limits).max()))
+    return Plan(model, shared, law, rule, at, limits, n, min(lanes, at.size * n), _forced(forced, at, limits))
 
 
 def check_cuts(cuts: np.ndarray, length: int) -> None:
@@ -325,8 +362,9 @@ def _forced(forced: Any, cuts: np.ndarray, limits: np.ndarray) -> list[np.ndarra
     return each
 
 
-def _decode_all(key: jax.Array, plan: Plan) -> Branches:
-    queue, state = plan.queue(key), plan.lanes_state()
+def decoded(key: jax.Array, plan: Plan, *, features: bool = False) -> tuple[Branches, Lanes]:
+    """Draw all branches of a plan; return them, and the lanes as they were left (with ``features`` kept or not)."""
+    queue, state = plan.queue(key), plan.lanes_state(features=features)
     if not plan.rule.stop:
         state = plan.advanced(queue, state, np.iinfo(np.int32).max // 2)
     else:
@@ -334,7 +372,8 @@ def _decode_all(key: jax.Array, plan: Plan) -> Branches:
         while not watch.finished(state):
             state = watch.checked(plan.advanced(queue, state, LOOK_EVERY))
     cuts = np.repeat(plan.cuts, plan.n)
-    return collected(plan, state, cuts, np.tile(np.arange(plan.n), plan.cuts.size), np.arange(cuts.size), None)
+    resamples = np.tile(np.arange(plan.n), plan.cuts.size)
+    return collected(plan, state, cuts, resamples, np.arange(cuts.size), None), state
 
 
 def collected(

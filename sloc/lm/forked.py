@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from sloc.lm.compiling import lane_options
 from sloc.lm.config import DecoderConfig
 from sloc.lm.drawing import draw_tokens, uniforms
 from sloc.lm.lanes import CHUNK, fused, run_lanes
@@ -63,6 +64,7 @@ class Lanes:
         log_probs: ``[N, L]``, of each token under the law it was drawn from; 0 for given ones.
         lengths: ``[N]``.
         reasons: ``[N]``, why each ended.
+        features: the ring ``[T, E, B]`` of what the last layer saw, None where it is not kept.
 
     """
 
@@ -78,10 +80,13 @@ class Lanes:
     log_probs: Array
     lengths: Array
     reasons: Array
+    features: Array | None = None
 
 
-def empty_lanes(config: DecoderConfig, lanes: int, branches: int, longest: int, dtype: Any) -> Lanes:
-    """Return free lanes for ``branches`` branches of at most ``longest`` tokens."""
+def empty_lanes(
+    config: DecoderConfig, lanes: int, branches: int, longest: int, dtype: Any, *, features: bool = False
+) -> Lanes:
+    """Return free lanes for ``branches`` branches of at most ``longest`` tokens, which keep ``features`` or not."""
     slots = -(-max(longest - 1, 1) // CHUNK) * CHUNK
     shape = (slots, config.kv_heads, config.head_dim, lanes)
     zeros = functools.partial(jnp.zeros, (lanes,), jnp.int32)
@@ -98,10 +103,17 @@ def empty_lanes(config: DecoderConfig, lanes: int, branches: int, longest: int, 
         log_probs=jnp.zeros((branches, longest), jnp.float32),
         lengths=jnp.zeros((branches,), jnp.int32),
         reasons=jnp.zeros((branches,), jnp.int32),
+        features=jnp.zeros((slots, config.width, lanes), dtype) if features else None,
     )
 
 
-@functools.partial(jax.jit, static_argnames=("config", "sampling", "ends"), donate_argnames=("state",))
+@functools.cache
+def compiled_advance() -> Any:
+    """Return :func:`advance` compiled for JAX's default backend; the memory of its ``state`` is used up."""
+    static, options = ("config", "sampling", "ends"), lane_options()
+    return jax.jit(advance, static_argnames=static, donate_argnames=("state",), compiler_options=options or None)
+
+
 def advance(
     config: DecoderConfig,
     sampling: Sampling,
@@ -121,7 +133,7 @@ def advance(
         weights: of the model.
         prefix: what the branches share.
         queue: the branches.
-        state: where they are; its memory is used up.
+        state: where they are.
         steps: at most this many.
 
     """
@@ -147,7 +159,10 @@ def _read(config: DecoderConfig, weights: Any, prefix: Shared, queue: Queue, s: 
     ages = jnp.where(s.done, 1, s.age)
 
     features, keys, values = run_lanes(config, weights, prefix, s.keys, s.values, slot, s.token, cuts, ages)
-    return features, _with(s, keys=keys, values=values)
+    kept = s.features
+    if kept is not None:
+        kept = jax.lax.dynamic_update_slice(kept, features[None].astype(kept.dtype), (slot, 0, 0))
+    return features, _with(s, keys=keys, values=values, features=kept)
 
 
 def _admitted(prefix: Shared, queue: Queue, features: Array, s: Lanes) -> tuple[Array, Lanes]:

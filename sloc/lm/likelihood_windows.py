@@ -52,7 +52,7 @@ def likelihood_tv(paths: LikelihoodPaths, a: Sets, b: Sets, *, delta: float = 0.
         rest = outer & ~inner
         if not rest.any():
             zero = np.zeros(times.shape)
-            return Curve(times, zero, zero, zero, zero, 0, "exact", "TV of a set and itself")
+            return Curve(times, zero, zero, zero, zero, 0, "exact", "TV of a set and itself", delta=0.0)
         weights = np.exp(paths.log_weights)
         share, outer = 1.0 - weights[inner].sum() / weights[outer].sum(), rest
     ratio = _log_marginal(paths, inner) - _log_marginal(paths, outer)
@@ -94,6 +94,7 @@ def likelihood_information(paths: LikelihoodPaths, *, delta: float = 0.05) -> Cu
         _METHOD,
         "information",
         "bits",
+        delta=level,
     )
 
 
@@ -191,4 +192,4 @@ def _curve(
     low, high = (np.append(top * a, value[-1]) for a in (low, high))
     low, high = tighten(low, high, decreasing=not increasing)
     stderr[-1] = 0.0
-    return Curve(times, value, stderr, low, high, n, _METHOD, quantity, unit)
+    return Curve(times, value, stderr, low, high, n, _METHOD, quantity, unit, delta=level)

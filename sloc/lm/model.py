@@ -63,6 +63,23 @@ class LanguageModel:
         name = f"{self.name}: " if self.name else ""
         return f"LanguageModel({name}{self.config.family}, {self.parameters:,} parameters, {self.dtype})"
 
+    def to_nnx(self) -> Any:
+        """Return the decoder as a Flax NNX module, to be trained or taken apart by Flax's own tools.
+
+        Its parameters are ``nnx.Param`` at the paths of :attr:`weights`; calling it with tokens ``[B, T]`` (and a mask)
+        gives the logits of :func:`sloc.lm.logits`.  ``dataclasses.replace(model, weights=module.weights())`` is the
+        way back.
+
+        Raises:
+            InvalidInput: Flax is not installed.
+
+        """
+        try:
+            from sloc.lm.modules import DecoderModule
+        except ModuleNotFoundError as error:
+            raise InvalidInput("to_nnx needs flax, which is not installed: pip install 'sloc[nn]'") from error
+        return DecoderModule(self.config, self.weights)
+
     def tokens(self, text: Any, name: str = "text") -> np.ndarray:
         """Return a text's tokens ``[T]``: a str is encoded, turns go through the chat template, numbers pass.
 

@@ -62,6 +62,21 @@ class Prefix:
         """Bytes on the device, whatever the number of branches."""
         return sum(a.nbytes for a in jax.tree.leaves(self.shared))
 
+    def first(self, length: int) -> Prefix:
+        """Return the prefix of the first ``length`` tokens of the text: nothing is read again, nothing copied.
+
+        Raises:
+            InvalidInput: no tokens, or more than there are.
+
+        """
+        require(1 <= length <= self.length, "length", length, f"a number of tokens from 1 to {self.length}")
+        return Prefix(self.tokens[:length], self.shared)
+
+
+def padded(length: int) -> int:
+    """Return how many places a text of ``length`` tokens takes."""
+    return -(-length // _STEP) * _STEP
+
 
 def read_prefix(model: LanguageModel, text: Any, *, context: int | None = None) -> Prefix:
     """Read a text once.
@@ -80,12 +95,12 @@ def read_prefix(model: LanguageModel, text: Any, *, context: int | None = None) 
     config = model.config
     require(config.causal, "model", config.family, "a causal model: branches of a masked model have no shared prefix")
     tokens = model.tokens(text)
-    padded = -(-len(tokens) // _STEP) * _STEP
-    given = np.zeros((1, padded), np.int32)
+    places = padded(len(tokens))
+    given = np.zeros((1, places), np.int32)
     given[0, : len(tokens)] = tokens
     long = config.long(context or len(tokens))
-    read, features = _read(config, model.weights, jnp.asarray(given), np.arange(padded)[None] < len(tokens), long)
-    keys, values = _stored(read, padded)
+    read, features = _read(config, model.weights, jnp.asarray(given), np.arange(places)[None] < len(tokens), long)
+    keys, values = _stored(read, places)
     return Prefix(tokens, Shared(keys, values, features[0], long))
 
 
@@ -116,13 +131,19 @@ def extend_prefix(model: LanguageModel, prefix: Prefix, more: Any, *, context: i
     require(added > 0, "more", more, "at least one token")
     long = config.long(context or len(tokens))
     require(long == prefix.shared.long, "context", context, "the rotary frequencies that the prefix was read with")
-    width = -(-added // _STEP) * _STEP
+    width = padded(added)
     given = np.zeros((1, width), np.int32)
     given[0, :added] = tokens[start:]
-    capacity = -(-(start + width) // _STEP) * _STEP
+    capacity = padded(start + width)
     mask, first = np.arange(width)[None] < added, jnp.asarray(start, jnp.int32)
-    read, features = _read_on(config, model.weights, prefix.shared, jnp.asarray(given), mask, first, capacity)
-    kept = -(-len(tokens) // _STEP) * _STEP
+    # What may stand behind the prefix's own text is cut off: one compilation for texts of like length.
+    held, there = prefix.shared, padded(start)
+    if held.features.shape[0] > there:
+        held = Shared(
+            [k[:, :there] for k in held.keys], [v[..., :there] for v in held.values], held.features[:there], long
+        )
+    read, features = _read_on(config, model.weights, held, jnp.asarray(given), mask, first, capacity)
+    kept = padded(len(tokens))
     keys, values = _stored(read, kept)
     return Prefix(tokens, Shared(keys, values, features[:kept], long))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,7 +145,7 @@ class GaussianMixture(Population):
             own = (jnp.arange(logs.shape[0], dtype=k.dtype) == k).astype(self.means.dtype)
             mean = jnp.matmul(own, self.means, precision=_HIGHEST)
             v = a**2 * cov + sigma**2
-            noise = jax.random.normal(key_x, mean.shape, mean.dtype)
+            noise = normals(key_x, mean.shape, mean.dtype)
             return k, (sigma**2 / v) * mean + (a * cov / v) * y + (jnp.sqrt(cov / v) * sigma) * noise
         if gains is None:
             total = a**2 * cov + sigma**2 * jnp.broadcast_to(jnp.eye(cov.shape[-1], dtype=cov.dtype), cov.shape)
@@ -291,11 +292,11 @@ def _once(values: Array) -> Array:
     return jnp.sum(jnp.pad(values[None], ((0, 1), (0, 0), (0, 0))), axis=0)
 
 
-@gaussian_marginals.paths
-def gaussian_paths(
-    process: GaussianChannel, population: GaussianMixture, key: Array, components: Array, times: Array
-) -> Array:
-    """``[T, K, B]`` up to a constant in ``k``, from inner products formed once per trajectory.
+@gaussian_marginals.draws
+def gaussian_draws(
+    process: GaussianChannel, population: GaussianMixture, key: Array, components: Array
+) -> Callable[[Array], Array]:
+    """``times -> [T, K, B]`` up to a constant in ``k``, from inner products formed once per trajectory.
 
     With ``x = mu_c + s w`` and ``g_k = mu_c - mu_k`` the terms quadratic in the noise are the same for every ``k``,
     which leaves ``-(a^2 / 2 v)(|g_k|^2 + 2 s <g_k, w>) - (a sigma / v) <g_k, z>``: a time costs two multiplications
@@ -304,46 +305,58 @@ def gaussian_paths(
     if population.covariances.ndim >= 2:
         process, population = project_means(process, population)
     if isinstance(population, _Diagonalised):
-        return diagonalised_paths(process, population, key, components, times)
+        return functools.partial(diagonalised_paths, process, population, key, components)
     means, cov = _centred(population.means), population.covariances
     batch, d = components.shape[0], means.shape[1]
     key_x, key_z = jax.random.split(key)
     white = normals(key_x, (d, batch), means.dtype)
     z = normals(key_z, (d, batch), means.dtype)
-    a, sigma = process.coefficients(times)
-    if cov.ndim == 0:
+    if cov.ndim == 1:
+        return functools.partial(_diagonal_at, process, population, means[components].T, white, z)
+    own = jnp.arange(means.shape[0], dtype=components.dtype)[:, None] == components[None, :]
+
+    def of_source(values: Array) -> Array:
+        # A masked sum is vectorised where a gather is not.
+        return jnp.sum(jnp.where(own, values, jnp.zeros_like(values)), axis=0, keepdims=True)
+
+    if 0 < means.size <= _SPELLED_OUT:
+        # So few products are fused with the draws; a matrix product would write both to memory first.
+        gap = [of_source(means[:, i, None]) - means[:, i, None] for i in range(d)]
+        signal = [g * (g + 2 * jnp.sqrt(cov) * white[i][None]) for i, g in enumerate(gap)]
+        square = _once(functools.reduce(jnp.add, signal))
+        cross = _once(functools.reduce(jnp.add, [g * z[i][None] for i, g in enumerate(gap)]))
+    else:
+        gaps = _square_distances(means)
+
+        def along(noise: Array) -> Array:
+            products = jnp.matmul(means, noise, precision=_HIGHEST)
+            return of_source(products) - products
+
+        square = _once(gaps[:, components] + 2 * jnp.sqrt(cov) * along(white))
+        cross = _once(along(z))
+
+    def at(times: Array) -> Array:
+        a, sigma = process.coefficients(times)
         v = a**2 * cov + sigma**2
-        own = jnp.arange(means.shape[0], dtype=components.dtype)[:, None] == components[None, :]
-
-        def of_source(values: Array) -> Array:
-            # A masked sum is vectorised where a gather is not.
-            return jnp.sum(jnp.where(own, values, jnp.zeros_like(values)), axis=0, keepdims=True)
-
-        if 0 < means.size <= _SPELLED_OUT:
-            # So few products are fused with the draws; a matrix product would write both to memory first.
-            gap = [of_source(means[:, i, None]) - means[:, i, None] for i in range(d)]
-            signal = [g * (g + 2 * jnp.sqrt(cov) * white[i][None]) for i, g in enumerate(gap)]
-            square = _once(functools.reduce(jnp.add, signal))
-            cross = _once(functools.reduce(jnp.add, [g * z[i][None] for i, g in enumerate(gap)]))
-        else:
-            gaps = _square_distances(means)
-
-            def along(noise: Array) -> Array:
-                products = jnp.matmul(means, noise, precision=_HIGHEST)
-                return of_source(products) - products
-
-            square = _once(gaps[:, components] + 2 * jnp.sqrt(cov) * along(white))
-            cross = _once(along(z))
         return -(a**2 / (2 * v))[:, None, None] * square[None] - (a * sigma / v)[:, None, None] * cross[None]
+
+    return at
+
+
+def _diagonal_at(
+    process: GaussianChannel, population: GaussianMixture, source: Array, white: Array, z: Array, times: Array
+) -> Array:
+    """``[T, K, B]`` for one diagonal covariance, from the sources' centred means and the noises, each ``[d, B]``."""
+    cov, (a, sigma) = population.covariances, process.coefficients(times)
     v = (a**2)[:, None] * cov[None, :] + (sigma**2)[:, None]  # [T, d]
-    source, noise = means[components].T, 2 * jnp.sqrt(cov)[:, None] * white
+    noise = 2 * jnp.sqrt(cov)[:, None] * white
 
     def one(mean: Array) -> Array:
         g = source - mean[:, None]
         signal = jnp.matmul((a**2)[:, None] / v, g * (g + noise), precision=_HIGHEST)
         return -0.5 * (signal + jnp.matmul((2 * a * sigma)[:, None] / v, g * z, precision=_HIGHEST))
 
-    return jnp.swapaxes(jax.lax.map(one, means), 0, 1)
+    return jnp.swapaxes(jax.lax.map(one, _centred(population.means)), 0, 1)
 
 
 @jax.tree_util.register_dataclass

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +41,11 @@ _HOPED = 3.0
 
 
 _LEAST_TOP = 1e-6
+
+
+def hoped_for(rates: Any, spread: Any) -> Any:
+    """Whether rates are so low that an interpolant up to there is worth trying, by the atoms' mean square distance."""
+    return 0.5 * (_ENDS[1] * rates) ** 2 * spread < _HOPED
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class LowRates:
     def of(cls, parts: Array, half: Array, cross: Array, count: Array, spread: Array) -> LowRates:
         """Choose among chunks of rates ``[J, c]`` by the atoms' mean square distance from their mean, ``spread``."""
         tops = jnp.max(parts, axis=1)
-        tried = 0.5 * jnp.square(_ENDS[1] * tops) * spread < _HOPED
+        tried = hoped_for(tops, spread)
         tried = tried & (jnp.sum(tried.astype(jnp.int32)) * parts.shape[1] > NODES + 2)
         top = jnp.max(jnp.where(tried, tops, jnp.full_like(tops, _LEAST_TOP)))
         return cls(tried, top, half, cross, count)

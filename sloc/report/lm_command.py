@@ -20,8 +20,9 @@ from sloc.lm.experiments.benchmarks import task_of
 from sloc.lm.experiments.cuts import Cuts
 from sloc.lm.experiments.detection import DETECTORS, TextWindow, find_text_windows
 from sloc.lm.experiments.experiment import ExperimentSettings, run_experiment
-from sloc.lm.experiments.interventions import compare_interventions, revise
+from sloc.lm.experiments.interventions import comparable, compare_interventions
 from sloc.lm.experiments.questions import read_questions
+from sloc.lm.experiments.revisions import Revision, revise, revision_problems, revision_recordings
 from sloc.lm.experiments.runs import Experiment
 from sloc.lm.experiments.structured import template_jumps
 from sloc.lm.sampling import Sampling
@@ -156,8 +157,8 @@ def run_lm_windows(
     """Generate, resample, read answers, find windows, and write the output folder.
 
     The folder holds ``index.html`` and ``questions/*.html``; ``samples.jsonl.gz`` (every sample, which ``sloc traces``
-    reads too), ``stumps.jsonl.gz`` and ``sweep-T.jsonl.gz`` where asked for; ``answers.csv`` (a row a generation),
-    ``same.csv`` (shares of the same answer), ``windows.csv``, ``steps.csv``; ``accuracy.csv`` and
+    reads too), ``stumps.jsonl.gz``, ``sweep-T.jsonl.gz`` and ``revised.jsonl.gz`` where asked for; ``answers.csv`` (one
+    row a generation), ``same.csv`` (shares of the same answer), ``windows.csv``, ``steps.csv``; ``accuracy.csv`` and
     ``interventions.csv`` where truths are known, ``jumps.csv`` of a template; ``problems.txt`` and ``run.json``.  While
     it runs, what is done lies in a hidden folder beside the output folder, and the same command goes on from there.
 
@@ -180,12 +181,13 @@ def run_lm_windows(
     questions = read_questions(request.data, benchmark=request.benchmark)
     if out is not None:
         check_run_folder(out, overwrite)
+    journal = None if out is None else journal_folder(out)
     options = dict(request.server)
     model = backend or open_backend(request.model, lanes=request.lanes, **options)
     if request.judge is not None:
         judge = model if request.judge == request.model else open_backend(request.judge, lanes=request.lanes, **options)
-        task = JudgeTask(judge, request.labels, right_label=request.labels[0], asks=task.instructions)
-    journal = None if out is None else journal_folder(out)
+        kept = None if journal is None else str(journal / "verdicts")
+        task = JudgeTask(judge, request.labels, right_label=request.labels[0], asks=task.instructions, journal=kept)
     said = _progress if progress else None
     experiment = run_experiment(
         model, questions, task, settings, journal=None if journal is None else str(journal), progress=said
@@ -193,16 +195,21 @@ def run_lm_windows(
     require(any(r.cuts for r in experiment.runs), "model", request.model, _nothing(experiment))
     windows = experiment_windows(experiment, request)
     accuracy = experiment_accuracy(experiment, windows[request.detector])
-    tables = _tables(experiment, windows[request.detector], accuracy, model, request)
+    revised: dict[str, Revision] = {}
+    if accuracy is not None and request.revise:
+        own = None if journal is None else str(journal / "revised")
+        options = {"n": request.revise, "seed": request.seed, "journal": own}
+        revised = revise(model, experiment, windows[request.detector], settings.rule, **options)
+    tables = _tables(experiment, windows[request.detector], accuracy, revised, request)
     arguments = {**dataclasses.asdict(request), "data": str(Path(request.data).resolve())}
     # What a server is asked with may hold a key.
     arguments["server"] = {k: v for k, v in arguments["server"].items() if k != "key"}
-    results = _results(experiment, windows, accuracy, task)
+    results = _results(experiment, windows, accuracy, task, revised, request)
     results |= {name: jsonable(table.to_dict("records")) for name, table in tables.items()}
     record = jsonable({"command": "lm windows", "arguments": arguments, "results": results, "output": None})
     if out is not None:
         with run_folder(out, overwrite) as folder:
-            write_experiment(folder, experiment, windows, accuracy, request, tables)
+            write_experiment(folder, experiment, windows, accuracy, request, tables, revised)
             write_run_json(folder, record["command"], record["arguments"], record["results"])
         if not results["failures"] and journal is not None:
             shutil.rmtree(journal, ignore_errors=True)
@@ -215,19 +222,14 @@ def _tables(
     experiment: Experiment,
     windows: Mapping[str, tuple[TextWindow, ...]],
     accuracy: WindowAccuracy | None,
-    model: Backend,
+    revised: Mapping[str, Revision],
     request: LmRequest,
 ) -> dict[str, Any]:
     """Return what interventions would have given, and the jumps of a template, where there are any."""
     tables: dict[str, Any] = {}
-    usable = any(windows.get(g.run.name) and g.right is not None and 0 in g.run.cuts for g in experiment.graded)
-    if accuracy is not None and usable:
+    if accuracy is not None and comparable(experiment, windows):
         sizes = tuple(s for s in (1, 4, 16) if s <= request.resamples)
-        revised = None
-        if request.revise:
-            rule = request.settings().rule
-            revised = revise(model, experiment, windows, rule, n=request.revise, seed=request.seed)
-        found = compare_interventions(experiment, windows, sizes=sizes, revised=revised, seed=request.seed)
+        found = compare_interventions(experiment, windows, sizes=sizes, revised=revised or None, seed=request.seed)
         tables["interventions"] = found.to_dataframe()
     if isinstance(experiment.task, TemplateTask) and experiment.axis == "position":
         import pandas as pd
@@ -277,10 +279,14 @@ def _results(
     windows: Mapping[str, Mapping[str, tuple[TextWindow, ...]]],
     accuracy: WindowAccuracy | None,
     task: Task,
+    revised: Mapping[str, Revision],
+    request: LmRequest,
 ) -> dict[str, Any]:
     table: Any = experiment.to_dataframe()
     judge = task.failures if isinstance(task, JudgeTask) else []
-    missing = [p for p in experiment.problems if "no generation" in p or "no continuations" in p]
+    problems = _problems(experiment, accuracy, revised, request)
+    missing = [p for p in problems if "no generation" in p or "no continuations" in p]
+    revisions = [a for r in revised.values() for a in r.answers]
     return {
         "task": task.name,
         "generations": len(table),
@@ -292,8 +298,19 @@ def _results(
         "with_windows": {kind: sum(bool(w) for w in each.values()) for kind, each in windows.items()},
         "accuracy": None if accuracy is None else dataclasses.asdict(accuracy),
         "failures": [*missing, *judge],
-        "problems": list(experiment.problems),
+        "revisions": len(revisions),
+        "revisions_not_found": revisions.count(NOT_FOUND),
+        "problems": problems,
     }
+
+
+def _problems(
+    experiment: Experiment, accuracy: WindowAccuracy | None, revised: Mapping[str, Revision], request: LmRequest
+) -> list[str]:
+    """Return what is missing, in words."""
+    idle = request.revise > 0 and accuracy is None
+    notes = ["no generation is known to be right or wrong: none was asked to revise"] if idle else []
+    return [*experiment.problems, *revision_problems(revised), *notes]
 
 
 def write_experiment(
@@ -303,6 +320,7 @@ def write_experiment(
     accuracy: WindowAccuracy | None,
     request: LmRequest,
     tables: Mapping[str, Any] | None = None,
+    revised: Mapping[str, Revision] | None = None,
 ) -> None:
     """Write everything but ``run.json`` into a folder."""
     import pandas as pd
@@ -314,6 +332,8 @@ def write_experiment(
     for t in request.sweep:
         if swept := experiment.recordings(temperature=t):
             write_store(folder / f"sweep-{t:g}{end}", swept)
+    if asked := revision_recordings(experiment, revised or {}):
+        write_store(folder / f"revised{end}", asked)
     experiment.to_dataframe().to_csv(folder / "answers.csv", index=False)
     rows = [vars(w) for each in windows.values() for own in each.values() for w in own]
     pd.DataFrame(rows, columns=list(TextWindow.__dataclass_fields__)).to_csv(folder / "windows.csv", index=False)
@@ -324,7 +344,8 @@ def write_experiment(
         accuracy.to_dataframe().to_csv(folder / "accuracy.csv", index=False)
     for name, table in (tables or {}).items():
         table.to_csv(folder / f"{name}.csv", index=False)
-    (folder / "problems.txt").write_text("".join(f"{p}\n" for p in experiment.problems), "utf-8", "replace")
+    problems = _problems(experiment, accuracy, revised or {}, request)
+    (folder / "problems.txt").write_text("".join(f"{p}\n" for p in problems), "utf-8", "replace")
     notes = [f"{request.model}; windows of accuracies: {request.detector}, rise {request.rise:g}."]
     write_experiment_pages(folder, experiment, windows, accuracy, tables, notes=notes)
 

@@ -20,7 +20,7 @@ from sloc.lm.backends.engine import EngineBackend
 from sloc.lm.demos.addition import addition_experiment, addition_questions, train_addition
 from sloc.lm.demos.grammar import TEMPLATE, grammar_experiment, grammar_law, train_grammar
 from sloc.lm.demos.stories import STORIES, first_word, story_experiment
-from sloc.lm.experiments.interventions import compare_interventions
+from sloc.lm.experiments.interventions import comparable, compare_interventions
 from sloc.lm.experiments.runs import Experiment
 from sloc.lm.experiments.structured import template_jumps
 from sloc.lm.model import load_model
@@ -169,7 +169,7 @@ def _addition(request: DemoRequest) -> tuple[Experiment, dict[str, Any], dict[st
     shown = LmRequest("demo addition", "addition", rise=0.5)
     rule = experiment_windows(experiment, shown)["rule"]
     tables = {}
-    if any(rule.values()):
+    if comparable(experiment, rule):
         tables["interventions"] = compare_interventions(experiment, rule, sizes=(1, 4, 16)).to_dataframe()
     return experiment, results, tables
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json as json_module
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import require
+from sloc.report.move_tables import Beside, found_beside
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
 from sloc.results.outcome import Moves, OutcomeCurve
 from sloc.windows.outcome_curves import outcome_counts, outcome_curve
@@ -61,15 +63,19 @@ def run_recorded(
 ) -> dict[str, Any]:
     """Read recorded branches, estimate curves, find moves, print them, and write the output folder.
 
-    The folder holds ``moves.csv``, ``curves.csv`` (a row per question, position and answer), ``traces.jsonl.gz`` (the
-    recordings, see :mod:`sloc.windows.recorded_file`), ``traces.png`` and ``report.html`` (both where matplotlib is
-    installed) and ``run.json``.
+    The folder holds ``moves.csv`` (candidates of the posterior, and whether the other two say the same there),
+    ``exact.csv`` (moves by exact tests of plain draws, each place under Holm and under Benjamini-Hochberg across
+    questions), ``rule.csv`` (a row per question: the published rule and its computed error rates), ``curves.csv`` (a
+    row per question, position and answer), ``traces.jsonl.gz`` (the recordings, see
+    :mod:`sloc.windows.recorded_file`), ``traces.png`` and ``report.html`` (both where matplotlib is installed) and
+    ``run.json``.
 
     Args:
         path: what :func:`is_recorded` recognises.
         out: the folder to write; nothing is written when None.
         size: a move exceeds this in total variation.
-        alpha: Bayesian false-discovery rate of the moves.
+        alpha: Bayesian false-discovery rate of the moves; of the exact tests the false-discovery rate
+            (Benjamini-Hochberg) or the chance of any false move (Holm).
         gap: how far apart the two positions of a move are; one step where positions are further apart.
         level: coverage of the bands.
         overwrite: whether a run in ``out`` may be replaced.
@@ -89,13 +95,14 @@ def run_recorded(
     merged = [r.merged() for r in recordings]
     curves = [outcome_curve(r, level=level, simultaneous=True) for r in merged]
     moves = posterior_moves([outcome_counts(r) for r in merged], tau=size, alpha=alpha, gap=gap, separation=2 * gap)
-    table: Any = moves.to_dataframe()
+    table, beside = found_beside(moves, merged, gap)
     settings = {"size": size, "alpha": alpha, "gap": gap, "level": level}
     results = {
         "questions": len(recordings),
         "draws": int(sum(r.draws.sum() for r in recordings)),
         "moves": len(moves.found),
         "questions_with_moves": sum(s == "resolved" for s in moves.statuses.values()),
+        **beside.summary(),
         "notes": list(notes),
         "found": [row for row in table.to_dict("records") if row["found"]],
     }
@@ -103,9 +110,9 @@ def run_recorded(
     record = jsonable({"command": "traces", "arguments": arguments, "results": results, "output": None})
     if out is not None:
         with run_folder(out, overwrite) as folder:
-            _write(folder, merged, recordings, curves, moves, notes, record)
+            _write(folder, merged, recordings, curves, moves, (table, beside), notes, record)
         record["output"] = str(Path(out))
-    _show(moves, record, json, console)
+    _show(moves, record, json, beside.lines(), console)
     return record
 
 
@@ -115,12 +122,16 @@ def _write(
     recordings: tuple[Recording, ...],
     curves: list[OutcomeCurve],
     moves: Moves,
+    tables: tuple[Any, Beside],
     notes: tuple[str, ...],
     record: dict[str, Any],
 ) -> None:
     import pandas as pd
 
-    moves.to_dataframe().to_csv(folder / "moves.csv", index=False)
+    table, beside = tables
+    table.to_csv(folder / "moves.csv", index=False)
+    beside.exact.to_csv(folder / "exact.csv", index=False)
+    beside.rule.to_csv(folder / "rule.csv", index=False)
     pd.concat([c.to_dataframe() for c in curves]).to_csv(folder / "curves.csv", index=False)
     write_store(folder / "traces.jsonl.gz", recordings)
     if importlib.util.find_spec("matplotlib") is None:
@@ -129,7 +140,9 @@ def _write(
         from sloc.report.recorded_report import plot_recorded, write_recorded_report
 
         plot_recorded(curves, moves, folder / "traces.png")
-        write_recorded_report(folder / "report.html", curves, moves, {r.question: r for r in merged}, notes)
+        write_recorded_report(
+            folder / "report.html", curves, moves, {r.question: r for r in merged}, (*beside.lines(), *notes)
+        )
     summary = {k: v for k, v in record["results"].items() if k != "found"}
     write_run_json(folder, record["command"], record["arguments"], summary)
 
@@ -156,7 +169,7 @@ def moves_table(moves: Moves, limit: int = 20) -> Table:
     return table
 
 
-def _show(moves: Moves, record: dict[str, Any], json: bool, console: Console | None) -> None:
+def _show(moves: Moves, record: dict[str, Any], json: bool, lines: Sequence[str], console: Console | None) -> None:
     from rich.console import Console
 
     console = Console() if console is None else console
@@ -164,6 +177,8 @@ def _show(moves: Moves, record: dict[str, Any], json: bool, console: Console | N
         console.out(json_module.dumps(record, ensure_ascii=False, allow_nan=False), highlight=False)
         return
     console.print(moves_table(moves))
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
     for note in record["results"]["notes"][:20]:
         console.print(f"note: {note}", markup=False, highlight=False)
     if record["output"] is not None:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import importlib.util
 import json as json_module
+import math
 import os
 import sys
 import time
@@ -59,7 +60,7 @@ class TrainRequest:
         """Refuse what cannot be trained.
 
         Raises:
-            InvalidInput: another source or network, or numbers below 1.
+            InvalidInput: another source or network, numbers below 1, or a strength of guidance that is not finite.
 
         """
         require(self.source == "digits", "SOURCE", self.source, "digits")
@@ -68,6 +69,7 @@ class TrainRequest:
             value = getattr(self, name)
             require(value is None or value >= 1, f"--{name}", value, "at least 1")
         require(0 <= as_whole(self.seed) < 2**31, "--seed", self.seed, "a number from 0 to 2147483647")
+        require(math.isfinite(self.guidance), "--guidance", self.guidance, "a finite number")
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def _trained(request: TrainRequest, parts: Split, kept: Path | None, quiet: bool
     common = {
         "steps": steps,
         "parameters": int(sum(v.size for v in jax.tree.leaves(nnx.state(fitted.model, nnx.Param)))),
-        "loss": float(np.nanmean(fitted.losses[-min(100, steps) :])),
+        "loss": _last_loss(fitted.losses),
         "training_seconds": fitted.seconds,
     }
     if judges:
@@ -213,6 +215,13 @@ def held_out(parts: Split) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.concatenate([parts.judge[i][spent:], parts.test[i]]) for i in (0, 1))  # pyright: ignore[reportReturnType]
 
 
+def _last_loss(losses: np.ndarray) -> float:
+    """Return the mean of the last hundred losses; NaN where all of them are of a run that was cut off."""
+    last = losses[-100:]
+    seen = last[np.isfinite(last)]
+    return float(seen.mean()) if seen.size else math.nan
+
+
 def _judged(parts: Split, drawn: np.ndarray) -> dict[str, Any]:
     """Return the accuracy of a classifier that saw other digits, on samples and on real held-out digits."""
     svm = need("sklearn.svm", "the judge")
@@ -250,10 +259,16 @@ def _words(results: dict[str, Any]) -> str:
 def _picture(drawn: np.ndarray, path: Path) -> None:
     """Draw the first samples of each class, a row for each."""
     columns = min(12, drawn.shape[1])
-    rows = drawn[:, :columns].transpose(0, 2, 1, 3).reshape(10 * 8, columns * 8)
+    # A white pixel between neighbours keeps each digit apart.
+    shown = np.pad(drawn[:, :columns], ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-1.0)
+    side = shown.shape[2]
     with styled():
-        figure = new_figure(columns * 0.5, 5.0)
+        figure = new_figure(0.45 * columns + 0.4, 4.7)
         axes = figure.subplots()
-        axes.imshow(rows, cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest", aspect="auto")
-        axes.set_axis_off()
+        tiles = shown.transpose(0, 2, 1, 3).reshape(10 * side, columns * side)
+        axes.imshow(tiles, cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest")
+        axes.set(xticks=[], yticks=(np.arange(10) + 0.5) * side - 0.5, yticklabels=range(10))
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
         figure.savefig(path, dpi=120)

@@ -8,7 +8,6 @@ import json as json_module
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -25,9 +24,9 @@ from sloc.report.checkpoints import checkpoints
 from sloc.report.extras import need
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
 from sloc.report.progress_bars import progress_bars
-from sloc.report.style import BLUE, FAINT, GREEN, ORANGE, new_figure, styled
 from sloc.report.train_command import held_out, split_digits
 from sloc.report.uturn_curves import brought_back, classifier_curve, compared, nearest_class, share_curve
+from sloc.report.uturn_picture import CLASSIFIER, IMAGES, MODEL, uturn_picture
 from sloc.results import Curve
 from sloc.samplers import ancestral
 
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _EXACT_DRAWS = 20_000
-MODEL, IMAGES, CLASSIFIER = "model", "images", "classifier"
-"""Names of the curves in the results."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +151,7 @@ def run_uturn(
             with run_folder(out, overwrite) as target:
                 _frame(curves).to_csv(target / "curves.csv", index=False)
                 if importlib.util.find_spec("matplotlib") is not None:
-                    _picture(times, curves, first, results, request.start, target / "uturn.png")
+                    uturn_picture(times, curves, first, results, request.start, target / "uturn.png")
                 write_run_json(target, "uturn", arguments, results)
     answer = jsonable({"command": "uturn", "arguments": arguments, "results": results, "output": out})
     sys.stdout.write(json_module.dumps(answer) + "\n" if json else _words(results, request.start))
@@ -213,33 +210,6 @@ def _words(results: dict[str, Any], start: str) -> str:
         low, high = found["interval"]
         a, b = (shown[name] for name in pair.split(", "))
         lines.append(
-            f"{a} and {b} differ by at most {found['largest']:.3f} [{low:.3f}, {high:.3f}], at t = {found['at']:.3f}\n"
+            f"{a} and {b} differ by up to {found['largest']:.3f} [{low:.3f}, {high:.3f}], at t = {found['at']:.3f}\n"
         )
     return "".join(lines)
-
-
-def _picture(
-    times: np.ndarray, curves: dict[str, Curve], first: np.ndarray, results: Any, start: str, path: Path
-) -> None:
-    """Draw what one image becomes at each level, over the curves with the model's window."""
-    looks = {
-        MODEL: dict(color=BLUE, marker="o", ms=3, label="trained model"),
-        IMAGES: dict(color=ORANGE, ls="--", label="the images themselves, exact"),
-        CLASSIFIER: dict(color=GREEN, ls="-.", label="a calibrated classifier, unseen images"),
-    }
-    with styled():
-        figure = new_figure(8, 5)
-        strip, below = figure.subplots(2, 1, height_ratios=[1, 3])
-        images = np.concatenate([np.pad(image, 1, constant_values=-1) for image in first], axis=1)
-        strip.imshow(images, cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest", aspect="equal")
-        strip.set_axis_off()
-        strip.set_title(f"one {start}, noised to each level and brought back")
-        for name, curve in curves.items():
-            below.fill_between(times, curve.lower, curve.upper, color=looks[name]["color"], alpha=0.2, lw=0)
-            below.plot(times, curve.value, **looks[name])
-        low, high = results["curves"][MODEL]["window"]
-        if low is not None and high is not None:
-            below.axvspan(low, high, color=FAINT, alpha=0.6, lw=0)
-        below.set(xscale="log", xlabel="t (Ornstein–Uhlenbeck)", ylabel="P(same digit)", ylim=(-0.02, 1.02))
-        below.legend()
-        figure.savefig(path, dpi=120)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sloc.contracts import require
 from sloc.divergence import betting_interval, clopper_pearson
 from sloc.engine import BLOCK_DRAWS, Plan, Progress
 from sloc.populations import Empirical
@@ -98,7 +99,7 @@ def share_curve(times: np.ndarray, same: np.ndarray, delta: float) -> Curve:
     low, high = clopper_pearson(hits, n, delta / times.size)
     value = hits / n
     stderr = np.sqrt(value * (1 - value) / n)
-    return Curve(times, value, stderr, low, high, n, "forward–reverse, learned model", "P(same digit)")
+    return Curve(times, value, stderr, low, high, n, "forward–reverse, learned model", "P(same digit)", delta=delta)
 
 
 def classifier_curve(
@@ -118,6 +119,9 @@ def classifier_curve(
         times: ``[T]``.
         delta: error level of the band, all times at once.
 
+    Raises:
+        InvalidInput: the classifier returned NaN; names the time.
+
     """
 
     @jax.jit
@@ -130,12 +134,13 @@ def classifier_curve(
         return jax.vmap(one)(jax.random.split(key, x.shape[0]), x)
 
     each = np.stack([np.asarray(at(key, jnp.asarray(x), jnp.float32(t)), np.float64) for t in times])
+    for t, row in zip(times, each, strict=True):
+        require(bool(np.isfinite(row).all()), f"classifier(y, {t:g})", "NaN", "log probabilities")
     each = np.clip(each, 0.0, 1.0)
     low, high = betting_interval(each, delta / times.size)
     stderr = each.std(axis=1, ddof=1) / np.sqrt(each.shape[1])
-    return Curve(
-        times, each.mean(axis=1), stderr, low, high, len(x), "a classifier on held-out images", "P(same digit)"
-    )
+    method, quantity = "a classifier on held-out images", "P(same digit)"
+    return Curve(times, each.mean(axis=1), stderr, low, high, len(x), method, quantity, delta=delta)
 
 
 def crossing(times: np.ndarray, value: np.ndarray, level: float) -> float | None:

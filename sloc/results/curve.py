@@ -26,12 +26,13 @@ class Curve:
         stderr: standard errors, same shape; 0 where exact.
         lower: lower band, same shape.
         upper: upper band; the truth lies in the band at all times (and labels) at once with
-            probability ``>= 1 - delta``.
+            probability ``>= 1 - delta``; with columns, a column's band holds at that level a fortiori.
         n: number of draws used; 0 where exact.
         method: how the numbers were got, in words (static).
         quantity: what the curve shows (static).
         unit: unit of the values, empty for a pure number (static).
         labels: names of the columns where values are ``[T, C]`` (static).
+        delta: error level of the band; 0 where exact, NaN where it is not known, or where no interval is claimed.
 
     """
 
@@ -45,6 +46,8 @@ class Curve:
     quantity: str = field(default="", metadata={"static": True})
     unit: str = field(default="", metadata={"static": True})
     labels: tuple[str, ...] = field(default=(), metadata={"static": True})
+    # A leaf, not static: NaN does not equal itself, so that structures of curves would not either.
+    delta: Any = float("nan")
 
     def __repr__(self) -> str:
         """Return a one-line summary."""
@@ -56,7 +59,8 @@ class Curve:
         span = f"{t[0]:.4g} .. {t[-1]:.4g}" if t.size else "no times"
         shape = f"{t.size} times ({span})" + (f" x {len(self.labels)} labels" if self.labels else "")
         ends = f"{v[0]:.4g} -> {v[-1]:.4g}, " if v.ndim == 1 and v.size else ""
-        return f"Curve({self.quantity or 'value'}: {shape}, {ends}n={int(self.n):,}, {self.method})"
+        level = f"delta={float(self.delta):.3g}" if is_concrete(self.delta) else "delta=<traced>"
+        return f"Curve({self.quantity or 'value'}: {shape}, {ends}{level}, n={int(self.n):,}, {self.method})"
 
     def column(self, label: str) -> Curve:
         """Return the scalar curve of one label.
@@ -69,9 +73,8 @@ class Curve:
             raise KeyError(f"label = {label!r}: expected one of {self.labels}")
         i = self.labels.index(label)
         parts = {k: getattr(self, k)[..., i] for k in ("value", "stderr", "lower", "upper")}
-        return Curve(
-            self.times, **parts, n=self.n, method=self.method, quantity=f"{self.quantity}: {label}", unit=self.unit
-        )
+        name = f"{self.quantity}: {label}"
+        return Curve(self.times, **parts, n=self.n, method=self.method, quantity=name, unit=self.unit, delta=self.delta)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row per time (and label): time, label, value, stderr, lower, upper."""
@@ -85,7 +88,7 @@ class Curve:
         return pd.DataFrame({"time": np.repeat(t, len(self.labels)), "label": list(self.labels) * t.size, **columns})
 
     def to_xarray(self) -> xr.Dataset:
-        """Return a dataset on dimension ``time`` (and ``label``); quantity, unit, n and method are attributes."""
+        """Return a dataset on dimension ``time`` (and ``label``); the other fields are attributes."""
         import xarray as xr
 
         dims = ("time", "label") if self.labels else ("time",)
@@ -93,7 +96,13 @@ class Curve:
         coords: dict[str, Any] = {"time": np.asarray(self.times)}
         if self.labels:
             coords["label"] = list(self.labels)
-        attrs = {"quantity": self.quantity, "unit": self.unit, "n": int(self.n), "method": self.method}
+        attrs = {
+            "quantity": self.quantity,
+            "unit": self.unit,
+            "n": int(self.n),
+            "method": self.method,
+            "delta": float(self.delta),
+        }
         return xr.Dataset(data, coords, attrs)
 
     def plot(self, ax: Any = None) -> Any:

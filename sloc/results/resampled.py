@@ -97,6 +97,7 @@ class ResampledCurve:
             n=int(self.draws.sum()),
             method=self.method,
             quantity=quantity,
+            delta=self.alpha,
         )
 
     def plot(self, ax: Any = None) -> Any:

@@ -75,7 +75,8 @@ class Window(_Frames):
         status_after: status of ``t_after``.
         status_before: status of ``t_before``.
         epsilon: the threshold.
-        delta: error level of the two intervals jointly (0 where exact).
+        delta: error level of the two intervals jointly (0 where exact; NaN where a given curve does not tell its
+            level, or where draws come without an interval).
         draws: number of draws used (0 where exact).
         method: how the edges were got.
         name: what the window is of.

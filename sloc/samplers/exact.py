@@ -8,7 +8,15 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from sloc.contracts import ContractError, ObservationProcess, Population, overrides, resolve_marginals
+from sloc.contracts import (
+    ContractError,
+    GaussianChannel,
+    ObservationProcess,
+    Population,
+    overrides,
+    resolve_marginals,
+)
+from sloc.engine.normals import normals
 from sloc.populations.discrete import draw_letters
 from sloc.samplers.checks import checked_model
 from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState
@@ -110,7 +118,15 @@ def _step(
 ) -> tuple[LocalizerState, LocalizerInfo]:
     key_x, key_y = jax.random.split(key)
     x = population.posterior_sample(key_x, process, state.y, state.t)
-    return LocalizerState(process.bridge(key_y, state.y, x, s, state.t), s), LocalizerInfo(x)
+    return LocalizerState(_bridge(process, key_y, state.y, x, s, state.t), s), LocalizerInfo(x)
+
+
+def _bridge(process: ObservationProcess, key: Array, y: Any, x: Any, s: Array, t: Array) -> Any:
+    """Draw ``Y_s | Y_t = y, X = x``; a Gaussian channel's own bridge takes the same normals, written out."""
+    if isinstance(process, GaussianChannel) and type(process).bridge is GaussianChannel.bridge:
+        mean, sd = process.bridge_law(y, x, s, t)
+        return mean + sd * normals(key, jnp.shape(y), jnp.result_type(y))
+    return process.bridge(key, y, x, s, t)
 
 
 def _finish(process: ObservationProcess, population: Population, key: Array, state: LocalizerState) -> Any:

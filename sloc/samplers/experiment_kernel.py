@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from sloc.contracts import require
 from sloc.engine import BLOCK_DRAWS
 from sloc.samplers.exact import draw_component, draw_with_label
 from sloc.samplers.localizer import Localizer, LocalizerState
+from sloc.samplers.spoilt import SPOILT, is_spoilt
 
 Array = jax.Array
 Feature = Callable[[Any], Any]
 """``x -> int``: a label of one sample."""
-
-SPOILT = int(np.iinfo(np.int32).min)
-"""The label of a sample that a localizer returned with NaN in it."""
 
 _SCATTER_FROM = 64
 """From this many labels on they are counted by scattered additions, not by comparison with each."""
@@ -105,7 +101,7 @@ class ExperimentKernel:
             assert localizer.log_posterior is not None
             label = draw_component(key_label, localizer.log_posterior(last))
         # A feature makes some label of NaN too.
-        return jnp.where(_spoilt(x), SPOILT, label), x
+        return jnp.where(is_spoilt(x), SPOILT, label), x
 
     def reduced(self, labels: Array) -> Array:
         """Sum labels ``[B, C]`` of a block up: frequencies ``[F, 1]``, or the share of pairs that agree ``[1]``."""
@@ -143,12 +139,6 @@ def over_times(at: Callable[[Any], Any], given: Any, at_once: int) -> Any:
     index = jnp.minimum(jnp.arange(rounds * at_once), count - 1).reshape(rounds, at_once)
     out = jax.lax.map(jax.vmap(at), jax.tree.map(lambda v: v[index], given))
     return jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:])[:count], out)
-
-
-def _spoilt(x: Any) -> Array:
-    """Whether one sample holds a NaN."""
-    floating = [leaf for leaf in jax.tree.leaves(x) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    return functools.reduce(jnp.logical_or, [jnp.any(jnp.isnan(v)) for v in floating], jnp.zeros((), bool))
 
 
 def _as_label(value: Any) -> Array:

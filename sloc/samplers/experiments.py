@@ -232,7 +232,8 @@ def _curve(times: np.ndarray, value: np.ndarray, n: int, delta: float, quantity:
     lower = np.where(hits > 0, beta.ppf(level, np.maximum(hits, 1), n - hits + 1), 0.0)
     upper = np.where(hits < n, beta.ppf(1 - level, hits + 1, np.maximum(n - hits, 1)), 1.0)
     stderr = np.sqrt(value * (1 - value) / n)
-    return Curve(times, value, stderr, lower, upper, n, "forward–reverse draws", quantity, "", labels)
+    how = "forward–reverse draws"
+    return Curve(times, value, stderr, lower, upper, n, how, quantity, "", labels, float(delta))
 
 
 def _prepare(

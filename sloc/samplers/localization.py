@@ -15,6 +15,7 @@ from sloc.engine import BLOCK_DRAWS, Plan, gather, stream
 from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times, positions
 from sloc.samplers.exact import exact_localizer
 from sloc.samplers.localizer import Localizer, LocalizerState, as_argument
+from sloc.samplers.spoilt import naming_steps, refuse_spoilt_letters, spoilt_observation
 
 Array = jax.Array
 Observe = Callable[[Any, Array], Any]
@@ -220,6 +221,7 @@ def localize(
     Raises:
         InvalidInput: see the arguments.
         ContractError: a method that the sampler needs is missing.
+        NotANumber: a sample or a kept observation holds NaN; names the time where it came in, the draw and its key.
 
     """
     require(trajectories or at is None, "at", at, "None, unless trajectories=True")
@@ -227,7 +229,11 @@ def localize(
     draws = drawn_of_block(n, localizer)
     times, slots, localizer, grid, numbers = _prepare(process, population, grid, at, localizer)
     kernel = LocalizeKernel(observation, times.shape[0], draws=draws) if trajectories else LocalizeKernel(draws=draws)
-    samples, kept = gather(kernel, (localizer, grid, slots), key, n, tile=_tile(numbers), plan=plan)
+    every = jnp.arange(grid.shape[0], dtype=jnp.int32)
+    looking = LocalizeKernel(spoilt_observation, grid.shape[0], draws=draws)
+    with naming_steps(looking, (localizer, grid, every), key, grid):
+        samples, kept = gather(kernel, (localizer, grid, slots), key, n, tile=_tile(numbers), plan=plan)
+        refuse_spoilt_letters(samples)
     return Localization(samples, np.asarray(times), kept) if trajectories else samples
 
 

@@ -15,6 +15,7 @@ from jax.tree_util import Partial
 from sloc.contracts import ContractError, Population, Revealed, float_dtype, is_concrete, require, shown
 from sloc.contracts.arguments import is_one_of
 from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState
+from sloc.samplers.spoilt import SPOILT
 
 Array = jax.Array
 
@@ -103,7 +104,7 @@ class LearnedMasked(Population):
     def log_probs(self, y: Revealed, t: Array) -> Array:
         """Return the log law of each token of one observation, ``[*shape, vocabulary]``; seen ones too."""
         mask = self.vocabulary if self.mask is None else self.mask
-        tokens = jnp.where(y.known, y.values, jnp.asarray(mask, y.values.dtype)).astype(jnp.int32)
+        tokens = jnp.where(y.known, y.values, jnp.asarray(mask)).astype(jnp.int32)
         logits = self._call(tokens, t)[..., : self.vocabulary].astype(float_dtype())
         return jax.nn.log_softmax(logits / self.temperature, axis=-1)
 
@@ -160,12 +161,16 @@ def _start(model: LearnedMasked, key: Array, t: Array, y: Any = None) -> Localiz
         y = Revealed(jnp.zeros(model.shape, jnp.int32), jnp.zeros(model.shape, bool))
     else:
         require(jnp.shape(y.known) == model.shape, "x", jnp.shape(y.known), f"the model's shape {list(model.shape)}")
+        # Narrower numbers have no room for what stands for NaN.
+        y = Revealed(jnp.asarray(y.values, jnp.int32), y.known)
     hidden = jnp.sum(~y.known, dtype=jnp.int32)
     return LocalizerState(y, t, (hidden, jnp.asarray(t, float_dtype())))
 
 
-def _draw(key: Array, log_probs: Array, dtype: Any) -> Array:
-    return jax.random.categorical(key, log_probs, axis=-1).astype(dtype)
+def _draw(key: Array, log_probs: Array) -> Array:
+    """Draw a letter from each law; one that holds NaN has none, and its sample is refused on the host."""
+    letters = jax.random.categorical(key, log_probs, axis=-1).astype(jnp.int32)
+    return jnp.where(jnp.any(jnp.isnan(log_probs), axis=-1), SPOILT, letters)
 
 
 def _written(y: Revealed, chosen: Array, letters: Array) -> Revealed:
@@ -180,7 +185,7 @@ def _random_step(
     stay = s / jnp.where(state.t > 0, state.t, 1.0)
     chosen = ~y.known & (jax.random.uniform(key_which, y.known.shape, float_dtype()) >= stay)
     log_probs = laws(model, jnp.any(chosen), y, state.t)
-    y = _written(y, chosen, _draw(key_letter, log_probs, y.values.dtype))
+    y = _written(y, chosen, _draw(key_letter, log_probs))
     return LocalizerState(y, s, state.memory), LocalizerInfo(y.values)
 
 
@@ -215,7 +220,7 @@ def _ranked_step(
     keep = jnp.floor(first.astype(float_dtype()) * s / jnp.where(since > 0, since, 1.0) + 0.5).astype(jnp.int32)
     count = jnp.maximum(jnp.sum(~y.known, dtype=jnp.int32) - keep, 0)
     log_probs = laws(model, count > 0, y, state.t)
-    letters = _draw(key, log_probs, y.values.dtype)
+    letters = _draw(key, log_probs)
     scores = jnp.where(y.known, -jnp.inf, score(log_probs, letters)).reshape(-1)
     rank = jnp.zeros(scores.shape, jnp.int32).at[jnp.argsort(-scores)].set(jnp.arange(scores.size, dtype=jnp.int32))
     chosen = ~y.known & (rank < count).reshape(y.known.shape)
@@ -226,7 +231,7 @@ def _ranked_step(
 def _finish(laws: Any, model: LearnedMasked, key: Array, state: LocalizerState) -> Array:
     y = state.y
     log_probs = laws(model, jnp.any(~y.known), y, state.t)
-    return jnp.where(y.known, y.values, _draw(key, log_probs, y.values.dtype))
+    return jnp.where(y.known, y.values, _draw(key, log_probs))
 
 
 # --------------------------------------------------------------------------------------------

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from sloc.engine import BLOCK_DRAWS
 from sloc.engine.faults import NotANumber
 from sloc.engine.stream import block_values
-from sloc.samplers.experiment_kernel import SPOILT, ExperimentKernel
+
+if TYPE_CHECKING:
+    from sloc.samplers.experiment_kernel import ExperimentKernel
 
 Array = jax.Array
+
+SPOILT = int(np.iinfo(np.int32).min)
+"""What stands for NaN among whole numbers: the label of a sample with NaN, or a letter drawn from a law with NaN."""
+
+
+def is_spoilt(x: Any) -> Array:
+    """Return whether one sample holds a NaN, or :data:`SPOILT` in its place."""
+    found = [jnp.zeros((), bool)]
+    for leaf in jax.tree.leaves(x):
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            found.append(jnp.any(jnp.isnan(leaf)))
+        elif leaf.dtype == jnp.int32:
+            found.append(jnp.any(leaf == SPOILT))
+    return functools.reduce(jnp.logical_or, found)
 
 
 @contextlib.contextmanager
@@ -46,6 +65,58 @@ def refuse_spoilt(labels: np.ndarray, key: Array, times: Array) -> None:
     if where:
         draw = int(np.argwhere(labels == SPOILT)[0][1])
         raise NotANumber(where, draw // BLOCK_DRAWS, "")
+
+
+def spoilt_observation(y: Any, t: Array) -> Array:
+    """Return whether an observation on the way holds NaN."""
+    del t
+    return is_spoilt(y)
+
+
+@contextlib.contextmanager
+def naming_steps(kernel: Any, args: Any, key: Array, grid: Array) -> Iterator[None]:
+    """Add to an error about NaN in a block of localizations the first draw with one, and the time where it came in.
+
+    Args:
+        kernel: ``(samples [B, ...], kept [B, m])`` of a block, ``kept`` by :func:`spoilt_observation` at every time.
+        args: its arguments.
+        key: the run's key.
+        grid: ``[m]``.
+
+    Raises:
+        NotANumber: the same error, with them.
+
+    """
+    try:
+        yield
+    except NotANumber as error:
+        samples, kept = block_values(kernel, args, jax.random.fold_in(key, np.int32(error.block)))
+        each = np.asarray(jax.vmap(is_spoilt)(samples)) | np.asarray(kept).any(axis=1)
+        if not each.any():
+            raise
+        draw = int(np.argmax(each))
+        met, data = np.flatnonzero(np.asarray(kept)[draw]), np.asarray(jax.random.key_data(key)).tolist()
+        # Downwards: where no observation holds one, the sample that the last of them ends in does.
+        when = f"on the way to t = {float(grid[met[-1]]):g}" if met.size else f"from t = {float(grid[0]):g}"
+        place = f"{when}, draw {error.block * BLOCK_DRAWS + draw} of key {data}"
+        raise NotANumber(f"the localizer returned NaN {place}; {error}", error.block, error.stage) from error
+
+
+def refuse_spoilt_letters(samples: Any) -> None:
+    """Refuse samples of whole numbers, leaves ``[n, ...]``, with :data:`SPOILT` among them.
+
+    Raises:
+        NotANumber: names the block.
+
+    """
+    for leaf in jax.tree.leaves(samples):
+        if leaf.dtype == np.int32 and leaf.size and leaf.min() == SPOILT:
+            wrong = (leaf == SPOILT).reshape(len(leaf), -1).any(axis=1)
+            raise NotANumber(
+                f"letters were drawn from laws with NaN in {wrong.mean():.2%} of the samples",
+                int(np.argmax(wrong)) // BLOCK_DRAWS,
+                "",
+            )
 
 
 def _place(labels: np.ndarray, key: Array, times: Array, block: int) -> str:

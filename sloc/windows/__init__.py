@@ -17,6 +17,7 @@ from sloc.windows.profile import decided_between, information_density, informati
 from sloc.windows.recorded import Branch, Recording
 from sloc.windows.recorded_file import read_store, write_store
 from sloc.windows.recorded_import import read_forking_fast, recordings_from_table, write_forking_fast
+from sloc.windows.recorded_tests import RuleFiring, plain_counts, recorded_exact_moves, rule_firing
 from sloc.windows.resampled import trace_windows
 from sloc.windows.right_wrong import right_wrong_table
 from sloc.windows.rises import find_rises, rise_window
@@ -33,6 +34,7 @@ __all__ = [
     "OutcomeCounts",
     "RecordedDraws",
     "Recording",
+    "RuleFiring",
     "RuleRates",
     "TraceTable",
     "allocate_draws",
@@ -57,15 +59,18 @@ __all__ = [
     "outcome_counts",
     "outcome_curve",
     "outcome_distances",
+    "plain_counts",
     "posterior_moves",
     "printed",
     "read_forking_fast",
     "read_store",
     "read_trace_table",
     "recorded_draws",
+    "recorded_exact_moves",
     "recordings_from_table",
     "right_wrong_table",
     "rise_window",
+    "rule_firing",
     "rule_rates",
     "simultaneous_bands",
     "step_bounds",

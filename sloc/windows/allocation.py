@@ -19,7 +19,7 @@ from sloc.windows.draw_design import Design, posterior_design
 from sloc.windows.move_kernels import PRIORS, MovePrior
 from sloc.windows.multiplicity import holm
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_curve, outcome_posterior
-from sloc.windows.recorded import Recording
+from sloc.windows.recorded import Branch, Recording
 
 Draw = Callable[[str, float, int], Sequence[str]]
 """``(question, position, n)`` to at most ``n`` new answers."""
@@ -69,8 +69,8 @@ def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDr
         seed: of the choice of branches.
 
     Returns:
-        Draws of ``o_t`` itself (over the kept branches), as many a position as its branches allow; costs where
-        they were recorded.
+        Draws of ``o_t`` itself (over the kept branches), as many a position as its branches allow (at least as many as
+        its shortest branch has, whatever is drawn); costs where they were recorded.
 
     """
     recordings = checked_all(recordings, "recordings", Recording, "Recordings")
@@ -78,21 +78,30 @@ def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDr
     all_answers: dict[tuple[str, float], list[str]] = {}
     all_costs: dict[tuple[str, float], list[float]] = {}
     for recording in recordings:
-        for position in recording.positions:
-            branches = [b for b in recording.branches if b.position == position]
-            weights = np.asarray([b.weight for b in branches])
-            at, answers, costs = [0] * len(branches), [], []
-            while True:
-                b = int(rng.choice(len(branches), p=weights / weights.sum()))
-                if at[b] == branches[b].answers.size:
-                    break
-                answers.append(recording.categories[branches[b].answers[at[b]]])
-                each = branches[b].costs
-                costs.append(1.0 if each is None else float(each[at[b]]))
-                at[b] += 1
-            all_answers[recording.question, float(position)] = answers
-            all_costs[recording.question, float(position)] = costs
+        at_position: dict[float, list[Branch]] = {}
+        for branch in recording.branches:
+            at_position.setdefault(branch.position, []).append(branch)
+        for position, branches in at_position.items():
+            picked, nth = _picks(rng, branches)
+            key = recording.question, position
+            all_answers[key] = [recording.categories[branches[b].answers[i]] for b, i in zip(picked, nth, strict=True)]
+            all_costs[key] = [
+                1.0 if (each := branches[b].costs) is None else float(each[i]) for b, i in zip(picked, nth, strict=True)
+            ]
     return RecordedDraws(all_answers, all_costs)
+
+
+def _picks(rng: np.random.Generator, branches: Sequence[Branch]) -> tuple[list[int], list[int]]:
+    """Which branch each draw takes and which of its answers, until one is asked for an answer it has not."""
+    sizes = np.asarray([b.answers.size for b in branches])
+    if sizes.size == 1:
+        return [0] * int(sizes[0]), list(range(int(sizes[0])))
+    weights = np.asarray([b.weight for b in branches])
+    # One more than there are answers: some branch is exhausted by then.
+    picked = rng.choice(sizes.size, int(sizes.sum()) + 1, p=weights / weights.sum())
+    nth = (np.cumsum(picked[:, None] == np.arange(sizes.size), axis=0) - 1)[np.arange(picked.size), picked]
+    stop = int(np.argmax(nth >= sizes[picked]))
+    return picked[:stop].tolist(), nth[:stop].tolist()
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
 """Edges with a guarantee: pilot draws choose where to look and how, fresh draws certify what is there.
 
-For each edge, a pilot (15 % of the budget) locates it, chooses the estimator (balanced draws or bridges) by the
-variance it sees, and sets a radius ``r`` that fresh draws can resolve.  Fresh draws then test a ladder of times on
-either side, ``point -+ {8, 4, 2, 1} r``, outermost first, each at the full level of its side, stopping at the first
-failure (fixed-sequence testing): the last success bounds the edge.  The order depends on the pilot only, TV never
-increases in time, and a wrong bound would need the rejection of a true hypothesis, so each side errs with probability
-at most its level, whatever the dependence between times.  The pilot may therefore look by any points it likes: for
-Gaussians of shared covariance its balanced values are those of scrambled Sobol' points, and they place the ladder where
-the overlap is not small.  Levels are shared by Bonferroni over edges and sides.
+For each edge, a pilot locates it, chooses the estimator (balanced draws or bridges) by the variance it sees, and sets a
+radius ``r`` that fresh draws can resolve.  It takes 15 % of the edge's budget, but at least 2,048 draws in each of two
+passes of each estimator, as far as half of the budget goes; so of small budgets a larger part.
+
+Fresh draws then test a ladder of times on either side, ``point -+ {8, 4, 2, 1} r``, outermost first, each at the full
+level of its side, stopping at the first failure (fixed-sequence testing): the last success bounds the edge.  The order
+depends on the pilot only, TV never increases in time, and a wrong bound would need the rejection of a true hypothesis,
+so each side errs with probability at most its level, whatever the dependence between times.  The pilot may therefore
+look by any points it likes: for Gaussians of shared covariance its balanced values are those of scrambled Sobol'
+points, and they place the ladder where the overlap is not small.  Levels are shared by Bonferroni over edges and sides.
 Streams (:mod:`sloc.windows.streams`) walk in the same way by tests that hold at every stopping time.
 
 Sources: fixed-sequence testing as in Learn-then-Test (arXiv 2110.01052); betting bounds of Waudby-Smith & Ramdas 2024.
@@ -164,9 +166,9 @@ def make_plan(
     if kinds[0].share <= question.threshold:
         # TV(a, b) <= share: nested sets this close are within the threshold at every time.
         return EdgePlan(question, kinds[0], None, 0.0, "below", 0)
-    each = _pilot_draws(budget, len(kinds))
+    each = pilot_draws(budget, len(kinds))
     if each == 0 and len(kinds) > 1:
-        kinds, each = kinds[:1], _pilot_draws(budget, 1)
+        kinds, each = kinds[:1], pilot_draws(budget, 1)
     if each == 0:
         return EdgePlan(question, kinds[0], None, 0.0, "", 0)
     best: tuple[float, EdgePlan] | None = None
@@ -196,8 +198,12 @@ def make_plan(
     return EdgePlan(chosen.question, chosen.overlap, point, chosen.radius, chosen.outside, spent)
 
 
-def _pilot_draws(budget: int, kinds: int) -> int:
-    """Draws of each of the pilot's passes, two for each estimator: at most half of the budget, in whole blocks."""
+def pilot_draws(budget: int, kinds: int) -> int:
+    """Draws of each of the pilot's passes, two for each estimator, in whole blocks.
+
+    Together 15 % of the budget, rounded up; but at least :data:`MIN_PILOT` a pass; but at most half of the budget.  Two
+    estimators are above 15 % below about 55,000 draws an edge, at 41 % with 10,000, and there is no pilot below 4,096.
+    """
     wanted = max(-(-int(_PILOT_SHARE * budget / (2 * kinds)) // BLOCK_DRAWS) * BLOCK_DRAWS, MIN_PILOT)
     return min(wanted, budget // (4 * kinds) // BLOCK_DRAWS * BLOCK_DRAWS)
 

@@ -81,7 +81,8 @@ def critical_window(
         refine: whether to spend a second pass inside the brackets.
         certify: whether to certify the edges by pilot and fixed-sequence tests (betting bounds, bridges where
             overlaps are small) instead: narrower intervals for the draws, at any scale of ``epsilon`` that is taken.
-        budget: with ``certify``, draws in all; too few give status ``unresolved``.
+        budget: with ``certify``, draws in all, the pilots' included: 15 % of them, more of a small budget
+            (:mod:`sloc.windows.certify`); too few give status ``unresolved``.
         tolerance: with ``certify``, half-width of the intervals aimed at; draws stop there.
         **options: ``plan`` and ``interval`` of :func:`sloc.measure`.
 
@@ -155,7 +156,8 @@ def anytime_windows(
         epsilon: threshold in ``[1e-6, 1)``.
         times: the pilot's grid; default ``process.grid(64)``.
         delta: joint error level over all looks.
-        budget: sizes the pilot (15 % of it) and the first look.
+        budget: sizes the pilot and the first look.  The pilot of an edge takes 15 % of its part, but at least 2,048
+            draws in each of two passes of each estimator that there is.
         growth: each look takes so many times the draws of the one before; at least 1.
         plan: how draws are made and kept (:class:`sloc.Plan`); with a checkpoint a stream called again passes at once
             through the looks it has had.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ def find_window(
     ``1 - epsilon^2``, both by linear interpolation, with intervals from the curves' bands.  With ``rise``: walking
     from the noisiest time towards ``t = 0``, the window is the largest step up, if it exceeds ``rise`` (the rule of
     Li, Karan & Chen 2025, Sect. 6.2, there 0.5 between kept fractions); no interval is claimed for it.
+
+    ``delta`` of the window is that of the curve's band, of two curves their sum (Bonferroni); NaN where a curve does
+    not tell it, and for a rise in a curve that is not exact.
 
     Args:
         curve: a scalar curve, ``[T]``.
@@ -68,6 +72,7 @@ def find_window(
         statuses = "inverted", "inverted"
     method = " and ".join(dict.fromkeys(c.method for c in (curve, second) if c.method))
     draws = max(int(curve.n), int(second.n))
+    delta = _level(curve) if second is curve else min(_level(curve) + _level(second), 1.0)
     return Window(
         after.value,
         before.value,
@@ -75,7 +80,7 @@ def find_window(
         before.interval,
         *statuses,
         level,
-        0.0,
+        delta,
         draws,
         f"crossings of a given curve ({method})" if method else "crossings of a given curve",
         curve.quantity,
@@ -84,14 +89,19 @@ def find_window(
 
 def _by_rise(curve: Curve, times: np.ndarray, value: np.ndarray, rise: float, max_drop: float | None) -> Window:
     pair = rise_window(times, value, rise, max_drop)
+    delta = 0.0 if _level(curve) == 0.0 else math.nan  # a step of drawn values has no interval, so no level
     method = f"largest rise > {rise:g} between neighbouring times"
     if pair is None:
         missing = Edge(None, None, "empty")
         return Window(
-            None, None, None, None, missing.status, missing.status, rise, 0.0, int(curve.n), method, curve.quantity
+            None, None, None, None, missing.status, missing.status, rise, delta, int(curve.n), method, curve.quantity
         )
     low, high = sorted(float(times[i]) for i in pair)
-    return Window(low, high, None, None, "resolved", "resolved", rise, 0.0, int(curve.n), method, curve.quantity)
+    return Window(low, high, None, None, "resolved", "resolved", rise, delta, int(curve.n), method, curve.quantity)
+
+
+def _level(curve: Curve) -> float:
+    return float(np.asarray(curve.delta))
 
 
 def _checked(curve: Any, argument: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

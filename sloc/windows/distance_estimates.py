@@ -21,7 +21,7 @@ import numpy as np
 from sloc.contracts import require
 from sloc.contracts.arguments import as_real
 from sloc.results.outcome import OutcomeDistances
-from sloc.windows.move_tests import pooled_rise_p_value
+from sloc.windows.move_tests import PLAIN, pooled_rise_p_value
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts
 from sloc.windows.posterior_moves import pairs_at
 from sloc.windows.recorded import Recording
@@ -31,7 +31,8 @@ def outcome_distances(data: OutcomeCounts | Recording, *, gap: float = 4.0, leve
     """Estimate the total variation between the answers at positions a gap apart, with its noise floor.
 
     Args:
-        data: whole numbers of unweighted draws (of mixed branches: :func:`sloc.windows.recorded_draws`).  Positions
+        data: whole numbers of unweighted draws.  A recording with several branches at a position goes through
+            :func:`sloc.windows.plain_counts` first (branches mixed by :func:`sloc.windows.recorded_draws`).  Positions
             with fewer than two draws are left out.
         gap: how far apart the two positions are, in units of positions; the second is the first position with draws at
             least this much later.
@@ -58,7 +59,7 @@ def outcome_distances(data: OutcomeCounts | Recording, *, gap: float = 4.0, leve
     require(as_real(gap) > 0, "gap", gap, "a positive distance")
     require(0.0 < as_real(level) < 1.0, "level", level, "a coverage inside (0, 1)")
     whole = bool(np.array_equal(data.counts, np.round(data.counts)))
-    require(whole, f"question {data.question!r}, counts", data.counts, "whole numbers of unweighted draws")
+    require(whole, f"question {data.question!r}, counts", data.counts, PLAIN)
     drawn = np.flatnonzero(data.counts.sum(axis=1) >= 2)
     start, stop = pairs_at(data.positions[drawn], gap)
     before, after = data.counts[drawn[start]], data.counts[drawn[stop]]

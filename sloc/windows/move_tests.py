@@ -22,6 +22,7 @@ from sloc.windows.posterior_moves import pairs_at, spaced_maxima
 
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Numbers of positions that are pooled on either side."""
+PLAIN = "whole numbers of unweighted draws (of recorded branches: sloc.windows.plain_counts)"
 MAX_ANSWERS = 6
 """Up to this many answers each set of them is a hypothesis of its own; beyond it a pair's sets are tested as one."""
 
@@ -160,7 +161,8 @@ def exact_moves(
     for each family).  No set is left out, and single answers pay twice what they would alone.
 
     Args:
-        questions: whole numbers of unweighted draws.
+        questions: whole numbers of unweighted draws; recordings with branches go through
+            :func:`sloc.windows.plain_counts` (branches mixed by :func:`sloc.windows.recorded_draws`).
         bounds: for each question ``[T - 1]`` bounds from :func:`sloc.windows.move_kernels.step_bounds`, or None where
             probabilities are not known (nothing is pooled then).
         tau: the size that a move exceeds, in [0, 1).
@@ -192,7 +194,7 @@ def exact_moves(
         data.validate()
         where, steps = f"question {data.question!r}", data.positions.size - 1
         whole = bool(np.array_equal(data.counts, np.round(data.counts)))
-        require(whole, f"{where}, counts", data.counts, "whole numbers of unweighted draws")
+        require(whole, f"{where}, counts", data.counts, PLAIN)
         known = np.ones(steps) if bound is None else as_floats(bound, f"{where}, bounds")
         require(known.shape == (steps,), f"{where}, bounds", known.shape, f"{steps} bounds")
         windows = choose_windows(data.positions, data.counts.sum(axis=1), known, tau, gap)

@@ -26,12 +26,17 @@ from sloc.windows.share_filter import SharePosterior, filter_shares, quantiles
 UNDECIDED = 0.5
 """A curve whose bands are wider than this on average says nothing."""
 TAILS = 0.4
-"""Tails of the bands over nominal ones: the prior is an approximation, most of all near moves.
+"""Tails of the bands over nominal ones: a band called 90 % leaves 0.02 out on either side, not 0.05.
 
-Set from 0.6 to 0.4 on simulated curves (``benchmarks/traces_truth.py``), where coverage near moves fell short.  That
-simulator's own moves were redesigned after the shortfall had been seen, so that its coverage is no independent check of
-this number.  On recordings the suite ``traces`` checks the posterior's prediction of further draws, not these bands.
+It is central 96 % of the posterior, wider than its name says, because the prior is an approximation, most of all near
+moves, and coverage there needs it.  Set from 0.6 to 0.4 on simulated curves (``benchmarks/traces_truth.py``), where
+coverage near moves fell short.  That simulator's own moves were redesigned after the shortfall had been seen, so that
+its coverage is no independent check of this number.  On recordings the suite ``traces`` checks the posterior's
+prediction of further draws, at these tails and at those of a central 90 %, not these bands.
 """
+
+ALIKE = 1e-9
+"""Draws of a position weigh the same when their weights differ by no more than rounding, relatively."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,10 @@ def outcome_counts(recording: Recording, *, adjacent: bool | None = None) -> Out
     """Count a recording, branch-stratified: weights are known, so only the answers within a branch are random.
 
     A position counts as ``n_eff = 1 / sum_b w_b^2 / n_b`` draws of ``sum_b w_b o_b`` (``w`` the normalised
-    weights): the number of plain draws of the same variance when branches are alike.
+    weights): the number of plain draws of the same variance when branches are alike.  Where all draws weigh the same
+    (one branch, or branches drawn in proportion to their weights) that is what was drawn: whole numbers, exactly.
+    Elsewhere they are not whole; what asks for plain draws (:func:`sloc.windows.exact_moves`,
+    :func:`sloc.windows.outcome_distances`) gets them from :func:`sloc.windows.plain_counts`.
 
     Args:
         recording: of one question.
@@ -99,11 +107,19 @@ def outcome_counts(recording: Recording, *, adjacent: bool | None = None) -> Out
     seen, value, taken = recording.positions, recording.distribution(), recording.taken_mass
     where = np.searchsorted(seen, [b.position for b in recording.branches])
     share = np.asarray([b.weight for b in recording.branches]) / recording.kept_mass[where]
-    size = 1.0 / np.bincount(where, share**2 / [b.answers.size for b in recording.branches], seen.size)
+    drawn = np.asarray([b.answers.size for b in recording.branches])
+    size = 1.0 / np.bincount(where, share**2 / drawn, seen.size)
     positions = np.union1d(seen, np.asarray(recording.missing))
     at = np.searchsorted(positions, seen)
     counts = np.zeros((positions.size, len(recording.categories)))
     counts[at] = value * size[:, None]
+    # Equal weights of all draws: (7 / 25) * 25 is not 7 in floating point, and whole numbers are what tests ask for.
+    off = np.abs(share / drawn * recording.draws[where] - 1.0)
+    alike = np.bincount(where, off > ALIKE, seen.size) == 0
+    plain = np.zeros((seen.size, len(recording.categories)))
+    for i, branch in zip(where, recording.branches, strict=True):
+        plain[i] += np.bincount(branch.answers, minlength=len(recording.categories))
+    counts[at[alike]] = plain[alike]
     leaving = np.full(positions.size, np.nan)
     leaving[at] = np.clip(1.0 - taken / recording.kept_mass, 0.0, 1.0)
     gaps = np.diff(positions)
@@ -197,8 +213,10 @@ def outcome_curve(
         priors: to be averaged.
 
     Returns:
-        The curve.  Pointwise bands are Bayesian (credible), :data:`TAILS` wider in their tails than nominal; their
-        coverage on recordings and on curves of known truth is measured in the benchmark suite ``traces``.
+        The curve.  Pointwise bands are Bayesian (credible) and wider than ``level`` says: either tail holds
+        :data:`TAILS` times ``(1 - level) / 2`` of the posterior (0.02 at 0.9, so that the band is its central 96 %),
+        because coverage near moves needs it.  The benchmark suite ``traces`` counts how often they hold curves of
+        known truth, and how often the posterior's prediction holds further draws of recordings.
 
     Raises:
         InvalidInput: nothing was drawn, counts that do not fit, a level outside (0, 1).
@@ -208,7 +226,7 @@ def outcome_curve(
     priors = checked_all(priors, "priors", MovePrior, "MovePriors", 1)
     require(0.0 < as_real(level) < 1.0, "level", level, "a coverage inside (0, 1)")
     if isinstance(data, Recording):
-        data, bounds = outcome_counts(data), _bounds_of(data) if bounds is None else bounds
+        data, bounds = outcome_counts(data), recording_bounds(data) if bounds is None else bounds
     if len(data.categories) == 1:
         data.validate()
         return _constant(data, level)
@@ -242,8 +260,8 @@ def outcome_curve(
     return replace(curve, lower_all=np.minimum(low, curve.lower), upper_all=np.maximum(high, curve.upper))
 
 
-def _bounds_of(recording: Recording) -> np.ndarray | None:
-    """Bounds of each step where positions are consecutive tokens, all with draws."""
+def recording_bounds(recording: Recording) -> np.ndarray | None:
+    """``[T - 1]`` bounds of each step (:func:`sloc.windows.step_bounds`); None unless all are consecutive tokens."""
     if recording.missing or not bool((np.diff(recording.positions) == 1.0).all()):
         return None
     return step_bounds(recording.taken_mass, recording.kept_mass)

@@ -54,6 +54,7 @@ def information_density(curve: Curve) -> Curve:
         curve.method,
         "information density",
         f"{curve.unit or 'bits'} per unit of t",
+        delta=curve.delta,
     )
 
 
@@ -105,28 +106,43 @@ def information_window(curve: Curve, share: float = 0.8, *, total: float | None 
     """Noise levels between which the middle ``share`` of a feature's information is decided.
 
     ``T_before`` is where ``I`` falls to ``(1 - share) / 2`` of the total, ``T_after`` where it falls to
-    ``(1 + share) / 2`` of it; both by interpolation, with intervals from the band (valid at the band's level for all
-    shares at once).
+    ``(1 + share) / 2`` of it; both by interpolation.  Intervals hold whenever the curve's band does, so at the band's
+    level for all shares at once.  A total that is given is taken as known.  By default it is the information at the
+    first time ``t_0``, which is as uncertain as the curve: the band of ``I(t) / I(t_0)`` then runs from
+    ``lower(t) / upper(t_0)`` to ``upper(t) / lower(t_0)``, cut at 1, which no later time exceeds.
 
     Args:
         curve: ``I(theta; Y_t)`` over times.
         share: in ``(0, 1)``.
-        total: the feature's entropy in the curve's unit; default the value at the first time.
+        total: the feature's entropy ``H(w)`` in the curve's unit, or another total that is known; default the
+            information at the first time.
 
     Returns:
-        A window whose ``epsilon`` is ``(1 - share) / 2``.
+        A window whose ``epsilon`` is ``(1 - share) / 2`` and whose ``delta`` is the curve's.
 
     Raises:
-        InvalidInput: a share outside ``(0, 1)``, a total that is not positive.
+        InvalidInput: a share outside ``(0, 1)``, a total that is not positive and finite (by default: a value at the
+            first time that is not), values or a band that are not finite.
 
     """
     times, value, lower, upper = _scalar(curve)
     share = checked_level(share, "share")
     whole = as_real(value[0] if total is None else total)
-    require(np.isfinite(whole) and whole > 0, "total", whole if total is None else total, "a positive number of bits")
+    expected = "a positive number of bits" + (" at the curve's first time" if total is None else "")
+    require(np.isfinite(whole) and whole > 0, "total", whole if total is None else total, expected)
+    for name, array in (("value", value), ("lower", lower), ("upper", upper)):
+        require(bool(np.isfinite(array).all()), f"curve.{name}", array, "finite numbers")
+    least, most = (whole, whole) if total is not None else (max(float(lower[0]), 0.0), float(upper[0]))
     tail = (1 - share) / 2
-    after = edge_on_grid(times, value, lower, upper, whole * (1 - tail), "last")
-    before = edge_on_grid(times, value, lower, upper, whole * tail, "first")
+    value = value / whole
+    # Nothing is known of a share of what may be nothing; the cut below says all there is to say.
+    upper = upper / least if least > 0 else np.full_like(upper, np.inf)
+    lower = lower / most
+    if total is None:
+        upper = np.minimum(upper, 1.0)
+        lower[0] = 1.0
+    after = edge_on_grid(times, value, lower, upper, 1 - tail, "last")
+    before = edge_on_grid(times, value, lower, upper, tail, "first")
     return Window(
         after.value,
         before.value,
@@ -135,7 +151,7 @@ def information_window(curve: Curve, share: float = 0.8, *, total: float | None 
         after.status,
         before.status,
         tail,
-        0.0,
+        float(np.asarray(curve.delta)),
         int(curve.n),
         f"middle {share:.0%} of the information ({curve.method})",
         curve.quantity,

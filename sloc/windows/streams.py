@@ -35,7 +35,7 @@ _LADDER = tuple(2.0 ** (5 - k / 2) for k in range(17))
 _RENEWAL = 8
 """Draws of a stream's search over those its ladder was planned for, at which a finer one takes over."""
 _MOST_PILOT = 1 << 22
-"""Draws that a stream's pilot plans for at most: it holds 15 % of them at once."""
+"""Draws that a stream's pilot plans for at most: of so many it holds 15 % at once."""
 _FIRST_LEVEL, _LATER_LEVEL = 0.75, 0.25
 """The first ladder's share of the level, and each further one's of the level before it: 1 in all."""
 _PIECE = 1 << 16

@@ -166,7 +166,7 @@ def anytime_theorem2(
         times: the pilot's grid, on which the certificate is given; default ``process.grid(64)``.
         n: trajectories for the curves, rounded up to whole blocks; the edges use none of them.
         delta: joint error level of both intervals over all looks; and of each curve's band.
-        budget: sizes the pilot of the edges (15 % of it) and the first look.
+        budget: sizes the pilots of the edges and the first look, as in :func:`sloc.anytime_windows`.
         growth: each look takes so many times the draws of the one before; at least 1.
         plan: how draws are made and kept (:class:`sloc.Plan`); with a checkpoint a stream called again passes at once
             through the looks it has had.
@@ -329,4 +329,5 @@ def hellinger_bound(process: ObservationProcess, population: Population, target:
         0,
         "upper bound, closed form",
         "affinity bound on misassignment",
+        delta=0.0,
     )

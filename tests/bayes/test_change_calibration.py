@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.changes_calibration import Setting, prior_draw, question_ranks, rank_rows, scalars, simulated
+from benchmarks.nightly_changes import completed
 from sloc.bayes.change_data import change_data
 from sloc.bayes.change_model import question_summaries, shared_parameters
 
@@ -25,6 +26,29 @@ def test_ranks_of_every_kind_are_judged():
         row, _ = rank_rows("uneven", wrong)
         assert not row["met"]
         assert row["must"]
+
+
+def test_calibration_is_judged_together_and_shares_have_intervals():
+    """Many ranks a little off fail together though each passes; one that is far off fails too; even ones pass."""
+    rng = np.random.default_rng(3)
+
+    def together(values):
+        rows = [
+            {"name": f"{i}: p-value of uniform ranks (chi-square)", "value": float(p)} for i, p in enumerate(values)
+        ]
+        share = {"name": "posterior: reported without a window", "value": 10.0, "unit": "%", "of": 7_000}
+        *own, last = completed([*rows, share])
+        assert len(own) == len(values) + 1
+        # 700 of 7,000, the exact interval.
+        assert (own[-1]["min"], own[-1]["max"]) == (pytest.approx(9.31, abs=0.01), pytest.approx(10.73, abs=0.01))
+        assert completed([*own, last])[-1] == last
+        return last
+
+    even = together(rng.random(20))
+    assert even["met"]
+    assert even["must"]
+    assert not together([2e-4] * 20)["met"]
+    assert not together([2e-5, *rng.random(19)])["met"]
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import filters, samplers_clones
+import sloc
+from benchmarks import atoms_growth, filters, samplers_clones
 from benchmarks.explain import explain
 from benchmarks.growth import exponent_row, exponents
 from benchmarks.kernels import KERNELS
@@ -27,6 +28,17 @@ def test_exponents_are_fitted_round_by_round() -> None:
         1.0,
         3,
     )
+
+
+def test_expected_growth_with_times_counts_low_rates() -> None:
+    # As many low rates as twelve exponentials serve are taken one by one; beyond, all of them cost twelve.
+    assert atoms_growth.passes(16) == 16
+    a, sigma = sloc.processes.OrnsteinUhlenbeck().coefficients(sloc.processes.OrnsteinUhlenbeck().grid(64))
+    low = int((0.5 * (2.53125 * a / sigma) ** 2 * 16 < 3).sum())
+    assert 12 < low < 64
+    assert atoms_growth.passes(64) == 64 - low + 12
+    assert 0.9 < atoms_growth.expected("times", (256, 512, 1024)) < 1
+    assert atoms_growth.expected("atoms", (30_000, 90_000)) == 1
 
 
 def test_operations_count_loops_by_their_length() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import lm
+from benchmarks import lm, lm_large
 from benchmarks.peers.decoders import cached_jax
-from sloc.lm import load_model
+from sloc.lm import load_model, random_model
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +29,7 @@ def test_every_part_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [row["name"] for row in rows]
     assert any("JAX, a cache for each branch over sloc" in name for name in names)
     assert any("recycled, tokens drawn" in name for name in names)
+    assert any("floor over time" in name for name in names)
     assert all(row["value"] > 0 for row in rows if "compile" not in row["name"])
 
 
@@ -39,5 +41,33 @@ def test_the_peer_has_the_law_and_another_is_refused(tmp_path: Path) -> None:
     own = lm.check_law("sloc", model, text, lm.forked(model, text, 300, 8, 1), None)
     lm.check_law("JAX", model, text, cached_jax(model, text, 300, 8, 1), own)
     even = np.asarray(jax.random.randint(jax.random.key(0), (300, 8), 0, 512))
+    lm.check_law("JAX, once", model, text, cached_jax(model, text, 300, 8, 2, once=True), own)
     with pytest.raises(AssertionError, match="off by"):
         lm.check_law("even", model, text, even, own)
+
+
+def test_the_work_of_a_large_model() -> None:
+    """The shape is that of eight billion parameters, counted by hand; more branches read no more of the text."""
+    given = lm_large.problem(smoke=False)
+    matrices = lm_large._matrices(given.config)
+    assert matrices + 128_256 * 4096 + 65 * 4096 == 8_030_261_248
+    tiny = lm_large.problem(smoke=True)
+    model = random_model(jax.random.key(0), tiny.config, dtype="bfloat16")
+    assert lm_large._matrices(tiny.config) == sum(a.size for a in jax.tree.leaves(model.weights) if a.ndim == 2) - (
+        model.weights["embed"].size
+    )
+    flops, moved = lm_large.work(model, tiny)
+    twice, more = lm_large.work(model, dataclasses.replace(tiny, branches=2 * tiny.branches))
+    assert twice == 2 * flops
+    # Keys and values of eight more branches, four tokens each on average, at each of eight steps.
+    assert more - moved == 8 * 8 * 4 * (2 * 2 * 2 * 8 * 2)
+
+
+def test_chi_square_tells_laws_apart() -> None:
+    rng = np.random.default_rng(0)
+    law = rng.dirichlet(np.full(64, 0.3))
+    counts = rng.multinomial(20_000, law)
+    # False alarm 1e-9.
+    assert lm.chi_square(counts, law) > 1e-9
+    other = 0.9 * law + 0.1 / 64
+    assert lm.chi_square(counts, other) < 1e-9

@@ -128,13 +128,16 @@ def test_large_atoms_show_what_binds(monkeypatch: pytest.MonkeyPatch) -> None:
         atoms_large, "large", lambda smoke: atoms_large.Large(100, 10, 20, 8, seconds=3.0, peak=6.0, ceiling=0.5)
     )
     rows = list(atoms_large.large_rows(False, {"exp": {"value": 1.6e4}, "matmul": {"value": 4e4}}))
-    by_unit = {row["name"].rpartition(": ")[2]: row for row in rows}
+    by_unit = {row["name"].rpartition(": ")[2]: row for row in rows if row["name"].startswith("large: 100 atoms")}
     assert by_unit["time"]["met"] is False
     assert by_unit["peak resident"]["met"] is True
     assert by_unit["peak on the device"]["value"] == 7
     assert by_unit["floor by exp and matrix products over time"]["value"] == pytest.approx((1.0 + 2.0) / 4)
     share = by_unit["share of the binding ceiling"]
     assert (share["value"], share["note"], share["met"]) == (pytest.approx(0.5), "matrix products bind", True)
+    # The ends are shown beside it, and have no target.
+    assert sum(row["name"].endswith(": time") for row in rows) == 1 + len(atoms_large.ENDS)
+    assert sum("met" in row for row in rows) == 3
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the kernel keeps a process's peak for good")

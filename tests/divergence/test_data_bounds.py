@@ -60,6 +60,7 @@ def test_the_lower_bound_is_sharp_with_many_examples():
     curve = tv_lower_bound(jax.random.key(0), OU, right, examples(0, 20_000), TIMES, 0, 1)
     assert (exact(TIMES) - curve.lower < 0.03).all()
     assert (np.asarray(curve.lower) <= exact(TIMES)).all()
+    assert curve.delta == 0.05
     np.testing.assert_array_equal(curve.upper, 1.0)
     assert "lower bound" in curve.method
 
@@ -71,6 +72,7 @@ def test_the_upper_bound_holds_and_says_something():
         curve = tv_upper_bound(jax.random.key(seed), OU, examples(seed, 500), times, 0, 1, n=20_000)
         assert (np.asarray(curve.upper) >= exact(times)).all()
         assert curve.upper[-1] < exact(times)[-1] + 0.15
+        assert curve.delta == 0.05, "half for the examples, half for the draws"
         np.testing.assert_array_equal(curve.lower, 0.0)
 
 

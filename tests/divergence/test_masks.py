@@ -44,6 +44,7 @@ def test_masking_against_enumeration() -> None:
     ]
     assert np.all(np.abs(curve.value - truth) < 7 * curve.stderr)
     assert np.all((curve.lower <= truth) & (truth <= curve.upper))
+    assert curve.delta == 1e-10
     draws = sloc.tv_curve(
         KEY, Masking(), Empirical(X, LABELS, WEIGHTS), times, "a", ["b", "c"], n=16384, method="monte-carlo"
     )

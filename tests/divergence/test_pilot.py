@@ -93,6 +93,7 @@ def test_sobol_points_by_name() -> None:
     # Scrambled nets in one dimension: errors of 1e-5 and less, so that a hundred times as much is never met.
     np.testing.assert_allclose(curve.value, exact.value, atol=1e-3)
     assert curve.method == "scrambled Sobol', no interval"
+    assert np.isnan(curve.delta), "no interval, so no level"
     one = sloc.tv(KEY, OrnsteinUhlenbeck(), population, 0.4, 0, 1, n=4096, method="sobol")
     assert one.value == curve.value[1]
     assert (one.lower, one.upper) == (0.0, 1.0)

@@ -1,6 +1,7 @@
 """float32 and float64 agree within their intervals down to overlaps of 1e-8, and both hold the exact numbers.
 
-Intervals are asked to hold at delta = 1e-10 a curve; six sampled curves, so the file's false-alarm rate is below 1e-9.
+Intervals are asked to hold at delta = 1e-10 a curve or window; six sampled curves and two certified windows, so the
+false-alarm rate of the file is below 1e-9.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ def test_bridges_agree(case: Any, exact: Any) -> None:
         assert np.all(curve.lower <= truth * (1 + 3e-6)), (curve.lower, truth)
         assert np.all(curve.upper >= truth * (1 - 3e-6)), (curve.upper, truth)
         assert np.all(curve.upper - curve.lower < 0.5 * truth)
+        assert curve.delta == DELTA
     assert np.all((single.lower <= double.upper) & (double.lower <= single.upper))
     assert np.all(np.abs(single.value - double.value) <= 7 * np.hypot(single.stderr, double.stderr))
 
@@ -92,9 +94,46 @@ def test_closed_forms_agree(case: Any) -> None:
         with jax.enable_x64(wide):
             process, population, times, a, b = case()
             curve = sloc.tv_curve(jax.random.key(0), process, population, times, a, b, n=2)
-            assert curve.method == "exact"
+            assert (curve.method, curve.delta) == ("exact", 0.0)
             found[wide] = curve.value
     # 1 - TV = 1e-8 has eight digits in float64.
     np.testing.assert_allclose(1 - found[False], 1 - found[True], rtol=1e-7)
     truth = ALPHAS if case is pair else exact_coins()
     np.testing.assert_allclose(1 - found[False], truth, rtol=1e-6)
+
+
+def test_certified_edges_agree() -> None:
+    epsilon, times = 1e-4, np.geomspace(0.05, 2.0, 40)
+    # TV(0, 1) = 1 - 2 Phi(-1 / sd), sd^2 = 1e-12 + t^2; and TV(0, {0, 1}) = 0.7 TV(0, 1).
+    edges = {
+        "after": np.sqrt(norm.isf(epsilon**2 / 2) ** -2 - 1e-12),
+        "before": np.sqrt(norm.isf(0.5 - epsilon / 1.4) ** -2 - 1e-12),
+    }
+    found = {}
+    for wide in (False, True):
+        with jax.enable_x64(wide):
+            process, population, _, a, b = pair()
+            found[wide] = sloc.critical_window(
+                jax.random.key(2),
+                process,
+                population,
+                a,
+                [a, b],
+                epsilon=epsilon,
+                times=times,
+                delta=DELTA,
+                method="monte-carlo",
+                certify=True,
+                budget=48_000,
+            )
+            assert "bridge" in found[wide].method
+    for name, edge in edges.items():
+        (low, high), (other_low, other_high) = (getattr(w, f"{name}_interval") for w in found.values())
+        assert max(low, other_low) <= min(high, other_high)
+        for window in found.values():
+            low, high = getattr(window, f"{name}_interval")
+            assert low * (1 - 3e-6) <= edge <= high * (1 + 3e-6), (name, window, edge)
+    for window in found.values():
+        low, high = window.after_interval
+        # A factor of 1.02 in time here is one of 2 in the overlap of 1e-8.
+        assert high / low < 1.02, window

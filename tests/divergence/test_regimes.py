@@ -40,6 +40,7 @@ def test_the_pilot_chooses_time_by_time() -> None:
     assert "bridge" in curve.method
     assert "monte carlo" in curve.method
     assert "pilot draws" in curve.method
+    assert curve.delta == ASKED["delta"], "parts at their shares of the level make up the whole"
     assert np.all(np.abs(curve.value - exact) <= 7 * curve.stderr)
     assert np.all((curve.lower <= exact) & (exact <= curve.upper))
     assert np.all(np.diff(curve.lower) <= 0)
@@ -110,7 +111,7 @@ def test_a_fixed_order_is_exact() -> None:
     exact = [1 - given_mask(~np.isin(np.arange(5), order[:t])) for t in range(6)]
     np.testing.assert_allclose(curve.value, exact, atol=1e-12)
     np.testing.assert_array_equal(curve.lower, curve.upper)
-    assert (curve.n, curve.method) == (0, "exact, order of masking fixed")
+    assert (curve.n, curve.method, curve.delta) == (0, "exact, order of masking fixed", 0.0)
     nested = sloc.tv(KEY, Truncation(5), atoms, 2, "a", ["a", "b"], n=64)
     a, b = X[:2, :3], X[2:4, :3]
     agree = sum(min((a == s).all(1).mean(), (b == s).all(1).mean()) for s in np.unique(X[:, :3], axis=0))

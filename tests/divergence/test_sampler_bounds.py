@@ -83,6 +83,7 @@ def test_paths_of_gaussian_chains_have_their_closed_form(name):
     found = tv_sampler_bound(jax.random.key(0), a, b, times, steps=24, n=n, delta=1e-9)
     # An error level of 1e-9 on both sides: the truth is within the half-width of the mean.
     half = maurer_pontil(truth, truth * (1 - truth), n, 1e-9 / 4)
+    assert found.delta == 1e-9
     assert (np.asarray(found.upper) >= truth).all()
     assert (np.asarray(found.upper) <= truth + 2.5 * half).all()
     np.testing.assert_array_equal(found.lower, 0.0)

@@ -191,6 +191,49 @@ def test_a_full_disk_is_a_warning_and_the_run_goes_on(tmp_path, monkeypatch):
     assert seen[0] == (4, 9)
 
 
+FULL = """
+import resource, sys, warnings
+from tests.engine.test_checkpoint import ARGS, KEY, Uniforms, plan
+from sloc.engine import stream
+import numpy as np, jax
+folder, most = sys.argv[1], int(sys.argv[2])
+def progress(done, total):
+    # From here on no file may grow beyond so many bytes: the system itself refuses the writes of the next states.
+    if done == 4 and most:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    found = stream(Uniforms(), ARGS, KEY, 9, plan=plan(folder, progress))
+for warning in caught:
+    print(f"{warning.category.__name__}: {warning.message}")
+print(*(np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(found)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of a process")
+def test_a_system_that_refuses_to_write_is_a_warning_and_leaves_no_half_written_state(tmp_path):
+    folder = tmp_path / "c"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", FULL, str(folder), "100"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    *said, numbers = done.stdout.splitlines()
+    assert len(said) == 5, said
+    for block, words in zip(range(5, 10), said, strict=True):
+        assert words.startswith(f"CheckpointWarning: checkpoint {folder}")
+        assert f"state {block} could not be written" in words
+        assert "File too large" in words
+        assert words.endswith("the run goes on, and the states before it are kept")
+    whole = stream(Uniforms(), ARGS, KEY, 9)
+    assert numbers.split() == [np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(whole)]
+    # The states before it are there and whole, and none that was cut off passes for one: no warning, and on from 4.
+    assert newest(folder).name == "4"
+    seen = []
+    same(stream(Uniforms(), ARGS, KEY, 9, plan=plan(folder, lambda *a: seen.append(a))), whole)
+    assert seen[0] == (4, 9)
+
+
 @pytest.mark.parametrize(
     ("other", "words"),
     [
@@ -279,6 +322,9 @@ def test_another_versions_checkpoint_is_refused(tmp_path):
     cut_run(folder, stream)
     edited(folder, sloc="0.0.1")
     with pytest.raises(CheckpointError, match=r"of these versions \(sloc 0.0.1 there, .* here\)"):
+        stream(Uniforms(), ARGS, KEY, 9, plan=plan(folder))
+    edited(folder, sloc=sloc.__version__, jax="0.4.1")
+    with pytest.raises(CheckpointError, match=rf"of these versions \(jax 0.4.1 there, {jax.__version__} here\)"):
         stream(Uniforms(), ARGS, KEY, 9, plan=plan(folder))
     edited(folder, format=7)
     with pytest.raises(CheckpointError, match="written in format 7, this version reads 1"):

@@ -42,6 +42,11 @@ BROKEN = jnp.asarray([5, 9], jnp.int32)
     ("given", "words"),
     [
         ({"devices": "abacus"}, "devices = 'abacus': expected a kind of device that is here: cpu"),
+        *(
+            pytest.param({"devices": kind}, f"devices = {kind!r}: expected a kind of device that is here: cpu", id=kind)
+            for kind in ("gpu", "cuda", "tpu")
+            if jax.default_backend() == "cpu"
+        ),
         ({"devices": 10_000}, "devices = 10000: expected 1 to"),
         ({"devices": []}, "devices = []: expected at least one device"),
         ({"devices": [1]}, "at least one device"),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import jax
 import numpy as np
 import pytest
 
 from examples.uses import digits, early_stop, edits, guidance, late_start
+from examples.uses.__main__ import FILE
+from examples.uses.picture import picture
+from examples.uses.tables import tables
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,8 +34,8 @@ def test_guidance_in_small():
     found = guidance.main(small=True)
     rows = by(found["rows"], "guided")
     calls = [rows[k]["guided calls"] for k in ("inside the window", "before it (more noise)", "after it (less noise)")]
-    # Every step is in one of the three parts.
-    assert sum(calls) == rows["everywhere"]["guided calls"] == found["steps"]
+    # Every call is in one of the three parts.
+    assert sum(calls) == rows["everywhere"]["guided calls"] == found["calls"]
     # By chance it is 0.1.
     assert rows["inside the window"]["accuracy"] > 0.4
 
@@ -66,6 +71,18 @@ def test_edits_in_small():
     assert rows[0]["flipped"] < 0.2
     assert rows[-1]["flipped"] > 0.5
     assert any(row["inside"] for row in rows)
+
+
+def test_the_page_shows_the_numbers_that_were_found():
+    found = json.loads(FILE.read_text("utf-8"))
+    page = (FILE.parents[2] / "docs" / "uses.md").read_text("utf-8")
+    for name, table in tables(found).items():
+        assert table in page, name
+
+
+def test_the_picture_draws_every_number(tmp_path):
+    picture(json.loads(FILE.read_text("utf-8")), tmp_path / "uses.png")
+    assert (tmp_path / "uses.png").stat().st_size > 20_000
 
 
 def test_styles_are_told_apart():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 
@@ -185,6 +186,31 @@ def test_a_judge_reads_answers_and_its_failures_are_told() -> None:
     assert (task.right("right", ASKED), task.right("wrong", ASKED)) == (True, False)
     with pytest.raises(InvalidInput, match="at least two labels that differ"):
         JudgeTask(judge, ("right", "Right"))
+
+
+def test_verdicts_are_kept_and_not_asked_for_again(tmp_path) -> None:
+    failing = {"b"}
+
+    def reply(request: Request) -> Generation | Failure:
+        text = str(request.prompt).split("[Text]\n")[1].split("\n[End]")[0]
+        return Failure("HTTP 500") if text in failing else Generation(("right" if text == "a" else "none",))
+
+    first = Scripted(reply)
+    texts = ["a", "b", "c"]
+    assert JudgeTask(first, journal=str(tmp_path)).extract_all(texts, ASKED) == ["right", None, None]
+    failing.clear()
+    again = Scripted(reply)
+    task = JudgeTask(again, journal=str(tmp_path))
+    assert task.extract_all(texts, ASKED) == ["right", None, None]
+    assert len(again.asked) == 1, "the one that failed; a reply without a label is a verdict"
+    last = Scripted(reply)
+    assert JudgeTask(last, journal=str(tmp_path)).extract_all(texts, ASKED) == ["right", None, None]
+    assert last.asked == []
+    # On a question of another truth they say nothing.
+    JudgeTask(last, journal=str(tmp_path)).extract_all(texts, dataclasses.replace(ASKED, truth="other"))
+    assert len(last.asked) == 3
+    with pytest.raises(InvalidInput, match=r"steps of this run, not of another.*labels"):
+        JudgeTask(last, ("yes", "no"), journal=str(tmp_path)).extract("a", ASKED)
 
 
 def test_a_judged_text_cannot_add_labels_of_its_own() -> None:

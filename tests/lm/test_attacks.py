@@ -67,6 +67,7 @@ def test_a_prefill_curve_counts_features(model: LanguageModel) -> None:
     assert ((curve.lower <= curve.value) & (curve.value <= curve.upper)).all()
     assert np.asarray(curve.times).tolist() == [0, 1, 4, 10]
     assert 0 < curve.value.mean() < 1
+    assert curve.delta == 0.05
     head = len(model.tokens("<user>hi<bot>"))
     assert branches.cuts[::40].tolist() == [head, head + 1, head + 4, head + 10]
     assert branches.counters.prefilled == head + len(answer)

@@ -25,7 +25,8 @@ from sloc.lm import (
     small_config,
 )
 from sloc.lm import lanes as lanes_module
-from sloc.lm.forked import advance
+from sloc.lm.decoding import planned
+from sloc.lm.forked import compiled_advance
 from tests.lm.families import FAMILIES, random_tensors, write_checkpoint
 
 LAW = Sampling(0.9, top_p=0.95)
@@ -75,9 +76,9 @@ def test_every_family_decodes_as_it_reads(family: str, tmp_path: Path) -> None:
 def test_large_scores_are_shifted(model: LanguageModel, text: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = decode(KEY, model, text, [5, 21], n=3, new_tokens=9, sampling=LAW)
     monkeypatch.setattr(lanes_module, "_LARGE", 0.0)
-    advance.clear_cache()
+    compiled_advance().clear_cache()
     shifted = decode(KEY, model, text, [5, 21], n=3, new_tokens=9, sampling=LAW)
-    advance.clear_cache()
+    compiled_advance().clear_cache()
     for a, b in zip(plain.tokens, shifted.tokens, strict=True):
         np.testing.assert_array_equal(a, b)
     for a, b in zip(plain.log_probs, shifted.log_probs, strict=True):
@@ -130,6 +131,16 @@ def test_the_prefix_is_read_once_whatever_the_branches(
     c = model.config
     per_token = 4 * (c.layers * c.kv_heads * (2 * c.head_dim + 1) + c.width)
     assert shared.nbytes == 32 * per_token
+
+
+@pytest.mark.slow
+def test_caches_are_written_in_place(model: LanguageModel, text: np.ndarray) -> None:
+    plan = planned(model, text, [3, 8, 21], n=2, new_tokens=5)
+    queue, state = plan.queue(KEY), plan.lanes_state()
+    where = [a.unsafe_buffer_pointer() for a in (*state.keys, *state.values)]
+    moved = plan.advanced(queue, state, 2)
+    assert [a.unsafe_buffer_pointer() for a in (*moved.keys, *moved.values)] == where
+    assert all(a.is_deleted() for a in (*state.keys, *state.values))
 
 
 @pytest.mark.slow

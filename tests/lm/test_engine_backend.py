@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
+from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,13 +16,14 @@ from sloc.contracts import InvalidInput
 
 pytest.importorskip("tokenizers")
 
-from sloc.lm import Sampling, log_law, logits
+from sloc.lm import Sampling, decode, load_model, log_law, logits, write_on
 from sloc.lm.answers import RegexTask
 from sloc.lm.backends import EngineBackend, Failure, Generation, Request, Rule
 from sloc.lm.experiments.cuts import Cuts
 from sloc.lm.experiments.experiment import ExperimentSettings, run_experiment
 from sloc.lm.experiments.questions import Question
 from sloc.lm.prefix import extend_prefix, read_prefix
+from tests.lm.families import FAMILIES, random_tensors, write_checkpoint
 from tests.lm.small_models import letters
 
 LAW = Sampling(temperature=0.8)
@@ -93,14 +97,74 @@ def test_what_is_asked_after_a_cut_is_not_returned(backend: EngineBackend, origi
 
 
 @pytest.mark.slow
-def test_texts_are_read_once(origin: Generation) -> None:
+def test_prompts_are_read_once_and_generations_never() -> None:
     backend = EngineBackend(letters(), lanes=4)
-    settings = ExperimentSettings(Cuts("token"), 6, RULE, stump=True, stump_tokens=2)
+    settings = ExperimentSettings(Cuts("token"), 6, RULE, stump=True, stump_tokens=2, generations=2)
     task = RegexTask("[a-h]")
-    experiment = run_experiment(backend, [Question("q", "abc", prefill="d", raw=True)], task, settings)
-    assert experiment.runs[0].origin == origin
-    # The prompt for the generation, and the generation once for all chunks of cuts and for the early answers.
-    assert backend.prefilled == 4 + 8
+    questions = [Question(name, text, prefill="d", raw=True) for name, text in (("q", "abc"), ("r", "fgh"))]
+    experiment = run_experiment(backend, questions, task, settings)
+    assert all(len(r.origin) == 8 for r in experiment.runs)  # pyright: ignore
+    # Four tokens of each prompt; a second generation of a question finds its prompt there.
+    assert backend.prefilled == 2 * 4
+
+
+@pytest.mark.slow
+def test_what_texts_share_is_read_once() -> None:
+    """As in judging: the same instructions before each text."""
+    backend = EngineBackend(letters(), lanes=4)
+    head = "abcdefghabcdefghabcd"
+    prompts = [head + tail for tail in ("aaa", "bbbb", "bb")]
+    made = backend.generate([Request(f"j{i}", p) for i, p in enumerate(prompts)], Rule(2, LAW), seed=0)
+    # The head once; of "bb" nothing is new.
+    assert backend.prefilled == len(head) + 3 + 4
+    alone = EngineBackend(letters(), lanes=4)
+    (last,) = alone.generate([Request("j2", prompts[2])], Rule(2, LAW), seed=0)
+    assert last == dataclasses.replace(made[2], log_probs=last.log_probs)  # pyright: ignore
+    np.testing.assert_allclose(made[2].log_probs, last.log_probs, atol=1e-4)  # pyright: ignore
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "new"), [("gpt2", 9), ("mistral", 30)])
+def test_writing_on_leaves_what_reading_finds(family: str, new: int, tmp_path: Path) -> None:
+    # Mistral's window is shorter than the text.
+    settings = FAMILIES[family]
+    model = load_model(write_checkpoint(tmp_path, settings, random_tensors(settings)))
+    text = np.random.default_rng(2).integers(0, 96, 13)
+    key = jax.random.key(4)
+    drawn, made = write_on(key, model, read_prefix(model, text), new_tokens=new, sampling=Sampling(), end_tokens=())
+    plain = decode(key, model, text, new_tokens=new, sampling=Sampling(), end_tokens=())
+    np.testing.assert_array_equal(drawn.tokens[0], plain.tokens[0])
+    assert drawn.counters.prefilled == 13
+    assert made.tokens.tolist() == drawn.whole(0)[:-1].tolist()
+    whole, n = read_prefix(model, made.tokens), made.length
+    for a, b in zip(made.shared.keys, whole.shared.keys, strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a[:, :n], b[:, :n], atol=1e-4)
+    for a, b in zip(made.shared.values, whole.shared.values, strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a[..., :n], b[..., :n], atol=1e-4)
+    np.testing.assert_allclose(made.shared.features[:n], whole.shared.features[:n], atol=1e-4)
+    one, same = write_on(key, model, made, new_tokens=1, sampling=Sampling(), end_tokens=())
+    assert (len(one.tokens[0]), same) == (1, made), "the last token is drawn, not read"
+    # A text that is written on again, and read on.
+    more, longer = write_on(key, model, made, new_tokens=6, sampling=Sampling(), end_tokens=())
+    assert longer.tokens.tolist() == more.whole(0)[:-1].tolist()
+    read = extend_prefix(model, longer, more.tokens[0][-1:])
+    assert np.allclose(read.shared.features[n + 5], read_prefix(model, read.tokens).shared.features[n + 5], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_writing_on_up_to_a_stop_text() -> None:
+    model = letters()
+    assert model.tokenizer is not None
+    text = model.tokens("abc")
+    drawn, made = write_on(
+        jax.random.key(1), model, read_prefix(model, text), new_tokens=60, sampling=LAW, stop=["a"], end_tokens=()
+    )
+    assert drawn.reasons == ["stop"]
+    assert made.tokens.tolist() == drawn.whole(0)[:-1].tolist()
+    n = made.length
+    np.testing.assert_allclose(made.shared.features[:n], read_prefix(model, made.tokens).shared.features[:n], atol=1e-4)
 
 
 @pytest.mark.slow
@@ -121,6 +185,12 @@ def test_reading_on_is_reading(start: int) -> None:
     assert np.allclose(made.shared.features[:90], whole.shared.features[:90], atol=1e-4)
     with pytest.raises(InvalidInput, match="at least one token"):
         extend_prefix(model, whole, [])
+    # From a piece of a longer text.
+    again = extend_prefix(model, whole.first(start), text[start:])
+    assert np.allclose(again.shared.features[:90], whole.shared.features[:90], atol=1e-4)
+    for length in (0, 91):
+        with pytest.raises(InvalidInput, match="from 1 to 90"):
+            whole.first(length)
 
 
 def test_what_does_not_fit_is_told(backend: EngineBackend, origin: Generation) -> None:

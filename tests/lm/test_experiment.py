@@ -83,6 +83,28 @@ def test_a_run_goes_on_where_it_stopped_and_draws_the_same(tmp_path) -> None:
     assert last.calls == 0
 
 
+def test_generations_are_continued_before_further_ones_are_asked_for() -> None:
+    class Watched(Coin):
+        at_once = 4
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.order: list[str] = []
+
+        def generate(self, requests, rule, *, seed):
+            self.order.append("+".join(r.name for r in requests))
+            return super().generate(requests, rule, seed=seed)
+
+        def fork(self, request, origin, cuts, n, rule, *, seed, ask=""):
+            self.order += [request.name] if request.name not in self.order else []
+            return super().fork(request, origin, cuts, n, rule, seed=seed, ask=ask)
+
+    backend = Watched()
+    experiment = run_experiment(backend, QUESTIONS, TASK, dataclasses.replace(TOKENS, resamples=2))
+    assert backend.order == ["q0+q1+q2+q3", "q0", "q1", "q2", "q3", "q4+q5", "q4", "q5"]
+    assert experiment.runs == run_experiment(Coin(), QUESTIONS, TASK, dataclasses.replace(TOKENS, resamples=2)).runs
+
+
 def test_a_journal_of_another_run_is_refused(tmp_path) -> None:
     run_experiment(Coin(), QUESTIONS[:1], TASK, TOKENS, journal=str(tmp_path))
     other = dataclasses.replace(TOKENS, seed=1)

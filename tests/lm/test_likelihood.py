@@ -82,6 +82,7 @@ def test_total_variation_is_that_of_enumeration(
     np.testing.assert_allclose(curve.value, exact, atol=0.05)
     assert curve.value[-1] == curve.lower[-1] == curve.upper[-1] == 0
     assert exact[0] > 0.2
+    assert curve.delta == DELTA
 
 
 def test_information_is_that_of_enumeration(paths: LikelihoodPaths, laws: list[np.ndarray]) -> None:
@@ -98,6 +99,7 @@ def test_information_is_that_of_enumeration(paths: LikelihoodPaths, laws: list[n
     np.testing.assert_allclose(curve.value, exact, atol=0.05)
     assert exact[0] > 0.1
     bits = information_density(curve)
+    assert bits.delta == curve.delta == DELTA
     assert np.sum(bits.value) == pytest.approx(curve.value[0] - curve.value[-1])
 
 

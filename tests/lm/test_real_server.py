@@ -23,7 +23,7 @@ from sloc.lm.experiments.cuts import Cuts
 from sloc.lm.experiments.experiment import ExperimentSettings, run_experiment
 from sloc.lm.experiments.questions import Question
 
-NEEDED = ("transformers", "torch", "fastapi", "uvicorn", "openai")
+NEEDED = ("transformers", "torch", "accelerate", "fastapi", "uvicorn", "openai")
 MISSING = [n for n in NEEDED if importlib.util.find_spec(n) is None]
 START = "from transformers.cli.transformers import app; app()"
 

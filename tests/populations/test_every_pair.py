@@ -61,7 +61,10 @@ ORACLE: dict[Pair, str] = {
     ("GaussianChannel", "_Diagonalised"): DIVERGENCE + "test_estimators_gaussian.py::test_every_kind_of_covariance"
     "_in_several_dimensions",
     ("LinearGaussianChannel", "GaussianMixture"): HERE + "test_gaussian_linear.py::test_marginals",
+    # Models, by dense Gaussian densities; `tests/bayes/test_ways.py` has the ways that are not registered.
     ("GaussianChannel", "NumPyroPopulation"): "tests/bayes/test_population.py::test_gaussian_posterior_is_exact_bayes",
+    ("LinearGaussianChannel", "NumPyroPopulation"): "tests/bayes/test_population.py::test_gaussians_under_linear"
+    "_channels_are_exact",
     # Atoms, by Bayes' rule, enumeration of what may be seen, and quadrature under a channel of no family.
     ("GaussianChannel", "Empirical"): DIVERGENCE + "test_estimators_atoms.py::test_posterior_of_atoms_is_bayes_rule",
     ("RevealingChannel", "Empirical"): DIVERGENCE + "test_estimators_atoms.py::test_every_statistic_of_finite"

@@ -38,7 +38,6 @@ def test_both_ways_are_densities(k: int, d: int, spelled_out: bool, monkeypatch:
     rng = np.random.default_rng(k)
     population = GaussianMixture(rng.dirichlet(np.ones(k)), rng.normal(size=(k, d)), SPREAD).canonical()
     key, components = jax.random.key(d), np.arange(64, dtype=np.int32) % k
-    found = gaussian.gaussian_paths(
-        OrnsteinUhlenbeck().canonical(), population, key, jnp.asarray(components), jnp.asarray(TIMES, jnp.float32)
-    )
+    drawn = gaussian.gaussian_draws(OrnsteinUhlenbeck().canonical(), population, key, jnp.asarray(components))
+    found = drawn(jnp.asarray(TIMES, jnp.float32))
     np.testing.assert_allclose(found, by_densities(population, key, components), rtol=2e-5, atol=2e-5)

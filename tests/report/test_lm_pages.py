@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from sloc.cli import app
 from sloc.lm.answers import NOT_FOUND, RegexTask
-from sloc.lm.backends import Generation
+from sloc.lm.backends import Failure, Generation
 from sloc.lm.experiments.cuts import Cuts
 from sloc.lm.experiments.detection import DETECTORS, find_text_windows
 from sloc.lm.experiments.experiment import ExperimentSettings, run_experiment
@@ -23,6 +23,7 @@ from sloc.report.lm_command import LmRequest, journal_folder, run_lm_windows
 from sloc.report.lm_index import write_experiment_pages
 from sloc.report.lm_page import decided, question_page
 from sloc.report.page_parts import MOST_ANSWERS, safe
+from sloc.windows.recorded_file import read_store
 from tests.lm.scripted import PLACE, WORDS, Coin
 
 EVIL = '</span><script>alert("x")</script><img src=http://h/x onerror=alert(1)> & \x00\x1b[0m '
@@ -185,8 +186,6 @@ def test_the_folder_is_whole_and_the_record_counts(tmp_path: Path) -> None:
 
 def test_samples_in_parquet(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
-    from sloc.windows.recorded_file import read_store
-
     request = LmRequest("coin", str(questions_file(tmp_path)), "regex:(right|wrong)", resamples=2, store="parquet")
     run_lm_windows(request, tmp_path / "out", backend=Coin())
     recordings, _ = read_store(tmp_path / "out" / "samples.parquet")
@@ -202,6 +201,9 @@ def test_interventions_are_told_where_truths_are_known(tmp_path: Path) -> None:
     ways = {row["way"] for row in record["results"]["interventions"]}
     assert ways == {"keep", "vote from the start", "vote before the window", "revise"}
     assert (tmp_path / "out" / "interventions.csv").is_file()
+    stored, _ = read_store(tmp_path / "out" / "revised.jsonl.gz")
+    assert sum(b.answers.size for r in stored for b in r.branches) == record["results"]["revisions"] == 4 * len(stored)
+    assert not journal_folder(tmp_path / "out").exists()
     assert "<h2>Interventions</h2>" in (tmp_path / "out" / "index.html").read_text("utf-8")
 
 
@@ -215,6 +217,35 @@ def test_a_run_with_failures_keeps_its_steps(tmp_path: Path) -> None:
     record = run_lm_windows(request, out, backend=Coin(), overwrite=True)
     assert record["results"]["failures"] == []
     assert not journal_folder(out).exists()
+
+
+def test_revisions_that_failed_are_told_and_drawn_again(tmp_path: Path) -> None:
+    class Refuses(Coin):
+        def fork(self, request, origin, cuts, n, rule, *, seed, ask=""):
+            if ask:
+                return [Failure("HTTP 503")] * len(cuts)
+            return super().fork(request, origin, cuts, n, rule, seed=seed, ask=ask)
+
+    data, out = questions_file(tmp_path, 12), tmp_path / "out"
+    request = LmRequest("coin", str(data), "regex:(right|wrong)", cuts="token", resamples=20, revise=4)
+    record = run_lm_windows(request, out, backend=Refuses(0.1))
+    assert record["results"]["failures"]
+    assert all("asked to revise after" in f for f in record["results"]["failures"])
+    assert "HTTP 503" in (out / "problems.txt").read_text()
+    assert journal_folder(out).is_dir()
+    again = Coin(0.1)
+    record = run_lm_windows(request, out, backend=again, overwrite=True)
+    assert again.calls == record["results"]["revisions"] / 4, "the revisions alone are drawn"
+    assert not journal_folder(out).exists()
+
+
+def test_nothing_is_revised_where_no_truth_is_known(tmp_path: Path) -> None:
+    file = tmp_path / "q.jsonl"
+    file.write_text('{"question": "?"}\n', encoding="utf-8")
+    request = LmRequest("coin", str(file), "regex:(right|wrong)", resamples=2, revise=4)
+    record = run_lm_windows(request, tmp_path / "out", backend=Coin())
+    assert record["results"]["revisions"] == 0
+    assert "none was asked to revise" in (tmp_path / "out" / "problems.txt").read_text()
 
 
 def test_keys_are_not_written_down(tmp_path: Path) -> None:

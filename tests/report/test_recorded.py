@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -18,6 +19,8 @@ from sloc.report.recorded_report import _alternatives, plot_recorded
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_curve
 from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded_file import read_store
+from sloc.windows.recorded_tests import recorded_exact_moves
+from sloc.windows.rule_rates import rule_rates
 
 
 def store(row, seed=0):
@@ -66,7 +69,8 @@ def test_the_folder_holds_everything(folder, tmp_path):
     out = tmp_path / "out"
     record = run_recorded(folder, out)
     names = {p.name for p in out.iterdir()}
-    assert names == {"moves.csv", "curves.csv", "traces.jsonl.gz", "traces.png", "report.html", "run.json"}
+    tables = {"moves.csv", "exact.csv", "rule.csv", "curves.csv"}
+    assert names == {*tables, "traces.jsonl.gz", "traces.png", "report.html", "run.json"}
     assert record["results"]["moves"] == 2
     for found in record["results"]["found"]:
         assert found["start"] < 10 <= found["stop"]
@@ -74,6 +78,41 @@ def test_the_folder_holds_everything(folder, tmp_path):
     assert recordings == read_recordings(folder)[0]
     again = run_recorded(out / "traces.jsonl.gz", None)
     assert again["results"]["found"] == record["results"]["found"]
+
+
+def test_exact_tests_and_the_rule_stand_beside_the_moves(folder, tmp_path):
+    """Of two branches at the fork plain draws are mixed; what the tables say is what the functions say of them."""
+    out = tmp_path / "out"
+    record = run_recorded(folder, out)
+    exact, rule, moves = (pd.read_csv(out / f"{n}.csv", dtype={"question": str}) for n in ("exact", "rule", "moves"))
+    assert record["results"]["certified"] == {"bh": 2, "holm": 2}
+    assert record["results"]["rule_fires"] == 2
+    recordings, _ = read_recordings(folder)
+    for across in ("holm", "bh"):
+        wanted = recorded_exact_moves([r.merged() for r in recordings], tau=0.3, alpha=0.1, across=across)
+        own = exact.query("across == @across")
+        assert np.allclose(own["adjusted"], [m.adjusted for m in wanted.moves])
+        assert (own["start"] < 10).all()
+        assert (own["stop"] >= 10).all()
+    assert moves.loc[moves["found"], ["certified_holm", "certified_bh", "rule_fires"]].to_numpy().all()
+    rates = rule_rates(20, rise=0.5, null=0.25, event=0.6)
+    assert np.allclose(rule["misses"], rates.misses)
+    assert np.allclose(rule["fires_flat"], rates.fires_flat)
+    assert rule["answer"].tolist() == ["B&", "B&"]
+    page = (out / "report.html").read_text("utf-8")
+    assert "2 by Benjamini-Hochberg, 2 by Holm" in page
+
+
+def test_where_nothing_moves_nothing_is_certified(tmp_path):
+    """The fork without its other token and with one law throughout: no exact move, and the rule is silent."""
+    flat = store(0)
+    rng = np.random.default_rng(5)
+    for branch in flat["branches"]:
+        branch["answers"] = ["<A>" if x < 0.5 else "B&" for x in rng.random(20)]
+    file = tmp_path / "row000.json"
+    file.write_text(json.dumps(flat))
+    results = run_recorded(file, None)["results"]
+    assert (results["certified"], results["rule_fires"]) == ({"bh": 0, "holm": 0}, 0)
 
 
 def test_the_page_is_escaped_and_whole(folder, tmp_path):

@@ -15,15 +15,17 @@ from typer.testing import CliRunner
 import sloc
 from sloc.cli import app
 from sloc.contracts import InvalidInput
+from sloc.divergence import tv_lower_bound
 from sloc.engine import NotANumber
 from sloc.populations import Empirical
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.checkpoints import checkpoint_folder, read_failure
-from sloc.report.train_command import TrainRequest, run_train, split_digits
+from sloc.report.train_command import TrainRequest, held_out, run_train, split_digits
 from sloc.report.uturn_command import UturnRequest, run_uturn
 from sloc.report.uturn_curves import classifier_curve, crossing, largest_difference
 from sloc.results import Curve
 from sloc.samplers import forward_reverse
+from sloc.windows import certified_limits
 
 
 def test_the_three_parts_share_no_image_and_are_all_of_them():
@@ -42,6 +44,7 @@ def test_the_three_parts_share_no_image_and_are_all_of_them():
         (dict(model="gan"), "--model = 'gan': expected one of unet"),
         (dict(steps=0), "--steps = 0"),
         (dict(seed=-1), "--seed = -1"),
+        (dict(guidance=float("nan")), "--guidance = nan: expected a finite number"),
     ],
 )
 def test_bad_requests_are_refused(options, message):
@@ -208,6 +211,16 @@ def test_a_right_classifier_gives_the_exact_label_curve():
     assert (np.asarray(found.lower) <= np.asarray(exact.value) + 0.005).all()
     assert (np.asarray(found.upper) >= np.asarray(exact.value) - 0.005).all()
     np.testing.assert_allclose(found.value, exact.value, atol=0.02)
+    assert found.delta == 1e-9
+
+
+def test_a_classifier_of_nan_is_named_with_its_level():
+    def broken(y, t):
+        return jnp.where(t > 0.5, jnp.nan, two_points(y, t))
+
+    x = np.ones((8, 1), np.float32)
+    with pytest.raises(InvalidInput, match=r"classifier\(y, 1\) = .*probabilities"):
+        classifier_curve(jax.random.key(0), OrnsteinUhlenbeck(), broken, x, 0, np.array([0.3, 1.0, 2.0]), 0.05)
 
 
 @pytest.mark.parametrize(
@@ -280,3 +293,26 @@ def test_a_classifier_is_trained_and_calibrated(tmp_path, capsys):
     assert {file.name for file in out.iterdir()} == {"weights.safetensors", "losses.csv", "run.json"}
     with pytest.raises(InvalidInput, match="--weights"):
         run_uturn(UturnRequest(str(out / "weights.safetensors")), None)
+    check_certified_limits(out / "weights.safetensors", found["temperature"])
+
+
+def check_certified_limits(file, temperature):
+    """Hold what the classifier certifies against the exact TV of the digits that it never saw."""
+    from flax import nnx
+
+    from sloc import nn
+
+    process, names = OrnsteinUhlenbeck(), [str(k) for k in range(10)]
+    network = nn.load_weights(file, nn.NoiseClassifier((8, 8), 10, rngs=nnx.Rngs(0)))
+    data = Empirical(*held_out(split_digits(0)))
+    times = np.asarray(process.time_of_log_snr(np.linspace(2.0, -6.0, 8)))
+    even, odd = names[::2], names[1::2]
+    posterior = nn.as_posterior(network, process, temperature)
+    # False alarm 1e-9: frequencies of independent draws from the atoms, one for each, spread less than binomial ones.
+    below = tv_lower_bound(jax.random.key(0), process, posterior, data, times, even, odd, delta=1e-9)
+    exact = sloc.measure(jax.random.key(1), process, data, times, {"tv": sloc.TV(even, odd)}, n=65_536)["tv"]
+    assert (np.asarray(below.lower) <= np.asarray(exact.value) + 6 * np.asarray(exact.stderr)).all()
+    assert below.lower[0] > 0.5
+    limits = certified_limits(below, epsilon=0.3, delta=1e-9)
+    assert (limits.certified_before, limits.law) == ("from below", "the data")
+    assert times[0] < limits.before_interval[0] < times[-1]

@@ -63,6 +63,7 @@ def test_labels_have_the_law_of_label_curve(drawn, exact):
     found, want = label_frequencies(jax.random.key(2), OU, MIXTURE, 0, TIMES, n=N, delta=1e-9), exact["labels"]
     assert found.n == N
     assert found.labels == want.labels
+    assert found.delta == 1e-9
     for i in range(len(TIMES)):
         assert_frequencies(np.round(found.value[i] * N), np.asarray(want.value[i], float), REFERENCE)
     # Bands at 1e-9 (Clopper and Pearson; Maurer and Pontil) meet.

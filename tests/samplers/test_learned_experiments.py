@@ -148,6 +148,24 @@ def test_nan_names_its_level_and_draw(samples):
         label_frequencies(key, process, mixture(), 0, [0.5, 1.5], n=8, num_labels=2, **options)
 
 
+@pytest.mark.parametrize("trajectories", [True, False])
+def test_nan_on_the_way_from_noise_names_its_level_and_draw(trajectories):
+    process = OrnsteinUhlenbeck()
+    model = LearnedDiffusion(Partial(breaks_below_one, jnp.float32(1.0)), process, (1,), "x0")
+    grid = np.array([0.1, 0.5, 0.9, 1.5, 4.0])
+    message = r"NaN on the way to t = 0\.5, draw 0 of key \[0, 5\]"
+    with pytest.raises(NotANumber, match=message):
+        sloc.localize(
+            jax.random.key(5), process, model, grid=grid, n=8, localizer=ancestral(model), trajectories=trajectories
+        )
+    with pytest.raises(NotANumber, match=r"NaN from t = 0\.95, draw 0"):
+        sloc.localize(jax.random.key(5), process, model, grid=[0.95, 1.5, 4.0], n=8, localizer=ancestral(model))
+
+
+def breaks_below_one(limit, y, t):
+    return jnp.where(t < limit, jnp.nan, 0.5) * y
+
+
 def test_one_compilation_for_all_levels_and_weights():
     traces = []
 

@@ -11,6 +11,7 @@ import pytest
 
 import sloc
 from sloc.contracts import ContractError, InvalidInput, Revealed
+from sloc.engine import NotANumber
 from sloc.populations import Empirical
 from sloc.processes import Masking
 from sloc.samplers import LearnedMasked, masked_ancestral
@@ -134,6 +135,28 @@ def test_forward_and_reverse_with_clones():
 
 def agree(x):
     return (x[0] == x[1]).astype(jnp.int32)
+
+
+def broken(tokens):
+    """NaN for the second token, once the first is seen."""
+    return jnp.where((jnp.arange(2)[:, None] == 1) & (tokens[0] < 2), jnp.nan, exact_pair(tokens))
+
+
+@pytest.mark.parametrize(
+    "order", ["random", *(pytest.param(o, marks=pytest.mark.slow) for o in ("confidence", "margin", "entropy"))]
+)
+def test_nan_from_a_masked_network_names_its_level_and_draw(order):
+    model = LearnedMasked(broken, (2,), 2)
+    data = Empirical(np.array([[0, 0], [1, 1]], np.int8), ["a", "b"])
+    options = dict(localizer=masked_ancestral(model, order))
+    key = jax.random.key(7)
+    with pytest.raises(NotANumber, match=r"NaN (on the way to|from) t = 0(\.25)?, draw \d+ of key \[0, 7\]"):
+        sloc.localize(key, Masking(), model, grid=[0.0, 0.25, 0.75, 1.0], n=64, **options)
+    options |= dict(feature=agree, grid=np.linspace(0.0, 0.5, 4))
+    with pytest.raises(NotANumber, match=r"NaN at t = 0\.7 \(time 0\), draw \d+ of key \[0, 7\]"):
+        sloc.forward_reverse(key, Masking(), data, "a", [0.7, 0.9], n=64, **options)
+    with pytest.raises(NotANumber, match=r"NaN at t = 0\.7 \(time 0\), draw \d+ of key \[0, 7\]"):
+        sloc.samplers.label_frequencies(key, Masking(), data, "a", [0.7, 0.9], n=64, num_labels=2, **options)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from scipy.special import ndtri
 import sloc
 from sloc.results.status import STATUSES
 from sloc.windows import anytime_windows
-from sloc.windows.certify import make_plan
+from sloc.windows.certify import make_plan, pilot_draws
 from sloc.windows.overlap import Overlap, OverlapDraws
 from sloc.windows.search import Question
 from sloc.windows.walks import ladder, rung_tests, walk
@@ -91,6 +91,25 @@ def test_too_small_a_budget_is_a_status(budget: int) -> None:
     assert window.t_before is None
     assert window.status_before == "unresolved"
     assert window.draws == 0  # less than a pilot takes
+
+
+@pytest.mark.parametrize(
+    ("budget", "estimators", "percent"),
+    [
+        (4_095, 1, 0),  # no pilot
+        (4_096, 1, 50),
+        (4_096, 2, 0),  # one estimator is then tried alone
+        (10_000, 2, 41),  # a budget of 20,000 for two edges
+        (16_384, 2, 50),
+        (50_000, 2, 16),
+        (1_000_000, 1, 15),
+        (1_000_000, 2, 15),
+    ],
+)
+def test_a_pilots_part_of_the_budget(budget: int, estimators: int, percent: int) -> None:
+    each = pilot_draws(budget, estimators)
+    assert each % 1024 == 0
+    assert round(100 * 2 * estimators * each / budget) == percent
 
 
 @pytest.mark.slow

@@ -29,6 +29,23 @@ def test_by_threshold():
     assert found.draws == 10
 
 
+def test_the_level_is_that_of_the_curves():
+    given, other = curve(TIMES, FALL.value, 0.01, delta=0.02), curve(TIMES, FALL.value, 0.01, delta=0.03)
+    exact = curve(TIMES, FALL.value, delta=0.0)
+    assert sloc.find_window(given, epsilon=0.1).delta == 0.02
+    assert sloc.find_window(given, epsilon=0.1, separation=other).delta == pytest.approx(0.05)
+    assert sloc.find_window(given, epsilon=0.1, separation=given).delta == 0.02, "one band holds for both edges"
+    assert sloc.find_window(exact, epsilon=0.1).delta == 0.0
+    assert sloc.find_window(exact, epsilon=0.1, separation=other).delta == 0.03
+    # A curve of somebody's own tells no level, and a rise in drawn values has no interval.
+    assert np.isnan(sloc.find_window(FALL, epsilon=0.1).delta)
+    assert np.isnan(sloc.find_window(given, epsilon=0.1, separation=FALL).delta)
+    for rise in (0.3, 0.9):  # one that is there, one that is not
+        assert np.isnan(sloc.find_window(given, rise=rise).delta)
+        assert sloc.find_window(exact, rise=rise).delta == 0.0
+    assert "delta=0.02" in repr(sloc.find_window(given, epsilon=0.1))
+
+
 def test_with_a_second_curve_for_the_other_edge():
     late = curve([2.0, 3.0, 4.0, 5.0], [1.0, 1.0, 0.98, 0.1])
     found = sloc.find_window(FALL, epsilon=0.1, separation=late)

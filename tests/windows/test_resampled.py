@@ -45,6 +45,7 @@ def test_times_grow_as_information_is_lost():
     assert (window.epsilon, window.delta, window.draws, window.name) == (0.5, 0.05, 100, "q")
     assert "exact unconditional" in window.method
     curve = result.curves[0].to_curve()
+    assert curve.delta == window.delta
     assert np.allclose(curve.times, [0.1, 0.5, 0.7, 0.9])
     assert np.allclose(curve.value, [1, 0.96, 0.08, 0.04])
     assert ((curve.lower <= curve.value) & (curve.value <= curve.upper)).all()

@@ -141,12 +141,14 @@ class Backend(ABC):
         name: for tables, pages and the settings of a run.
         chats: whether prompts are best given as turns of a chat.
         batch: how many continuations are best asked for at once; what is done is kept between such calls.
+        at_once: how many generations are best asked for at once, before the first of them is continued.
 
     """
 
     name: str = ""
     chats: bool = False
     batch: int = 1024
+    at_once: int = 16
 
     @abstractmethod
     def generate(self, requests: Sequence[Request], rule: Rule, *, seed: int) -> list[Generation | Failure]:

@@ -13,15 +13,20 @@ from sloc.lm.backends.contract import Backend, Continuation, Failure, Generation
 from sloc.lm.decoding import Branches, decode
 from sloc.lm.model import LanguageModel
 from sloc.lm.prefix import Prefix, extend_prefix, read_prefix
+from sloc.lm.writing import write_on
 
 _CONTEXT = 16
 """Tokens before a text that it is decoded with."""
+_WORTH = 16
+"""Tokens in common from which on they are not read again."""
 _REASONS: dict[str, Reason] = {"end": "end", "length": "length", "stop": "stop"}
 
 
 class EngineBackend(Backend):
-    """Forked decoding: all branches of a generation together, the text before them read once.
+    """Forked decoding: all branches of a generation together.
 
+    Prompts are read once, generations never: their keys and values are those that writing them made, kept until the
+    next text.  What a text shares with the last one (instructions, examples, a judged text) is not read again.
     Draws depend on the seed, the question's name, the cut and the number of the resample, and on nothing else.
 
     Args:
@@ -46,6 +51,7 @@ class EngineBackend(Backend):
         self.name = model.name if name is None else name
         self.chats = model.tokenizer.template is not None
         self.batch = 4 * lanes
+        self.at_once = 1
         self.prefilled = 0
         self._last: Prefix | None = None
 
@@ -63,7 +69,9 @@ class EngineBackend(Backend):
             key = jax.random.key(seed_of(seed, request.name, "original"))
             try:
                 prefix = self._prefix(tokens, len(tokens) + rule.new_tokens)
-                branches = self._decode(key, prefix, np.asarray([len(tokens)]), 1, rule, len(tokens) + rule.new_tokens)
+                branches, self._last = write_on(
+                    key, self.model, prefix, new_tokens=rule.new_tokens, sampling=rule.sampling, stop=rule.stop
+                )
             except InvalidInput as error:
                 out.append(Failure(str(error)))
                 continue
@@ -91,7 +99,9 @@ class EngineBackend(Backend):
         asked = self.tokenizer.encode(ask, special=False) if ask else []
         try:
             length = len(prompt) + rule.new_tokens
-            prefix = self._prefix(text, max(length, len(text) + len(asked) + rule.new_tokens) if ask else length)
+            context = max(length, len(text) + len(asked) + rule.new_tokens) if ask else length
+            # The last token was drawn and never read; where no cut keeps it, it need not be.
+            prefix = self._prefix(text[: max(int(at.max()), len(text) - 1)], context)
             branches = self._decode(key, prefix, at, n, rule, None if ask else length, asked)
         except InvalidInput as error:
             return [Failure(str(error))] * len(at)
@@ -104,22 +114,23 @@ class EngineBackend(Backend):
         return out
 
     def _prefix(self, tokens: list[int], context: int) -> Prefix:
-        """Return the text's keys and values, read once for all calls about it."""
+        """Return a text's keys and values; what it shares with the last text is not read again."""
         limit = self.model.config.max_positions
         fits = context <= limit
         require(fits, "prompt and answer", f"{context} tokens", f"at most the model's context, {limit} tokens")
-        last, whole = self._last, tuple(tokens)
-        if last is None or tuple(last.tokens.tolist()) != whole:
-            long = self.model.config.long(context)
-            if last is not None and whole[: last.length] == tuple(last.tokens.tolist()) and last.shared.long == long:
-                made = extend_prefix(self.model, last, whole[last.length :], context=context)
-                self.prefilled += made.length - last.length
-            else:
-                made = read_prefix(self.model, tokens, context=context)
-                self.prefilled += made.length
-            self._last = made
-        assert self._last is not None
-        return self._last
+        last = self._last
+        same = 0 if last is None or last.shared.long != self.model.config.long(context) else _common(last, tokens)
+        if last is not None and same == len(tokens):
+            return last.first(same)
+        # A short piece in common is not worth the compilation of another width, unless it is all that there was.
+        if last is not None and same and (same >= _WORTH or same == last.length):
+            self.prefilled += len(tokens) - same
+            made = extend_prefix(self.model, last.first(same), tokens[same:], context=context)
+        else:
+            self.prefilled += len(tokens)
+            made = read_prefix(self.model, tokens, context=context)
+        self._last = made
+        return made
 
     def _decode(
         self,
@@ -167,3 +178,10 @@ class EngineBackend(Backend):
         first = self.tokenizer.decode([*context, *own[:1]], skip_special=False)[len(head) :]
         text = self.tokenizer.decode([*context, *own], skip_special=False)[len(head) :]
         return Continuation(text, first, len(own), _REASONS[branches.reasons[i]])
+
+
+def _common(prefix: Prefix, tokens: Sequence[int]) -> int:
+    """Return how many first tokens two texts share."""
+    n = min(prefix.length, len(tokens))
+    differ = np.flatnonzero(prefix.tokens[:n] != np.asarray(tokens[:n]))
+    return int(differ[0]) if differ.size else n

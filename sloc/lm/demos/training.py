@@ -98,7 +98,7 @@ def train_decoder(
         tokens[i, : len(row)], real[i, : len(row)] = row, True
     config = small_config(tokenizer.size, width=width, layers=layers, heads=heads, max_positions=2 * longest + 64)
     key_start, key_fit = jax.random.split(key)
-    module = _module(random_model(key_start, config).weights)
+    module = random_model(key_start, config).to_nnx()
     loss = functools.partial(next_token_loss, config)
     fitted = fit(key_fit, module, loss, (tokens, real), steps=steps, batch=min(batch, len(rows)), rate=rate)
     return LanguageModel(config, fitted.model.weights(), tokenizer, end_tokens=(end,), name=name), fitted.losses
@@ -122,20 +122,3 @@ def next_token_loss(
     scores = jax.nn.log_softmax(features @ head_matrix(weights).T, axis=-1)
     own = jnp.take_along_axis(scores, tokens[:, 1:, None], axis=-1)[..., 0]
     return -jnp.sum(jnp.where(real[:, 1:], own, 0.0)) / jnp.maximum(jnp.sum(real[:, 1:]), 1)
-
-
-def _module(weights: Any) -> Any:
-    from flax import nnx
-
-    class Trainable(nnx.Module):
-        """The weights of a decoder as parameters."""
-
-        def __init__(self) -> None:
-            leaves, self.structure = jax.tree.flatten(weights)
-            self.leaves = nnx.List([nnx.Param(leaf) for leaf in leaves])
-
-        def weights(self) -> Any:
-            """Return them as the tree that the decoder takes."""
-            return jax.tree.unflatten(self.structure, [p[...] for p in self.leaves])
-
-    return Trainable()

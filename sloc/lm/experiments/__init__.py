@@ -5,8 +5,9 @@ from sloc.lm.experiments.benchmarks import benchmark_question
 from sloc.lm.experiments.cuts import Cuts
 from sloc.lm.experiments.detection import TextWindow, find_text_windows
 from sloc.lm.experiments.experiment import ExperimentSettings, run_experiment
-from sloc.lm.experiments.interventions import Arm, Interventions, compare_interventions, revise
+from sloc.lm.experiments.interventions import Arm, Interventions, compare_interventions
 from sloc.lm.experiments.questions import Question, read_questions
+from sloc.lm.experiments.revisions import Revision, revise, revision_problems, revision_recordings
 from sloc.lm.experiments.runs import Experiment, Graded, QuestionRun
 from sloc.lm.experiments.structured import TemplateJumps, choice_counts, template_jumps
 
@@ -20,6 +21,7 @@ __all__ = [
     "Interventions",
     "Question",
     "QuestionRun",
+    "Revision",
     "Share",
     "TemplateJumps",
     "TextWindow",
@@ -30,6 +32,8 @@ __all__ = [
     "find_text_windows",
     "read_questions",
     "revise",
+    "revision_problems",
+    "revision_recordings",
     "run_experiment",
     "share_of",
     "template_jumps",

@@ -25,8 +25,6 @@ from sloc.lm.sampling import Sampling
 
 Progress = Callable[[str, int, int], None]
 """Called with what is done, and of how many."""
-_AT_ONCE = 16
-"""Generations that are asked for at once; what is done is kept between such calls."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +117,15 @@ def run_experiment(
     steps = _Steps(backend, task, settings, kept)
     asked = [(q, g, put_question(backend, task, q, g)) for q in questions for g in range(settings.generations)]
     check_names([r.name for _, _, r in asked])
-    origins = steps.originals([r for _, _, r in asked])
-    runs = []
-    for (question, number, request), origin in zip(asked, origins, strict=True):
-        runs.append(steps.run(question, number, request, origin))
-        if progress is not None:
-            progress(request.name, len(runs), len(asked))
+    runs: list[QuestionRun] = []
+    # Continued as soon as they are there: a back end may still hold what it made of them.
+    for start in range(0, len(asked), backend.at_once):
+        part = asked[start : start + backend.at_once]
+        origins = steps.originals([r for _, _, r in part])
+        for (question, number, request), origin in zip(part, origins, strict=True):
+            runs.append(steps.run(question, number, request, origin))
+            if progress is not None:
+                progress(request.name, len(runs), len(asked))
     return Experiment(tuple(runs), task, settings.cuts.axis, settings.rule.sampling, settings.temperatures)
 
 
@@ -204,10 +205,9 @@ class _Steps:
         known = [None if self.journal is None else self.journal.get(*s) for s in steps]
         out: list[Generation | Failure] = [Failure("") if k is None else Generation.from_json(k) for k in known]
         open_ = [i for i, k in enumerate(known) if k is None]
-        for start in range(0, len(open_), _AT_ONCE):
-            part = open_[start : start + _AT_ONCE]
-            made = self.backend.generate([requests[i] for i in part], self.settings.rule, seed=self.settings.seed)
-            for i, generation in zip(part, made, strict=True):
+        if open_:
+            made = self.backend.generate([requests[i] for i in open_], self.settings.rule, seed=self.settings.seed)
+            for i, generation in zip(open_, made, strict=True):
                 out[i] = generation
                 if self.journal is not None and isinstance(generation, Generation):
                     self.journal.put(generation.to_json(), *steps[i])

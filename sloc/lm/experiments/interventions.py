@@ -17,17 +17,16 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_real, checked_all, checked_kind, checked_whole
-from sloc.lm.answers.contract import NOT_FOUND, Grouped
-from sloc.lm.backends.contract import Backend, Failure, Rule
+from sloc.lm.answers.contract import NOT_FOUND
+from sloc.lm.backends.contract import Failure
 from sloc.lm.experiments.accuracy import Difference, Share, share_of
 from sloc.lm.experiments.detection import TextWindow
+from sloc.lm.experiments.revisions import Revision
 from sloc.lm.experiments.runs import Experiment, Graded
 
 if TYPE_CHECKING:
     import pandas as pd
 
-REVISE = "\n\nWait, let me check this again from here.\n\n"
-"""Put after the cut where the model is asked to revise."""
 _SUBSETS = 400
 
 
@@ -55,7 +54,8 @@ class Interventions:
 
     Attributes:
         arms: ways and sizes.
-        against: for each way and size, its accuracy less that of self-consistency of the same size, paired by question.
+        against: for each way and size, its accuracy less that of self-consistency of the same size on the same
+            generations, paired by question.
         generations: how many: those that have a window, a known truth and continuations at both cuts.
         level: coverage of the intervals.
 
@@ -85,7 +85,7 @@ def compare_interventions(
     windows: Mapping[str, Sequence[TextWindow]],
     *,
     sizes: Sequence[int] = (1, 4, 16),
-    revised: Mapping[str, Sequence[tuple[str, int]]] | None = None,
+    revised: Mapping[str, Revision] | None = None,
     level: float = 0.95,
     seed: int = 0,
 ) -> Interventions:
@@ -99,7 +99,7 @@ def compare_interventions(
         experiment: with a cut that keeps nothing.
         windows: of its generations, from :func:`sloc.lm.find_text_windows`; a generation's first window counts.
         sizes: texts of a vote.
-        revised: from :func:`revise`, or None.
+        revised: from :func:`sloc.lm.revise`, or None; a generation whose revisions failed is left out of that way.
         level: coverage of the intervals.
         seed: of the subsets that votes are averaged over.
 
@@ -117,86 +117,55 @@ def compare_interventions(
     seed = checked_whole(seed, "seed", 0)
     sizes = checked_all(sizes, "sizes", (int, np.integer), "whole numbers")
     require(len(sizes) > 0 and all(s >= 1 for s in sizes), "sizes", sizes, "numbers of texts, each at least 1")
-    chosen = [g for g in experiment.graded if windows.get(g.run.name) and g.right is not None and 0 in g.run.cuts]
-    require(
-        len(chosen) > 0, "windows", len(windows), "a generation with a window, a known truth and a cut at the start"
-    )
+    pools = _compared(experiment, windows, revised)
+    chosen = {g.run.name: g for g in experiment.graded}
+    expected = "a generation with a window, a known truth and a cut at the start, and texts from both cuts"
+    require(len(pools) > 0, "windows", len(windows), expected)
     rng = np.random.default_rng(seed)
-    rows: dict[tuple[str, int], list[float]] = {}
-    spent: dict[tuple[str, int], list[float]] = {}
-    for g in chosen:
-        ways = _pools(g, windows[g.run.name][0], revised)
-        rows.setdefault(("keep", 0), []).append(float(bool(g.right)))
-        spent.setdefault(("keep", 0), []).append(0.0)
+    rows: dict[tuple[str, int], dict[str, float]] = {("keep", 0): {n: float(bool(chosen[n].right)) for n in pools}}
+    spent: dict[tuple[str, int], list[float]] = {("keep", 0): [0.0]}
+    for n, ways in pools.items():
+        question = chosen[n].run.question
         for way, pool in ways.items():
-            right = {a: a != NOT_FOUND and bool(experiment.task.right(a, g.run.question)) for a in {x for x, _ in pool}}
-            for size in sizes:
-                rows.setdefault((way, size), []).append(_vote(rng, [a for a, _ in pool], right, size))
-                mean = float(np.mean([t for _, t in pool])) if pool else 0.0
-                spent.setdefault((way, size), []).append(size * mean)
-    names = [g.run.question.id for g in chosen]
+            right = {a: a != NOT_FOUND and bool(experiment.task.right(a, question)) for a in {x for x, _ in pool}}
+            for size in sizes if pool else ():
+                rows.setdefault((way, size), {})[n] = _vote(rng, [a for a, _ in pool], right, size)
+                spent.setdefault((way, size), []).append(size * float(np.mean([t for _, t in pool])))
+
+    def names(values: Mapping[str, float]) -> list[str]:
+        return [chosen[n].run.question.id for n in values]
+
     arms = tuple(
-        Arm(way, size, _mean_share(names, values, level), float(np.mean(spent[way, size])))
+        Arm(way, size, _mean_share(names(values), list(values.values()), level), float(np.mean(spent[way, size])))
         for (way, size), values in rows.items()
     )
-    base = {size: np.asarray(rows["vote from the start", size]) for size in sizes}
+    base = {size: rows["vote from the start", size] for size in sizes}
     against = {
-        (way, size): _paired(names, np.asarray(values) - base[size], level)
+        (way, size): _paired(names(values), np.asarray([v - base[size][n] for n, v in values.items()]), level)
         for (way, size), values in rows.items()
         if size and way != "vote from the start"
     }
-    return Interventions(arms, against, len(chosen), level)
+    return Interventions(arms, against, len(pools), level)
 
 
-def revise(
-    backend: Backend,
-    experiment: Experiment,
-    windows: Mapping[str, Sequence[TextWindow]],
-    rule: Rule,
-    *,
-    n: int = 16,
-    seed: int = 0,
-    ask: str = REVISE,
-) -> dict[str, list[tuple[str, int]]]:
-    """Ask the model to revise from before each generation's first window.
+def comparable(experiment: Experiment, windows: Mapping[str, Sequence[TextWindow]]) -> bool:
+    """Return whether there is a generation on which :func:`compare_interventions` has something to compare."""
+    return bool(_compared(experiment, windows, None))
 
-    Args:
-        backend: the model.
-        experiment: whose generations.
-        windows: of them.
-        rule: how texts are drawn.
-        n: texts a generation.
-        seed: of the draws.
-        ask: put after the cut.
 
-    Returns:
-        For each generation that has a window, answers with the tokens that each took; those that failed are left out.
+def _compared(
+    experiment: Experiment, windows: Mapping[str, Sequence[TextWindow]], revised: Mapping[str, Revision] | None
+) -> dict[str, dict[str, list[tuple[str, int]]]]:
+    """Return the texts of each way for each generation that can be compared.
 
+    Where those of either cut failed there is nothing to compare: that is no wrong answer.
     """
-    checked_kind(backend, "backend", Backend, "a Backend")
-    checked_kind(experiment, "experiment", Experiment, "an Experiment")
-    checked_kind(windows, "windows", Mapping, "the windows of each generation")
-    checked_kind(rule, "rule", Rule, "a Rule").validate()
-    n, seed = checked_whole(n, "n", what="texts"), checked_whole(seed, "seed", 0)
-    checked_kind(ask, "ask", str, "a text")
-    out: dict[str, list[tuple[str, int]]] = {}
-    for g in experiment.graded:
-        if not windows.get(g.run.name) or g.run.origin is None:
-            continue
-        cut = windows[g.run.name][0].first
-        drawn = backend.fork(g.run.request, g.run.origin, [cut], n, rule, seed=seed, ask=ask)[0]
-        if isinstance(drawn, Failure):
-            continue
-        texts = [g.run.kept(cut) + ask + c.text for c in drawn]
-        groups = Grouped(experiment.task, g.run.question, [c for c in g.categories if c != NOT_FOUND])
-        found = experiment.task.extract_all(texts, g.run.question)
-        out[g.run.name] = [(groups.name(a), c.length) for a, c in zip(found, drawn, strict=True)]
-    return out
+    seen = [g for g in experiment.graded if windows.get(g.run.name) and g.right is not None and 0 in g.run.cuts]
+    ways = {g.run.name: _pools(g, windows[g.run.name][0], revised) for g in seen}
+    return {n: w for n, w in ways.items() if w["vote from the start"] and w["vote before the window"]}
 
 
-def _pools(
-    g: Graded, window: TextWindow, revised: Mapping[str, Sequence[tuple[str, int]]] | None
-) -> dict[str, list[tuple[str, int]]]:
+def _pools(g: Graded, window: TextWindow, revised: Mapping[str, Revision] | None) -> dict[str, list[tuple[str, int]]]:
     """Return, for each way, answers with the tokens that each took."""
 
     def at(cut: int) -> list[tuple[str, int]]:
@@ -206,7 +175,7 @@ def _pools(
 
     ways = {"vote from the start": at(0), "vote before the window": at(window.first)}
     if revised is not None:
-        ways["revise"] = list(revised.get(g.run.name, ()))
+        ways["revise"] = revised[g.run.name].spent if g.run.name in revised else []
     return ways
 
 

@@ -193,7 +193,7 @@ class Experiment:
         for g in self.graded:
             samples = g.run.stumps if stump else g.run.samples.get(temperature, ())
             answers = g.stumps if stump else g.answers.get(temperature, ())
-            made = _recording(g, samples, answers, self.axis)
+            made = recording_of(g, samples, answers, self.axis)
             if made is not None:
                 out.append(made)
         return tuple(out)
@@ -288,7 +288,19 @@ def _list(samples: list[Continuation] | Failure) -> list[Continuation]:
     return [] if isinstance(samples, Failure) else samples
 
 
-def _recording(g: Graded, samples: Samples, answers: Sequence[Sequence[str]], axis: str) -> Recording | None:
+def recording_of(
+    g: Graded, samples: Samples, answers: Sequence[Sequence[str]], axis: str, **more: Any
+) -> Recording | None:
+    """Return the continuations of a generation's cuts as a recording, None where all failed.
+
+    Args:
+        g: the generation, with the cuts that were continued.
+        samples: for each cut its continuations.
+        answers: of each of them.
+        axis: what a kept part is counted in.
+        more: further entries about the question.
+
+    """
     origin = g.run.origin
     branches, expected = [], []
     for at, cut, drawn, names in zip(g.run.at, g.run.cuts, samples, answers, strict=False):
@@ -317,6 +329,7 @@ def _recording(g: Graded, samples: Samples, answers: Sequence[Sequence[str]], ax
         "right": g.right,
         "id": g.run.question.id,
         "generation": g.run.number,
+        **more,
     }
     kind: Axis = "fraction" if axis == "fraction" else "position"
     full = 1.0 if kind == "fraction" else float(len(origin))

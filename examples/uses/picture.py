@@ -1,0 +1,88 @@
+"""The four uses of a window in one picture, from the numbers in ``uses.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sloc.report.noise_axis import NoiseAxis
+from sloc.report.style import BLUE, FAINT, INK, ORANGE, SOFT, new_figure, styled
+
+
+def picture(found: dict[str, Any], path: Path) -> None:
+    """Draw what :mod:`examples.uses` found, a panel for each use, and write it."""
+    with styled():
+        figure = new_figure(8.6, 6.4)
+        panels = figure.subplots(2, 2).ravel()
+        for name, panel in zip(("guidance", "late_start", "early_stop", "edits"), panels, strict=True):
+            _DRAWN[name](panel, found[name])
+        figure.savefig(path, dpi=120)
+
+
+def _guidance(ax: Any, found: dict[str, Any]) -> None:
+    rows = found["rows"][::-1]
+    places = range(len(rows))
+    shares, errors = [r["accuracy"] for r in rows], [2 * r["stderr"] for r in rows]
+    ax.errorbar(shares, places, xerr=errors, fmt="o", ms=5, color=BLUE, capsize=3)
+    for place, row in zip(places, rows, strict=True):
+        calls = row["guided calls"]
+        _beside(ax, f"{calls} of {found['calls']} calls guided", row["accuracy"], place)
+    ax.set(
+        yticks=list(places), yticklabels=[r["guided"] for r in rows], xlabel="share of samples of the class asked for"
+    )
+    ax.set_ylim(-0.5, len(rows) - 0.3)
+    # Room for the words to the right of the points.
+    least, most = min(shares), max(shares)
+    ax.set_xlim(least - 0.3 * (most - least), most + 0.9 * (most - least))
+    ax.set_xticks([v for v in ax.get_xticks() if least - 0.01 <= v <= 1])
+    ax.set_title("Guidance by part of the way")
+
+
+def _late_start(ax: Any, found: dict[str, Any]) -> None:
+    rows = found["rows"]
+    chance = found["class TV of equal laws"]
+    ax.axhline(chance, color=ORANGE, ls="--", label="equal laws, this many draws")
+    ax.plot([r["t"] for r in rows[1:]], [r["class TV"] for r in rows[1:]], "o-", color=BLUE, ms=5, label="late start")
+    for row in rows[1:]:
+        _beside(ax, f"{row['calls']} calls", row["t"], row["class TV"])
+    ax.set(xlabel="t of the start", ylabel="TV of the classes from a start in noise")
+    ax.set_ylim(0, 1.45 * max(max(r["class TV"] for r in rows), 2 * chance))
+    NoiseAxis(rows[-1]["t"] / 1.2, rows[1]["t"] * 1.5, "log").apply(ax)
+    ax.set_title(f"Late start ({rows[0]['calls']} calls from noise)")
+    ax.legend()
+
+
+def _early_stop(ax: Any, found: dict[str, Any]) -> None:
+    rows = found["rows"]
+    ax.axvline(found["settled"], color=ORANGE, ls="--", label="the images' classes are settled")
+    ax.plot(
+        [r["t"] for r in rows], [r["same class"] for r in rows], "o-", color=BLUE, ms=5, label="class of the whole run"
+    )
+    for row in rows:
+        _beside(ax, f"{row['calls']}", row["t"], row["same class"])
+    ax.set(xlabel="share still hidden at the stop", ylabel="share with the same class", ylim=(0, 1.08))
+    ax.set_title("Early stop of a masked sampler, and its calls")
+    ax.legend()
+
+
+def _edits(ax: Any, found: dict[str, Any]) -> None:
+    rows, (low, high) = found["rows"], found["window"]
+    ax.axvspan(low, high, color=FAINT, alpha=0.6, lw=0, label="window of the pair")
+    ax.plot([r["t"] for r in rows], [r["flipped"] for r in rows], "o-", color=BLUE, ms=4, label="flipped")
+    kept = [r for r in rows if r["style"] is not None]
+    ax.plot(
+        [r["t"] for r in kept], [r["style"] for r in kept], "s--", color=ORANGE, ms=4, label="style kept (correlation)"
+    )
+    ax.set(xlabel="t of the turn", ylim=(-0.05, 1.4), yticks=np.linspace(0, 1, 6))
+    NoiseAxis(rows[0]["t"] / 1.1, rows[-1]["t"] * 1.1, "log").apply(ax)
+    ax.set_title(f"A {found['from']} edited to a {found['to']}", color=INK)
+    ax.legend()
+
+
+def _beside(ax: Any, words: str, x: float, y: float) -> None:
+    ax.annotate(words, (x, y), (5, 5), textcoords="offset points", fontsize=8, color=SOFT)
+
+
+_DRAWN = {"guidance": _guidance, "late_start": _late_start, "early_stop": _early_stop, "edits": _edits}

@@ -1,0 +1,191 @@
+"""What needs no prior of recorded branches: plain draws, exact tests of moves, the published rule and its rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from sloc.contracts import require
+from sloc.results.outcome import Moves
+from sloc.windows.allocation import recorded_draws
+from sloc.windows.move_tests import exact_moves
+from sloc.windows.multiplicity import Across
+from sloc.windows.outcome_curves import OutcomeCounts, recording_bounds
+from sloc.windows.posterior_moves import pairs_at
+from sloc.windows.recorded import Recording
+from sloc.windows.rule_rates import RuleRates, rule_rates
+
+RULE, NULL, EVENT = 0.5, 0.25, 0.6
+"""The published rule's rise (Li, Karan & Chen 2025), and the true rises its rates are computed for."""
+
+
+def plain_counts(recording: Recording, seed: int = 0) -> OutcomeCounts:
+    """Count plain draws of ``o_t``, whole numbers, as tests ask for them.
+
+    Where a position has one branch its draws are plain already; of several, each draw takes a branch by its weight and
+    then that branch's next answer (:func:`sloc.windows.recorded_draws`), as many as the shortest branch has, so that
+    none runs out.  Tests compare equal numbers of draws: no position counts more than ``n`` of them, the first ``n``,
+    with the ``n`` that keeps most draws at positions that have as many.  Answers decide nothing of that.
+
+    Args:
+        recording: of one question.
+        seed: of the choice of branches.
+
+    Returns:
+        The counts at the positions that were drawn at; ``leaving`` as of :func:`sloc.windows.outcome_counts` where all
+        of them are consecutive tokens, else NaN.
+
+    """
+    positions = recording.positions
+    where = np.searchsorted(positions, [b.position for b in recording.branches])
+    shortest = np.full(positions.size, np.iinfo(np.int64).max)
+    np.minimum.at(shortest, where, [b.answers.size for b in recording.branches])
+    sizes = np.unique(shortest)
+    most = int(sizes[np.argmax([n * (shortest >= n).sum() for n in sizes])])
+    mixed = recorded_draws([recording], seed).answers
+    code = {c: i for i, c in enumerate(recording.categories)}
+    counts = np.zeros((positions.size, len(code)))
+    for i, position in enumerate(positions):
+        first = mixed[recording.question, float(position)][: min(most, int(shortest[i]))]
+        counts[i] = np.bincount([code[a] for a in first], minlength=len(code))
+    leaving = np.full(positions.size - 1, np.nan)
+    if recording_bounds(recording) is not None:
+        leaving = np.clip(1.0 - recording.taken_mass / recording.kept_mass, 0.0, 1.0)[:-1]
+    return OutcomeCounts(recording.question, recording.categories, positions, counts, leaving)
+
+
+def recorded_exact_moves(
+    recordings: Sequence[Recording],
+    *,
+    tau: float = 0.3,
+    alpha: float = 0.05,
+    gap: float = 4.0,
+    separation: float = 8.0,
+    across: Across = "bh",
+    seed: int = 0,
+) -> Moves:
+    """Certify moves of recordings: :func:`sloc.windows.exact_moves` of their plain draws, pooled where bounds allow.
+
+    Args:
+        recordings: one a question.
+        tau: the size that a move exceeds.
+        alpha: the error level.
+        gap: how far apart a pair's positions are.
+        separation: certified moves of a question lie further apart than this.
+        across: over questions, ``"none"``, ``"holm"`` or ``"bh"``; within one it is Holm.
+        seed: of the choice of branches (:func:`plain_counts`).
+
+    Returns:
+        The moves, as :func:`sloc.windows.exact_moves` gives them.
+
+    Raises:
+        InvalidInput: settings out of range.
+
+    """
+    counts = [plain_counts(r, seed) for r in recordings]
+    bounds = [recording_bounds(r) for r in recordings]
+    return exact_moves(counts, bounds, tau=tau, alpha=alpha, gap=gap, separation=separation, across=across)
+
+
+@dataclass(frozen=True)
+class RuleFiring:
+    """What the published rule says of one question, and how often it errs at as many draws.
+
+    Attributes:
+        question: its name.
+        status: ``"fires"``, ``"silent"``, or ``"one answer"``; ``"no pair"`` where no two positions a gap apart have
+            ``draws`` draws.
+        answer: whose share is looked at: the full generation's, or, where it was not recorded, the most frequent at
+            the last position.
+        start: position before the largest observed rise, NaN where there is no pair.
+        stop: position after it.
+        rise: the largest observed rise of that answer's share.
+        draws: on either side.
+        steps: pairs that were looked at.
+        fires_flat: largest chance that the rule fires at a pair whose share does not change.
+        fires_flat_anywhere: bound of that chance over all pairs of the question, and all answers where none was given.
+        fires_null: largest chance that it fires at a pair of true rise :data:`NULL`.
+        misses: largest chance that it is silent at a pair of true rise :data:`EVENT`.
+
+    """
+
+    question: str
+    status: str
+    answer: str
+    start: float
+    stop: float
+    rise: float
+    draws: int
+    steps: int
+    fires_flat: float
+    fires_flat_anywhere: float
+    fires_null: float
+    misses: float
+
+    def to_record(self) -> dict[str, object]:
+        """Return the attributes by name."""
+        return asdict(self)
+
+
+def rule_firing(
+    data: OutcomeCounts, *, rise: float = RULE, gap: float = 4.0, reference: str | None = None
+) -> RuleFiring:
+    """Apply the published rule to one question: an answer's observed share rises by more than ``rise`` over a gap.
+
+    Source: Li, Karan & Chen 2025 (Sect. 6.2) for the rule, between consecutive kept parts; its rates are exact
+    (:func:`sloc.windows.rule_rates`), in the worst case over the share before.
+
+    Args:
+        data: whole numbers of plain draws (:func:`plain_counts`).
+        rise: the threshold, in [0, 1).
+        gap: how far apart the two positions are, in units of positions.
+        reference: the full generation's answer; when None the most frequent one at the last position with draws.
+
+    Returns:
+        The largest rise among the positions with the most draws, and the rates at that number of draws, which are
+        for an answer that was fixed beforehand, and only ``fires_flat_anywhere`` counts the choice among all answers.
+
+    Raises:
+        InvalidInput: counts that do not fit, a gap that is not positive, an answer outside the categories.
+
+    """
+    data.validate()
+    require(gap > 0, "gap", gap, "a positive distance")
+    require(reference is None or reference in data.categories, "reference", reference, f"one of {data.categories}")
+    total = data.counts.sum(axis=1)
+    draws = int(total.max())
+    full = np.flatnonzero(total == draws)
+    last = data.counts[np.flatnonzero(total > 0)[-1]]
+    which = int(last.argmax()) if reference is None else data.categories.index(reference)
+    share = data.counts[full, which] / draws
+    start, stop = pairs_at(data.positions[full], gap)
+    rises = share[stop] - share[start]
+    rates = _rates(draws, rise)
+    # An answer chosen by the same draws may be any of them.
+    chosen = len(data.categories) if reference is None else 1
+    anywhere = min(1.0, chosen * start.size * rates.fires_flat)
+    best = int(np.argmax(rises)) if start.size else None
+    status = "no pair" if best is None else "fires" if rises[best] > rise + 1e-9 else "silent"
+    nan = float("nan")
+    return RuleFiring(
+        question=data.question,
+        status="one answer" if len(data.categories) == 1 else status,
+        answer=data.categories[which],
+        start=nan if best is None else float(data.positions[full[start[best]]]),
+        stop=nan if best is None else float(data.positions[full[stop[best]]]),
+        rise=nan if best is None else float(rises[best]),
+        draws=draws,
+        steps=int(start.size),
+        fires_flat=rates.fires_flat,
+        fires_flat_anywhere=anywhere,
+        fires_null=rates.fires_null,
+        misses=rates.misses,
+    )
+
+
+@lru_cache(maxsize=256)
+def _rates(draws: int, rise: float) -> RuleRates:
+    return rule_rates(draws, rise=rise, null=NULL, event=EVENT)

@@ -17,7 +17,7 @@ from sloc.bayes.change_data import ChangeData, change_data
 from sloc.bayes.change_mode import flat_coordinates, mode_and_scale, potential
 from sloc.bayes.change_model import question_summaries, shared_parameters
 from sloc.bayes.change_predict import predictive_checks
-from sloc.bayes.gates import ChainDiagnostics, check_chains, diagnose
+from sloc.bayes.gates import ChainDiagnostics, check_chains, check_gates, diagnose
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, as_real, as_whole, checked_all, checked_whole
 from sloc.divergence.checks import checked_count, checked_key
@@ -228,6 +228,8 @@ def fit_changes(
     chains, samples = checked_count(chains, "chains"), checked_count(samples, "samples")
     require(as_whole(chains) >= 2, "chains", chains, "at least 2, or nothing can be said about whether they agree")
     require(as_whole(samples) >= 8, "samples", samples, "at least 8, or nothing can be said about a chain")
+    gates = dict(max_r_hat=max_r_hat, min_ess=min_ess, max_shift=max_shift, max_divergences=max_divergences)
+    check_gates(**gates)
     data, sets = change_data(successes, draws, groups, right)
     count, points = data.group.shape[0], data.steps + 1
     places = (np.arange(points) + 0.5) / points if kept is None else as_floats(kept, "kept")
@@ -245,14 +247,7 @@ def fit_changes(
     found, diverging = _sampler(len(sets), int(warmup), samples, chains)(key_run, data, mode, scale, starts)
     host = {n: np.asarray(v) for n, v in found.items()}
     diagnostics = diagnose(host, np.asarray(diverging))
-    check_chains(
-        host,
-        diagnostics,
-        max_r_hat=max_r_hat,
-        min_ess=min_ess,
-        max_shift=max_shift,
-        max_divergences=max_divergences,
-    )
+    check_chains(host, diagnostics, **gates)
     chosen = np.unique(np.linspace(0, chains * samples - 1, min(_SUMMARY_DRAWS, chains * samples)).astype(int))
     thinned = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])[chosen]) for n, v in host.items()}
     summary = {n: np.asarray(v) for n, v in _summaries(thinned, data).items()}

@@ -159,6 +159,17 @@ def diagnose(
     )
 
 
+def check_gates(**gates: Any) -> None:
+    """Refuse gates that are no positive numbers, before any chain is run.
+
+    Raises:
+        InvalidInput: names the gate.
+
+    """
+    for name, value in gates.items():
+        checked_number(value, name, 0)
+
+
 def _checked_samples(samples: Any) -> tuple[int, int]:
     good = isinstance(samples, Mapping) and len(samples) > 0
     require(good, "samples", samples, "sites and their draws, [chains, draws, ...]")
@@ -201,9 +212,7 @@ def check_chains(
     """
     _checked_samples(samples)
     checked_kind(diagnostics, "diagnostics", ChainDiagnostics, "what diagnose returns")
-    limits = {"max_r_hat": max_r_hat, "min_ess": min_ess, "max_shift": max_shift, "max_divergences": max_divergences}
-    for name, value in limits.items():
-        checked_number(value, name, 0)
+    check_gates(max_r_hat=max_r_hat, min_ess=min_ess, max_shift=max_shift, max_divergences=max_divergences)
     broken = []
     for table, limit, word, worse in (
         (diagnostics.r_hat, max_r_hat, "R-hat", max),

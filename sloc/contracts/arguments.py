@@ -134,6 +134,17 @@ def checked_whole(value: Any, argument: str, least: int = 1, most: int = _MOST, 
     return int(value)
 
 
+def check_size(value: Any, argument: str, least: int = 1) -> None:
+    """Refuse the size of an array, which is static, that is no int from ``least`` to what int32 indices reach.
+
+    Raises:
+        InvalidInput: no int, or outside.
+
+    """
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    require(whole and least <= int(value) < 2**31, argument, value, f"an int of at least {least}, below 2^31")
+
+
 def checked_choice(value: Any, argument: str, choices: Collection[str]) -> str:
     """Return a word that is one of several.
 

@@ -107,7 +107,7 @@ def bernoulli_interval(counts: Any, delta: Any) -> tuple[Any, Any]:
     counts, delta = as_array(counts, "counts"), check_level(delta)
     require(counts.ndim >= 1 and counts.shape[-1] == 3, "counts", counts.shape, "a last axis of size 3")
     require(bool(np.all(counts >= 0)), "counts", counts, "counts of at least 0 (int32 overflow?)")
-    require(bool(np.all(counts == np.round(counts))), "counts", counts, "whole numbers")
+    require(bool(np.all(np.isfinite(counts) & (counts == np.round(counts)))), "counts", counts, "whole numbers")
     counts = counts.astype(np.int64)
     total = counts[..., 0] + counts[..., 1]
     low, high = clopper_pearson(counts[..., 1], np.maximum(total, 1), delta)

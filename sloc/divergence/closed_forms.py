@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from sloc.contracts import GaussianChannel, LinearGaussianChannel, ObservationProcess, Population, RevealingChannel
+from sloc.contracts import (
+    GaussianChannel,
+    LinearGaussianChannel,
+    ObservationProcess,
+    Population,
+    RevealingChannel,
+    require,
+)
+from sloc.contracts.arguments import as_real
 from sloc.divergence.paths import shortcut, tells_of_thresholds
 from sloc.divergence.statistics import disjoint_pair
 from sloc.populations import Empirical, GaussianMixture, KalmanDiscourse, ProductCategorical, RandomWalkSolver
@@ -41,6 +49,10 @@ def closed_tv(
         The value in ``[0, 1]``, exact to float64 rounding of the parameters, or None.
 
     """
+    for name, mask in (("a", a), ("b", b)):
+        boolean = isinstance(mask, np.ndarray) and mask.dtype == bool and mask.ndim == 1
+        require(boolean, name, mask, "a boolean mask [K]")
+    require(0 <= as_real(t) < np.inf, "t", t, "one finite time that is not negative")
     left, right, part, whole = disjoint_pair(a, b)
     if not part.any():
         return 0.0

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, require, shown
-from sloc.contracts.arguments import is_one_of
+from sloc.contracts.arguments import as_real, is_one_of
 from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.checks import checked_count, checked_interval, checked_key, checked_level
 from sloc.engine import BLOCK_DRAWS, Plan
@@ -165,7 +165,7 @@ def tv_sampler_bound(
     interval = checked_interval(interval)
     require(is_one_of(method, _METHODS), "method", method, "one of " + ", ".join(_METHODS))
     by_pinsker = method == "pinsker"
-    good = reach is not None and math.isfinite(reach) and reach > 0
+    good = 0 < as_real(reach) < math.inf
     require(good if by_pinsker else reach is None, "reach", reach, "a positive number for pinsker, None otherwise")
     own, other = checked_learned(a), checked_learned(b)
     _check_alike(own, other, b)

@@ -93,6 +93,7 @@ def dither(key: Array, values: Any, grid: Any = None) -> Array:
     checked_key(key)
     edges = check_grid(grid)
     values = jnp.asarray(as_array(values, "values"))
+    require(values.size > 0, "values", values, "at least one number")
     if not jnp.issubdtype(values.dtype, jnp.floating):
         values = values.astype(jnp.float32)
     values = values.astype(jnp.promote_types(values.dtype, jnp.float32))

@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from sloc.contracts import is_concrete
+from sloc.contracts.arguments import checked_whole
 from sloc.engine.accumulators import Accumulator, Averages, Tallies
 from sloc.engine.cluster import deal, fetch, replicate
 from sloc.engine.dithering import check_grid
@@ -25,6 +26,8 @@ from sloc.engine.longrun import Job, long_run, refuse_nan
 from sloc.engine.plan import Layout, Plan, as_plan, device_mesh
 
 Array = jax.Array
+_MOST = 2**31 - 1
+"""Blocks are counted by int32."""
 _traces = 0
 
 
@@ -195,7 +198,9 @@ def _run(
     tile: int,
     plan: Plan | None,
 ) -> Any:
-    plan = as_plan(plan)
+    plan, tile, first = as_plan(plan), checked_whole(tile, "tile"), checked_whole(first, "first", 0, _MOST)
+    if is_concrete(blocks):
+        blocks = checked_whole(blocks, "blocks", 1, _MOST)
     concrete = is_concrete(args, extra, key, blocks)
     layout = plan.layout() if concrete else _alone()
     tile = (plan.tile or _side_by_side(layout, tile)) if concrete else tile

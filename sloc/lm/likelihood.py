@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_floats, checked_all, checked_kind, checked_whole
+from sloc.contracts.arguments import as_floats, checked_all, checked_key, checked_kind, checked_whole
 from sloc.lm.decoding import decode
 from sloc.lm.model import LanguageModel
 from sloc.lm.sampling import Sampling
@@ -160,6 +160,7 @@ def sample_paths(
     names, log_weights = _checked(sources, weights)
     ends = [s.model.end_tokens for s in sources]
     require(len(set(ends)) == 1, "sources", ends, "models with the same end tokens")
+    checked_key(key)
     n, new_tokens = checked_whole(n, "n", 2, what="texts of each source"), checked_whole(new_tokens, "new_tokens")
     checked_kind(sampling, "sampling", Sampling, "Sampling, or None", optional=True)
     law = Sampling() if sampling is None else sampling

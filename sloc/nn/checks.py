@@ -30,7 +30,7 @@ def checked_shape(shape: Any, *, image: bool = False) -> tuple[int, ...]:
         InvalidInput: anything else.
 
     """
-    sizes = isinstance(shape, (tuple, list)) and all(as_whole(n) >= 1 for n in shape)
+    sizes = isinstance(shape, (tuple, list)) and len(shape) > 0 and all(as_whole(n) >= 1 for n in shape)
     require(sizes, "shape", shape, "a tuple of whole numbers, the shape of X")
     expected = "an image: (height, width) or (height, width, channels)"
     require(not image or len(shape) in (2, 3), "shape", shape, expected)

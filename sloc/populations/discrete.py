@@ -177,7 +177,7 @@ def check_mixture(weights: Any, names: Any, num_components: int) -> None:
     """
     k = num_components
     check_weights(np.full(k, 1 / max(k, 1)) if weights is None else weights, k)
-    if names:
+    if not isinstance(names, tuple) or names:
         good = isinstance(names, tuple) and all(isinstance(n, str) for n in names)
         require(good and len(names) == k and len(set(names)) == k, "names", names, f"a tuple of {k} distinct strings")
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, as_whole
+from sloc.contracts.arguments import as_real, as_whole, check_size
 from sloc.populations.backed import Backed
 from sloc.populations.discrete import check_mixture, check_rows, floating
 from sloc.populations.markov import MarkovChains
@@ -76,8 +76,7 @@ class InContext(Backed):
         _check_uninformative("inputs", self.inputs, (m,), k)
         if self.between is not None:
             _check_uninformative("between", self.between, (q, m), k)
-        good = isinstance(self.examples, (int, np.integer)) and not isinstance(self.examples, bool)
-        require(good and int(self.examples) >= 1, "examples", self.examples, "an int of at least 1")
+        check_size(self.examples, "examples")
         check_mixture(self.weights, self.names, k)
 
     def backing(self) -> MarkovChains:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, require
-from sloc.contracts.arguments import as_real, as_whole
+from sloc.contracts.arguments import as_real, as_whole, check_size
 from sloc.populations.backed import Backed
 from sloc.populations.discrete import check_mixture
 from sloc.populations.markov import MarkovChains
@@ -61,12 +61,9 @@ class RandomWalkSolver(Backed):
             InvalidInput: an argument is not as the class describes it.
 
         """
-        good = np.ndim(self.drift) == 0 and bool(0 < float(self.drift) < 0.5)
-        require(good, "drift", self.drift, "a number strictly between 0 and 1/2")
+        require(0 < as_real(self.drift) < 0.5, "drift", self.drift, "a number strictly between 0 and 1/2")
         for name in ("barrier", "length"):
-            value = getattr(self, name)
-            good = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            require(good and int(value) >= 1, name, value, "an int of at least 1")
+            check_size(getattr(self, name), name)
         check_mixture(self.weights, self.names, 2)
 
     def backing(self) -> MarkovChains:

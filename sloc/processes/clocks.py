@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Contract, float_dtype, is_concrete, require
-from sloc.contracts.arguments import as_real
+from sloc.contracts.arguments import as_array, as_real
 from sloc.processes.places import placed
 
 
@@ -59,7 +59,7 @@ class Power(Clock):
     def validate(self) -> None:
         """Refuse an exponent or a scale that is not positive: time would not grow."""
         for name in ("exponent", "scale"):
-            value = getattr(self, name)
+            value = as_array(getattr(self, name), name)
             require(np.shape(value) == (), name, np.shape(value), "one number")
             if is_concrete(value):
                 good = 0 < as_real(value) < np.inf
@@ -224,6 +224,7 @@ class Function(Clock):
 
 
 def _check_knots(argument: str, knots: Any) -> None:
+    knots = as_array(knots, argument)
     shape = np.shape(knots)
     require(len(shape) == 1 and shape[0] >= 2, argument, shape, "at least two knots")
     if is_concrete(knots):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Array, Revealed, float_dtype, is_concrete, require
-from sloc.contracts.arguments import as_array, as_whole, checked_whole, is_one_of
+from sloc.contracts.arguments import as_array, as_whole, check_size, checked_whole, is_one_of
 from sloc.processes.letters import LetterChannel, letter_counts
 from sloc.processes.places import placed
 
@@ -37,7 +37,7 @@ class UniformCTMC(LetterChannel):
 
     def validate(self) -> None:
         """Refuse a ``num_letters`` that is not an int of at least 2."""
-        require_letters(self.num_letters, 2)
+        check_size(self.num_letters, "num_letters", 2)
 
     def transition(self, t: Any) -> Any:
         """Return ``e^-t I + (1 - e^-t) / q``, ``[q, q]``; exact, float64 off the device."""
@@ -110,7 +110,7 @@ class RateMatrix(LetterChannel):
 
         At ``t`` it is :class:`Masking` with probability ``1 - e^-t``, see :func:`with_symbol`.
         """
-        require_letters(num_letters, 1)
+        check_size(num_letters, "num_letters")
         rates = np.diag(np.append(-np.ones(num_letters), 0.0))
         rates[:-1, -1] = 1.0
         return cls(rates, None, method)
@@ -258,12 +258,6 @@ def _check_balance(rates: Any, stationary: Any) -> None:
     gap = float(np.abs(flow - flow.T).max())
     expected = "detailed balance, pi_i Q_ij = pi_j Q_ji, which the method eigh needs"
     require(gap <= 1e-5 * float(np.abs(flow).max()), "stationary", f"largest imbalance {gap:.3g}", expected)
-
-
-def require_letters(num_letters: Any, least: int) -> None:
-    """Refuse a number of letters that is not an int of at least ``least``."""
-    whole = isinstance(num_letters, (int, np.integer)) and not isinstance(num_letters, bool)
-    require(bool(whole and num_letters >= least), "num_letters", num_letters, f"an int of at least {least}")
 
 
 def with_symbol(y: Revealed, symbol: int) -> Array:

@@ -92,6 +92,8 @@ class Product(ObservationProcess):
         require(
             isinstance(self.processes, (tuple, list)), "processes", self.processes, "a tuple, since groups are given"
         )
+        listed = isinstance(self.groups, (tuple, list)) and all(isinstance(g, (tuple, list)) for g in self.groups)
+        require(listed, "groups", self.groups, "tuples of coordinates, one for each process")
         require(len(self.groups) == len(parts), "groups", self.groups, f"{len(parts)} groups, one for each process")
         flat = sorted(i for group in self.groups for i in group)
         valid = all(len(g) > 0 for g in self.groups) and flat == list(range(len(flat)))

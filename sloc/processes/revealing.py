@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Array, Revealed, RevealingChannel, float_dtype, is_concrete, require
-from sloc.contracts.arguments import as_whole
+from sloc.contracts.arguments import as_whole, check_size
 from sloc.processes.logs import binomial_log_weight
 
 
@@ -273,8 +273,7 @@ class Truncation(_FixedOrder):
 
     def validate(self) -> None:
         """Refuse a ``length`` that is not a positive integer."""
-        valid = isinstance(self.length, (int, np.integer)) and not isinstance(self.length, bool) and self.length > 0
-        require(valid, "length", self.length, "a positive int")
+        check_size(self.length, "length")
 
     def _hidden_from(self) -> Any:
         return np.arange(self.length, 0, -1, dtype=np.int32)

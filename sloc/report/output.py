@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import checked_path
 
 RUN_FILE = "run.json"
 """The file that marks a folder as holding a run and says how to repeat it."""
@@ -102,9 +103,8 @@ def write_run_json(folder: Path, command: str, arguments: Mapping[str, Any], res
         The path written.
 
     """
-    require(isinstance(folder, (str, os.PathLike)), "folder", folder, "the folder of the run")
+    folder = Path(checked_path(folder, "folder"))
     require(isinstance(command, str), "command", command, "the verb, a text")
-    folder = Path(folder)
     record = {"command": command, "arguments": arguments, "versions": versions(), "results": results}
     file = folder / RUN_FILE
     file.write_text(json.dumps(jsonable(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")

@@ -42,7 +42,8 @@ def heun(
 
     """
     require(0 <= as_real(churn) <= 1, "churn", churn, "a number from 0 to 1")
-    in_order = len(churn_levels) == 2 and 0 <= churn_levels[0] <= churn_levels[1]
+    two = isinstance(churn_levels, (tuple, list)) and len(churn_levels) == 2
+    in_order = two and 0 <= as_real(churn_levels[0]) <= as_real(churn_levels[1])
     require(in_order, "churn_levels", churn_levels, "two noise levels in order")
     require(as_real(churn_noise) > 0, "churn_noise", churn_noise, "a positive number")
     model = checked_learned(model)

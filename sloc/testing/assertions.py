@@ -51,6 +51,8 @@ def assert_means_equal(
     """
     level, first, second = _level(false_alarm), _sample(first, "first"), _sample(second, "second")
     if bounds is not None:
+        two = isinstance(bounds, (tuple, list)) and len(bounds) == 2 and as_real(bounds[0]) < as_real(bounds[1])
+        require(two, "bounds", bounds, "(low, high) with low < high, or None")
         for name, part in (("first", first), ("second", second)):
             inside = bool(np.all((part >= bounds[0]) & (part <= bounds[1])))
             require(inside, name, (part.min(), part.max()), f"numbers inside bounds = {bounds}")

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, float_dtype, require
+from sloc.contracts.arguments import as_floats
 from sloc.testing.conformance import ConformanceReport, expect, failing_as
 
 _DEFAULT_TIMES = 9
@@ -36,9 +37,9 @@ def resolve_times(process: ObservationProcess, times: Any, report: ConformanceRe
     """
     horizon = float(process.horizon)
     if times is not None:
-        result = np.asarray(times)
-        inside = result.ndim == 1 and result.size >= 1 and bool(np.all(np.diff(result) > 0))
-        inside = inside and bool(result[0] >= 0) and bool(result[-1] <= horizon)
+        result = as_floats(times, "times")
+        inside = result.ndim == 1 and result.size >= 1 and bool(np.isfinite(result).all())
+        inside = inside and bool(np.all(np.diff(result) > 0)) and bool(result[0] >= 0) and bool(result[-1] <= horizon)
         require(inside, "times", times, f"an increasing sequence inside [0, {horizon:g}]")
         if not np.isfinite(horizon) and type(process).grid is ObservationProcess.grid:
             report.skipped.append("grid: not defined (infinite horizon)")

@@ -53,9 +53,9 @@ def outcome_distances(data: OutcomeCounts | Recording, *, gap: float = 4.0, leve
         InvalidInput: counts that are not whole or do not fit, a gap that is not positive, a level outside (0, 1).
 
     """
+    require(isinstance(data, (OutcomeCounts, Recording)), "data", data, "OutcomeCounts or a Recording")
     data = outcome_counts(data) if isinstance(data, Recording) else data
     data.validate()
-    require(isinstance(data, (OutcomeCounts, Recording)), "data", data, "OutcomeCounts or a Recording")
     require(as_real(gap) > 0, "gap", gap, "a positive distance")
     require(0.0 < as_real(level) < 1.0, "level", level, "a coverage inside (0, 1)")
     whole = bool(np.array_equal(data.counts, np.round(data.counts)))

@@ -63,6 +63,7 @@ def posterior_moves(
     require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
     require(as_real(gap) > 0, "gap", gap, "a positive distance")
     require(as_real(separation) >= 0, "separation", separation, "a distance, not negative")
+    priors = checked_all(priors, "priors", MovePrior, "MovePriors", 1)
     found: list[Move] = []
     statuses: dict[str, str] = {}
     for question in questions:

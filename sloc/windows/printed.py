@@ -109,6 +109,7 @@ def gaussian_pair_after_from_proof(norm: float, epsilon: float, constant: float 
 
     """
     _inside("norm", norm, 0, math.inf)
+    _inside("constant", constant, 0, math.inf)
     _inside("epsilon", epsilon, 0, constant)
     return math.log(norm) - 0.5 * math.log(2 * math.log(constant / epsilon))
 

@@ -14,11 +14,13 @@ from sloc.contracts import (
     ObservationProcess,
     Population,
     Sets,
+    check_registered,
     component_mask,
     require,
     set_name,
     shown,
 )
+from sloc.contracts.arguments import as_floats
 from sloc.divergence import TV, Certificate, Misassignment
 from sloc.divergence.affinity import affinities
 from sloc.divergence.checks import (
@@ -310,18 +312,22 @@ def hellinger_bound(process: ObservationProcess, population: Population, target:
         The curve, capped at 1, or None where affinities are not known.
 
     """
+    check_registered(population, "population", Population)
+    times = as_floats(times, "times")
+    good = times.ndim == 1 and times.size > 0 and bool((np.isfinite(times) & (times >= 0)).all())
+    require(good and bool((np.diff(times) > 0).all()), "times", times, "finite times, not negative, increasing")
     inside = component_mask(population, target, "target")
     w = host_weights(population)
     root = np.sqrt(w[inside][:, None] * w[~inside][None, :])
     values = []
-    for t in np.asarray(times, np.float64):
+    for t in times:
         table = affinities(process, population, float(t))
         if table is None:
             return None
         values.append(min(1.0, float((root * table[np.ix_(inside, ~inside)]).sum() / (2 * w[inside].sum()))))
     value = np.asarray(values)
     return Curve(
-        np.asarray(times),
+        times,
         value,
         np.zeros_like(value),
         np.zeros_like(value),

@@ -50,7 +50,7 @@ COMMON: dict[str, Argument] = {
     "method": choice("auto"),
     "interval": choice("maurer-pontil"),
     "seed": whole(0, 0),
-    "path": path(),
+    "path": path("there"),
     "overwrite": taken(False),
     "json": taken(True),
     "console": taken(None),

@@ -37,7 +37,7 @@ GATES = {
 }
 """Gates of chains."""
 
-STACKED = GaussianMixture(np.full((4, 2), 0.5), np.tile([[1.0], [-1.0]], (4, 1, 1)))
+STACKED = GaussianMixture(np.full((4, 2), 0.5), np.tile([[1.0], [-1.0]], (4, 1, 1)), np.ones(4))
 DIAGNOSTICS = bayes.ChainDiagnostics({"a": 1.0}, {"a": 100.0}, {"a": 0.0}, (0, 0), 8)
 
 
@@ -77,7 +77,7 @@ def networks() -> list[Row]:
             p + "as_posterior",
             model=thing(classifier, "a network"),
             schedule=schedule,
-            temperature=positive(1.0).but("a traced value"),
+            temperature=positive(1.0),
         ),
         row(
             p + "calibrate",
@@ -91,6 +91,7 @@ def networks() -> list[Row]:
         row(
             p + "draw_levels",
             schedule=schedule,
+            n=whole(16),
             low=positive(0.01).says("low"),
             high=positive(100.0).says("high", "low"),
         ),
@@ -155,14 +156,14 @@ def posteriors() -> list[Row]:
         row(
             p + "fit",
             model=thing(GaussianMixtureModel(2), "a model"),
-            data=array(np.zeros((4, 1))),
-            labels=array(np.array([0, 1, -1, -1])).optional(),
+            data=array(np.arange(4.0)[:, None]),
+            labels=array(np.array([0, 1, -1, -1])).left_out(),
             method=choice("nuts"),
             chains=whole(2),
             warmup=whole(8, 0),
             draws=whole(8, 8),
-            site=text("z").optional(),
-            observed=text("x").optional(),
+            site=text("z").left_out(),
+            observed=text("x").left_out(),
             args=taken(()),
             kwargs=taken(None),
             names=names(("a", "b")),

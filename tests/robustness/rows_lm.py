@@ -87,6 +87,7 @@ def models() -> list[Row]:
     counts = array(np.array([0, 1])).but("an empty list")
     drawn = {"n": whole(2), "new_tokens": whole(1), "sampling": _sampling()}
     texts = thing(["ab", "ba"], "texts")
+    scores = array([0.5, 1.0]).but("an array of rank 3", "infinity inside")
     return [
         row(
             p + "decode",
@@ -119,6 +120,15 @@ def models() -> list[Row]:
             prefix=thing(lambda: read_prefix(letters(), "a"), "a prefix"),
             more=_prompt(),
             context=whole(8).optional(),
+        ),
+        row(
+            p + "write_on",
+            model=_model(),
+            prefix=thing(lambda: read_prefix(letters(), "a", context=4), "a prefix"),
+            new_tokens=whole(1),
+            sampling=_sampling(),
+            stop=thing((), "texts").but("an empty list", "a unicode text", "an empty text"),
+            end_tokens=thing((), "ids").optional().but("an empty list"),
         ),
         row(
             p + "prefill_curve",
@@ -157,14 +167,14 @@ def models() -> list[Row]:
             aligned=thing(lambda: _sources()[0], "a source"),
             unaligned=thing(lambda: _sources()[1], "a source"),
             texts=texts,
-            prompts=texts.optional(),
+            prompts=texts.optional().says("prompts", "prompt"),
             mean=taken(False),
             sampling=_sampling(),
         ),
         row(p + "likelihood_tv", paths=thing(PATHS, "paths"), a=sets(0), b=sets(1)),
         row(p + "likelihood_information", paths=thing(PATHS, "paths")),
         row(p + "likelihood_window", paths=thing(PATHS, "paths"), **AFTER_BEFORE),
-        row(p + "roc", positives=array([0.5, 1.0]), negatives=array([0.0, 0.5])),
+        row(p + "roc", positives=scores, negatives=scores),
         row(
             p + "random_model",
             config=thing(lambda: small_config(4, width=8, layers=1, heads=1), "a configuration"),
@@ -175,7 +185,7 @@ def models() -> list[Row]:
         row(
             p + "load_model",
             dtype=choice("float32").optional(),
-            adapter=path(None).optional(),
+            adapter=path(None).optional().says("adapter", "path"),
             mesh=taken(None),
             axis=taken("model"),
         ),
@@ -242,17 +252,20 @@ def experiments() -> list[Row]:
             rule=thing(Rule(8), "a rule"),
             n=whole(1),
             ask=text("again?"),
+            journal=path(None).optional(),
         ),
+        row(p + "revision_problems", revisions=thing({}, "revisions").but("a mapping")),
+        row(p + "revision_recordings", experiment=done, revisions=thing({}, "revisions").but("a mapping")),
         row(p + "template_jumps", experiment=thing(templates, "an experiment")),
         row(p + "choice_counts", experiment=thing(templates, "an experiment"), cut=whole(0, 0)),
         row(
             p + "same_choices_curve",
-            law=thing({("a",): 0.5, ("b",): 0.5}, "a law"),
+            law=thing({("a",): 0.5, ("b",): 0.5}, "a law").says("law", "choices"),
             choices=names(("b",)),
-            points=points,
-            kept=array([0, 1]),
+            points=points.but("an empty list"),
+            kept=array([0, 1]).but("an empty list", "an array of rank 3"),
         ),
-        row(p + "share_of", questions=questions, hits=right, level=level),
+        row(p + "share_of", questions=questions.but("a name twice"), hits=right, level=level),
         row(p + "window_accuracy", questions=questions, right=right, window=right, found=right.optional(), level=level),
         row(
             p + "story_experiment",
@@ -273,7 +286,11 @@ def experiments() -> list[Row]:
         ),
         row(p + "grammar_experiment", model=_model(), generations=whole(1), resamples=whole(2, 2), lanes=whole(2)),
         row(p + "benchmark_question", benchmark=choice("mmlu"), row=thing({}, "a row"), name=text("q")),
-        row(p + "read_questions", benchmark=choice("mmlu").optional()),
+        row(
+            p + "read_questions",
+            benchmark=choice("mmlu").optional().says("benchmark", "questions"),
+            path=path("there").says("questions"),
+        ),
         row(
             p + "read_task",
             text=text("math")
@@ -337,8 +354,8 @@ def settings() -> list[Row]:
                 "pause": positive(0.5, zero=True),
             },
         ),
-        Row(p + "RegexTask", RegexTask, {"pattern": text("(a)").also(a_pattern_that_is_none="(", no_group="a")}),
-        Row(p + "JsonTask", lm.JsonTask, {"path": text("answer")}),
+        Row(p + "RegexTask", RegexTask, {"pattern": text("(a)").also(a_pattern_that_is_none="(").says("task")}),
+        Row(p + "JsonTask", lm.JsonTask, {"path": text("answer").says("task")}),
         Row(p + "MathTask", lm.MathTask, {"parser": choice("built-in").optional()}),
         Row(p + "FunctionTask", lm.FunctionTask, {"function": function(len), "name": text("length")}),
         Row(p + "TemplateTask", TemplateTask, {"template": text("{a|b}").also(no_blank="ab")}),

@@ -7,6 +7,7 @@ import numpy as np
 
 from sloc.divergence import TV
 from sloc.engine import Plan, as_plan, dither
+from sloc.populations import Empirical
 from sloc.processes import FlowMatching, Masking
 from sloc.samplers import LearnedDiffusion
 from tests.robustness.common import ATOMS, OU, PAIR, row, statistic_row
@@ -16,6 +17,7 @@ from tests.robustness.values import (
     array,
     choice,
     fraction,
+    free,
     function,
     instant,
     path,
@@ -37,12 +39,12 @@ def _zeros(x, t, c):
 
 def learned() -> LearnedDiffusion:
     """Return a model that predicts nothing."""
-    return LearnedDiffusion(_zeros, FlowMatching(), (2,), "x", num_classes=2)
+    return LearnedDiffusion(_zeros, FlowMatching(), (2,), "x0", num_classes=2)
 
 
 def _levels(good: float) -> Argument:
     # One level or one for each cell: lists of numbers inside (0, 1) are good.
-    return fraction(good).but("a traced value")
+    return fraction(good).but("an empty list")
 
 
 def measures() -> list[Row]:
@@ -63,7 +65,7 @@ def measures() -> list[Row]:
         row(
             "sloc.divergence.mask_overlap",
             process=thing(Masking(), "a process"),
-            population=thing(coins, "a population"),
+            population=thing(Empirical([[0, 0], [1, 1]]), "a population"),
         ),
         row("sloc.divergence.tv_upper_bound", data=thing(ATOMS, "an Empirical")),
         row("sloc.divergence.tv_lower_bound", posterior=function(_even), held_out=thing(ATOMS, "an Empirical")),
@@ -73,9 +75,9 @@ def measures() -> list[Row]:
             b=thing(learned, "a model"),
             steps=whole(2),
             method=choice("likelihood-ratio"),
-            reach=positive(1.0).optional(),
+            reach=positive(1.0).left_out(),
         ),
-        row("sloc.divergence.posterior", y=array(np.zeros(2)), **t),
+        row("sloc.divergence.posterior", y=array(np.zeros(2)).but("NaN inside", "infinity inside"), **t),
         row("sloc.divergence.closed_tv", a=_mask(), b=_mask(), **t),
         row("sloc.divergence.affinities", **t),
         statistic_row("sloc.TV", a=sets(0), b=sets(1)),
@@ -90,13 +92,6 @@ def measures() -> list[Row]:
         row("sloc.engine.tally", kernel=kernel, grid=array([0.0, 1.0]).optional(), spans=taken(None), **blocks),
         row("sloc.engine.gather", kernel=kernel, args=taken(()), axis=whole(0, 0), n=whole(16), tile=whole(1)),
     ]
-
-
-def coins():
-    """Return two coins."""
-    from sloc.populations import ProductCategorical
-
-    return ProductCategorical.coins([0.1, 0.2], 2)
 
 
 def _even(y, t):
@@ -120,7 +115,7 @@ def _mask() -> Argument:
 
 def intervals() -> list[Row]:
     """Return rows of intervals and of what they are made from."""
-    values, counts, level = array(UNIT), array(COUNTS), _levels(0.05)
+    values, counts, level = array(UNIT).but("an array of rank 3"), array(COUNTS), _levels(0.05)
     grid = array([0.0, 0.5, 1.0]).optional()
     return [
         row("sloc.divergence.betting_interval", values=values, delta=level),
@@ -132,21 +127,25 @@ def intervals() -> list[Row]:
             "sloc.divergence.histogram_interval",
             counts=array(np.asarray(dither(jax.random.key(0), UNIT, np.array([0.0, 0.5, 1.0])))),
             delta=level,
-            grid=array([0.0, 0.5, 1.0]),
+            grid=array([0.0, 0.5, 1.0]).but("None"),
         ),
         row("sloc.divergence.dither", values=values, grid=grid),
         row("sloc.divergence.logit_grid", points=whole(5, 2), smallest=fraction(0.01)),
-        row("sloc.divergence.clopper_pearson", x=array([1.0]), n=array([2.0]), alpha=level),
+        row("sloc.divergence.clopper_pearson", x=_counts(1.0), n=_counts(2.0), alpha=level),
         row(
             "sloc.divergence.maurer_pontil",
-            mean=array([0.5]),
-            variance=array([0.1]),
-            n=whole(16, 2).but("a traced value", "an array of rank 3"),
+            mean=_counts(0.5),
+            variance=_counts(0.1),
+            n=whole(16, 2).but("an array of rank 3", "an empty list"),
             delta=fraction(0.05),
-            span=positive(1.0).but("a traced value", "an array of rank 3"),
+            span=positive(1.0).but("an array of rank 3", "an empty list"),
         ),
-        row("sloc.divergence.tighten", lower=array(UNIT), upper=array(UNIT), decreasing=taken(True)),
+        row("sloc.divergence.tighten", lower=free(UNIT), upper=free(UNIT), decreasing=taken(True)),
     ]
+
+
+def _counts(good: float) -> Argument:
+    return array([good]).but("an empty list", "an array of rank 3")
 
 
 def plans() -> list[Row]:

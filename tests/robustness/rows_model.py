@@ -28,14 +28,15 @@ from tests.robustness.values import (
     Argument,
     array,
     choice,
+    each,
     fraction,
+    free,
     function,
     instant,
     names,
     positive,
     real,
     taken,
-    text,
     thing,
     whole,
 )
@@ -56,7 +57,7 @@ def numbers(good: Any, said: str = "") -> Argument:
 
 def scalar(good: float, *, zero: bool = False) -> Argument:
     """A positive number, or an array of them."""
-    return positive(good, zero=zero).but("a traced value", "an array of rank 3")
+    return positive(good, zero=zero).but("an array of rank 3")
 
 
 def processes() -> list[Row]:
@@ -70,7 +71,12 @@ def processes() -> list[Row]:
         process_row(p + "Projected", PAIR, process=inner, matrix=numbers(np.eye(2))),
         process_row(p + "Permuted", PAIR, process=inner, order=numbers([1, 0])),
         process_row(p + "Retimed", PAIR, process=inner, clock=clock),
-        process_row(p + "Product", PAIR, processes=thing((OU, OU), "processes"), groups=thing(((0,), (1,)), "groups")),
+        process_row(
+            p + "Product",
+            PAIR,
+            processes=thing((OU, OU), "processes"),
+            groups=thing(((0,), (1,)), "groups").but("None"),
+        ),
         process_row(
             p + "Composed",
             BITS,
@@ -79,7 +85,7 @@ def processes() -> list[Row]:
             likelihood=function(heads_likelihood).optional(),
             forward=function(heads).optional(),
             backward=function(heads).optional(),
-            density=thing(None, "a truth value").optional(),
+            density=taken(None),
         ),
         process_row(
             p + "HalfSpace",
@@ -96,8 +102,8 @@ def processes() -> list[Row]:
             p + "RateMatrix",
             BITS,
             rates=numbers([[-1.0, 1.0], [1.0, -1.0]]),
-            stationary=numbers([0.5, 0.5]).optional(),
-            method=choice("uniformisation"),
+            stationary=numbers([0.5, 0.5]),
+            method=choice("eigh"),
         ),
         Row(p + "Power", _clock("Power"), {"exponent": scalar(1.0), "scale": scalar(1.0)}),
         Row(p + "Table", _clock("Table"), {"new": knots, "old": knots}),
@@ -154,7 +160,7 @@ def populations() -> list[Row]:
         population_row(
             p + "Empirical",
             OU,
-            data=numbers([[0.0], [1.0]]),
+            data=numbers([[0.0], [1.0]]).but("an array of rank 3"),
             labels=thing(["a", "b"], "labels").optional(),
             weights=weights,
             kernel=choice("xla"),
@@ -168,10 +174,10 @@ def populations() -> list[Row]:
             initial=numbers([0.6, 0.4]),
             common=numbers(LAW),
             branches=numbers(MOVES),
-            start=whole(1).but("a traced value"),
-            spread=whole(2).but("a traced value"),
+            start=whole(1),
+            spread=whole(2),
             length=whole(4, 2),
-            vocabulary=names(("x", "y")),
+            vocabulary=names(("x", "y")).but("a name twice"),
             **common,
         ),
         population_row(
@@ -185,7 +191,7 @@ def populations() -> list[Row]:
         ),
         population_row(
             p + "KalmanDiscourse",
-            OU,
+            Truncation(3),
             directions=numbers([[1.0, 0.0], [0.6, 0.8]]),
             alpha=scalar(20.0),
             words=whole(3),
@@ -195,7 +201,7 @@ def populations() -> list[Row]:
         population_row(
             p + "RandomWalkSolver",
             Truncation(4),
-            drift=fraction(0.2).but("a traced value"),
+            drift=fraction(0.2),
             barrier=whole(2),
             length=whole(4),
             **common,
@@ -205,8 +211,8 @@ def populations() -> list[Row]:
             Masking(),
             rules=numbers(_rules()),
             rule_weights=numbers(np.full((1, 2, 2), 0.5)).optional(),
-            num_classes=whole(2, 2).optional(),
-            vocabulary=whole(2, 2).optional(),
+            num_classes=whole(2, 2).optional().says("num_classes", "weights"),
+            vocabulary=whole(2, 2).optional().says("vocabulary", "rules"),
             one_hot=taken(False),
             ambiguous=taken(False),
             **common,
@@ -218,10 +224,10 @@ def populations() -> list[Row]:
             features=whole(3),
             sparsity=whole(2),
             samples=whole(3),
-            most_supports=whole(100),
-            particles=whole(8),
-            moves=whole(1),
-            seed=whole(0, 0).but("a traced value"),
+            most_supports=whole(100, 0),
+            particles=whole(8, 2),
+            moves=whole(1, 0),
+            seed=taken(0),
             **common,
         ),
     ]
@@ -234,30 +240,30 @@ def _rules() -> np.ndarray:
 def functions() -> list[Row]:
     """Return rows of functions on processes, schedules and observations."""
     p = "sloc.processes."
-    t, unit, schedule = array([0.5]), choice("log_snr"), thing(FlowMatching(), "a schedule")
+    t, unit, schedule = free([0.5]), choice("log_snr"), thing(FlowMatching(), "a schedule")
     seen = Revealed(jnp.asarray([1, 0]), jnp.asarray([True, False]))
     first = positive(0.1)
     return [
         row(
             p + "beta_steps",
             betas=choice("linear"),
-            steps=whole(4),
+            steps=whole(4).but("10**400"),
             first=first.optional(),
             last=positive(20.0).optional(),
         ),
-        row(p + "check_ends_in_noise", schedule=schedule, argument=text("schedule")),
+        row(p + "check_ends_in_noise", schedule=schedule, argument=taken("schedule")),
         row(
             p + "edm_sigmas",
-            n=whole(4, 2),
+            n=whole(4, 2).but("10**400"),
             first=positive(0.002),
             last=positive(80.0).says("last", "first"),
             rho=positive(7.0),
         ),
         row(p + "level", schedule=schedule, t=t, unit=unit),
-        row(p + "time_at", schedule=schedule, value=array([0.5]), unit=unit),
+        row(p + "time_at", schedule=schedule, value=free([0.5]), unit=unit),
         row(p + "same_level", t=t, schedule=schedule, other=thing(OU, "a schedule")),
-        row(p + "log_snr", t=t),
-        row(p + "raw_time", t=t),
+        row(p + "log_snr", t=each([0.5])),
+        row(p + "raw_time", t=each([0.5])),
         row(
             p + "tabulated",
             betas=array([0.1, 0.2]).optional(),
@@ -267,13 +273,13 @@ def functions() -> list[Row]:
         row(p + "variance_exploding", first=positive(0.01), last=positive(50.0).says("last", "first")),
         row(
             p + "variance_preserving",
-            betas=choice("linear"),
-            first=first.optional(),
-            last=positive(20.0).optional(),
+            betas=choice("cosine"),
+            first=taken(None),
+            last=taken(None),
             offset=positive(0.008),
         ),
         row(p + "with_symbol", y=thing(seen, "Revealed"), symbol=whole(2, 0)),
-        row(p + "without_symbol", letters=array([0, 1]), symbol=whole(1, 0)),
+        row(p + "without_symbol", letters=free([0, 1]), symbol=whole(1, 0)),
         row("sloc.populations.least_barrier", drift=fraction(0.2)),
         Row(
             "sloc.register_marginals",

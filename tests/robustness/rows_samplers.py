@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -10,10 +11,11 @@ import numpy as np
 
 from sloc.divergence import tv
 from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck
-from sloc.report import Settings, WindowRequest, load_gaussians_source
-from sloc.results import Window
+from sloc.report import Settings, WindowRequest, load_gaussians_source, run_folder
+from sloc.results import TheoremWindow, Window
 from sloc.samplers import LearnedDiffusion, LearnedMasked, Unnormalized, exact_localizer
-from sloc.windows import outcome_curve, posterior_moves, theorem2, trace_windows
+from sloc.testing import ConformanceError
+from sloc.windows import outcome_curve, posterior_moves, trace_windows
 from tests.robustness.common import OU, PAIR, row
 from tests.robustness.rows_measures import learned
 from tests.robustness.rows_windows import COUNTS, CURVE, RECORDING, TRACES
@@ -37,9 +39,33 @@ from tests.robustness.values import (
 
 WINDOW = Window(0.5, 2.0, (0.4, 0.6), (1.9, 2.2), "resolved", "resolved", 0.1, 0.05, 1024, "monte carlo", "cat")
 
+THEOREM = TheoremWindow(
+    2.0,
+    0.5,
+    (1.9, 2.2),
+    (0.4, 0.6),
+    "resolved",
+    "resolved",
+    0.1,
+    0.2,
+    CURVE,
+    delta=0.05,
+    draws=0,
+    method="exact",
+    name="cat",
+)
+
 
 def _quadratic(x):
     return -0.5 * jnp.sum(x * x)
+
+
+def _statistic(y, t):
+    return jnp.sum(y)
+
+
+def _kernel(key, y, t, population):
+    return y
 
 
 def _network(y, t=None):
@@ -52,13 +78,13 @@ def samplers() -> list[Row]:
     model, masked = thing(learned, "a learned model"), thing(LearnedMasked(_network, (2,), 3), "a learned model")
     localizer = thing(None, "a localizer").optional()
     grid = times([0.25, 0.5]).but("NaN", "-1")
-    free = grid.optional()
+    free = grid.left_out()
     t = {"t": instant(0.5)}
     experiment = {"localizer": localizer, "grid": free, "feature": function(_quadratic).optional()}
     init = sets(0)
     return [
         row("sloc.localize", grid=grid, localizer=localizer, trajectories=taken(False), at=free),
-        row(p + "localization_statistics", statistic=function(_quadratic), grid=grid, localizer=localizer, at=free),
+        row(p + "localization_statistics", statistic=function(_statistic), grid=grid, localizer=localizer, at=free),
         row("sloc.forward_reverse", init=init, **t, clones=whole(2, 2).optional(), samples=taken(True), **experiment),
         row(p + "clone_frequencies", init=init.optional(), **t, **experiment),
         row(p + "label_frequencies", init=init, **t, num_labels=whole(2).optional(), **experiment),
@@ -76,8 +102,8 @@ def samplers() -> list[Row]:
         row(
             p + "interweave",
             localizer=thing(lambda: exact_localizer(OU, PAIR), "a localizer"),
-            kernel=function(_quadratic),
-            at=grid,
+            kernel=function(_kernel),
+            at=times([0.25]).but("NaN", "-1"),
             grid=grid,
             tolerance=positive(0.01),
         ),
@@ -104,14 +130,14 @@ def samplers() -> list[Row]:
                 "fn": function(_zeros),
                 "schedule": thing(FlowMatching(), "a schedule"),
                 "shape": thing((2,), "a shape"),
-                "parameterization": choice("x"),
+                "parameterization": choice("x0"),
                 "time": choice("t"),
                 "num_classes": whole(2, 0),
                 "label": whole(0, 0).optional(),
                 "null_label": whole(2, 0).optional(),
-                "guidance": positive(1.5, zero=True).optional().but("-1", "a traced value"),
+                "guidance": positive(1.5, zero=True).optional().but("-1"),
                 "guidance_times": thing((0.1, 0.9), "two times").optional(),
-                "data_std": positive(1.0).but("a traced value"),
+                "data_std": positive(1.0),
                 "batched": taken(False),
                 "names": names(("a", "b")),
             },
@@ -122,10 +148,10 @@ def samplers() -> list[Row]:
             {
                 "fn": function(_network),
                 "shape": thing((2,), "a shape"),
-                "vocabulary": whole(3, 2),
-                "mask": whole(3, 0).optional(),
+                "vocabulary": whole(3, 2).says("vocabulary", "mask"),
+                "mask": whole(3, 0).optional().but("10**400", "-1", "a huge negative number").listed(),
                 "timed": taken(False),
-                "temperature": positive(1.0).but("a traced value"),
+                "temperature": positive(1.0),
                 "batched": taken(False),
             },
         ),
@@ -135,8 +161,8 @@ def samplers() -> list[Row]:
             {
                 "log_density": function(_quadratic),
                 "dim": whole(2),
-                "radius": positive(3.0).but("a traced value"),
-                "width": positive(0.5).optional().but("a traced value"),
+                "radius": positive(3.0),
+                "width": positive(0.5).optional(),
                 "centre": array(np.zeros(2)),
             },
         ),
@@ -150,8 +176,8 @@ def _zeros(y, t, c):
 def testing() -> list[Row]:
     """Return rows of conformance checks and statistical assertions."""
     p = "sloc.testing."
-    sample, alarm = array(np.linspace(0, 1, 64)), fraction(1e-9).also(a_half=0.5)
-    xs = array([[0.0, 1.0], [1.0, 0.0]])
+    sample, alarm = array(np.linspace(0, 1, 64)).but("an array of rank 3"), fraction(1e-9).also(a_half=0.5)
+    xs = array([[0.0, 1.0], [1.0, 0.0]]).but("an array of rank 3", "NaN inside", "infinity inside")
     drawn = {"times": times([0.25, 0.5]).optional(), "draws": whole(64, 64), "false_alarm": alarm}
     return [
         row(
@@ -160,15 +186,15 @@ def testing() -> list[Row]:
             second=sample,
             bounds=thing((0.0, 1.0), "two bounds").optional(),
             false_alarm=alarm,
-            what=text("the means"),
+            what=taken("the means"),
         ),
         row(
             p + "assert_same_law",
             first=sample,
             second=sample,
-            resolution=positive(0.0, zero=True),
+            resolution=positive(0.0, zero=True).but("infinity"),
             false_alarm=alarm,
-            what=text("the laws"),
+            what=taken("the laws"),
         ),
         row(
             p + "assert_probability_calibrated",
@@ -176,10 +202,10 @@ def testing() -> list[Row]:
             probabilities=array(np.full((64, 2), 0.5)),
             functions=array(np.zeros((64, 1))).optional(),
             false_alarm=alarm,
-            what=text("the probabilities"),
+            what=taken("the probabilities"),
         ),
-        row(p + "check_process", xs=xs, key=row_key(), **drawn),
-        row(p + "check_population", key=row_key(), **drawn),
+        dataclasses.replace(row(p + "check_process", xs=xs, key=row_key(), **drawn), refusals=(ConformanceError,)),
+        dataclasses.replace(row(p + "check_population", key=row_key(), **drawn), refusals=(ConformanceError,)),
     ]
 
 
@@ -200,7 +226,7 @@ def report() -> list[Row]:
     results = thing([], "results").but("an empty list")
     maybe_path = path(None).optional()
     request = WindowRequest("gaussians", ("ou",), Settings(n=1024, times=8), means="4;-4")
-    tables = {"x": text("x").optional(), "labels": text("y").optional(), "scale": text("none").optional()}
+    tables = {n: text(n).optional().says(n, "SOURCE") for n in ("x", "labels", "scale", "image")}
     found = jax.random.key(0)
     return [
         row(p + "plot_curve", curve=thing(CURVE, "a curve")),
@@ -208,7 +234,7 @@ def report() -> list[Row]:
         row(p + "plot_window", window=thing(WINDOW, "a window")),
         row(
             p + "plot_theorem_window",
-            window=thing(lambda: theorem2(found, OU, PAIR, 0, [0, 1], epsilon=0.1, n=1024), "a window"),
+            window=thing(THEOREM, "a window"),
         ),
         row(
             p + "plot_outcomes",
@@ -218,31 +244,37 @@ def report() -> list[Row]:
         row(p + "plot_recorded", curves=outcomes, moves=moves, path=maybe_path, limit=whole(1)),
         row(p + "plot_traces", result=traced, path=maybe_path),
         row(p + "traces_summary_table", result=traced, limit=whole(1)),
-        row(p + "plot_windows", results=results, source=source, path=maybe_path),
+        row(
+            p + "plot_windows",
+            results=results,
+            source=source,
+            path=maybe_path.says("path", "results"),
+            seed=whole(0, 0).says("seed", "results"),
+        ),
         row(p + "curves_dataset", results=results),
         row(p + "windows_frame", results=results),
         row(p + "decision_order", windows=thing({"a": WINDOW}, "windows")),
-        row(p + "load_file_source", **tables, image=text("2x2").optional()),
+        row(p + "load_file_source", **tables),
         row(
             p + "load_gaussians_source",
             means=text("4;-4"),
             weights=text("0.5,0.5").optional(),
             covariances=text("1").optional(),
         ),
-        row(p + "run_pilot", name=choice("ou"), settings=settings, run=thing(None, "a plan").optional()),
+        row(p + "run_pilot", name=choice("ou"), settings=settings, run=thing(None, "a plan").optional().says("plan")),
         row(
             p + "run_process",
             name=choice("ou"),
             settings=settings,
             times=times([0.25, 0.5]),
-            run=thing(None, "a plan").optional(),
+            run=thing(None, "a plan").optional().says("plan"),
             progress=taken(None),
-            refined=times([0.3]).optional(),
+            refined=taken(None),
             progress_refined=taken(None),
         ),
         row(
             p + "run_traces",
-            out=path(None).optional(),
+            out=path(None).optional().says("out", "output folder", "file"),
             rise=fraction(0.5, low=True),
             max_drop=positive(0.5, zero=True).optional(),
             correction=choice("bonferroni"),
@@ -257,8 +289,12 @@ def report() -> list[Row]:
             log=taken(None),
         ),
         row(p + "read_request"),
-        row(p + "check_run_folder"),
-        row(p + "run_folder"),
+        row(p + "check_run_folder", path=path("there").says("output folder")),
+        Row(
+            p + "run_folder",
+            lambda **given: run_folder(**given).__enter__(),
+            {"path": path("there").says("output folder"), "overwrite": taken(False)},
+        ),
         Row(
             p + "Settings",
             lambda **given: Settings(**given).validate(PAIR),
@@ -273,9 +309,9 @@ def report() -> list[Row]:
         row(
             p + "write_recorded_report",
             path=path(Path("page.html")),
-            curves=outcomes,
+            curves=outcomes.but("an empty list"),
             moves=moves,
-            recordings=thing({"q": RECORDING}, "recordings").optional(),
+            recordings=thing({"q": RECORDING}, "recordings").optional().but("a mapping"),
             notes=taken(()),
             title=text("Recorded"),
         ),

@@ -74,7 +74,7 @@ def windows() -> list[Row]:
             "sloc.find_window",
             curve=curve,
             epsilon=fraction(0.1).optional(),
-            rise=fraction(0.5, low=True).optional().says("rise", "epsilon"),
+            rise=fraction(0.5, low=True).left_out().says("rise", "epsilon"),
             separation=thing(None, "a curve").optional(),
             max_drop=positive(0.5, zero=True).optional().says("max_drop", "epsilon"),
             horizon=positive(float("inf")).but("infinity"),
@@ -92,9 +92,9 @@ def windows() -> list[Row]:
         row(
             "sloc.windows.edge_on_grid",
             times=times(GRID).but("a negative time", "an infinite time"),
-            value=array(1 - GRID),
-            lower=array(1 - GRID),
-            upper=array(1 - GRID),
+            value=array(1 - GRID).but("infinity inside"),
+            lower=array(1 - GRID).but("infinity inside"),
+            upper=array(1 - GRID).but("infinity inside"),
             threshold=real(0.5),
             side=choice("first"),
             horizon=positive(float("inf")).but("infinity"),
@@ -118,15 +118,16 @@ def windows() -> list[Row]:
 
 def recorded() -> list[Row]:
     """Return rows of recorded answers."""
-    rise, drop = fraction(0.5, low=True), positive(0.5, zero=True).optional()
-    tau, gap, priors = fraction(0.3, low=True), positive(4.0), thing((MovePrior(),), "priors")
-    separation, bounds = positive(8.0, zero=True), array(np.full(2, 0.5))
+    rise, drop = fraction(0.5, low=True), positive(0.5, zero=True).optional().but("infinity")
+    height = positive(0.5, zero=True).but("infinity")
+    tau, gap, priors = fraction(0.3, low=True), positive(4.0).but("infinity"), thing((MovePrior(),), "priors")
+    separation, bounds = positive(8.0, zero=True).but("infinity"), array(np.full(2, 0.5))
     correction, across = choice("bonferroni"), choice("none")
     counts, data = thing([COUNTS], "counts"), thing(COUNTS, "counts")
     moves = posterior_moves([COUNTS])
     return [
-        row("sloc.windows.find_rises", times=array(GRID), value=array(1 - GRID), rise=rise, max_drop=drop),
-        row("sloc.windows.rise_window", times=array(GRID), value=array(1 - GRID), rise=rise, max_drop=drop),
+        row("sloc.windows.find_rises", times=array(GRID), value=array(1 - GRID), rise=height, max_drop=drop),
+        row("sloc.windows.rise_window", times=array(GRID), value=array(1 - GRID), rise=height, max_drop=drop),
         row(
             "sloc.windows.rule_rates",
             draws=whole(8),
@@ -141,7 +142,11 @@ def recorded() -> list[Row]:
             right=thing([True, False, True], "truth values"),
             groups=thing(None, "groups").optional(),
         ),
-        row("sloc.windows.simultaneous_bands", counts=array(COUNTS.counts), bounds=bounds),
+        row(
+            "sloc.windows.simultaneous_bands",
+            counts=array(COUNTS.counts),
+            bounds=bounds.but("NaN inside", "infinity inside"),
+        ),
         row("sloc.windows.step_bounds", taken=array(np.full(3, 0.5)).but("NaN inside"), kept=array(np.ones(3))),
         row(
             "sloc.windows.trace_windows",
@@ -153,7 +158,7 @@ def recorded() -> list[Row]:
             statistic=choice("difference"),
         ),
         row("sloc.windows.trace_table", frame=thing(TABLE, "a table").says("frame", "table")),
-        row("sloc.windows.recordings_from_table", source=thing(_branches, "a table").says("source", "table")),
+        row("sloc.windows.recordings_from_table", source=thing(_branches, "a table").says("source", "table", "file")),
         row(
             "sloc.windows.answers_of_counts",
             counts=array(np.array([[1, 4], [2, 4]])),
@@ -165,12 +170,19 @@ def recorded() -> list[Row]:
         row(
             "sloc.windows.outcome_curve",
             data=data,
-            simultaneous=taken(False),
+            simultaneous=taken(True),
             bounds=bounds.optional(),
             priors=priors,
         ),
         row("sloc.windows.outcome_distances", data=data, gap=gap),
-        row("sloc.windows.posterior_moves", questions=counts, tau=tau, gap=gap, separation=separation, priors=priors),
+        row(
+            "sloc.windows.posterior_moves",
+            questions=counts.but("an empty list"),
+            tau=tau,
+            gap=gap,
+            separation=separation,
+            priors=priors,
+        ),
         row(
             "sloc.windows.exact_moves",
             questions=counts,
@@ -181,11 +193,21 @@ def recorded() -> list[Row]:
             correction=correction,
             across=across,
         ),
-        row("sloc.windows.recorded_draws", recordings=thing([RECORDING], "recordings")),
+        row("sloc.windows.plain_counts", recording=thing(RECORDING, "a recording")),
+        row(
+            "sloc.windows.recorded_exact_moves",
+            recordings=thing([RECORDING], "recordings").but("an empty list"),
+            tau=tau,
+            gap=gap,
+            separation=separation,
+            across=across,
+        ),
+        row("sloc.windows.rule_firing", data=data, rise=rise, gap=gap, reference=choice("A").optional()),
+        row("sloc.windows.recorded_draws", recordings=thing([RECORDING], "recordings").but("an empty list")),
         row(
             "sloc.windows.certify_moves",
             draw=function(recorded_draws([RECORDING])),
-            candidates=thing(moves, "moves"),
+            candidates=thing(moves, "moves").but("an empty list"),
             n=whole(2),
             tau=tau,
         ),
@@ -201,7 +223,7 @@ def recorded() -> list[Row]:
             batch=whole(1),
             first=whole(3),
             share=fraction(0.5, high=True),
-            target=positive(0.0, zero=True),
+            target=positive(0.0, zero=True).but("infinity"),
             priors=priors,
         ),
         Row(
@@ -209,7 +231,7 @@ def recorded() -> list[Row]:
             lambda **given: MovePrior(**given).validate(),
             {
                 "stay": fraction(0.9),
-                "spread": thing(((0.1, 2.0),), "weights and concentrations"),
+                "spread": thing(((0.1, 2.0),), "weights and concentrations").says("spread", "prior"),
                 "unknown": fraction(0.5),
             },
         ),
@@ -234,11 +256,15 @@ def _branches() -> pd.DataFrame:
 def files() -> list[Row]:
     """Return rows of what reads and writes files."""
     return [
-        row("sloc.windows.read_forking_fast", question=text("q").optional()),
-        row("sloc.windows.read_store"),
+        row(
+            "sloc.windows.read_forking_fast",
+            path=path("there").says("file"),
+            question=text("q").optional().says("question", "file"),
+        ),
+        row("sloc.windows.read_store", path=path("there").says("file")),
         row("sloc.windows.read_trace_table"),
-        row("sloc.windows.write_store", recordings=thing([RECORDING], "recordings")),
-        row("sloc.windows.write_forking_fast", recording=thing(RECORDING, "a recording")),
+        row("sloc.windows.write_store", path=path("out.jsonl"), recordings=thing([RECORDING], "recordings")),
+        row("sloc.windows.write_forking_fast", path=path("out.json"), recording=thing(RECORDING, "a recording")),
     ]
 
 
@@ -250,7 +276,7 @@ def printed() -> list[Row]:
     samples = {"features": whole(64), "sparsity": whole(4), "variance": positive(1.0)}
     return [
         row(p + "coin_counts", drift=fraction(0.1)),
-        row(p + "collapse_time", atoms=whole(16, 2), dimension=whole(4), variance=positive(1.0)),
+        row(p + "collapse_time", atoms=positive(16.0).also(one=1), dimension=whole(4), variance=positive(1.0)),
         row(p + "critical_token_edges", length=whole(8), start=whole(2, 0), spread=whole(2)),
         row(p + "discourse_before_from_kl", alpha=alpha, cosine=cosine),
         row(p + "discourse_edges", alpha=alpha, cosine=cosine),
@@ -264,7 +290,7 @@ def printed() -> list[Row]:
         row(p + "gaussian_pair_edges", norm=positive(4.0)),
         row(p + "grammar_map", belief=fraction(0.5, low=True, high=True), **grammar),
         row(p + "grammar_transition", **grammar),
-        row(p + "masked_pair_edges", distance=whole(4)),
+        row(p + "masked_pair_edges", distance=positive(4.0)),
         row(p + "pair_clones", norm=positive(1.0, zero=True), time=positive(0.5), variance=positive(1.0, zero=True)),
         row(p + "sample_threshold", **samples),
         row(p + "sample_window", samples=whole(16, 0), slack=positive(0.1), **samples),

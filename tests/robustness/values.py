@@ -16,13 +16,6 @@ import jax
 import numpy as np
 
 
-class Traced:
-    """Stands for a value inside a transformation of JAX, which the sweep puts there."""
-
-    def __repr__(self) -> str:
-        return "a traced value"
-
-
 class Strange:
     """An object of a class that nobody knows."""
 
@@ -47,7 +40,6 @@ NO_NUMBER: dict[str, Any] = {
     "a list with NaN": [float("nan")],
     "an array of rank 3": np.ones((2, 3, 4)),
     "an array of objects": np.array([None, "a"], object),
-    "a traced value": Traced(),
 }
 NOT_FINITE = {"NaN": float("nan"), "infinity": float("inf"), "-infinity": float("-inf"), "10**400": HUGE}
 NO_OBJECT = {**NO_NUMBER, **NOT_FINITE, "-1": -1, "1.5": 1.5}
@@ -76,7 +68,7 @@ class Argument:
     def made(self) -> bool:
         """Whether the good value is a function without arguments that makes it."""
         handed_on = ("a function", "a function, or None", "taken as it is")
-        return inspect.isfunction(self.good) and self.kind not in handed_on
+        return inspect.isfunction(inspect.unwrap(self.good)) and self.kind not in handed_on
 
     def but(self, *labels: str) -> Argument:
         """Return the same argument, which takes the values of these labels."""
@@ -87,6 +79,14 @@ class Argument:
     def also(self, **wrong: Any) -> Argument:
         """Return the same argument with more that it must refuse; a label's underscores are spaces."""
         return dataclasses.replace(self, wrong={**self.wrong, **{k.replace("_", " "): v for k, v in wrong.items()}})
+
+    def left_out(self) -> Argument:
+        """Return the same argument, which may be None and is, where another one is tried."""
+        return dataclasses.replace(self.optional(), good=None)
+
+    def listed(self) -> Argument:
+        """Return the same argument, tried with the values of the table alone."""
+        return dataclasses.replace(self, drawn=None)
 
     def says(self, *words: str) -> Argument:
         """Return the same argument, whose refusals hold one of these words."""
@@ -145,7 +145,7 @@ def real(good: float) -> Argument:
 
 def array(good: Any) -> Argument:
     """An array of finite numbers: whatever its shape, these are none."""
-    wrong = {k: v for k, v in NO_NUMBER.items() if k != "a traced value"}
+    wrong = dict(NO_NUMBER)
     inside = {"NaN inside": float("nan"), "infinity inside": float("inf")}
     values = good() if callable(good) else good
     for label, value in inside.items():
@@ -155,9 +155,19 @@ def array(good: Any) -> Argument:
     return Argument(good, "an array of numbers", wrong)
 
 
+def each(good: Any) -> Argument:
+    """Numbers of any shape, taken one by one."""
+    return array(good).but("an empty list", "an array of rank 3", "infinity inside")
+
+
+def free(good: Any) -> Argument:
+    """Numbers of any shape, infinite and unknown ones among them, which traced code takes as they are."""
+    return each(good).but("a list with NaN", "NaN inside")
+
+
 def times(good: Any) -> Argument:
     """Strictly increasing times, none of them negative."""
-    wrong = {k: v for k, v in NO_NUMBER.items() if k != "a traced value"}
+    wrong = dict(NO_NUMBER)
     wrong |= {"NaN": float("nan"), "-1": -1, "a negative time": [-0.5, 0.5], "decreasing times": [0.5, 0.25]}
     wrong |= {"a time twice": [0.25, 0.25], "an infinite time": [0.25, float("inf")], "10**400 in a list": [HUGE]}
     unsorted = st.lists(st.floats(0, 0.5), min_size=2, max_size=4).filter(lambda v: any(np.diff(v) <= 0))
@@ -166,7 +176,7 @@ def times(good: Any) -> Argument:
 
 def instant(good: float) -> Argument:
     """One time."""
-    wrong = {k: v for k, v in NO_NUMBER.items() if k != "a traced value"}
+    wrong = dict(NO_NUMBER)
     return Argument(good, "a time", {**wrong, **NOT_FINITE, "-1": -1}, st.floats(max_value=-1e-6))
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_floats
+from sloc.contracts.arguments import as_floats, checked_all
 
 Array = jax.Array
 MAX_WIDTH = 3
@@ -137,7 +137,7 @@ def _different(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _codes(groups: Sequence[Any] | None, questions: int) -> tuple[tuple[str, ...], np.ndarray]:
     if groups is None:
         return ("all",), np.zeros(questions, np.int32)
-    texts = [str(g) for g in groups]
+    texts = [str(g) for g in checked_all(groups, "groups", (str, int, np.integer), "names")]
     require(len(texts) == questions, "groups", len(texts), f"{questions} names, one a question")
     names = tuple(dict.fromkeys(texts))
     return names, np.asarray([names.index(t) for t in texts], np.int32)

@@ -233,7 +233,8 @@ def fit_changes(
     data, sets = change_data(successes, draws, groups, right)
     count, points = data.group.shape[0], data.steps + 1
     places = (np.arange(points) + 0.5) / points if kept is None else as_floats(kept, "kept")
-    require(places.shape == (points,) and bool((np.diff(places) > 0).all()), "kept", places, f"{points} rising numbers")
+    rising = places.shape == (points,) and bool(np.isfinite(places).all() and (np.diff(places) > 0).all())
+    require(rising, "kept", places, f"{points} rising numbers")
     names = (
         tuple(str(i) for i in range(count))
         if questions is None

@@ -223,7 +223,7 @@ def _refuse_unfit(model: Any, sites: Sites, array: np.ndarray) -> None:
 def _checked_labels(labels: Any, count: int, k: int) -> Array | None:
     if labels is None:
         return None
-    array = np.asarray(labels)
+    array = np.asarray(as_array(labels, "labels"))
     require(array.shape == (count,) and array.dtype.kind in "iu", "labels", array.shape, f"{count} ints")
     require(bool(((array >= 0) & (array < k)).all()), "labels", array, f"ints from 0 to {k - 1}")
     return jnp.asarray(array, jnp.int32)

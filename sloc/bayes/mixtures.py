@@ -12,7 +12,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, is_one_of
+from sloc.contracts.arguments import as_real, check_size, is_one_of
 
 Shape = Literal["spherical", "diagonal", "full", "per-component"]
 _SHAPES = ("spherical", "diagonal", "full", "per-component")
@@ -52,7 +52,7 @@ class GaussianMixtureModel:
     def __post_init__(self) -> None:
         """Refuse numbers out of range (this is no pytree, so values are always at hand)."""
         k = self.num_components
-        require(isinstance(k, int) and not isinstance(k, bool) and k >= 2, "num_components", k, "an int of at least 2")
+        check_size(k, "num_components", 2)
         require(is_one_of(self.covariance, _SHAPES), "covariance", self.covariance, f"one of {', '.join(_SHAPES)}")
         for name in ("spread", "width", "width_sd", "concentration"):
             require(0 < as_real(getattr(self, name)) < np.inf, name, getattr(self, name), "a positive number")

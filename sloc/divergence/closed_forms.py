@@ -19,7 +19,7 @@ from sloc.contracts import (
     RevealingChannel,
     require,
 )
-from sloc.contracts.arguments import as_real
+from sloc.contracts.arguments import as_real, checked_kind
 from sloc.divergence.paths import shortcut, tells_of_thresholds
 from sloc.divergence.statistics import disjoint_pair
 from sloc.populations import Empirical, GaussianMixture, KalmanDiscourse, ProductCategorical, RandomWalkSolver
@@ -49,6 +49,8 @@ def closed_tv(
         The value in ``[0, 1]``, exact to float64 rounding of the parameters, or None.
 
     """
+    checked_kind(process, "process", ObservationProcess, "an observation process")
+    checked_kind(population, "population", Population, "a population")
     for name, mask in (("a", a), ("b", b)):
         boolean = isinstance(mask, np.ndarray) and mask.dtype == bool and mask.ndim == 1
         require(boolean, name, mask, "a boolean mask [K]")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Sets, check_registered, component_mask, require
-from sloc.contracts.arguments import as_floats, as_real
+from sloc.contracts.arguments import as_floats, as_real, checked_key
 from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.divergence.curves import tv_curve
 from sloc.engine import Plan
@@ -59,6 +59,7 @@ def tv_lower_bound(
     Source: Clopper & Pearson 1934 for the limits.
 
     """
+    checked_key(key)
     require(isinstance(held_out, Empirical), "held_out", held_out, "an Empirical population of held-out examples")
     require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
     require(callable(posterior), "posterior", posterior, "a function (y, t) -> [K] log probabilities or logits")

@@ -14,7 +14,7 @@ from sloc.engine.cluster import check_agreement, from_leader, on_leader
 from sloc.engine.faults import memory_advice
 from sloc.engine.fingerprint import fingerprint, stage_name
 from sloc.engine.plan import Plan, as_plan
-from sloc.engine.stream import Kernel
+from sloc.engine.stream import Kernel, check_kernel
 
 Array = jax.Array
 _CHUNK = 16
@@ -51,6 +51,7 @@ def collect(kernel: Kernel, args: Any, key: Array, blocks: int, first: int = 0, 
         CheckpointError: the plan's folder cannot be used.
 
     """
+    check_kernel(kernel, key)
     plan, blocks = as_plan(plan), checked_whole(blocks, "blocks", 1, 2**31 - 1)
     first = checked_whole(first, "first", 0, 2**31 - 1)
     stage, known = None, None

@@ -19,7 +19,7 @@ from sloc.engine.faults import Replayed, memory_advice
 from sloc.engine.fingerprint import fingerprint, stage_name
 from sloc.engine.nans import count_nans, first_nan, not_a_number
 from sloc.engine.plan import BLOCK_DRAWS, Layout, Plan, as_plan
-from sloc.engine.stream import Kernel, block_values
+from sloc.engine.stream import Kernel, block_values, check_kernel
 
 Array = jax.Array
 
@@ -75,6 +75,7 @@ def gather(
         CheckpointError: the plan's folder cannot be used.
 
     """
+    check_kernel(kernel, key)
     plan, n, axis = as_plan(plan), checked_whole(n, "n", what="draws"), checked_whole(axis, "axis", 0, 31)
     tile = checked_whole(tile, "tile")
     layout, tile = plan.layout(), plan.tile or tile

@@ -16,8 +16,8 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from sloc.contracts import is_concrete
-from sloc.contracts.arguments import checked_whole
+from sloc.contracts import is_concrete, require
+from sloc.contracts.arguments import checked_key, checked_whole
 from sloc.engine.accumulators import Accumulator, Averages, Tallies
 from sloc.engine.cluster import deal, fetch, replicate
 from sloc.engine.dithering import check_grid
@@ -178,6 +178,7 @@ def tally(
         NotANumber: see :func:`stream`; so with the other errors.
 
     """
+    check_kernel(kernel, key)
     # Through jit, which remembers the trace.
     leaves = jax.tree.leaves(block_values.eval_shape(kernel, args, key))
     extra = [
@@ -185,6 +186,18 @@ def tally(
         for leaf, span in zip(leaves, spans or [(0.0, 1.0)] * len(leaves), strict=True)
     ]
     return _run(Tallies(tuple(check_grid(grid).tolist())), kernel, args, extra, key, blocks, first, tile, plan)
+
+
+def check_kernel(kernel: Any, key: Any) -> None:
+    """Refuse what is no kernel, and what is no key.
+
+    Raises:
+        InvalidInput: see above.
+
+    """
+    good = callable(kernel) and hasattr(kernel, "setup") and not isinstance(kernel, type)
+    require(good, "kernel", kernel, "a hashable Kernel: setup(args) -> state, and a call (state, key) -> arrays")
+    checked_key(key)
 
 
 def _run(
@@ -198,6 +211,7 @@ def _run(
     tile: int,
     plan: Plan | None,
 ) -> Any:
+    check_kernel(kernel, key)
     plan, tile, first = as_plan(plan), checked_whole(tile, "tile"), checked_whole(first, "first", 0, _MOST)
     if is_concrete(blocks):
         blocks = checked_whole(blocks, "blocks", 1, _MOST)

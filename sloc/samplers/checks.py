@@ -22,7 +22,7 @@ from sloc.contracts import (
     require,
     shown,
 )
-from sloc.contracts.arguments import as_whole, checked_whole
+from sloc.contracts.arguments import as_array, as_whole, checked_whole
 from sloc.contracts.arguments import checked_key as checked_key
 
 Array = jax.Array
@@ -82,7 +82,8 @@ def checked_model(process: Any, population: Any, *methods: str) -> tuple[Any, An
 
 def checked_times_or_one(process: ObservationProcess, population: Population, t: Any, argument: str) -> Array:
     """Check one time or several, ``[T]`` either way; see :func:`checked_times`."""
-    return _cast(process, population, [t] if np.ndim(t) == 0 else t, argument, t)
+    given = as_array(t, argument)
+    return _cast(process, population, [given] if np.ndim(given) == 0 else given, argument, t)
 
 
 def checked_times(process: ObservationProcess, population: Population, times: Any, argument: str) -> Array:

@@ -152,15 +152,21 @@ def assert_probability_calibrated(
         ConformanceError: the claims are miscalibrated, or not probabilities.
 
     """
-    level, pi = _level(false_alarm), np.asarray(probabilities, np.float64)
+    level, pi, given = _level(false_alarm), as_floats(probabilities, "probabilities"), as_floats(labels, "labels")
+    require(pi.ndim == 1 and pi.size > 0, "probabilities", pi.shape, "a shape [N]")
+    binary = given.shape == pi.shape and bool(np.isin(given, (0, 1)).all())
+    require(binary, "labels", labels, f"{pi.size} zeros and ones")
     if not np.all((pi >= 0) & (pi <= 1)):
         raise ConformanceError(f"{what}: not probabilities")
     with np.errstate(divide="ignore"):
         log_odds = np.log(pi) - np.log1p(-pi)
     tests = probability_functions(log_odds)
     if functions is not None:
-        tests = np.concatenate([tests, np.asarray(functions, np.float64).reshape(len(pi), -1)], axis=1)
-    p = calibration_p_values(np.asarray(labels), log_odds, tests) * tests.shape[1]
+        own = as_floats(functions, "functions")
+        good = own.ndim >= 1 and own.shape[0] == pi.size and bool(np.isfinite(own).all())
+        require(good, "functions", own.shape, f"finite numbers of a shape [{pi.size}, F]")
+        tests = np.concatenate([tests, own.reshape(len(pi), -1)], axis=1)
+    p = calibration_p_values(given, log_odds, tests) * tests.shape[1]
     if not np.all(p >= level):
         worst = int(np.argmin(p))
         raise ConformanceError(f"{what} are not calibrated (function {worst}): p = {p[worst]:.2g} < {level:g}")

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, float_dtype, require
-from sloc.contracts.arguments import as_floats
+from sloc.contracts.arguments import as_array, as_floats
 from sloc.testing.conformance import ConformanceReport, expect, failing_as
 
 _DEFAULT_TIMES = 9
@@ -20,8 +20,9 @@ def stack_inputs(xs: Any) -> Any:
     """Return the inputs as one pytree with a leading axis: a list or tuple is stacked, all else has the axis."""
     if isinstance(xs, (list, tuple)):
         require(len(xs) >= 2, "xs", xs, "at least two inputs")
-        return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *xs)
-    xs = jax.tree.map(jnp.asarray, xs)
+        require(len({jax.tree.structure(x) for x in xs}) == 1, "xs", xs, "inputs of one structure")
+        return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(as_array(leaf, "xs")) for leaf in leaves]), *xs)
+    xs = jax.tree.map(lambda leaf: jnp.asarray(as_array(leaf, "xs")), xs)
     sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(xs)}
     require(len(sizes) == 1 and min(sizes)[:1] >= (2,), "xs", sizes, "one common leading axis of at least two inputs")
     return xs

@@ -35,7 +35,7 @@ from sloc.divergence.checks import (
 )
 from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.statistics import Statistic
-from sloc.engine import Plan
+from sloc.engine import Plan, as_plan
 from sloc.results import Curve, TheoremWindow
 from sloc.windows.critical import default_times, exact_or_certified, in_order
 from sloc.windows.edges import Edge
@@ -183,7 +183,7 @@ def anytime_theorem2(
 
     """
     key, asked = checked_key(key), _asked(process, population, init, target, epsilon, times)
-    n, delta = checked_count(n), checked_level(delta, "delta")
+    n, delta, plan = checked_count(n), checked_level(delta, "delta"), as_plan(plan)
     key_curves, key_edges = jax.random.split(key)
     stream = certified_stream(
         key_edges,

@@ -181,7 +181,7 @@ def posteriors() -> list[Row]:
             kept=array([0.2, 0.4, 0.6]).optional(),
             groups=thing(None, "groups").optional(),
             right=thing(None, "truth values").optional(),
-            questions=names(("a", "b")),
+            questions=names(("a", "b")).but("a name twice"),
             chains=whole(2, 2),
             warmup=whole(8, 0),
             samples=whole(8, 8),
@@ -196,7 +196,7 @@ def posteriors() -> list[Row]:
         row(
             p + "diagnose",
             samples=thing({"a": np.random.default_rng(0).normal(size=(2, 8))}, "samples"),
-            divergences=array(np.zeros(2)).optional(),
+            divergences=array(np.zeros(2)).optional().but("an array of rank 3"),
             switched_between=whole(0, 0),
             switched_within=positive(0.0, zero=True),
             relabelled=taken(False),
@@ -204,7 +204,8 @@ def posteriors() -> list[Row]:
         row(
             p + "compare_windows",
             posterior=thing(None, "a posterior"),
-            found=thing(None, "windows"),
+            found=thing(None, "windows").says("found", "posterior"),
+            alpha=fraction(0.1).says("alpha", "posterior"),
             any_rise=taken(False),
         ),
         Row(
@@ -228,8 +229,8 @@ def posteriors() -> list[Row]:
                 "model": function(_model),
                 "site": text("z").optional(),
                 "observed": text("x").optional(),
-                "params": thing(None, "parameters").optional(),
-                "posterior_samples": thing(None, "samples").optional(),
+                "params": thing(None, "parameters").optional().but("a mapping"),
+                "posterior_samples": thing(None, "samples").optional().but("a mapping"),
                 "args": taken(()),
                 "kwargs": taken(None),
                 "names": names(("a", "b")),

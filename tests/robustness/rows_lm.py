@@ -93,7 +93,7 @@ def models() -> list[Row]:
             p + "decode",
             model=_model(),
             text=_prompt("ab"),
-            cuts=array([0]).optional().but("an empty list"),
+            cuts=array([1]).optional(),
             n=whole(1),
             new_tokens=whole(1).optional(),
             length=whole(4).optional().says("length", "new_tokens"),

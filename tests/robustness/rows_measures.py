@@ -39,12 +39,12 @@ def _zeros(x, t, c):
 
 def learned() -> LearnedDiffusion:
     """Return a model that predicts nothing."""
-    return LearnedDiffusion(_zeros, FlowMatching(), (2,), "x0", num_classes=2)
+    return LearnedDiffusion(_zeros, FlowMatching(), (2,), "x0", num_classes=2, label=0)
 
 
 def _levels(good: float) -> Argument:
     # One level or one for each cell: lists of numbers inside (0, 1) are good.
-    return fraction(good).but("an empty list")
+    return fraction(good).but("an empty list").listed()
 
 
 def measures() -> list[Row]:
@@ -54,13 +54,13 @@ def measures() -> list[Row]:
     blocks = {"args": taken(()), "blocks": whole(1), "first": whole(0, 0), "tile": whole(1)}
     return [
         row("sloc.divergence.measure", statistics=thing([TV(0, 1)], "statistics")),
-        row("sloc.divergence.tv", **t),
+        row("sloc.divergence.tv", t=instant(0.5).says("t", "times")),
         row("sloc.divergence.tv_curve"),
         row("sloc.divergence.label_curve", init=sets(0)),
         row("sloc.divergence.information_curve"),
         row("sloc.divergence.clone_agreement"),
         row("sloc.divergence.tv_point", **t, replicates=whole(2, 2)),
-        row("sloc.divergence.choose_estimator", **t),
+        row("sloc.divergence.choose_estimator", t=instant(0.5).says("t", "times")),
         row("sloc.divergence.bridge_overlap"),
         row(
             "sloc.divergence.mask_overlap",
@@ -136,9 +136,9 @@ def intervals() -> list[Row]:
             "sloc.divergence.maurer_pontil",
             mean=_counts(0.5),
             variance=_counts(0.1),
-            n=whole(16, 2).but("an array of rank 3", "an empty list"),
+            n=whole(16, 2).but("an array of rank 3", "an empty list").listed(),
             delta=fraction(0.05),
-            span=positive(1.0).but("an array of rank 3", "an empty list"),
+            span=positive(1.0).but("an array of rank 3", "an empty list").listed(),
         ),
         row("sloc.divergence.tighten", lower=free(UNIT), upper=free(UNIT), decreasing=taken(True)),
     ]

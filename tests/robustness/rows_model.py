@@ -91,7 +91,7 @@ def processes() -> list[Row]:
             p + "HalfSpace",
             Empirical([[0.0, 1.0], [1.0, 0.0]]),
             directions=numbers([[1.0, 0.0]]),
-            offsets=scalar(0.5, zero=True).but("-1"),
+            offsets=real(0.5).but("an array of rank 3"),
             noise=scalar(0.0, zero=True),
         ),
         process_row(p + "Erasure", BITS, exponents=scalar(1.0)),

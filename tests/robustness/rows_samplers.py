@@ -60,6 +60,10 @@ def _quadratic(x):
     return -0.5 * jnp.sum(x * x)
 
 
+def _label(x):
+    return jnp.int32(0)
+
+
 def _statistic(y, t):
     return jnp.sum(y)
 
@@ -80,14 +84,30 @@ def samplers() -> list[Row]:
     grid = times([0.25, 0.5]).but("NaN", "-1")
     free = grid.left_out()
     t = {"t": instant(0.5)}
-    experiment = {"localizer": localizer, "grid": free, "feature": function(_quadratic).optional()}
-    init = sets(0)
+    experiment = {"localizer": localizer, "grid": free, "feature": function(_label).left_out()}
+    init, some = sets(0), whole(16)
+    starts = times([0.25, 0.5]).but("decreasing times", "a time twice").listed()
     return [
-        row("sloc.localize", grid=grid, localizer=localizer, trajectories=taken(False), at=free),
-        row(p + "localization_statistics", statistic=function(_statistic), grid=grid, localizer=localizer, at=free),
-        row("sloc.forward_reverse", init=init, **t, clones=whole(2, 2).optional(), samples=taken(True), **experiment),
-        row(p + "clone_frequencies", init=init.optional(), **t, **experiment),
-        row(p + "label_frequencies", init=init, **t, num_labels=whole(2).optional(), **experiment),
+        row("sloc.localize", n=some, grid=grid, localizer=localizer, trajectories=taken(False), at=free),
+        row(
+            p + "localization_statistics",
+            n=whole(16),
+            statistic=function(_statistic),
+            grid=grid,
+            localizer=localizer,
+            at=free,
+        ),
+        row(
+            "sloc.forward_reverse",
+            n=whole(16),
+            init=init,
+            **t,
+            clones=whole(2).optional(),
+            samples=taken(True),
+            **experiment,
+        ),
+        row(p + "clone_frequencies", n=some, init=init.optional(), **t, **experiment),
+        row(p + "label_frequencies", n=some, init=init, **t, num_labels=whole(2).optional(), **experiment),
         row(p + "exact_localizer"),
         row(p + "euler_reverse", grid=free),
         row(
@@ -103,11 +123,12 @@ def samplers() -> list[Row]:
             p + "interweave",
             localizer=thing(lambda: exact_localizer(OU, PAIR), "a localizer"),
             kernel=function(_kernel),
-            at=times([0.25]).but("NaN", "-1"),
+            at=times([0.25]).but("NaN", "-1", "a time twice"),
             grid=grid,
+            n=some,
             tolerance=positive(0.01),
         ),
-        row(p + "level_grids", times=times([0.25, 0.5]), steps=whole(4), least=positive(0.01).optional()),
+        row(p + "level_grids", times=starts, steps=whole(4), least=positive(0.01).optional()),
         row(p + "ancestral", model=model, variance=choice("posterior")),
         row(p + "ddim", model=model, eta=fraction(0.0, low=True, high=True)),
         row(p + "dpm_solver", model=model),
@@ -199,7 +220,7 @@ def testing() -> list[Row]:
         row(
             p + "assert_probability_calibrated",
             labels=array(np.zeros(64, int)),
-            probabilities=array(np.full((64, 2), 0.5)),
+            probabilities=array(np.full(64, 0.5)),
             functions=array(np.zeros((64, 1))).optional(),
             false_alarm=alarm,
             what=taken("the probabilities"),
@@ -247,7 +268,7 @@ def report() -> list[Row]:
         row(
             p + "plot_windows",
             results=results,
-            source=source,
+            source=source.says("source", "results"),
             path=maybe_path.says("path", "results"),
             seed=whole(0, 0).says("seed", "results"),
         ),
@@ -274,17 +295,18 @@ def report() -> list[Row]:
         ),
         row(
             p + "run_traces",
-            out=path(None).optional().says("out", "output folder", "file"),
-            rise=fraction(0.5, low=True),
-            max_drop=positive(0.5, zero=True).optional(),
-            correction=choice("bonferroni"),
-            across=choice("none"),
-            statistic=choice("difference"),
+            out=path(None).optional().says("output folder", "file"),
+            rise=fraction(0.5, low=True).says("rise", "file"),
+            max_drop=positive(0.5, zero=True).optional().says("max_drop", "file"),
+            alpha=fraction(0.05).says("alpha", "file"),
+            correction=choice("bonferroni").says("correction", "file"),
+            across=choice("none").says("across", "file"),
+            statistic=choice("difference").says("statistic", "file"),
         ),
         row(
             p + "run_window",
             request=thing(request, "a request"),
-            out=path(None).optional(),
+            out=path(None).optional().says("output folder"),
             resume=taken(False),
             log=taken(None),
         ),

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import GaussianChannel, Population, check_registered, float_dtype, is_concrete, require, shown
-from sloc.contracts.arguments import as_array, as_real, checked_names, is_one_of
+from sloc.contracts.arguments import as_array, as_real, check_size, checked_names, is_one_of
 from sloc.processes.levels import LEVEL_UNITS, level, time_at
 from sloc.processes.schedules import check_ends_in_noise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import numpy as np
 
@@ -184,6 +185,7 @@ def models() -> list[Row]:
         row(p + "small_config", vocabulary=whole(4), width=whole(8), layers=whole(1), heads=whole(1)),
         row(
             p + "load_model",
+            path=path(Path()),
             dtype=choice("float32").optional(),
             adapter=path(None).optional().says("adapter", "path"),
             mesh=taken(None),

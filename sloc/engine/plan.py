@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import as_real, checked_all, checked_path, is_one_of
+from sloc.contracts.arguments import as_real, checked_path, is_one_of
 from sloc.engine.checkpoint import Store
 
 BLOCK_DRAWS = 1024
@@ -189,5 +189,7 @@ def device_mesh(devices: Devices = None) -> Mesh:
         )
         chosen = local[:devices]
     else:
-        chosen = checked_all(devices, "devices", jax.Device, "devices", 1)
+        chosen = list(devices) if isinstance(devices, Iterable) else []
+        known = bool(chosen) and all(isinstance(d, jax.Device) for d in chosen)
+        require(known, "devices", devices, "at least one device")
     return Mesh(np.asarray(chosen), (_AXIS,), axis_types=(AxisType.Auto,))

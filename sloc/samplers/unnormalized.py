@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import GaussianChannel, Population, float_dtype, require
-from sloc.contracts.arguments import as_floats, as_real, check_size
+from sloc.contracts.arguments import as_floats, as_real
 
 Array = jax.Array
 
@@ -76,7 +76,8 @@ class Unnormalized(Population):
 
         """
         require(callable(self.log_density), "log_density", self.log_density, "a function x [d] -> scalar")
-        check_size(self.dim, "dim")
+        whole = isinstance(self.dim, (int, np.integer)) and not isinstance(self.dim, bool)
+        require(whole and 1 <= self.dim < 2**31, "dim", self.dim, "a whole number, at least 1")
         radius = _positive("radius", self.radius)
         width = radius / 10 if self.width is None else _positive("width", self.width)
         require(width <= radius, "width", self.width, f"at most radius, {radius:g}")

@@ -56,6 +56,7 @@ def score(
     checked_kind(sampling, "sampling", Sampling, "Sampling, or None", optional=True)
     law = Sampling() if sampling is None else sampling
     law.validate()
+    texts = list(texts) if isinstance(texts, np.ndarray) and texts.ndim == 2 else texts
     listed = isinstance(texts, Sequence) and not isinstance(texts, (str, bytes))
     require(listed, "texts", texts, "a sequence of texts")
     require(model.config.causal, "model", model.config.family, "a causal model")

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, require, shown
-from sloc.contracts.arguments import as_real, is_one_of
+from sloc.contracts.arguments import as_floats, as_real, is_one_of
 from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.checks import checked_count, checked_interval, checked_key, checked_level
 from sloc.engine import BLOCK_DRAWS, Plan
@@ -209,7 +209,7 @@ def _check_alike(a: LearnedDiffusion, b: LearnedDiffusion, given: Any) -> None:
 
 def _grid(model: LearnedDiffusion, times: Any, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the times, the sampler's grid, which holds them, and where they stand among the ends of its steps."""
-    chosen = np.asarray(times, np.float64)
+    chosen = as_floats(times, "times")
     good = chosen.ndim == 1 and chosen.size > 0 and bool(np.isfinite(chosen).all()) and bool((chosen > 0).all())
     require(good and bool((np.diff(chosen) > 0).all()), "times", shown(times), "positive times, strictly increasing")
     std = float(np.asarray(model.data_std))

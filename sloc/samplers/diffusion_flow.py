@@ -45,7 +45,7 @@ def heun(
     two = isinstance(churn_levels, (tuple, list)) and len(churn_levels) == 2
     in_order = two and 0 <= as_real(churn_levels[0]) <= as_real(churn_levels[1])
     require(in_order, "churn_levels", churn_levels, "two noise levels in order")
-    require(as_real(churn_noise) > 0, "churn_noise", churn_noise, "a positive number")
+    require(0 < as_real(churn_noise) < math.inf, "churn_noise", churn_noise, "a positive number")
     model = checked_learned(model)
     if churn == 0:
         return localizer_of(model, Partial(_heun_step, model))

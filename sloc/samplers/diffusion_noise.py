@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -94,7 +95,7 @@ def flow_sde(model: LearnedDiffusion, strength: float = 1.0) -> Localizer:
         InvalidInput: a negative strength, or what the model refuses.
 
     """
-    require(as_real(strength) >= 0, "strength", strength, "a number, not negative")
+    require(0 <= as_real(strength) < math.inf, "strength", strength, "a number, not negative")
     model = checked_learned(model)
     return localizer_of(model, Partial(_flow_step, model, jnp.asarray(strength, float_dtype())))
 
@@ -118,7 +119,7 @@ def predictor_corrector(model: LearnedDiffusion, corrections: int = 1, size: flo
 
     """
     corrections = checked_count(corrections, "corrections")
-    require(as_real(size) > 0, "size", size, "a positive number")
+    require(0 < as_real(size) < math.inf, "size", size, "a positive number")
     model = checked_learned(model)
     return localizer_of(model, Partial(_corrected_step, model, jnp.asarray(size, float_dtype()), _times(corrections)))
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, component_mask, component_names, require, set_name
 from sloc.contracts.arguments import as_real
+from sloc.divergence.checks import checked_level
 from sloc.engine import BLOCK_DRAWS, Plan, gather, stream
 from sloc.results import Curve
 from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times_or_one
@@ -140,6 +141,7 @@ def label_frequencies(
         ContractError: a method is missing.
 
     """
+    delta = checked_level(delta, "delta")
     require((feature is None) == (num_labels is None), "num_labels", num_labels, "a number if, and only if, feature=")
     names = component_names(population) if feature is None else None
     count = len(names) if names is not None else checked_count(num_labels, "num_labels")
@@ -191,6 +193,7 @@ def clone_frequencies(
         ContractError: a method is missing.
 
     """
+    delta = checked_level(delta, "delta")
     start = range(population.num_components) if init is None and isinstance(population, Population) else init
     times, value, draws, _ = _count(
         key, process, population, start, t, n, feature, localizer, grid, plan, "agreement", 2, 0

@@ -72,7 +72,7 @@ def measures() -> list[Row]:
         row(
             "sloc.divergence.tv_sampler_bound",
             a=thing(learned, "a model"),
-            b=thing(learned, "a model"),
+            b=thing(learned, "a model").says("b", "model"),
             steps=whole(2),
             method=choice("likelihood-ratio"),
             reach=positive(1.0).left_out(),

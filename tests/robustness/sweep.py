@@ -40,10 +40,9 @@ class Row:
     arguments: Mapping[str, Argument]
     refusals: tuple[type[BaseException], ...] = field(default=())
 
-    def good(self, **changes: Any) -> dict[str, Any]:
-        """Return arguments that the callable takes, with some of them replaced."""
-        made = {n: a.good() if a.made else a.good for n, a in self.arguments.items()}
-        return made | changes
+    def good(self) -> dict[str, Any]:
+        """Return arguments that the callable takes."""
+        return {n: a.good() if a.made else a.good for n, a in self.arguments.items()}
 
 
 class Hangs(Exception):
@@ -69,13 +68,13 @@ def within(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def fault(row: Row, argument: str, value: Any) -> str | None:
+def fault(row: Row, good: Mapping[str, Any], argument: str, value: Any) -> str | None:
     """Return what is wrong with how a callable takes a value in place of a good one; None if it refuses it well."""
     own = row.arguments[argument]
     try:
         with within(SECONDS), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            row.call(**row.good(**{argument: value}))
+            row.call(**{**good, argument: value})
     except (*REFUSALS, *row.refusals) as error:
         message = str(error)
         named = own.said or (argument,)
@@ -91,25 +90,27 @@ def fault(row: Row, argument: str, value: Any) -> str | None:
 
 def faults(row: Row, examples: int = 12) -> list[str]:
     """Return every fault of a row: over the listed values, then over those that Hypothesis finds."""
-    found = []
+    found, good = [], row.good()
     for name, argument in row.arguments.items():
         for label, value in argument.wrong.items():
-            said = fault(row, name, value)
+            said = fault(row, good, name, value)
             if said:
                 found.append(f"{name} = {label}: {said}")
     if found:
         return found
     for name, argument in row.arguments.items():
         if argument.drawn is not None:
-            _search(row, name, argument.drawn, examples, found)
+            _search(row, good, name, argument.drawn, examples, found)
     return found
 
 
-def _search(row: Row, name: str, strategy: st.SearchStrategy[Any], examples: int, found: list[str]) -> None:
+def _search(
+    row: Row, good: Mapping[str, Any], name: str, strategy: st.SearchStrategy[Any], examples: int, found: list[str]
+) -> None:
     @hypothesis.settings(max_examples=examples, database=None, derandomize=True, deadline=None)
     @hypothesis.given(strategy)
     def refuse(value: Any) -> None:
-        said = fault(row, name, value)
+        said = fault(row, good, name, value)
         if said and len(found) < 20:
             found.append(f"{name} = {value!r}: {said}")
 

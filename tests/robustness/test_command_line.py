@@ -5,10 +5,13 @@ The options are read from the commands themselves, so that a new one is swept wi
 
 from __future__ import annotations
 
+import enum
 import gzip
+import inspect
 import io
 import json
 import shutil
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,13 +68,14 @@ VERBS = dict(verbs())
 def cases() -> Iterator[Any]:
     """Yield verb, option and malformed text for every option of every verb that takes a number or one of some words."""
     for verb, command in VERBS.items():
+        hints = typing.get_type_hints(inspect.unwrap(command.callback))
         for option in command.params:
             names = [o for o in option.opts if o.startswith("--")]
-            if not names or option.is_flag:
+            if not names or getattr(option, "is_flag", False):
                 continue
-            kind = getattr(option.type, "choices", None)
-            metavar = option.metavar
-            bad = {"WHOLE": WHOLE, "NUMBER": NUMBERS}.get(metavar, WORDS if kind else {})
+            hint = hints.get(option.name)
+            chosen = isinstance(hint, type) and issubclass(hint, enum.Enum)
+            bad = {"WHOLE": WHOLE, "NUMBER": NUMBERS}.get(option.metavar, WORDS if chosen else {})
             for label, value in bad.items():
                 yield pytest.param(verb, names[0], value, id=f"{' '.join(verb)} {names[0]} {label}")
 

@@ -71,7 +71,7 @@ def _check_observation(process: ObservationProcess, population: Population, y: A
 def _drawn(process: ObservationProcess, population: Population) -> Any:
     """Return the shapes of an observation; None where the two cannot be run abstractly."""
     leaves, structure = jax.tree.flatten((process, population))
-    pair = (type(process), type(population), structure, tuple((np.shape(v), np.result_type(v)) for v in leaves))
+    pair = (type(process), type(population), structure, tuple((np.shape(v), jnp.result_type(v)) for v in leaves))
     if pair not in _SHAPES:
         key, t = jax.random.key(0), jnp.zeros((), jnp.int32 if process.discrete else float_dtype())
         try:

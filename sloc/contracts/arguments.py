@@ -25,18 +25,14 @@ def as_real(value: Any) -> float:
     Scalars of NumPy and JAX are numbers; truth values, texts, complex numbers, arrays with axes and traced values are
     not.  No comparison holds for NaN, so ``0 < as_real(value) < 1`` can be asked of anything.
     """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.ndarray, np.generic, jax.Array)):
-        return math.nan
-    if not is_concrete(value) or np.ndim(value) != 0:
-        return math.nan
-    try:
-        if np.result_type(value).kind not in "iuf":
-            return math.nan
-        return float(value)  # pyright: ignore[reportArgumentType]
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf  # pyright: ignore[reportOperatorIssue]
-    except TypeError:  # a key
-        return math.nan
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    scalar = isinstance(value, (np.ndarray, np.generic, jax.Array)) and is_concrete(value) and np.ndim(value) == 0
+    real = scalar and any(jnp.issubdtype(value.dtype, kind) for kind in (jnp.integer, jnp.floating))
+    return float(value) if real else math.nan
 
 
 def as_whole(value: Any) -> float:

@@ -104,7 +104,7 @@ def bernoulli_interval(counts: Any, delta: Any) -> tuple[Any, Any]:
     """
     if not is_concrete(counts, delta):
         return _traced(counts, delta)
-    counts, delta = as_array(counts, "counts"), check_level(delta)
+    counts, delta = np.asarray(as_array(counts, "counts")), check_level(delta)
     require(counts.ndim >= 1 and counts.shape[-1] == 3, "counts", counts.shape, "a last axis of size 3")
     require(bool(np.all(counts >= 0)), "counts", counts, "counts of at least 0 (int32 overflow?)")
     require(bool(np.all(np.isfinite(counts) & (counts == np.round(counts)))), "counts", counts, "whole numbers")

@@ -138,7 +138,7 @@ def fit(
     target_accept = checked_level(target_accept, "target_accept")
     gates = dict(max_r_hat=max_r_hat, min_ess=min_ess, max_shift=max_shift, max_divergences=max_divergences)
     check_gates(**gates)
-    array = as_array(data, "data")
+    array = np.asarray(as_array(data, "data"))
     require(array.ndim >= 1 and len(array) >= 2, "data", array.shape, "at least two points, one a row")
     require(array.dtype.kind in "biuf", "data", array.dtype, "numbers")
     require(bool(np.isfinite(array).all()), "data", array, "finite numbers")

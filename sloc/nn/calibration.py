@@ -88,7 +88,7 @@ def calibrate(
     key, repeats, bins = checked_key(key), checked_count(repeats, "repeats"), checked_count(bins, "bins")
     checked_network(model, "num_classes")
     check_registered(schedule, "schedule", GaussianChannel)
-    x, labels = as_floats(x, "x").astype(np.float32), as_array(labels, "labels")
+    x, labels = as_floats(x, "x").astype(np.float32), np.asarray(as_array(labels, "labels"))
     require(bool(np.isfinite(x).all()), "x", x, "finite numbers")
     require(
         x.ndim >= 1 and np.ndim(labels) == 1, "x, labels", (x.shape, np.shape(labels)), "examples, and a label for each"

@@ -160,7 +160,7 @@ def answers_of_counts(counts: Any, draws: int, *, kept: Any, questions: Sequence
     """
     import pandas as pd
 
-    counts, kept = as_array(counts, "counts"), as_floats(kept, "kept")
+    counts, kept = np.asarray(as_array(counts, "counts")), as_floats(kept, "kept")
     require(as_whole(draws) >= 1, "draws", draws, "a number of draws, at least 1")
     require(counts.ndim == 2, "counts", counts.shape, "shape [Q, T]")
     size, points = counts.shape

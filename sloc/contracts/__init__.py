@@ -60,6 +60,9 @@ from sloc.contracts.process import (
 from sloc.contracts.process import (
     Observation as Observation,
 )
+from sloc.contracts.process import (
+    tells_of_thresholds as tells_of_thresholds,
+)
 
 __all__ = [
     "Contract",

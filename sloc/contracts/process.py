@@ -288,6 +288,18 @@ class RevealingChannel(ObservationProcess):
         return jnp.where(agree, self.log_mask_prob(y.known, t), -jnp.inf)
 
 
+def tells_of_thresholds(process: ObservationProcess, hook: str) -> bool:
+    """Whether ``hook`` of a revealing channel was written for the ``thresholds`` the process draws.
+
+    False where a subclass replaces ``thresholds`` and inherits the hook: what it says is then about another law.
+    """
+
+    def owner(name: str) -> type:
+        return next(c for c in type(process).__mro__ if name in vars(c))
+
+    return issubclass(owner(hook), owner("thresholds"))
+
+
 class MemorylessChannel(ObservationProcess):
     """Family of channels that change each discrete coordinate by itself with one transition matrix."""
 

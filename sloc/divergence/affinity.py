@@ -6,9 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from sloc.contracts import GaussianChannel, ObservationProcess, Population, RevealingChannel, require
+from sloc.contracts import (
+    GaussianChannel,
+    ObservationProcess,
+    Population,
+    RevealingChannel,
+    require,
+    tells_of_thresholds,
+)
 from sloc.contracts.arguments import as_real, checked_kind
-from sloc.divergence.paths import shortcut, tells_of_thresholds
+from sloc.divergence.paths import shortcut
 from sloc.populations import Empirical, GaussianMixture, ProductCategorical
 
 

@@ -19,9 +19,10 @@ from sloc.contracts import (
     is_concrete,
     overrides,
     require,
+    tells_of_thresholds,
 )
 from sloc.divergence.closed_forms import host_weights
-from sloc.divergence.paths import shortcut, tells_of_thresholds
+from sloc.divergence.paths import shortcut
 from sloc.divergence.statistics import disjoint_pair
 from sloc.populations import Empirical, GaussianMixture, ProductCategorical
 from sloc.populations.bridge_laws import BridgeLaw, find_bridge, hiding_rates, register_hiding_rates

@@ -18,9 +18,10 @@ from sloc.contracts import (
     Population,
     RevealingChannel,
     require,
+    tells_of_thresholds,
 )
 from sloc.contracts.arguments import as_real, checked_kind
-from sloc.divergence.paths import shortcut, tells_of_thresholds
+from sloc.divergence.paths import shortcut
 from sloc.divergence.statistics import disjoint_pair
 from sloc.populations import Empirical, GaussianMixture, KalmanDiscourse, ProductCategorical, RandomWalkSolver
 

@@ -35,18 +35,6 @@ def shortcut(process: ObservationProcess, population: Population) -> Marginals |
     return entry if same else None
 
 
-def tells_of_thresholds(process: ObservationProcess, hook: str) -> bool:
-    """Whether ``hook`` of a revealing channel was written for the ``thresholds`` the process draws.
-
-    False where a subclass replaces ``thresholds`` and inherits the hook: what it says is then about another law.
-    """
-
-    def owner(name: str) -> type:
-        return next(c for c in type(process).__mro__ if name in vars(c))
-
-    return issubclass(owner(hook), owner("thresholds"))
-
-
 def reduced(process: ObservationProcess, population: Population) -> tuple[ObservationProcess, Population]:
     """Replace ``Y_t`` by a sufficient statistic for ``theta`` where the pair has one (same TV, same posteriors)."""
     entry = shortcut(process, population)

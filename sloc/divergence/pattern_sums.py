@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import ObservationProcess, Population, RevealingChannel
+from sloc.contracts import ObservationProcess, Population, RevealingChannel, tells_of_thresholds
 from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.masks import is_fixed_order
-from sloc.divergence.paths import shortcut, tells_of_thresholds
+from sloc.divergence.paths import shortcut
 from sloc.populations import Empirical, MarkovChains, ProductCategorical
 
 MOST_PATTERNS = 1 << 22

@@ -305,7 +305,7 @@ def gaussian_draws(
     if population.covariances.ndim >= 2:
         process, population = project_means(process, population)
     if isinstance(population, _Diagonalised):
-        return functools.partial(diagonalised_paths, process, population, key, components)
+        return diagonalised_draws(process, population, key, components)
     means, cov = _centred(population.means), population.covariances
     batch, d = components.shape[0], means.shape[1]
     key_x, key_z = jax.random.split(key)
@@ -392,17 +392,20 @@ def diagonalised_marginals(process: GaussianChannel, population: _Diagonalised, 
     return -0.5 * jnp.sum(jnp.square(own) / v + jnp.log(2 * math.pi * v), axis=1)
 
 
-@diagonalised_marginals.paths
-def diagonalised_paths(
-    process: GaussianChannel, population: _Diagonalised, key: Array, components: Array, times: Array
-) -> Array:
-    """``[T, K, B]`` up to a constant in ``k``, component by component so that memory does not grow with ``K d``."""
+@diagonalised_marginals.draws
+def diagonalised_draws(
+    process: GaussianChannel, population: _Diagonalised, key: Array, components: Array
+) -> Callable[[Array], Array]:
+    """``times -> [T, K, B]`` up to a constant in ``k``, component by component: memory does not grow with ``K d``.
+
+    A chunk of times turns the draws into each eigenbasis again, ``4 K d^2`` flop a draw, where keeping them turned
+    would take ``2 K d`` numbers.
+    """
     means, batch = population.means, components.shape[0]
     k, d = means.shape
     key_x, key_z = jax.random.split(key)
     white = normals(key_x, (d, batch), means.dtype)
     z = normals(key_z, (d, batch), means.dtype)
-    a, sigma = process.coefficients(times)
     scale = jnp.sqrt(population.values)
 
     def place(i: Array, x: Array) -> Array:
@@ -411,14 +414,19 @@ def diagonalised_paths(
 
     x = jax.lax.fori_loop(0, k, place, jnp.zeros((d, batch), means.dtype))
 
-    def one(given: tuple[Array, Array, Array]) -> Array:
-        mean, values, basis = given
-        u = jnp.matmul(basis.T, x - mean[:, None], precision=_HIGHEST)
-        own = jnp.matmul(basis.T, z, precision=_HIGHEST)
-        v = (a**2)[:, None] * values[None, :] + (sigma**2)[:, None]
-        total = jnp.matmul((a**2)[:, None] / v, jnp.square(u), precision=_HIGHEST)
-        total = total + jnp.matmul((2 * a * sigma)[:, None] / v, u * own, precision=_HIGHEST)
-        total = total + jnp.matmul((sigma**2)[:, None] / v, jnp.square(own), precision=_HIGHEST)
-        return -0.5 * (total + jnp.sum(jnp.log(v), axis=1)[:, None])
+    def at(times: Array) -> Array:
+        a, sigma = process.coefficients(times)
 
-    return jnp.swapaxes(jax.lax.map(one, (means, population.values, population.vectors)), 0, 1)
+        def one(given: tuple[Array, Array, Array]) -> Array:
+            mean, values, basis = given
+            u = jnp.matmul(basis.T, x - mean[:, None], precision=_HIGHEST)
+            own = jnp.matmul(basis.T, z, precision=_HIGHEST)
+            v = (a**2)[:, None] * values[None, :] + (sigma**2)[:, None]
+            total = jnp.matmul((a**2)[:, None] / v, jnp.square(u), precision=_HIGHEST)
+            total = total + jnp.matmul((2 * a * sigma)[:, None] / v, u * own, precision=_HIGHEST)
+            total = total + jnp.matmul((sigma**2)[:, None] / v, jnp.square(own), precision=_HIGHEST)
+            return -0.5 * (total + jnp.sum(jnp.log(v), axis=1)[:, None])
+
+        return jnp.swapaxes(jax.lax.map(one, (means, population.values, population.vectors)), 0, 1)
+
+    return at

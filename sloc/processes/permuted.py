@@ -20,6 +20,7 @@ from sloc.contracts import (
     RevealingChannel,
     is_concrete,
     require,
+    tells_of_thresholds,
 )
 from sloc.processes.retimed import lacking
 
@@ -131,13 +132,13 @@ class PermutedRevealing(RevealingChannel, Permuted):
 
     def hidden_probability(self, coordinates: np.ndarray, t: float) -> float | None:
         """Return the inner probability; None while the order is traced."""
-        if not is_concrete(self.order):
+        if not is_concrete(self.order) or not tells_of_thresholds(self.process, "hidden_probability"):
             return None
         return self.process.hidden_probability(np.ravel(np.asarray(coordinates, bool))[np.asarray(self.order)], t)
 
     def count_law(self, length: int, t: float) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the inner law: an order does not change how many are seen."""
-        return self.process.count_law(length, t)
+        return self.process.count_law(length, t) if tells_of_thresholds(self.process, "count_law") else None
 
     def _entries(self, y: Revealed) -> Revealed:
         return Revealed(self._taken(y.values), self._taken(y.known))

@@ -20,6 +20,7 @@ from sloc.contracts import (
     RevealingChannel,
     namespace,
     require,
+    tells_of_thresholds,
 )
 from sloc.contracts.arguments import as_whole
 from sloc.processes.retimed import lacking
@@ -197,6 +198,8 @@ class ProductRevealing(RevealingChannel, Product):
 
     def hidden_probability(self, coordinates: np.ndarray, t: float) -> float | None:
         """Return the product of the parts' probabilities; None where a part has none."""
+        if not all(tells_of_thresholds(p, "hidden_probability") for p in self.parts):
+            return None
         marked = np.ravel(np.asarray(coordinates, bool))
         every = zip(self.parts, self.groups or (), strict=True)
         found = [p.hidden_probability(marked[list(g)], float(_held(p, t))) for p, g in every]
@@ -204,6 +207,8 @@ class ProductRevealing(RevealingChannel, Product):
 
     def count_law(self, length: int, t: float) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the convolution of the parts' laws; None where a part has none."""
+        if not all(tells_of_thresholds(p, "count_law") for p in self.parts):
+            return None
         total = np.zeros(int(length) + 1)
         total[0] = 1.0
         for part, group in zip(self.parts, self.groups or (), strict=True):

@@ -19,6 +19,7 @@ from sloc.contracts import (
     RevealingChannel,
     is_concrete,
     require,
+    tells_of_thresholds,
 )
 from sloc.contracts.arguments import as_whole
 from sloc.processes.clocks import Clock, Function
@@ -223,11 +224,15 @@ class RetimedRevealing(RevealingChannel, Retimed):
 
     def hidden_probability(self, coordinates: np.ndarray, t: float) -> float | None:
         """Return the inner probability at ``u(t)`` (host); None while the clock's parameters are traced."""
-        return self.process.hidden_probability(coordinates, self.clock(t)) if is_concrete(self.clock) else None
+        if not is_concrete(self.clock) or not tells_of_thresholds(self.process, "hidden_probability"):
+            return None
+        return self.process.hidden_probability(coordinates, self.clock(t))
 
     def count_law(self, length: int, t: float) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the inner law at ``u(t)`` (host); None while the clock's parameters are traced."""
-        return self.process.count_law(length, self.clock(t)) if is_concrete(self.clock) else None
+        if not is_concrete(self.clock) or not tells_of_thresholds(self.process, "count_law"):
+            return None
+        return self.process.count_law(length, self.clock(t))
 
 
 @jax.tree_util.register_dataclass

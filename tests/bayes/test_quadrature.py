@@ -159,6 +159,18 @@ def test_measurements_of_a_plane():
             np.testing.assert_allclose(value, truth, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_measurements_of_a_quadrant():
+    # Of the sum of two exponential numbers, whose density is z e^-z: the ridge ends at both edges of the support.
+    fn, process = dist.Exponential(1.0).expand([2]).to_event(1), SUM.canonical()
+    grid = list(itertools.product((-0.5, 0.4, 5.0), (1.0, 0.3, 0.1)))
+    values = found(fn, process, [[y] for y, _ in grid], [s * s for _, s in grid])
+    for (y, s), value in zip(grid, values, strict=True):
+        density = lambda z, y=y, s=s: z * np.exp(-z) * stats.norm(z, s).pdf(y)  # noqa: E731
+        truth = np.log(pieces(density, [*around(0.0, 1.0), *around(y, s)], 0.0, 80.0))
+        np.testing.assert_allclose(value, truth, rtol=1e-4, atol=1e-4)
+
+
 def test_counts_of_a_gamma_intensity_are_negative_binomial():
     grid = [(0, 10.0), (3, 1.0), (40, 0.05), (1900, 1e-3), (250_000, 1e-5)]
     one = jax.vmap(lambda y, t: log_integral(dist.Gamma(2.5, 1.3), sloc.processes.Poisson(), y, t))

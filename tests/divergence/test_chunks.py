@@ -67,7 +67,7 @@ def loops(jaxpr):
                 yield from loops(inner)
 
 
-@pytest.mark.parametrize("name", ["scalar", "diagonal"])
+@pytest.mark.parametrize("name", ["scalar", "diagonal", "own"])
 def test_draws_are_made_once_for_all_times(monkeypatch, name):
     at_once(monkeypatch, 2)
     call, args = block(name, np.linspace(0.05, 0.9, 6))

@@ -118,6 +118,17 @@ REPLACED = {
     "truncation backwards, atoms": (Backwards(4), BITS, [1, 2]),
     "order rotated, atoms": (Rotated([2, 0, 3, 1]), BITS, [1, 2]),
 }
+# What a combinator passes on is as unknown as what it was made of.
+_HALVES = ((0, 1), (2, 3))
+REPLACED |= {
+    f"{dress}, {of}": (process, population, [0.2, 0.6])
+    for dress, process in {
+        "masking sooner, retimed": sloc.processes.Retimed(Sooner(), sloc.processes.Power(2.0)),
+        "masking sooner, permuted": sloc.processes.Permuted(Sooner(), (2, 0, 3, 1)),
+        "masking sooner, on a half": sloc.processes.Product((Masking(), Sooner()), _HALVES),
+    }.items()
+    for of, population in {"atoms": BITS, "coins": COINS}.items()
+}
 KEPT = {
     "OU, atoms": (OrnsteinUhlenbeck(), LINE, 0.3),
     "OU, Gaussians": (OrnsteinUhlenbeck(), GAUSSIANS, 0.3),
@@ -126,6 +137,9 @@ KEPT = {
     "masking, coins": (Masking(), COINS, 0.3),
     "masking sooner in closed form, atoms": (SoonerInClosedForm(), BITS, 0.09),
     "masking sooner in closed form, coins": (SoonerInClosedForm(), COINS, 0.09),
+    "masking retimed, coins": (sloc.processes.Retimed(Masking(), sloc.processes.Power(2.0)), COINS, np.sqrt(0.3)),
+    "masking permuted, coins": (sloc.processes.Permuted(Masking(), (2, 0, 3, 1)), COINS, 0.3),
+    "masking on halves, atoms": (sloc.processes.Product((Masking(), Masking()), _HALVES), BITS, 0.3),
 }
 
 

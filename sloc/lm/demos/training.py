@@ -78,12 +78,12 @@ def train_decoder(
 
     """
     checked_key(key)
-    checked_all(texts, "texts", str, "texts", 1)
+    texts = checked_all(texts, "texts", str, "texts")
+    require(len(texts) > 0 and all(texts), "texts", texts, "at least one text, none of them empty")
     for size, value in (("steps", steps), ("width", width), ("layers", layers), ("heads", heads), ("batch", batch)):
         checked_whole(value, size)
     rate = checked_number(rate, "rate", 0)
     checked_kind(name, "name", str, "a text")
-    require(len(texts) > 0 and all(texts), "texts", texts, "at least one text, none of them empty")
     try:
         from sloc.nn import fit
     except ModuleNotFoundError as error:

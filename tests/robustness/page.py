@@ -22,6 +22,18 @@ def _kinds(rows: Sequence[Row]) -> dict[str, list[Argument]]:
     return dict(sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
+def _usual(members: Sequence[Argument], share: float) -> list[str]:
+    """Return the labels that at least a share of some arguments must refuse, in the order of the tables of values."""
+    found = Counter(label for m in members for label in m.wrong)
+    return [
+        label for label in dict.fromkeys(x for m in members for x in m.wrong) if found[label] >= share * len(members)
+    ]
+
+
+def _everywhere(rows: Sequence[Row]) -> list[str]:
+    return _usual([a for r in rows for a in r.arguments.values() if a.wrong], 0.8)
+
+
 def _room(name: str) -> str:
     return ".".join(name.split(".")[:-1])
 
@@ -35,14 +47,18 @@ def tables(rows: Sequence[Row]) -> str:
     lines = ["| package | public calls | arguments | malformed values tried |", "|---|---|---|---|"]
     lines += [f"| `{room}` | {calls[room]} | {arguments[room]} | {tried[room]:,} |" for room in sorted(calls)]
     lines += [f"| in all | {sum(calls.values())} | {sum(arguments.values())} | {sum(tried.values()):,} |", ""]
-    lines += ["| an argument that is | arguments | refuses, in most of them |", "|---|---|---|"]
+    everywhere = _everywhere(rows)
+    lines += [f"Handed to nearly every argument, but where it is good there: {', '.join(everywhere)}.", ""]
+    lines += ["| an argument that is | arguments | is handed, beside these |", "|---|---|---|"]
+    plain = 0
     for kind, members in _kinds(rows).items():
-        labels = Counter(label for m in members for label in m.wrong)
-        common = [
-            label for label in dict.fromkeys(x for m in members for x in m.wrong) if 2 * labels[label] >= len(members)
-        ]
-        if common and len(members) >= 3:
-            lines.append(f"| {kind} | {len(members)} | {', '.join(common)} |")
+        own = _usual(members, 0.5)
+        more = [label for label in own if label not in everywhere]
+        if more and len(members) >= 3:
+            lines.append(f"| {kind} | {len(members)} | {', '.join(more)} |")
+        else:
+            plain += len(members)
+    lines.append(f"| an object of one class, or of a kind that few calls take | {plain} | |")
     lines += ["", "| public names without a row | how many | why |", "|---|---|---|"]
     lines += [f"| {_some(names)} | {len(names)} | {why} |" for why, names in reasons.REASONS.items()]
     return "\n".join(lines)

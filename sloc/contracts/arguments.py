@@ -240,8 +240,8 @@ def checked_file(value: Any, argument: str, expected: str) -> Path:
     """
     file = Path(checked_path(value, argument))
     try:
-        found = file.is_file()
+        found, folder = file.is_file(), file.is_dir()
     except OSError as error:  # a name that is too long, a folder that may not be looked into
         raise InvalidInput(f"{argument} = {shown(str(file))}: expected {expected} ({error.strerror})") from error
-    require(found, argument, str(file), expected)
+    require(found, argument, str(file), f"{expected}; this is a folder" if folder else expected)
     return file

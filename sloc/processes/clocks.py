@@ -59,8 +59,9 @@ class Power(Clock):
     def validate(self) -> None:
         """Refuse an exponent or a scale that is not positive: time would not grow."""
         for name in ("exponent", "scale"):
-            value = as_array(getattr(self, name), name)
-            require(np.shape(value) == (), name, np.shape(value), "one number")
+            value = getattr(self, name)
+            found = np.shape(as_array(value, name))
+            require(found == (), name, found, "one number")
             if is_concrete(value):
                 good = 0 < as_real(value) < np.inf
                 require(good, name, value, "a positive number, so that the time change is strictly increasing")
@@ -224,8 +225,7 @@ class Function(Clock):
 
 
 def _check_knots(argument: str, knots: Any) -> None:
-    knots = as_array(knots, argument)
-    shape = np.shape(knots)
+    shape = np.shape(as_array(knots, argument))
     require(len(shape) == 1 and shape[0] >= 2, argument, shape, "at least two knots")
     if is_concrete(knots):
         values = np.asarray(knots, np.float64)

@@ -275,7 +275,7 @@ def _positive(value: Any) -> bool:
 def _check_label(argument: str, label: Any, last: int | None) -> None:
     if not is_concrete(label):
         return
-    label = as_array(label, argument)
-    integer = np.shape(label) == () and np.issubdtype(np.asarray(label).dtype, np.integer)
+    given = np.asarray(as_array(label, argument))
+    integer = given.shape == () and np.issubdtype(given.dtype, np.integer)
     expected = "a label: a whole number" if last is None else f"a label of the model, a whole number from 0 to {last}"
     require(bool(integer) and int(label) >= 0 and (last is None or int(label) <= last), argument, label, expected)

@@ -168,7 +168,10 @@ def allocate_draws(
     """
     require(callable(draw), "draw", draw, "a function (question, position, n) -> answers")
     require(isinstance(question, str), "question", question, "a text")
-    names, positions = checked_names(categories, "categories", 1), as_floats(positions, "positions")
+    names, positions = (
+        checked_names(tuple(categories) if isinstance(categories, str) else categories, "categories", 1),
+        as_floats(positions, "positions"),
+    )
     steps = positions.size
     rising = positions.ndim == 1 and bool(np.isfinite(positions).all() and (np.diff(positions) > 0).all())
     require(steps >= 1 and rising, "positions", positions, "at least one position, finite and increasing")

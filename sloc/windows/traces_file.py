@@ -34,7 +34,7 @@ def read_frame(path: str | os.PathLike[str]) -> pd.DataFrame:
             (cut in the middle, say); the message says where.
 
     """
-    file, shown = checked_file(path, "file", "a file that exists, and is no folder"), str(path)
+    file, shown = checked_file(path, "file", "a file that exists"), str(path)
     kind = next((s for s in sorted(SUFFIXES, key=len, reverse=True) if file.name.lower().endswith(s)), None)
     require(kind is not None, "file", shown, f"a name that ends in one of {', '.join(SUFFIXES)}")
     try:

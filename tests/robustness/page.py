@@ -25,9 +25,7 @@ def _kinds(rows: Sequence[Row]) -> dict[str, list[Argument]]:
 def _usual(members: Sequence[Argument], share: float) -> list[str]:
     """Return the labels that at least a share of some arguments must refuse, in the order of the tables of values."""
     found = Counter(label for m in members for label in m.wrong)
-    return [
-        label for label in dict.fromkeys(x for m in members for x in m.wrong) if found[label] >= share * len(members)
-    ]
+    return [label for label, count in found.items() if count >= share * len(members)]
 
 
 def _everywhere(rows: Sequence[Row]) -> list[str]:

@@ -215,7 +215,7 @@ def recorded() -> list[Row]:
             "sloc.windows.allocate_draws",
             draw=function(recorded_draws([RECORDING])),
             question=text("q"),
-            categories=names(("A", "B")),
+            categories=names(("A", "B")).but("a unicode text"),
             positions=array(np.arange(3.0)),
             budget=whole(6),
             leaving=bounds.optional().but("NaN inside", "a list with NaN"),

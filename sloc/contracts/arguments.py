@@ -20,7 +20,7 @@ _MOST = 2**63 - 1
 
 
 def as_real(value: Any) -> float:
-    """Return a real number as a float, infinite where it is too large for one; NaN for anything else.
+    """Return a real number as a float; NaN for anything else, and for a number too large for one.
 
     Scalars of NumPy and JAX are numbers; truth values, texts, complex numbers, arrays with axes and traced values are
     not.  No comparison holds for NaN, so ``0 < as_real(value) < 1`` can be asked of anything.
@@ -29,7 +29,7 @@ def as_real(value: Any) -> float:
         try:
             return float(value)
         except OverflowError:
-            return math.inf if value > 0 else -math.inf
+            return math.nan
     scalar = isinstance(value, (np.ndarray, np.generic, jax.Array)) and is_concrete(value) and np.ndim(value) == 0
     real = scalar and any(jnp.issubdtype(value.dtype, kind) for kind in (jnp.integer, jnp.floating))
     return float(value) if real else math.nan

@@ -249,7 +249,8 @@ def scaled(data: np.ndarray, scale: str) -> np.ndarray:
 
 def _read_npz(file: Path, kind: str, x: str | None, labels: str) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        # NumPy leaves a file open that turns out to be no archive.
+        with file.open("rb") as raw, np.load(raw, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, KeyError, AttributeError) as error:
         raise InvalidInput(f"SOURCE = {str(file)!r}: expected a NumPy .npz file of plain arrays ({error})") from error

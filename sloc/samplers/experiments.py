@@ -9,7 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import ObservationProcess, Population, component_mask, component_names, require, set_name
+from sloc.contracts import (
+    ObservationProcess,
+    Population,
+    check_registered,
+    component_mask,
+    component_names,
+    require,
+    set_name,
+)
 from sloc.contracts.arguments import as_real
 from sloc.engine import BLOCK_DRAWS, Plan, gather, stream
 from sloc.results import Curve
@@ -142,7 +150,10 @@ def label_frequencies(
     """
     _check_level(delta)
     require((feature is None) == (num_labels is None), "num_labels", num_labels, "a number if, and only if, feature=")
-    names = component_names(population) if feature is None else None
+    names = None
+    if feature is None:
+        check_registered(population, "population", Population)
+        names = component_names(population)
     count = len(names) if names is not None else checked_count(num_labels, "num_labels")
     labels = names or tuple(str(i) for i in range(count))
     run = functools.partial(_count, key, process, population, init, t, n, feature, localizer, grid, plan)

@@ -371,6 +371,7 @@ def settings() -> list[Row]:
                 "right_label": text("right").optional(),
                 "asks": text("?"),
                 "longest": whole(100),
+                "journal": taken(None),
             },
         ),
         Row(

@@ -9,12 +9,15 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import hypothesis.strategies as st
+import pytest
 
 from sloc.contracts import ContractError, InvalidInput
+from sloc.engine import count_traces
 from tests.robustness.values import Argument
 
 SECONDS = 20
@@ -39,6 +42,11 @@ class Row:
     call: Callable[..., Any]
     arguments: Mapping[str, Argument]
     refusals: tuple[type[BaseException], ...] = field(default=())
+
+    @property
+    def searched(self) -> bool:
+        """Whether Hypothesis knows of values for one of the arguments."""
+        return any(a.drawn is not None for a in self.arguments.values())
 
     def good(self) -> dict[str, Any]:
         """Return arguments that the callable takes."""
@@ -88,16 +96,20 @@ def fault(row: Row, good: Mapping[str, Any], argument: str, value: Any) -> str |
     return "taken without a word"
 
 
-def faults(row: Row, examples: int = 12) -> list[str]:
-    """Return every fault of a row: over the listed values, then over those that Hypothesis finds."""
+def listed_faults(row: Row) -> list[str]:
+    """Return every fault of a row over the values of the tables."""
     found, good = [], row.good()
     for name, argument in row.arguments.items():
         for label, value in argument.wrong.items():
             said = fault(row, good, name, value)
             if said:
                 found.append(f"{name} = {label}: {said}")
-    if found:
-        return found
+    return found
+
+
+def drawn_faults(row: Row, examples: int = 12) -> list[str]:
+    """Return faults of a row over values that Hypothesis finds."""
+    found, good = list[str](), row.good()
     for name, argument in row.arguments.items():
         if argument.drawn is not None:
             _search(row, good, name, argument.drawn, examples, found)
@@ -115,3 +127,13 @@ def _search(
             found.append(f"{name} = {value!r}: {said}")
 
     refuse()
+
+
+def refused(row: Row, faults: Callable[[Row], list[str]], folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Assert that a row has no faults, that nothing was traced, and that no file was left."""
+    patch.chdir(folder)
+    before = count_traces()
+    found = faults(row)
+    assert not found, f"{len(found)} faults:\n" + "\n".join(found)
+    assert count_traces() == before, "a refused call was traced"
+    assert [p.name for p in folder.iterdir() if p.name != ".hypothesis"] == [], "a refused call left a file"

@@ -12,19 +12,22 @@ import pytest
 
 pytest.importorskip("tokenizers")
 
-from sloc.engine import count_traces
 from tests.robustness import rows_lm
-from tests.robustness.sweep import Row, faults
+from tests.robustness.sweep import Row, drawn_faults, listed_faults, refused
 
 ROWS = rows_lm.rows()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_what_cannot_be_taken_is_refused(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    before = count_traces()
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        found = faults(row)
-    assert not found, f"{len(found)} faults:\n" + "\n".join(found)
-    assert count_traces() == before, "a refused call was traced"
-    assert [p.name for p in tmp_path.iterdir() if p.name != ".hypothesis"] == [], "a refused call left a file"
+        refused(row, listed_faults, tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", [r for r in ROWS if r.searched], ids=lambda row: row.name)
+def test_what_is_found_that_cannot_be_taken_is_refused(
+    row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        refused(row, drawn_faults, tmp_path, monkeypatch)

@@ -29,7 +29,7 @@ def _usual(members: Sequence[Argument], share: float) -> list[str]:
 
 
 def _everywhere(rows: Sequence[Row]) -> list[str]:
-    return _usual([a for r in rows for a in r.arguments.values() if a.wrong], 0.8)
+    return _usual([a for r in rows for a in r.arguments.values() if a.wrong], 0.5)
 
 
 def _room(name: str) -> str:

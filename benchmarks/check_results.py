@@ -39,6 +39,7 @@ COMMITTED = (
     "changes",
     "explain",
     "learned",
+    "learned-runs",
     "lm",
     "nightly-tests",
     "samplers",

@@ -141,6 +141,9 @@ def test_names_as_users_write_them_lead_to_where_they_are_described() -> None:
 
     assert public_links.described_name("sloc.measure") == "sloc.divergence.measure"
     assert public_links.described_name("sloc.populations.Empirical") == "sloc.populations.Empirical"
+    assert public_links.described_name("sloc.GaussianChannel") == "sloc.contracts.GaussianChannel"
+    # As annotations name them, by the file.
+    assert public_links.described_name("sloc.contracts.process.GaussianChannel") == "sloc.contracts.GaussianChannel"
     for other in ("sloc.nothing", "jax.Array", "sloc.measure.n", "measure", ""):
         assert public_links.described_name(other) is None
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import itertools
 import pkgutil
+import re
+import typing
 from dataclasses import dataclass
 
 import jax
@@ -98,3 +101,11 @@ def test_a_list_of_fields_must_name_the_type():
         jax.tree_util.register_dataclass(Listed, ["scale"], [])
     jax.tree_util.register_dataclass(Listed, ["scale"], ["_node_type"])
     assert jax.tree.structure(Listed()) != jax.tree.structure(Power())
+
+
+@pytest.mark.parametrize("kind", [Contract, *(t for t in types() if t.__module__.startswith("sloc.contracts."))])
+def test_contracts_can_be_read_where_they_are_written(kind):
+    assert re.search(rf"^class {kind.__name__}\b", inspect.getsource(kind), re.MULTILINE)
+    # What their files import for type checkers alone would not resolve.
+    for method in (kind, *(m for m in vars(kind).values() if inspect.isfunction(m))):
+        typing.get_type_hints(method)

@@ -13,7 +13,7 @@ from typing import Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
-from public_api import PACKAGES, assignments, home, is_class_or_function, public_symbols
+from public_api import PACKAGES, assignments, home, is_class_or_function, page, public_symbols
 from sphinx.util.docutils import SphinxDirective
 
 
@@ -33,7 +33,7 @@ def owner(package: str, name: str, value: Any) -> str:
     for other in PACKAGES:
         if other != "sloc" and (module == other or module.startswith(f"{other}.")):
             return other
-    return module
+    return page(module, name)
 
 
 def described_as(package: str, name: str, value: Any) -> str:

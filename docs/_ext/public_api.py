@@ -92,6 +92,13 @@ def home(package: str, name: str, value: Any) -> str | None:
     return None
 
 
+def page(module: str, name: str) -> str:
+    """Return the module whose page shows a class or function: the package of its file where that hands it on."""
+    package = module.rpartition(".")[0]
+    handed_on = "." in package and name in getattr(sys.modules.get(package), "__all__", ())
+    return package if handed_on else module
+
+
 def is_documented(package: str, name: str, value: Any) -> bool:
     """Whether somebody wrote what a public symbol is."""
     if is_class_or_function(value):
@@ -118,7 +125,9 @@ def unlisted(listed: Collection[str], packages: Sequence[str] = PACKAGES) -> lis
     def is_listed(package: str, name: str, value: Any) -> bool:
         # Aliases such as tuple[int] pass attributes of tuple on as theirs, so only classes and functions are asked.
         own = value.__qualname__ if is_class_or_function(value) else name
-        return f"{home(package, name, value)}.{own}" in listed or any(value is other for other in shown)
+        place = home(package, name, value)
+        places = {place, page(place, own)} if place else set()
+        return any(f"{p}.{own}" in listed for p in places) or any(value is other for other in shown)
 
     return [f"{package}.{name}" for package, name, value in symbols if not is_listed(package, name, value)]
 

@@ -1,7 +1,12 @@
-"""Links names as users write them: ``sloc.measure`` leads to where it is described, ``sloc.divergence.measure``."""
+"""Links names as users write them, and as their files have them, to where they are described.
+
+``sloc.measure`` and ``sloc.divergence.measurement.measure`` lead to ``sloc.divergence.measure``.
+"""
 
 from __future__ import annotations
 
+import inspect
+import sys
 from typing import Any
 
 from api_pages import described_as
@@ -11,10 +16,11 @@ from public_api import PACKAGES, public_symbols
 def described_name(target: str) -> str | None:
     """Return the dotted name under which a public name is described, or None where it is no public name."""
     package, _, name = target.rpartition(".")
-    if package not in PACKAGES:
-        return None
-    value = dict(public_symbols(package)).get(name)
-    return None if value is None else described_as(package, name, value)
+    if package in PACKAGES:
+        value = dict(public_symbols(package)).get(name)
+        return None if value is None else described_as(package, name, value)
+    value = getattr(sys.modules.get(package), name, None) if package.startswith("sloc.") else None
+    return described_as(package, name, value) if inspect.isclass(value) else None
 
 
 def _resolve(app: Any, env: Any, node: Any, content: Any) -> Any:

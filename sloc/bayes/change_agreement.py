@@ -9,6 +9,7 @@ import numpy as np
 
 from sloc.bayes.change_fit import ChangePosterior
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, checked_kind
 from sloc.results.outcome import Moves
 from sloc.results.resampled import TraceWindows
 
@@ -88,6 +89,9 @@ def compare_windows(
         InvalidInput: a question of the posterior that the tests do not name, or ``alpha`` outside (0, 1).
 
     """
+    checked_kind(posterior, "posterior", ChangePosterior, "what fit_changes returns")
+    checked_kind(found, "found", (TraceWindows, Moves), "TraceWindows or Moves")
+    require(0 < as_real(alpha) < 1, "alpha", alpha, "an error level inside (0, 1)")
     places: dict[str, list[tuple[float, float]]] = {}
     if isinstance(found, TraceWindows):
         known = {c.question for c in found.curves}

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_floats, checked_all
 
 Array = jax.Array
 MAX_WIDTH = 3
@@ -79,16 +80,19 @@ def change_data(
     """
     from scipy.special import betaln
 
-    y = np.asarray(successes, np.float64)
+    y = as_floats(successes, "successes")
     require(y.ndim == 2 and y.shape[0] >= 1 and y.shape[1] >= 2, "successes", y.shape, "shape (Q, T), T at least 2")
-    n = np.broadcast_to(np.asarray(draws, np.float64), y.shape)
-    good = bool(np.isfinite(y).all() and np.isfinite(n).all() and (y == np.round(y)).all() and (n == np.round(n)).all())
-    require(good, "successes, draws", "counts", "whole numbers")
+    n = as_floats(draws, "draws")
+    require(n.shape in ((), y.shape), "draws", n.shape, f"one number, or shape {y.shape}")
+    n = np.broadcast_to(n, y.shape)
+    for name, counts in (("successes", y), ("draws", n)):
+        good = bool((np.isfinite(counts) & (counts == np.round(counts))).all())
+        require(good, name, counts, "whole numbers")
     require(bool(((y >= 0) & (y <= n)).all()), "successes", y, "counts between 0 and the draws")
     empty = np.flatnonzero(n.sum(axis=1) == 0)
     require(not empty.size, "draws", f"none for question {empty[:1]}", "at least one draw a question")
     names, group = _codes(groups, y.shape[0])
-    given = np.zeros(y.shape[0]) if right is None else np.asarray(right, np.float64)
+    given = np.zeros(y.shape[0]) if right is None else as_floats(right, "right")
     require(given.shape == (y.shape[0],), "right", given.shape, f"shape ({y.shape[0]},)")
     require(bool(np.isin(given, (0.0, 1.0)).all()), "right", given, "True or False for each question")
     pair = np.stack([y, n - y], axis=2)
@@ -133,7 +137,7 @@ def _different(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _codes(groups: Sequence[Any] | None, questions: int) -> tuple[tuple[str, ...], np.ndarray]:
     if groups is None:
         return ("all",), np.zeros(questions, np.int32)
-    texts = [str(g) for g in groups]
+    texts = [str(g) for g in checked_all(groups, "groups", (str, int, np.integer), "names")]
     require(len(texts) == questions, "groups", len(texts), f"{questions} names, one a question")
     names = tuple(dict.fromkeys(texts))
     return names, np.asarray([names.index(t) for t in texts], np.int32)

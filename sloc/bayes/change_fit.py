@@ -17,8 +17,9 @@ from sloc.bayes.change_data import ChangeData, change_data
 from sloc.bayes.change_mode import flat_coordinates, mode_and_scale, potential
 from sloc.bayes.change_model import question_summaries, shared_parameters
 from sloc.bayes.change_predict import predictive_checks
-from sloc.bayes.gates import ChainDiagnostics, check_chains, diagnose
+from sloc.bayes.gates import ChainDiagnostics, check_chains, check_gates, diagnose
 from sloc.contracts import require
+from sloc.contracts.arguments import as_floats, as_real, as_whole, checked_all, checked_whole
 from sloc.divergence.checks import checked_count, checked_key
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class ChangePosterior:
             InvalidInput: ``alpha`` outside (0, 1).
 
         """
-        require(0.0 < alpha < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+        require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
         none = self.numbers[:, 0]
         order = np.argsort(none, kind="stable")
         mean = np.cumsum(none[order]) / np.arange(1, none.size + 1)
@@ -223,14 +224,22 @@ def fit_changes(
 
     """
     key = checked_key(key)
+    warmup = checked_whole(warmup, "warmup", 0)
     chains, samples = checked_count(chains, "chains"), checked_count(samples, "samples")
-    require(chains >= 2, "chains", chains, "at least 2, or nothing can be said about whether they agree")
-    require(samples >= 8, "samples", samples, "at least 8, or nothing can be said about a chain")
+    require(as_whole(chains) >= 2, "chains", chains, "at least 2, or nothing can be said about whether they agree")
+    require(as_whole(samples) >= 8, "samples", samples, "at least 8, or nothing can be said about a chain")
+    gates = dict(max_r_hat=max_r_hat, min_ess=min_ess, max_shift=max_shift, max_divergences=max_divergences)
+    check_gates(**gates)
     data, sets = change_data(successes, draws, groups, right)
     count, points = data.group.shape[0], data.steps + 1
-    places = (np.arange(points) + 0.5) / points if kept is None else np.asarray(kept, np.float64)
-    require(places.shape == (points,) and bool((np.diff(places) > 0).all()), "kept", places, f"{points} rising numbers")
-    names = tuple(str(i) for i in range(count)) if questions is None else tuple(str(q) for q in questions)
+    places = (np.arange(points) + 0.5) / points if kept is None else as_floats(kept, "kept")
+    rising = places.shape == (points,) and bool(np.isfinite(places).all() and (np.diff(places) > 0).all())
+    require(rising, "kept", places, f"{points} rising numbers")
+    names = (
+        tuple(str(i) for i in range(count))
+        if questions is None
+        else tuple(str(q) for q in checked_all(questions, "questions", (str, int, np.integer), "names"))
+    )
     require(len(names) == count, "questions", len(names), f"{count} names")
     key_run, key_check, key_start = jax.random.split(key, 3)
     mode, scale = (jnp.asarray(v, jnp.float32) for v in mode_and_scale(data, len(sets)))
@@ -239,14 +248,7 @@ def fit_changes(
     found, diverging = _sampler(len(sets), int(warmup), samples, chains)(key_run, data, mode, scale, starts)
     host = {n: np.asarray(v) for n, v in found.items()}
     diagnostics = diagnose(host, np.asarray(diverging))
-    check_chains(
-        host,
-        diagnostics,
-        max_r_hat=max_r_hat,
-        min_ess=min_ess,
-        max_shift=max_shift,
-        max_divergences=max_divergences,
-    )
+    check_chains(host, diagnostics, **gates)
     chosen = np.unique(np.linspace(0, chains * samples - 1, min(_SUMMARY_DRAWS, chains * samples)).astype(int))
     thinned = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])[chosen]) for n, v in host.items()}
     summary = {n: np.asarray(v) for n, v in _summaries(thinned, data).items()}

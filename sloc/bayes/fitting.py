@@ -13,14 +13,15 @@ from numpyro.infer import MCMC, NUTS, SVI, Trace_ELBO, init_to_median
 from numpyro.infer.autoguide import AutoMultivariateNormal
 from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
 
-from sloc.bayes.gates import ChainDiagnostics, LabelSwitching, check_chains, diagnose
+from sloc.bayes.gates import ChainDiagnostics, LabelSwitching, check_chains, check_gates, diagnose
 from sloc.bayes.labels import labelled_sites, permute, relabelling, switching
 from sloc.bayes.marginal import evaluator, marginal_model
 from sloc.bayes.mixtures import GaussianMixtureModel
 from sloc.bayes.posterior_draws import MixturePosterior
 from sloc.bayes.sites import Model, Sites, find_sites
 from sloc.contracts import InvalidInput, require
-from sloc.divergence.checks import checked_count, checked_key
+from sloc.contracts.arguments import as_array, as_whole, checked_names, checked_whole, is_one_of
+from sloc.divergence.checks import checked_count, checked_key, checked_level
 
 Array = jax.Array
 
@@ -129,10 +130,15 @@ def fit(
 
     """
     key = checked_key(key)
-    require(method in ("nuts", "svi"), "method", method, "'nuts' or 'svi'")
+    require(is_one_of(method, ("nuts", "svi")), "method", method, "'nuts' or 'svi'")
     chains, draws = checked_count(chains, "chains"), checked_count(draws, "draws")
-    require(draws >= 8, "draws", draws, "at least 8, or nothing can be said about a chain")
-    array = np.asarray(data)
+    require(as_whole(draws) >= 8, "draws", draws, "at least 8, or nothing can be said about a chain")
+    warmup, steps = checked_whole(warmup, "warmup", 0), checked_whole(steps, "steps")
+    max_tree_depth = checked_whole(max_tree_depth, "max_tree_depth")
+    target_accept = checked_level(target_accept, "target_accept")
+    gates = dict(max_r_hat=max_r_hat, min_ess=min_ess, max_shift=max_shift, max_divergences=max_divergences)
+    check_gates(**gates)
+    array = np.asarray(as_array(data, "data"))
     require(array.ndim >= 1 and len(array) >= 2, "data", array.shape, "at least two points, one a row")
     require(array.dtype.kind in "biuf", "data", array.dtype, "numbers")
     require(bool(np.isfinite(array).all()), "data", array, "finite numbers")
@@ -146,10 +152,11 @@ def fit(
     values = jnp.asarray(array, jnp.int32 if sites.discrete else jnp.result_type(float))
     k = len(sites.support)
     known = _checked_labels(labels, len(array), k)
+    names = checked_names(names, "names")
     require(len(names) in (0, k), "names", tuple(names), f"{k} names, one for each sub-population")
 
     key_start, key_run = jax.random.split(key)
-    settings = (int(warmup), draws, chains, float(target_accept), int(max_tree_depth))
+    settings = (warmup, draws, chains, target_accept, max_tree_depth)
     try:
         sample, evaluate = _machinery(model, sites, arguments, keywords, settings)
     except TypeError as error:
@@ -191,7 +198,7 @@ def fit(
         method,
         relabel,
         named,
-        dict(max_r_hat=max_r_hat, min_ess=min_ess, max_shift=max_shift, max_divergences=max_divergences),
+        gates,
     )
 
 
@@ -216,7 +223,7 @@ def _refuse_unfit(model: Any, sites: Sites, array: np.ndarray) -> None:
 def _checked_labels(labels: Any, count: int, k: int) -> Array | None:
     if labels is None:
         return None
-    array = np.asarray(labels)
+    array = np.asarray(as_array(labels, "labels"))
     require(array.shape == (count,) and array.dtype.kind in "iu", "labels", array.shape, f"{count} ints")
     require(bool(((array >= 0) & (array < k)).all()), "labels", array, f"ints from 0 to {k - 1}")
     return jnp.asarray(array, jnp.int32)

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from sloc.contracts import require
+from sloc.contracts.arguments import as_array, as_floats, checked_kind, checked_number, checked_whole
+
 
 @dataclass(frozen=True)
 class ChainDiagnostics:
@@ -137,7 +140,9 @@ def diagnose(
     from numpyro.diagnostics import effective_sample_size
 
     r_hat, ess, shift = {}, {}, {}
-    chains, draws = next(iter(samples.values())).shape[:2]
+    chains, draws = _checked_samples(samples)
+    switched_between = checked_whole(switched_between, "switched_between", 0)
+    checked_number(switched_within, "switched_within", 0, ends="[")
     for name, values in samples.items():
         columns = _columns(np.asarray(values))
         each = np.moveaxis(columns, 2, 0)
@@ -148,10 +153,38 @@ def diagnose(
         gaps = np.abs(means - means.mean(axis=0)).max(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             shift[name] = float(np.max(gaps / sds, initial=0.0))
-    counts = np.zeros(chains, int) if divergences is None else np.asarray(divergences).reshape(chains, -1).sum(axis=1)
+    counts = np.zeros(chains, int) if divergences is None else _counted(divergences, chains)
     return ChainDiagnostics(
         r_hat, ess, shift, tuple(int(c) for c in counts), draws, switched_between, switched_within, relabelled
     )
+
+
+def check_gates(**gates: Any) -> None:
+    """Refuse gates that are no positive numbers, before any chain is run.
+
+    Raises:
+        InvalidInput: names the gate.
+
+    """
+    for name, value in gates.items():
+        checked_number(value, name, 0)
+
+
+def _checked_samples(samples: Any) -> tuple[int, int]:
+    good = isinstance(samples, Mapping) and len(samples) > 0
+    require(good, "samples", samples, "sites and their draws, [chains, draws, ...]")
+    shapes = {np.shape(as_array(values, "samples"))[:2] for values in samples.values()}
+    require(len(shapes) == 1 and len(min(shapes)) == 2, "samples", shapes, "draws [chains, draws, ...] of one number")
+    chains, draws = min(shapes)
+    require(draws >= 4, "samples", draws, "at least 4 draws of each chain")
+    return chains, draws
+
+
+def _counted(divergences: Any, chains: int) -> np.ndarray:
+    found = as_floats(divergences, "divergences")
+    good = found.ndim >= 1 and found.shape[0] == chains and bool(np.isin(found, (0, 1)).all())
+    require(good, "divergences", divergences, f"True or False for each draw of {chains} chains")
+    return found.reshape(chains, -1).sum(axis=1).astype(int)
 
 
 def check_chains(
@@ -177,6 +210,9 @@ def check_chains(
         ChainsDisagree: a limit is broken; the message says which, the exception carries the diagnostics.
 
     """
+    _checked_samples(samples)
+    checked_kind(diagnostics, "diagnostics", ChainDiagnostics, "what diagnose returns")
+    check_gates(max_r_hat=max_r_hat, min_ess=min_ess, max_shift=max_shift, max_divergences=max_divergences)
     broken = []
     for table, limit, word, worse in (
         (diagnostics.r_hat, max_r_hat, "R-hat", max),

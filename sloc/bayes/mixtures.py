@@ -12,6 +12,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, check_size, is_one_of
 
 Shape = Literal["spherical", "diagonal", "full", "per-component"]
 _SHAPES = ("spherical", "diagonal", "full", "per-component")
@@ -51,12 +52,14 @@ class GaussianMixtureModel:
     def __post_init__(self) -> None:
         """Refuse numbers out of range (this is no pytree, so values are always at hand)."""
         k = self.num_components
-        require(isinstance(k, int) and k >= 2, "num_components", k, "an int of at least 2")
-        require(self.covariance in _SHAPES, "covariance", self.covariance, f"one of {', '.join(_SHAPES)}")
+        check_size(k, "num_components", 2)
+        require(is_one_of(self.covariance, _SHAPES), "covariance", self.covariance, f"one of {', '.join(_SHAPES)}")
         for name in ("spread", "width", "width_sd", "concentration"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
-        if self.scale is not None:
-            require(all(s > 0 for s in self.scale), "scale", self.scale, "positive numbers")
+            require(0 < as_real(getattr(self, name)) < np.inf, name, getattr(self, name), "a positive number")
+        for name, least in (("location", -np.inf), ("scale", 0.0)):
+            values = getattr(self, name)
+            listed = values is None or (isinstance(values, tuple) and all(least < as_real(v) < np.inf for v in values))
+            require(listed, name, values, f"a tuple of {'positive' if name == 'scale' else 'finite'} numbers, or None")
 
     def scaled_to(self, data: np.ndarray) -> GaussianMixtureModel:
         """Return the model with the location and scale that were left open taken from data ``[N, d]``."""

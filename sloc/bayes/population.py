@@ -35,6 +35,7 @@ from sloc.contracts import (
     register_marginals,
     require,
 )
+from sloc.contracts.arguments import as_whole, checked_kind, checked_names, checked_whole
 from sloc.populations import GaussianMixture, ProductCategorical
 
 Array = jax.Array
@@ -92,6 +93,14 @@ class NumPyroPopulation(Population):
         seed: int = 0,
     ) -> None:
         """Trace the model and find its sites."""
+        require(callable(model), "model", model, "a NumPyro model")
+        for name, tree in (("params", params), ("posterior_samples", posterior_samples)):
+            checked_kind(tree, name, Mapping, "sites and their values, or None", optional=True)
+        for name, text in (("site", site), ("observed", observed)):
+            checked_kind(text, name, str, "the name of a site, or None", optional=True)
+        names, seed = checked_names(names, "names"), checked_whole(seed, "seed", 0)
+        require(as_whole(prior_draws) >= 1, "prior_draws", prior_draws, "at least one")
+        require(as_whole(draws) >= 2, "draws", draws, "at least two")
         cast = lambda tree: jax.tree.map(lambda v: jnp.asarray(v, _dtype(v)), dict(tree or {}))  # noqa: E731
         self.fixed = cast(params)
         self.sampled = cast(posterior_samples)
@@ -107,8 +116,6 @@ class NumPyroPopulation(Population):
         k = len(self.sites.support)
         require(len(names) in (0, k), "names", tuple(names), f"{k} names, one for each value of {self.sites.site!r}")
         self.names = tuple(names) or tuple(str(v) for v in self.sites.support)
-        require(prior_draws >= 1, "prior_draws", prior_draws, "at least one")
-        require(self.draws >= 2, "draws", draws, "at least two")
         unknown = [n for n in self.sites.latents if n not in one]
         # A latent site that depends on theta and has a value is held at it; one without is drawn given theta.
         self.free = tuple(unknown)

@@ -14,6 +14,7 @@ import numpyro.distributions as dist
 from numpyro import handlers
 
 from sloc.contracts import InvalidInput, require, shown
+from sloc.contracts.arguments import is_one_of
 
 Array = jax.Array
 Model = Callable[..., Any]
@@ -105,7 +106,7 @@ def find_sites(
                 f"sub-population, as in site={discrete[0]!r}"
             )
         site = discrete[0]
-    require(site in discrete, "site", site, f"a discrete latent site of the model, one of {discrete}")
+    require(is_one_of(site, discrete), "site", site, f"a discrete latent site of the model, one of {discrete}")
     fn = latent[site]["fn"]
     require(
         fn.shape() == (),
@@ -138,7 +139,12 @@ def find_sites(
 
 def _observed_site(samples: Mapping[str, Any], observed: str | None, name: str) -> str:
     if observed is not None:
-        require(observed in samples, "observed", observed, f"a sample site of the model, one of {', '.join(samples)}")
+        require(
+            is_one_of(observed, samples),
+            "observed",
+            observed,
+            f"a sample site of the model, one of {', '.join(samples)}",
+        )
         return observed
     given = [n for n, s in samples.items() if s["is_observed"]]
     if len(given) > 1:

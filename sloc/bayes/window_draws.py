@@ -11,6 +11,7 @@ from sloc.bayes.posterior_draws import MixturePosterior
 from sloc.bayes.pushing import Asked, edge_posteriors, prepared, run
 from sloc.bayes.window_results import MergePosterior, WindowPosterior
 from sloc.contracts import ObservationProcess, Sets, component_mask, component_names, require, set_name
+from sloc.contracts.arguments import checked_whole
 from sloc.divergence.checks import checked_count, checked_epsilon, checked_key, checked_level, checked_method
 from sloc.populations import GaussianMixture
 
@@ -66,6 +67,7 @@ def window_posterior(
     """
     key, n, method = checked_key(key), checked_count(n), checked_method(method)
     epsilon, level = checked_epsilon(epsilon), checked_level(level, "level")
+    batch_size = None if batch_size is None else checked_whole(batch_size, "batch_size")
     given = prepared(process, posterior, draws, times)
     first = given.first
     inner, outer = component_mask(first, after, "after"), component_mask(first, before, "before")
@@ -129,6 +131,7 @@ def merge_posterior(
     """
     key, n, method = checked_key(key), checked_count(n), checked_method(method)
     epsilon, level = checked_epsilon(epsilon), checked_level(level, "level")
+    batch_size = None if batch_size is None else checked_whole(batch_size, "batch_size")
     given = prepared(process, posterior, draws, times)
     names = component_names(given.first)
     k, eye = len(names), np.eye(len(names), dtype=bool)

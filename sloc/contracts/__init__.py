@@ -93,13 +93,3 @@ __all__ = [
     "set_name",
     "shown",
 ]
-
-# Names that annotations of what follows are resolved by (`typing.get_type_hints`).
-from typing import Any, ClassVar  # noqa: F401
-
-# Known by the name that everyone imports and the pages show, not by that of the file.
-for _name in __all__:
-    _value = globals()[_name]
-    if getattr(_value, "__module__", "").startswith(f"{__name__}."):
-        _value.__module__ = __name__
-del _name, _value

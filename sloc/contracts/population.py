@@ -99,7 +99,10 @@ class Population(Contract):
 
 def component_names(population: Population) -> tuple[str, ...]:
     """Return the names of the sub-populations; ``"0" .. "K-1"`` where none were given."""
-    return tuple(population.names) or tuple(str(i) for i in range(population.num_components))
+    names = population.names
+    listed = isinstance(names, (tuple, list)) and all(isinstance(name, str) for name in names)
+    require(listed, "names", names, "a tuple of texts, one for each sub-population, or () for 0 .. K-1")
+    return tuple(names) or tuple(str(i) for i in range(population.num_components))
 
 
 def component_mask(population: Population, sets: Sets, argument: str) -> np.ndarray:

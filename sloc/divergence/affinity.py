@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from sloc.contracts import GaussianChannel, ObservationProcess, Population, RevealingChannel, tells_of_thresholds
+from sloc.contracts import (
+    GaussianChannel,
+    ObservationProcess,
+    Population,
+    RevealingChannel,
+    require,
+    tells_of_thresholds,
+)
+from sloc.contracts.arguments import as_real, checked_kind
 from sloc.divergence.paths import shortcut
 from sloc.populations import Empirical, GaussianMixture, ProductCategorical
 
@@ -27,6 +35,9 @@ def affinities(process: ObservationProcess, population: Population, t: float) ->
         ``[K, K]``, ones on the diagonal, or None where the types have no closed form.
 
     """
+    checked_kind(process, "process", ObservationProcess, "an observation process")
+    checked_kind(population, "population", Population, "a population")
+    require(0 <= as_real(t) < np.inf, "t", t, "one finite time that is not negative")
     if shortcut(process, population) is None:
         return None
     if isinstance(process, GaussianChannel) and type(population) is GaussianMixture:

@@ -11,7 +11,7 @@ import numpy as np
 from sloc.contracts import is_concrete
 from sloc.divergence.binomial_interval import bernoulli_interval
 from sloc.divergence.histogram_betting import interval as histogram_interval
-from sloc.divergence.intervals import maurer_pontil
+from sloc.divergence.intervals import half_width
 from sloc.engine import Kernel, Moments, Plan, stream, tally
 from sloc.engine.dithering import BERNOULLI_GRID, GRID
 
@@ -79,7 +79,7 @@ def mean_interval(
     if counts is not None and not unbounded:
         lower, upper = (low + (high - low) * end for end in _COUNTED[interval][1](counts, level))
         return count, mean, variance, lower, upper
-    half = maurer_pontil(mean, variance, count, level, high - low)
+    half = half_width(mean, variance, count, level, high - low)
     return count, mean, variance, xp.clip(mean - half, low, high), xp.clip(mean + half, low, high)
 
 

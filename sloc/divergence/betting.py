@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import is_concrete, require
+from sloc.contracts.arguments import as_array, as_floats
 
 TRUNCATION = 0.75
 """The gambler never stakes more than this share of what he can lose."""
@@ -138,7 +139,7 @@ def check_level(delta: Any, cells: Any = None) -> Any:
 
     """
     if is_concrete(delta):
-        delta = np.asarray(delta, np.float64)
+        delta = as_floats(delta, "delta")
         require(bool(np.all((delta > 0) & (delta < 1))), "delta", delta, "an error level inside (0, 1)")
     if is_concrete(delta, cells):
         return delta
@@ -196,7 +197,7 @@ def invert_wealth(
 
 
 def _bound(values: Any, delta: Any, side: int) -> Any:
-    delta = check_level(delta, values)
+    values, delta = as_array(values, "values"), check_level(delta, values)
     xp = np if is_concrete(values, delta) else jnp
     values = _floating(values, xp)
     require(values.ndim >= 1 and values.shape[-1] >= 1, "values", values.shape, "at least one value on the last axis")

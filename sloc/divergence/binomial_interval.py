@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, is_concrete, require
+from sloc.contracts.arguments import as_array, as_floats
 from sloc.divergence.betting import check_level, invert_wealth
 from sloc.engine.dithering import BERNOULLI_GRID, dither
 
@@ -40,9 +41,10 @@ def clopper_pearson(x: Any, n: Any, alpha: Any) -> tuple[np.ndarray, np.ndarray]
     """
     from scipy.special import betaincinv
 
-    x, n, level = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(n, np.float64), np.asarray(alpha))
+    x, n, level = np.broadcast_arrays(as_floats(x, "x"), as_floats(n, "n"), as_floats(alpha, "alpha"))
     require(bool(np.all((level > 0) & (level < 1))), "alpha", alpha, "an error level inside (0, 1)")
-    require(bool(np.all((n >= 1) & (x >= 0) & (x <= n))), "x", x, "counts between 0 and n, n at least 1")
+    require(bool(np.all((n >= 1) & (n < np.inf))), "n", n, "finite numbers of draws, at least 1")
+    require(bool(np.all((x >= 0) & (x <= n))), "x", x, "counts between 0 and n")
     rows, back = np.unique(np.stack([x.ravel(), n.ravel(), level.ravel()], axis=1), axis=0, return_inverse=True)
     count, total, error = rows.T
     low = np.where(count == 0, 0.0, betaincinv(np.maximum(count, 1.0), total - count + 1.0, error / 2))
@@ -102,9 +104,10 @@ def bernoulli_interval(counts: Any, delta: Any) -> tuple[Any, Any]:
     """
     if not is_concrete(counts, delta):
         return _traced(counts, delta)
-    counts = np.asarray(counts)
+    counts, delta = np.asarray(as_array(counts, "counts")), check_level(delta)
     require(counts.ndim >= 1 and counts.shape[-1] == 3, "counts", counts.shape, "a last axis of size 3")
     require(bool(np.all(counts >= 0)), "counts", counts, "counts of at least 0 (int32 overflow?)")
+    require(bool(np.all(np.isfinite(counts) & (counts == np.round(counts)))), "counts", counts, "whole numbers")
     counts = counts.astype(np.int64)
     total = counts[..., 0] + counts[..., 1]
     low, high = clopper_pearson(counts[..., 1], np.maximum(total, 1), delta)

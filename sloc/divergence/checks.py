@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import jax
@@ -21,22 +20,11 @@ from sloc.contracts import (
     require,
     shown,
 )
+from sloc.contracts.arguments import as_real, checked_choice, checked_whole
+from sloc.contracts.arguments import checked_key as checked_key
 from sloc.divergence.bands import INTERVALS
 
 Array = jax.Array
-
-
-def checked_key(key: Any) -> Array:
-    """Return ``key`` if it is one typed PRNG key.
-
-    Raises:
-        InvalidInput: a raw uint32 key, an int seed, or a batch of keys.
-
-    """
-    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    require(typed, "key", key, "a typed PRNG key from jax.random.key(seed), not a raw uint32 key or a seed")
-    require(key.shape == (), "key", key, f"one key, not a batch of shape {key.shape}")
-    return key
 
 
 def checked_pair(process: Any, population: Any) -> tuple[ObservationProcess, Population]:
@@ -79,7 +67,7 @@ def as_times(process: ObservationProcess, population: Population, times: Any) ->
         return times, times.astype(dtype)
     try:
         host = np.asarray(times, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"times = {shown(times)}: expected a sequence of numbers") from error
     require(host.ndim == 1 and host.size > 0, "times", times, "a non-empty one-dimensional sequence")
     require(bool(np.isfinite(host).all()), "times", times, "finite numbers")
@@ -97,7 +85,7 @@ def as_time(process: ObservationProcess, population: Population, t: Any) -> Arra
         return jnp.asarray(t).astype(dtype)
     try:
         host = np.asarray(t, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"t = {shown(t)}: expected one finite number") from error
     require(host.ndim == 0 and bool(np.isfinite(host)), "t", t, "one finite number")
     _check_range(process, population, host[None], "t", t)
@@ -128,10 +116,7 @@ def checked_count(n: Any, argument: str = "n", least: int = 2) -> int:
         InvalidInput: not a whole number, or below ``least``.
 
     """
-    number = isinstance(n, (int, float, np.integer, np.floating)) and not isinstance(n, bool)
-    whole = number and math.isfinite(n) and float(n) == int(n)
-    require(whole and int(n) >= least, argument, n, f"a whole number of draws, at least {least}")
-    return int(n)
+    return checked_whole(n, argument, least, what="draws")
 
 
 def checked_level(value: Any, argument: str) -> float:
@@ -141,8 +126,8 @@ def checked_level(value: Any, argument: str) -> float:
         InvalidInput: outside ``(0, 1)`` or not a number.
 
     """
-    ok = isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool)
-    require(ok and 0.0 < float(value) < 1.0, argument, value, "a number strictly between 0 and 1")
+    number = as_real(value)
+    require(0.0 < number < 1.0, argument, value, "a number strictly between 0 and 1")
     return float(value)
 
 
@@ -162,8 +147,8 @@ def checked_epsilon(value: Any, argument: str = "epsilon") -> float:
     """
     least = f"{LEAST_EPSILON:g}"
     expected = f"a number from {least} (below it 1 - epsilon^2 cannot be told from 1) to less than 1"
-    ok = isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool)
-    require(ok and LEAST_EPSILON <= float(value) < 1.0, argument, value, expected)
+    number = as_real(value)
+    require(LEAST_EPSILON <= number < 1.0, argument, value, expected)
     return float(value)
 
 
@@ -202,8 +187,7 @@ def checked_interval(interval: Any) -> str:
 def _chosen(value: Any, choices: tuple[str, ...], argument: str) -> str:
     if argument == "method" and isinstance(value, str) and value == "balanced":
         return "monte-carlo"
-    require(isinstance(value, str) and value in choices, argument, value, f"one of {', '.join(choices)}")
-    return value
+    return checked_choice(value, argument, choices)
 
 
 def checked_tolerance(value: Any) -> float | None:
@@ -215,8 +199,8 @@ def checked_tolerance(value: Any) -> float | None:
     """
     if value is None:
         return None
-    ok = isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool)
-    require(ok and 0.0 < float(value) < np.inf, "tolerance", value, "None or a positive number, in units of t")
+    number = as_real(value)
+    require(0.0 < number < np.inf, "tolerance", value, "None or a positive number, in units of t")
     return float(value)
 
 
@@ -227,6 +211,6 @@ def checked_growth(value: Any) -> float:
         InvalidInput: anything else.
 
     """
-    ok = isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool)
-    require(ok and 1.0 <= float(value) < np.inf, "growth", value, "a finite number, at least 1")
+    number = as_real(value)
+    require(1.0 <= number < np.inf, "growth", value, "a finite number, at least 1")
     return float(value)

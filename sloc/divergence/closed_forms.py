@@ -17,8 +17,10 @@ from sloc.contracts import (
     ObservationProcess,
     Population,
     RevealingChannel,
+    require,
     tells_of_thresholds,
 )
+from sloc.contracts.arguments import as_real, checked_kind
 from sloc.divergence.paths import shortcut
 from sloc.divergence.statistics import disjoint_pair
 from sloc.populations import Empirical, GaussianMixture, KalmanDiscourse, ProductCategorical, RandomWalkSolver
@@ -48,6 +50,12 @@ def closed_tv(
         The value in ``[0, 1]``, exact to float64 rounding of the parameters, or None.
 
     """
+    checked_kind(process, "process", ObservationProcess, "an observation process")
+    checked_kind(population, "population", Population, "a population")
+    for name, mask in (("a", a), ("b", b)):
+        boolean = isinstance(mask, np.ndarray) and mask.dtype == bool and mask.ndim == 1
+        require(boolean, name, mask, "a boolean mask [K]")
+    require(0 <= as_real(t) < np.inf, "t", t, "one finite time that is not negative")
     left, right, part, whole = disjoint_pair(a, b)
     if not part.any():
         return 0.0

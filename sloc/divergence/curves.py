@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import ObservationProcess, Population, Sets, is_concrete
+from sloc.contracts import ObservationProcess, Population, Sets, is_concrete, require
+from sloc.contracts.arguments import as_real
 from sloc.divergence.measurement import MeasureOptions, measure
 from sloc.divergence.regimes import tv_by_regime
 from sloc.divergence.statistics import Clones, Information, Labels
@@ -53,6 +54,8 @@ def tv(
     Source: Li, Karan & Chen 2025, Sect. 3.
 
     """
+    if is_concrete(t):
+        require(np.isfinite(as_real(t)), "t", t, "one finite number")
     times = jnp.reshape(t, (1,)) if not is_concrete(t) else np.reshape(np.asarray(t), (1,))
     curve = tv_by_regime(key, process, population, times, a, b, n=n, **options)
     parts = {k: getattr(curve, k)[0] for k in ("value", "stderr", "lower", "upper")}

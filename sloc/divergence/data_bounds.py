@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import ObservationProcess, Sets, component_mask, require, shown
+from sloc.contracts import ObservationProcess, Sets, check_registered, component_mask, require
+from sloc.contracts.arguments import as_floats, as_real, checked_key
 from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.divergence.curves import tv_curve
 from sloc.engine import Plan
@@ -58,8 +59,11 @@ def tv_lower_bound(
     Source: Clopper & Pearson 1934 for the limits.
 
     """
+    checked_key(key)
     require(isinstance(held_out, Empirical), "held_out", held_out, "an Empirical population of held-out examples")
-    require(isinstance(delta, (int, float)) and 0 < delta < 1, "delta", delta, "a number strictly between 0 and 1")
+    require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
+    require(callable(posterior), "posterior", posterior, "a function (y, t) -> [K] log probabilities or logits")
+    check_registered(process, "process", ObservationProcess)
     held_out.validate()
     process.validate()
     mask_a, mask_b = component_mask(held_out, a, "a"), component_mask(held_out, b, "b")
@@ -127,7 +131,7 @@ def tv_upper_bound(
 
     """
     require(isinstance(data, Empirical), "data", data, "an Empirical population of examples")
-    require(isinstance(delta, (int, float)) and 0 < delta < 1, "delta", delta, "a number strictly between 0 and 1")
+    require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
     measured = tv_curve(key, process, data, times, a, b, n=n, delta=delta / 2, plan=plan)
     weights = np.exp(np.asarray(data.log_weights, np.float64))
     counts = np.bincount(_examples(data)[1], minlength=data.num_components)
@@ -148,9 +152,9 @@ def _examples(data: Empirical) -> tuple[Any, np.ndarray]:
 
 
 def _increasing(times: Any) -> np.ndarray:
-    grid = np.asarray(times, np.float64)
-    good = grid.ndim == 1 and grid.size > 0 and bool(np.isfinite(grid).all()) and bool((np.diff(grid) > 0).all())
-    require(good, "times", shown(times), "finite times, strictly increasing")
+    grid = as_floats(times, "times")
+    good = grid.ndim == 1 and grid.size > 0 and bool((np.isfinite(grid) & (grid >= 0)).all())
+    require(good and bool((np.diff(grid) > 0).all()), "times", times, "finite times, not negative, strictly increasing")
     return grid
 
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, is_concrete, require
+from sloc.contracts.arguments import as_array
 from sloc.divergence.betting import check_level, invert_wealth
 from sloc.engine.dithering import check_grid, dither
 
@@ -108,7 +109,7 @@ def _bound(counts: Any, delta: Any, grid: Any, side: int) -> Any:
     edges = check_grid(grid)
     delta = check_level(delta, counts)
     host = is_concrete(counts, delta)
-    counts = np.asarray(counts) if host else jnp.asarray(counts)
+    counts = np.asarray(as_array(counts, "counts")) if host else jnp.asarray(counts)
     require(counts.ndim >= 1 and counts.shape[-1] == edges.size + 1, "counts", counts.shape, f"{edges.size + 1} last")
     require(bool(jnp.issubdtype(counts.dtype, jnp.integer)), "counts", counts.dtype, "integers")
     cells = counts.shape[:-1]

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sloc.contracts import namespace
+from sloc.contracts import is_concrete, namespace, require
+from sloc.contracts.arguments import as_array, as_floats, as_real
 
 
 def maurer_pontil(mean: Any, variance: Any, n: Any, delta: Any, span: Any = 1.0) -> Any:
@@ -30,6 +31,20 @@ def maurer_pontil(mean: Any, variance: Any, n: Any, delta: Any, span: Any = 1.0)
     Source: Maurer & Pontil 2009, Theorem 4, both sides.
 
     """
+    mean, variance = as_array(mean, "mean"), as_array(variance, "variance")
+    if is_concrete(mean, variance, n, delta, span):
+        require(bool(np.isfinite(np.asarray(mean)).all()), "mean", mean, "finite numbers")
+        good = bool(np.isfinite(np.asarray(variance)).all() and (np.asarray(variance) >= 0).all())
+        require(good, "variance", variance, "finite numbers that are not negative")
+        counts, spans = as_floats(n, "n"), as_floats(span, "span")
+        require(bool(((counts >= 2) & (counts < np.inf)).all()), "n", n, "numbers of values, at least 2")
+        require(bool(((spans > 0) & (spans < np.inf)).all()), "span", span, "positive lengths")
+        require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
+    return half_width(mean, variance, n, delta, span)
+
+
+def half_width(mean: Any, variance: Any, n: Any, delta: float, span: Any = 1.0) -> Any:
+    """Return :func:`maurer_pontil` of what the library itself summed up, unchecked; of fewer than 2 values as of 2."""
     xp = namespace(mean, variance, n)
     level = math.log(4.0 / delta)
     count = xp.maximum(xp.asarray(n, mean.dtype), 2)
@@ -51,6 +66,9 @@ def tighten(lower: Any, upper: Any, decreasing: bool = True) -> tuple[Any, Any]:
         The tightened ``(lower, upper)``.
 
     """
+    lower, upper = as_array(lower, "lower"), as_array(upper, "upper")
+    for name, band in (("lower", lower), ("upper", upper)):
+        require(np.ndim(band) >= 1, name, band, "an array whose first axis is time")
     if not decreasing:
         low, high = tighten(lower[::-1], upper[::-1])
         return low[::-1], high[::-1]

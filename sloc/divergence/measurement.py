@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, float_dtype, is_concrete, require
+from sloc.contracts.arguments import checked_all
 from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.checks import (
     as_times,
@@ -29,7 +30,7 @@ from sloc.divergence.intervals import tighten
 from sloc.divergence.paths import batched_paths, drawn_paths, reduced
 from sloc.divergence.pattern_sums import exact_information
 from sloc.divergence.statistics import Statistic, Term
-from sloc.engine import BLOCK_DRAWS, Moments, Plan
+from sloc.engine import BLOCK_DRAWS, Moments, Plan, as_plan
 from sloc.results import Curve
 
 Array = jax.Array
@@ -188,9 +189,11 @@ def measure(
     process, population = checked_pair(process, population)
     shown_times, device_times = as_times(process, population, times)
     n, delta, method = checked_count(n), checked_level(delta, "delta"), checked_method(method)
-    interval = checked_interval(interval)
+    interval, plan = checked_interval(interval), as_plan(plan)
     if isinstance(statistics, Statistic):
         statistics = [statistics]
+    if not isinstance(statistics, Mapping):
+        statistics = checked_all(statistics, "statistics", Statistic, "statistics such as sloc.TV or sloc.Information")
     named: dict[Any, Statistic] = dict(statistics) if isinstance(statistics, Mapping) else {s: s for s in statistics}
     require(len(named) > 0, "statistics", statistics, "at least one statistic")
     for s in named.values():

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, Sets, component_mask, is_concrete, require
+from sloc.contracts.arguments import as_real
 from sloc.divergence.bridge_setup import BridgeProblem, bridge_problem, has_bridge
 from sloc.divergence.bridges import TOLERANCE, densities, raise_violation, set_densities
 from sloc.divergence.checks import as_times, checked_count, checked_key, checked_pair
@@ -211,6 +212,7 @@ def choose_estimator(
     same = np.array_equal(component_mask(population, a, "a"), component_mask(population, b, "b"))
     if same or not has_bridge(*checked):
         return "balanced"
-    times = np.reshape(np.asarray(t, np.float64), (1,))
+    times = [as_real(t)]
+    require(np.isfinite(times[0]), "t", t, "one finite number")
     report = compare_estimators(key, process, population, times, a, b, n=n, plan=plan)
     return report.choice[0]

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, require, shown
+from sloc.contracts.arguments import as_floats, as_real, is_one_of
 from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.checks import checked_count, checked_interval, checked_key, checked_level
 from sloc.engine import BLOCK_DRAWS, Plan
@@ -162,9 +163,9 @@ def tv_sampler_bound(
     """
     key, n, delta = checked_key(key), checked_count(n), checked_level(delta, "delta")
     interval = checked_interval(interval)
-    require(method in _METHODS, "method", method, "one of " + ", ".join(_METHODS))
+    require(is_one_of(method, _METHODS), "method", method, "one of " + ", ".join(_METHODS))
     by_pinsker = method == "pinsker"
-    good = reach is not None and math.isfinite(reach) and reach > 0
+    good = 0 < as_real(reach) < math.inf
     require(good if by_pinsker else reach is None, "reach", reach, "a positive number for pinsker, None otherwise")
     own, other = checked_learned(a), checked_learned(b)
     _check_alike(own, other, b)
@@ -208,7 +209,7 @@ def _check_alike(a: LearnedDiffusion, b: LearnedDiffusion, given: Any) -> None:
 
 def _grid(model: LearnedDiffusion, times: Any, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the times, the sampler's grid, which holds them, and where they stand among the ends of its steps."""
-    chosen = np.asarray(times, np.float64)
+    chosen = as_floats(times, "times")
     good = chosen.ndim == 1 and chosen.size > 0 and bool(np.isfinite(chosen).all()) and bool((chosen > 0).all())
     require(good and bool((np.diff(chosen) > 0).all()), "times", shown(times), "positive times, strictly increasing")
     std = float(np.asarray(model.data_std))

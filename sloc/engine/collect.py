@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sloc.contracts.arguments import checked_whole
 from sloc.engine.cluster import check_agreement, from_leader, on_leader
 from sloc.engine.faults import memory_advice
 from sloc.engine.fingerprint import fingerprint, stage_name
 from sloc.engine.plan import Plan, as_plan
-from sloc.engine.stream import Kernel
+from sloc.engine.stream import Kernel, check_kernel
 
 Array = jax.Array
 _CHUNK = 16
@@ -50,7 +51,9 @@ def collect(kernel: Kernel, args: Any, key: Array, blocks: int, first: int = 0, 
         CheckpointError: the plan's folder cannot be used.
 
     """
-    plan = as_plan(plan)
+    check_kernel(kernel, key)
+    plan, blocks = as_plan(plan), checked_whole(blocks, "blocks", 1, 2**31 - 1)
+    first = checked_whole(first, "first", 0, 2**31 - 1)
     stage, known = None, None
     if plan.store is not None:
         shapes = jax.eval_shape(lambda a, k: kernel(kernel.setup(a), k), args, key)

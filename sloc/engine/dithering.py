@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import is_concrete, require
+from sloc.contracts.arguments import as_array, as_floats, as_real, as_whole, checked_key
 
 Array = jax.Array
 
@@ -32,10 +33,10 @@ def logit_grid(points: int = 129, smallest: float = 1e-6) -> np.ndarray:
             numbers).
 
     """
-    require(points >= 2, "points", points, "at least the two edges 0 and 1")
-    require(1e-6 <= smallest < 0.5, "smallest", smallest, "an edge in [1e-6, 0.5)")
+    require(as_whole(points) >= 2, "points", points, "at least the two edges 0 and 1")
+    require(1e-6 <= as_real(smallest) < 0.5, "smallest", smallest, "an edge in [1e-6, 0.5)")
     reach = np.log1p(-smallest) - np.log(smallest)
-    inner = 1.0 / (1.0 + np.exp(-np.linspace(-reach, reach, points - 2)))
+    inner = 1.0 / (1.0 + np.exp(-np.linspace(-reach, reach, int(points) - 2)))
     rounded = np.unique(inner.astype(np.float32)).astype(np.float64)
     return np.concatenate([[0.0], rounded, [1.0]])
 
@@ -59,7 +60,7 @@ def check_grid(grid: Any) -> np.ndarray:
         InvalidInput: not strictly increasing from exactly 0 to exactly 1, or an edge that is not a float32 number.
 
     """
-    edges = GRID if grid is None else np.asarray(grid, np.float64)
+    edges = GRID if grid is None else as_floats(grid, "grid")
     spans = edges.ndim == 1 and edges.size >= 2 and edges[0] == 0 and edges[-1] == 1
     require(spans and bool(np.all(np.diff(edges) > 0)), "grid", grid, "edges increasing from exactly 0 to exactly 1")
     require(bool(np.all(edges.astype(np.float32) == edges)), "grid", grid, "float32 numbers: use logit_grid()")
@@ -89,8 +90,10 @@ def dither(key: Array, values: Any, grid: Any = None) -> Array:
     The rounded mean is exact up to the float32 rounding of the probability, less than 4e-7 of the value.
 
     """
+    checked_key(key)
     edges = check_grid(grid)
-    values = jnp.asarray(values)
+    values = jnp.asarray(as_array(values, "values"))
+    require(values.size > 0, "values", values, "at least one number")
     if not jnp.issubdtype(values.dtype, jnp.floating):
         values = values.astype(jnp.float32)
     values = values.astype(jnp.promote_types(values.dtype, jnp.float32))

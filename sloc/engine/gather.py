@@ -13,12 +13,13 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from sloc.contracts import require
+from sloc.contracts.arguments import checked_whole
 from sloc.engine.cluster import check_agreement, fetch, from_leader, is_spread, on_leader, replicate
 from sloc.engine.faults import Replayed, memory_advice
 from sloc.engine.fingerprint import fingerprint, stage_name
 from sloc.engine.nans import count_nans, first_nan, not_a_number
 from sloc.engine.plan import BLOCK_DRAWS, Layout, Plan, as_plan
-from sloc.engine.stream import Kernel, block_values
+from sloc.engine.stream import Kernel, block_values, check_kernel
 
 Array = jax.Array
 
@@ -74,7 +75,9 @@ def gather(
         CheckpointError: the plan's folder cannot be used.
 
     """
-    plan = as_plan(plan)
+    check_kernel(kernel, key)
+    plan, n, axis = as_plan(plan), checked_whole(n, "n", what="draws"), checked_whole(axis, "axis", 0, 31)
+    tile = checked_whole(tile, "tile")
     layout, tile = plan.layout(), plan.tile or tile
     # One block is a shape of its own: whoever asks for few draws should not wait for a whole tile of them.
     tile = tile if n > BLOCK_DRAWS else 1

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import as_real, checked_path, is_one_of
 from sloc.engine.checkpoint import Store
 
 BLOCK_DRAWS = 1024
@@ -24,7 +25,7 @@ Devices = Sequence[Any] | int | str | None
 """Devices, how many local ones, a platform's name (``"cpu"``, ``"gpu"``, ``"tpu"``), or None for all."""
 
 _AXIS = "blocks"
-_PRECISIONS = (None, "default", "high", "highest", "float32", "tensorfloat32", "bfloat16", "bfloat16_3x")
+_PRECISIONS = ("default", "high", "highest", "float32", "tensorfloat32", "bfloat16", "bfloat16_3x")
 
 
 class Progress(Protocol):
@@ -102,19 +103,21 @@ class Plan:
             names = self.mesh.axis_names
             ok = self.axis in names if self.axis is not None else len(names) == 1
             require(ok, "axis", self.axis, f"one axis of the mesh: {', '.join(map(str, names))}")
-        whole = self.block is None or (isinstance(self.block, int) and self.block > 0 and self.block % BLOCK_DRAWS == 0)
+        whole = self.block is None or (
+            isinstance(self.block, int) and 0 < self.block < 2**31 and self.block % BLOCK_DRAWS == 0
+        )
         require(whole, "block", self.block, f"None or a multiple of {BLOCK_DRAWS:,} draws")
-        require(self.precision in _PRECISIONS, "precision", self.precision, f"one of {_PRECISIONS}")
+        known = self.precision is None or is_one_of(self.precision, _PRECISIONS)
+        require(known, "precision", self.precision, f"None or one of {', '.join(_PRECISIONS)}")
         for name in ("every", "chunk"):
             value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            require(number and value >= 0, name, value, "a number of seconds, 0 or more")
+            require(0 <= as_real(value) < math.inf, name, value, "a number of seconds, 0 or more")
         given = self.replay
         pair = given is None or (isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str))
         require(pair and (given is None or isinstance(given[1], int)), "replay", given, "None or (stage, block)")
         require(self.progress is None or callable(self.progress), "progress", self.progress, "a function (done, total)")
         if self.checkpoint is not None:
-            object.__setattr__(self, "store", Store(self.checkpoint))
+            object.__setattr__(self, "store", Store(checked_path(self.checkpoint, "checkpoint")))
 
     @property
     def tile(self) -> int | None:
@@ -171,17 +174,22 @@ def device_mesh(devices: Devices = None) -> Mesh:
     local = jax.local_devices()
     if devices is None:
         chosen: Sequence[Any] = jax.devices() if jax.process_count() > 1 else local
-    elif isinstance(devices, str):
+    elif isinstance(devices, str) and devices:
         try:
             chosen = jax.devices(devices)
         except RuntimeError as error:
             kinds = ", ".join(sorted({d.platform for d in jax.devices()}))
             raise InvalidInput(f"devices = {devices!r}: expected a kind of device that is here: {kinds}") from error
     elif isinstance(devices, int):
-        require(1 <= devices <= len(local), "devices", devices, f"1 to {len(local)}, the local devices of this process")
+        require(
+            1 <= devices <= len(local),
+            "devices",
+            devices,
+            f"1 to {len(local)}, the local devices of this process",
+        )
         chosen = local[:devices]
     else:
-        chosen = list(devices)
+        chosen = list(devices) if isinstance(devices, Iterable) else []
         known = bool(chosen) and all(isinstance(d, jax.Device) for d in chosen)
         require(known, "devices", devices, "at least one device")
     return Mesh(np.asarray(chosen), (_AXIS,), axis_types=(AxisType.Auto,))

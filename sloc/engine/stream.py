@@ -16,7 +16,8 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from sloc.contracts import is_concrete
+from sloc.contracts import is_concrete, require
+from sloc.contracts.arguments import checked_key, checked_whole
 from sloc.engine.accumulators import Accumulator, Averages, Tallies
 from sloc.engine.cluster import deal, fetch, replicate
 from sloc.engine.dithering import check_grid
@@ -25,6 +26,8 @@ from sloc.engine.longrun import Job, long_run, refuse_nan
 from sloc.engine.plan import Layout, Plan, as_plan, device_mesh
 
 Array = jax.Array
+_MOST = 2**31 - 1
+"""Blocks are counted by int32."""
 _traces = 0
 
 
@@ -175,6 +178,7 @@ def tally(
         NotANumber: see :func:`stream`; so with the other errors.
 
     """
+    check_kernel(kernel, key)
     # Through jit, which remembers the trace.
     leaves = jax.tree.leaves(block_values.eval_shape(kernel, args, key))
     extra = [
@@ -182,6 +186,18 @@ def tally(
         for leaf, span in zip(leaves, spans or [(0.0, 1.0)] * len(leaves), strict=True)
     ]
     return _run(Tallies(tuple(check_grid(grid).tolist())), kernel, args, extra, key, blocks, first, tile, plan)
+
+
+def check_kernel(kernel: Any, key: Any) -> None:
+    """Refuse what is no kernel, and what is no key.
+
+    Raises:
+        InvalidInput: see above.
+
+    """
+    good = callable(kernel) and hasattr(kernel, "setup") and not isinstance(kernel, type)
+    require(good, "kernel", kernel, "a hashable Kernel: setup(args) -> state, and a call (state, key) -> arrays")
+    checked_key(key)
 
 
 def _run(
@@ -195,7 +211,10 @@ def _run(
     tile: int,
     plan: Plan | None,
 ) -> Any:
-    plan = as_plan(plan)
+    check_kernel(kernel, key)
+    plan, tile, first = as_plan(plan), checked_whole(tile, "tile"), checked_whole(first, "first", 0, _MOST)
+    if is_concrete(blocks):
+        blocks = checked_whole(blocks, "blocks", 1, _MOST)
     concrete = is_concrete(args, extra, key, blocks)
     layout = plan.layout() if concrete else _alone()
     tile = (plan.tile or _side_by_side(layout, tile)) if concrete else tile

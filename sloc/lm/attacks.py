@@ -9,9 +9,10 @@ import jax
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import checked_kind, checked_whole
 from sloc.divergence import clopper_pearson
 from sloc.divergence.checks import checked_level
-from sloc.lm.decoding import Branches, decode
+from sloc.lm.decoding import Branches, decode, whole_numbers
 from sloc.lm.model import LanguageModel
 from sloc.lm.sampling import Sampling
 from sloc.lm.scoring import text_tokens
@@ -57,8 +58,9 @@ def prefill_curve(
         InvalidInput: lengths beyond the answer, or not increasing.
 
     """
+    checked_kind(model, "model", LanguageModel, "a LanguageModel")
     head, body = model.tokens(prompt, "prompt"), text_tokens(model, answer, "answer", prompt)
-    given = _lengths(lengths, len(body), "the answer's")
+    given = _lengths(lengths, len(body), "the answer's", "lengths")
     return _attacked(key, model, head, body, given, feature, n, new_tokens, sampling, delta, "prefilled tokens")
 
 
@@ -93,18 +95,23 @@ def repeated_token_curve(
         The curve over the number of copies, and the branches.
 
     """
+    checked_kind(model, "model", LanguageModel, "a LanguageModel")
     head = model.tokens(prompt, "prompt")
-    one = np.asarray([token], np.int32) if not isinstance(token, str) else text_tokens(model, token, "token", prompt)
+    one = (
+        np.asarray([checked_whole(token, "token", 0)], np.int32)
+        if not isinstance(token, str)
+        else text_tokens(model, token, "token", prompt)
+    )
     require(len(one) == 1, "token", token, f"one token (this text is {len(one)})")
-    given = _lengths(counts, np.iinfo(np.int32).max, "any")
+    given = _lengths(counts, model.config.max_positions, "the context's", "counts")
     body = np.repeat(one, int(given.max()))
     return _attacked(key, model, head, body, given, feature, n, new_tokens, sampling, delta, "repeated tokens")
 
 
-def _lengths(lengths: Sequence[int], most: int, whose: str) -> np.ndarray:
-    given = np.asarray(lengths, np.int64)
+def _lengths(lengths: Sequence[int], most: int, whose: str, name: str) -> np.ndarray:
+    given = whole_numbers(lengths, name)
     rising = given.ndim == 1 and given.size > 0 and bool(np.all(np.diff(given) > 0))
-    require(rising and given[0] >= 0 and given[-1] <= most, "lengths", lengths, f"increasing, from 0 to {whose} {most}")
+    require(rising and given[0] >= 0 and given[-1] <= most, name, lengths, f"increasing, from 0 to {whose} {most}")
     return given
 
 
@@ -122,6 +129,8 @@ def _attacked(
     unit: str,
 ) -> tuple[Curve, Branches]:
     level = checked_level(delta, "delta")
+    require(callable(feature), "feature", feature, "a function of a text")
+    n = checked_whole(n, "n", what="branches")
     require(model.tokenizer is not None, "model", model, "a model with a tokenizer")
     text = np.concatenate([head, body[: int(lengths[-1])]])
     branches = decode(key, model, text, len(head) + lengths, n=n, new_tokens=new_tokens, sampling=sampling)

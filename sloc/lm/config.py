@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_whole, is_one_of
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,11 @@ class DecoderConfig:
 
         """
         for name in ("vocabulary", "width", "layers", "heads", "kv_heads", "head_dim", "hidden", "max_positions"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
+            require(as_whole(getattr(self, name)) > 0, name, getattr(self, name), "a positive number")
         require(self.heads % self.kv_heads == 0, "kv_heads", self.kv_heads, f"a divisor of heads = {self.heads}")
-        require(self.norm in ("rms", "layer"), "norm", self.norm, "'rms' or 'layer'")
+        require(is_one_of(self.norm, ("rms", "layer")), "norm", self.norm, "'rms' or 'layer'")
         known = ("silu", "gelu", "gelu_tanh")
-        require(self.activation in known, "activation", self.activation, f"one of {known}")
+        require(is_one_of(self.activation, known), "activation", self.activation, f"one of {known}")
         fits = not self.windows or len(self.windows) == self.layers
         require(fits, "windows", self.windows, f"one for each of {self.layers} layers, or none")
         if self.rotary is not None:

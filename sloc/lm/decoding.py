@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_floats, as_whole, checked_all, checked_key, checked_kind, checked_whole
 from sloc.lm.forked import RUNNING, STOPPED, Lanes, Queue, compiled_advance, empty_lanes
 from sloc.lm.model import LanguageModel
 from sloc.lm.prefix import Prefix, read_prefix
@@ -183,6 +184,9 @@ def decode(
             (with ``recycle``) counts from the cut, a law that is none, a model that sees both ways.
 
     """
+    checked_kind(model, "model", LanguageModel, "a LanguageModel")
+    checked_kind(prefix, "prefix", Prefix, "a Prefix, or None", optional=True)
+    checked_key(key)
     plan = planned(
         model,
         text if prefix is None else prefix.tokens,
@@ -265,6 +269,19 @@ class Plan:
         )
 
 
+def whole_numbers(values: Any, argument: str) -> np.ndarray:
+    """Return ``[T]`` whole numbers, int32.
+
+    Raises:
+        InvalidInput: anything else.
+
+    """
+    found = as_floats(values, argument)
+    good = found.ndim == 1 and bool((np.isfinite(found) & (found == np.round(found)) & (np.abs(found) < 2**31)).all())
+    require(good, argument, values, "a sequence of whole numbers")
+    return found.astype(np.int32)
+
+
 def planned(
     model: LanguageModel,
     text: Any,
@@ -282,13 +299,21 @@ def planned(
     prefix: Prefix | None = None,
 ) -> Plan:
     """Return a request with all of it checked, and its text read where it was not."""
+    checked_kind(model, "model", LanguageModel, "a LanguageModel")
+    checked_kind(sampling, "sampling", Sampling, "Sampling, or None", optional=True)
+    checked_all(stop, "stop", str, "texts")
+    if end_tokens is not None:
+        checked_all(end_tokens, "end_tokens", (int, np.integer), "ids of tokens")
+    checked_kind(prefix, "prefix", Prefix, "a Prefix, or None", optional=True)
+    n = checked_whole(n, "n", what="branches a cut")
+    new_tokens = None if new_tokens is None else checked_whole(new_tokens, "new_tokens")
+    length = None if length is None else checked_whole(length, "length")
     rule = Limits(new_tokens, length, tuple(stop), None if end_tokens is None else tuple(int(t) for t in end_tokens))
     law = model.sampling if sampling is None else sampling
     law.validate()
-    require(n >= 1, "n", n, "at least one branch a cut")
-    require(lanes >= 1, "lanes", lanes, "at least one")
+    lanes = checked_whole(lanes, "lanes")
     given = model.tokens(text) if prefix is None else prefix.tokens
-    at = np.asarray([len(given)] if cuts is None else cuts, np.int32)
+    at = np.asarray([len(given)], np.int32) if cuts is None else whole_numbers(cuts, "cuts")
     check_cuts(at, len(given))
     limits = checked_limits(model, rule, at, recycle)
     shared = prefix or read_prefix(model, given, context=int((at + limits).max()))
@@ -311,7 +336,7 @@ def checked_limits(model: LanguageModel, rule: Limits, cuts: np.ndarray, recycle
     require(all(rule.stop), "stop", rule.stop, "texts of at least one character")
     if rule.length is None:
         assert rule.new_tokens is not None
-        require(rule.new_tokens >= 1, "new_tokens", rule.new_tokens, "at least 1")
+        require(as_whole(rule.new_tokens) >= 1, "new_tokens", rule.new_tokens, "at least 1")
         expected = "stopping by length: samples of an earlier cut would have fewer tokens left"
         require(not recycle, "new_tokens", rule.new_tokens, expected)
         limits = np.full(cuts.shape, rule.new_tokens, np.int32)
@@ -325,11 +350,13 @@ def checked_limits(model: LanguageModel, rule: Limits, cuts: np.ndarray, recycle
 
 
 def _forced(forced: Any, cuts: np.ndarray, limits: np.ndarray) -> list[np.ndarray]:
+    listed = isinstance(forced, (Sequence, np.ndarray)) and not isinstance(forced, (str, bytes))
+    require(listed, "forced", forced, "ids of tokens, or a list of them a cut")
     rows = list(forced)
     nested = bool(rows) and not isinstance(rows[0], int | np.integer)
     if nested:
         require(len(rows) == cuts.size, "forced", f"{len(rows)} lists", f"one for each of {cuts.size} cuts")
-    each = [np.asarray(r, np.int32).reshape(-1) for r in (rows if nested else [rows] * cuts.size)]
+    each = [whole_numbers(r, "forced") for r in (rows if nested else [rows] * cuts.size)]
     for tokens, limit in zip(each, limits, strict=True):
         require(len(tokens) < limit, "forced", f"{len(tokens)} tokens", f"fewer than a branch may add, {int(limit)}")
     return each

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_floats, checked_kind
 from sloc.divergence import clopper_pearson
 from sloc.divergence.checks import checked_level
 from sloc.lm.likelihood import Source
@@ -51,6 +52,12 @@ def likelihood_ratio(
     Source: Li, Karan & Chen 2025, Sect. 6.3; their released table has the other sign.
 
     """
+    for name, source in (("aligned", aligned), ("unaligned", unaligned)):
+        checked_kind(source, name, Source, "a Source")
+    checked_kind(sampling, "sampling", Sampling, "Sampling, or None", optional=True)
+    for name, listed in (("texts", texts), ("prompts", prompts)):
+        good = isinstance(listed, Sequence) and not isinstance(listed, (str, bytes))
+        require(good or (name == "prompts" and listed is None), name, listed, "a sequence of texts")
     require(len(texts) > 0, "texts", texts, "at least one text")
     fits = prompts is None or len(prompts) == len(texts)
     require(fits, "prompts", None if prompts is None else len(prompts), f"one for each of {len(texts)} texts")
@@ -157,7 +164,7 @@ def roc(positives: Any, negatives: Any) -> Roc:
     """
     sides = {}
     for name, given in (("positives", positives), ("negatives", negatives)):
-        scores = np.sort(np.asarray(given, np.float64).ravel())
+        scores = np.sort(as_floats(given, name).ravel())
         require(scores.size > 0, name, given, "at least one score")
         require(not np.isnan(scores).any(), name, given, "scores that are numbers")
         sides[name] = scores

@@ -183,7 +183,10 @@ def check_tokens(config: DecoderConfig, tokens: Any, name: str = "tokens") -> np
         InvalidInput: no tokens, a number outside the vocabulary, or too many.
 
     """
-    array = np.asarray(tokens)
+    try:
+        array = np.asarray(tokens)
+    except ValueError:  # ragged
+        array = np.zeros(0)
     fits = array.ndim == 1 and array.size > 0 and np.issubdtype(array.dtype, np.integer)
     require(fits, name, tokens, "a sequence of at least one token")
     inside = array.min() >= 0 and array.max() < config.vocabulary

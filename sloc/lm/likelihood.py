@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_floats, checked_all, checked_key, checked_kind, checked_whole
 from sloc.lm.decoding import decode
 from sloc.lm.model import LanguageModel
 from sloc.lm.sampling import Sampling
@@ -159,7 +160,9 @@ def sample_paths(
     names, log_weights = _checked(sources, weights)
     ends = [s.model.end_tokens for s in sources]
     require(len(set(ends)) == 1, "sources", ends, "models with the same end tokens")
-    require(n >= 2, "n", n, "at least 2 texts of each source")
+    checked_key(key)
+    n, new_tokens = checked_whole(n, "n", 2, what="texts of each source"), checked_whole(new_tokens, "new_tokens")
+    checked_kind(sampling, "sampling", Sampling, "Sampling, or None", optional=True)
     law = Sampling() if sampling is None else sampling
     count = len(sources)
     logs = np.zeros((count, n, new_tokens + 1, count))
@@ -198,12 +201,14 @@ def entropy(posterior: np.ndarray) -> np.ndarray:
 
 
 def _checked(sources: Sequence[Source], weights: Any) -> tuple[tuple[str, ...], np.ndarray]:
-    require(len(sources) >= 2, "sources", [s.name for s in sources], "at least two")
+    sources = checked_all(sources, "sources", Source, "Sources", 2)
+    for source in sources:
+        checked_kind(source.model, "sources", LanguageModel, "sources of LanguageModels")
     names = tuple(s.name for s in sources)
     require(len(set(names)) == len(names), "sources", names, "names that differ")
     sizes = [s.model.config.vocabulary for s in sources]
     require(len(set(sizes)) == 1, "sources", sizes, "models with the same vocabulary")
-    given = np.full(len(sources), 1 / len(sources)) if weights is None else np.asarray(weights, np.float64)
+    given = np.full(len(sources), 1 / len(sources)) if weights is None else as_floats(weights, "weights")
     fits = given.shape == (len(sources),) and bool(np.all(given > 0)) and bool(np.isfinite(given).all())
     require(fits, "weights", weights, f"{len(sources)} positive numbers")
     return names, np.log(given / given.sum())

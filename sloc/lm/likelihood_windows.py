@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import Sets, component_mask, require, set_name
+from sloc.contracts.arguments import checked_kind
 from sloc.divergence import betting_interval, tighten
 from sloc.divergence.checks import checked_epsilon, checked_level
 from sloc.lm.likelihood import LikelihoodPaths, entropy, posteriors
@@ -41,6 +42,7 @@ def likelihood_tv(paths: LikelihoodPaths, a: Sets, b: Sets, *, delta: float = 0.
         InvalidInput: unknown or overlapping sets, a level outside (0, 1).
 
     """
+    checked_kind(paths, "paths", LikelihoodPaths, "LikelihoodPaths")
     level = checked_level(delta, "delta")
     inner, outer = _mask(paths, a, "a"), _mask(paths, b, "b")
     times = np.arange(paths.length + 1)
@@ -74,6 +76,7 @@ def likelihood_information(paths: LikelihoodPaths, *, delta: float = 0.05) -> Cu
         A curve over ``t = 0 .. N``.
 
     """
+    checked_kind(paths, "paths", LikelihoodPaths, "LikelihoodPaths")
     level = checked_level(delta, "delta")
     every = np.ones(paths.num_components, bool)
     most = np.log2(paths.num_components)
@@ -116,6 +119,7 @@ def likelihood_window(
     Source: Li, Karan & Chen 2025, Def. 4.
 
     """
+    checked_kind(paths, "paths", LikelihoodPaths, "LikelihoodPaths")
     epsilon, delta = checked_epsilon(epsilon), checked_level(delta, "delta")
     inner, outer = _mask(paths, after, "after"), _mask(paths, before, "before")
     require(bool((inner <= outer).all()), "after", after, "a subset of before")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -16,6 +17,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import checked_key, checked_kind, checked_number, checked_path, checked_whole, is_one_of
 from sloc.lm.checkpoints import Adapter, TensorFiles, read_weights
 from sloc.lm.config import DecoderConfig
 from sloc.lm.families import expected_shape, read_config, tensor_names
@@ -123,10 +125,11 @@ def load_model(
             missing, left over or of another shape (names them).
 
     """
-    require(dtype is None or dtype in _DTYPES, "dtype", dtype, f"one of {_DTYPES}, or None")
-    folder = _folder(path)
+    require(dtype is None or is_one_of(dtype, _DTYPES), "dtype", dtype, f"one of {_DTYPES}, or None")
+    folder = _folder(checked_path(path, "path"))
+    adapter = None if adapter is None else checked_path(adapter, "adapter")
     if mesh is not None:
-        require(axis in mesh.axis_names, "axis", axis, f"an axis of the mesh, {mesh.axis_names}")
+        require(is_one_of(axis, mesh.axis_names), "axis", axis, f"an axis of the mesh, {mesh.axis_names}")
         # The compiler finds the shardings between the weights, whatever kind of axes the caller's mesh has.
         mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
     settings = read_json(folder / "config.json", required=True)
@@ -146,8 +149,9 @@ def load_model(
 
 def _folder(path: str | os.PathLike[str]) -> Path:
     folder = Path(path)
-    if folder.is_dir():
-        return folder
+    with contextlib.suppress(OSError):  # a name that is too long is no folder
+        if folder.is_dir():
+            return folder
     try:
         from huggingface_hub import snapshot_download  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as error:
@@ -208,6 +212,10 @@ def random_model(
         scale: standard deviation of matrices (normals); vectors of norms are near one, biases near zero.
 
     """
+    checked_key(key)
+    checked_kind(config, "config", DecoderConfig, "a DecoderConfig")
+    require(is_one_of(dtype, _DTYPES), "dtype", dtype, f"one of {_DTYPES}")
+    scale = checked_number(scale, "scale", 0)
     from sloc.lm.families import tensor_names
 
     config.validate()
@@ -231,6 +239,8 @@ def small_config(vocabulary: int, *, width: int = 64, layers: int = 2, heads: in
         more: any other entry of :class:`DecoderConfig`.
 
     """
+    vocabulary, width = checked_whole(vocabulary, "vocabulary"), checked_whole(width, "width")
+    layers, heads = checked_whole(layers, "layers"), checked_whole(heads, "heads")
     from sloc.lm.rotary import rotary_from
 
     longest = more.get("max_positions", 512)

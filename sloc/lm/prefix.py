@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import checked_kind, checked_whole
 from sloc.lm.config import DecoderConfig
-from sloc.lm.forward import Array, Cache, empty_cache, hidden_states
+from sloc.lm.forward import Array, Cache, check_tokens, empty_cache, hidden_states
 from sloc.lm.model import LanguageModel
 
 _STEP = 16
@@ -89,6 +90,8 @@ def read_prefix(model: LanguageModel, text: Any, *, context: int | None = None) 
         InvalidInput: a model that sees both ways, or a text longer than its context.
 
     """
+    checked_kind(model, "model", LanguageModel, "a LanguageModel")
+    context = None if context is None else checked_whole(context, "context")
     config = model.config
     require(config.causal, "model", config.family, "a causal model: branches of a masked model have no shared prefix")
     tokens = model.tokens(text)
@@ -119,8 +122,11 @@ def extend_prefix(model: LanguageModel, prefix: Prefix, more: Any, *, context: i
             frequencies than the prefix did.
 
     """
+    checked_kind(model, "model", LanguageModel, "a LanguageModel")
+    checked_kind(prefix, "prefix", Prefix, "a Prefix")
+    context = None if context is None else checked_whole(context, "context")
     config, start = model.config, prefix.length
-    tokens = model.tokens([*prefix.tokens, *(int(t) for t in more)])
+    tokens = model.tokens([*prefix.tokens, *check_tokens(config, more, "more")])
     added = len(tokens) - start
     require(added > 0, "more", more, "at least one token")
     long = config.long(context or len(tokens))

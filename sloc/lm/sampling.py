@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, as_whole
 
 Array = jax.Array
 
@@ -43,10 +44,15 @@ class Sampling:
             InvalidInput: names the entry.
 
         """
-        require(0 <= self.temperature < float("inf"), "temperature", self.temperature, "a number that is at least 0")
-        require(self.top_k == int(self.top_k) >= 0, "top_k", self.top_k, "a whole number, 0 for all tokens")
-        require(0 < self.top_p <= 1, "top_p", self.top_p, "a number in (0, 1]")
-        require(0 <= self.min_p <= 1, "min_p", self.min_p, "a number in [0, 1]")
+        require(
+            0 <= as_real(self.temperature) < float("inf"),
+            "temperature",
+            self.temperature,
+            "a number that is at least 0",
+        )
+        require(as_whole(self.top_k) >= 0, "top_k", self.top_k, "a whole number, 0 for all tokens")
+        require(0 < as_real(self.top_p) <= 1, "top_p", self.top_p, "a number in (0, 1]")
+        require(0 <= as_real(self.min_p) <= 1, "min_p", self.min_p, "a number in [0, 1]")
 
     @property
     def truncates(self) -> bool:

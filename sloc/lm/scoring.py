@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_whole, checked_kind
 from sloc.lm.config import DecoderConfig
 from sloc.lm.forward import Array, Cache, check_tokens, empty_cache, hidden_states
 from sloc.lm.layers import head_matrix, matmul
@@ -51,11 +52,16 @@ def score(
         InvalidInput: no texts, an empty text, a text that with its prompt is longer than the model's context.
 
     """
+    checked_kind(model, "model", LanguageModel, "a LanguageModel")
+    checked_kind(sampling, "sampling", Sampling, "Sampling, or None", optional=True)
     law = Sampling() if sampling is None else sampling
     law.validate()
+    texts = list(texts) if isinstance(texts, np.ndarray) and texts.ndim == 2 else texts
+    listed = isinstance(texts, Sequence) and not isinstance(texts, (str, bytes))
+    require(listed, "texts", texts, "a sequence of texts")
     require(model.config.causal, "model", model.config.family, "a causal model")
     require(len(texts) > 0, "texts", texts, "at least one text")
-    require(batch_tokens >= 1, "batch_tokens", batch_tokens, "at least 1")
+    require(as_whole(batch_tokens) >= 1, "batch_tokens", batch_tokens, "at least 1")
     each = [text_tokens(model, t, f"texts[{i}]", prompt) for i, t in enumerate(texts)]
     head = None if prompt is None else model.tokens(prompt, "prompt")
     start = 0 if head is None else len(head)

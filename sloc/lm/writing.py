@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sloc.contracts.arguments import checked_key, checked_kind
 from sloc.lm.decoding import Branches, decoded, planned
 from sloc.lm.forked import Lanes
 from sloc.lm.model import LanguageModel
@@ -50,6 +51,8 @@ def write_on(
         InvalidInput: as :func:`sloc.lm.decode`.
 
     """
+    checked_key(key)
+    checked_kind(prefix, "prefix", Prefix, "a Prefix")
     plan = planned(
         model,
         prefix.tokens,

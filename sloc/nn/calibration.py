@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import GaussianChannel, require
+from sloc.contracts import GaussianChannel, check_registered, require
+from sloc.contracts.arguments import as_array, as_floats
+from sloc.nn.checks import checked_network
 from sloc.nn.losses import check_labels, draw_levels, noised
 from sloc.nn.models import as_function
 from sloc.processes.levels import level
@@ -84,7 +86,13 @@ def calibrate(
     from scipy.optimize import minimize_scalar
 
     key, repeats, bins = checked_key(key), checked_count(repeats, "repeats"), checked_count(bins, "bins")
-    x, labels = np.asarray(x, np.float32), np.asarray(labels)
+    checked_network(model, "num_classes")
+    check_registered(schedule, "schedule", GaussianChannel)
+    x, labels = as_floats(x, "x").astype(np.float32), np.asarray(as_array(labels, "labels"))
+    require(bool(np.isfinite(x).all()), "x", x, "finite numbers")
+    require(
+        x.ndim >= 1 and np.ndim(labels) == 1, "x, labels", (x.shape, np.shape(labels)), "examples, and a label for each"
+    )
     require(len(x) == len(labels) and len(x) >= 4, "x, labels", (len(x), len(labels)), "as many of each, at least 4")
     check_labels(labels, model.num_classes)
     key_split, key_noise = jax.random.split(key)

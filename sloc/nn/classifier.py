@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from sloc.contracts.arguments import checked_whole
+from sloc.nn.checks import check_sizes, checked_shape
 from sloc.nn.conditioning import Condition, scaled
 
 Array = jax.Array
@@ -37,7 +39,9 @@ class NoiseClassifier(nnx.Module):
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        self.shape, self.num_classes = tuple(shape), num_classes
+        shape = checked_shape(shape)
+        check_sizes(rngs, width=width, depth=depth, num_classes=checked_whole(num_classes, "num_classes"))
+        self.shape, self.num_classes = shape, num_classes
         self.condition = Condition(width, 0, rngs=rngs)
         self.first = nnx.Linear(math.prod(shape), width, dtype=dtype, rngs=rngs)
         self.norms = nnx.List([nnx.LayerNorm(width, dtype=dtype, rngs=rngs) for _ in range(depth)])

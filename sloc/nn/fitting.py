@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ import optax
 from flax import nnx
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import as_real, checked_number, checked_path
+from sloc.nn.checks import checked_network
 from sloc.nn.losses import check_labels
 from sloc.nn.weights import fill, load_arrays, named_arrays, save_arrays
 from sloc.samplers.checks import checked_count, checked_key
@@ -90,16 +93,22 @@ def fit(
 
     """
     key, steps, batch = checked_key(key), checked_count(steps, "steps"), checked_count(batch, "batch")
+    checked_network(model)
+    require(callable(loss), "loss", loss, "a function (model, key, *data) -> number")
+    require(progress is None or callable(progress), "progress", progress, "a function (done, total, loss), or None")
+    checked_number(every, "every", 0, ends="[")
+    given = isinstance(data, (tuple, list)) and any(v is not None for v in data)
+    require(given and all(v is None or np.ndim(v) >= 1 for v in data), "data", data, "a tuple of arrays, or None")
     lengths = {int(np.shape(v)[0]) for v in data if v is not None}
     require(len(lengths) == 1, "data", sorted(lengths), "arrays with a common leading axis")
     classes = getattr(model, "num_classes", 0)
     if classes and len(data) > 1 and data[1] is not None and np.issubdtype(np.asarray(data[1]).dtype, np.integer):
         check_labels(data[1], classes)
     for name, value, good in (
-        ("rate", rate, rate > 0),
-        ("warmup", warmup, 0 <= warmup < 1),
-        ("clip", clip, clip > 0),
-        ("average", average, 0 <= average < 1),
+        ("rate", rate, 0 < as_real(rate) < math.inf),
+        ("warmup", warmup, 0 <= as_real(warmup) < 1),
+        ("clip", clip, 0 < as_real(clip) < math.inf),
+        ("average", average, 0 <= as_real(average) < 1),
     ):
         require(bool(good), name, value, "a positive number" if name in ("rate", "clip") else "a number in [0, 1)")
     began = time.monotonic()
@@ -107,7 +116,7 @@ def fit(
     rates = optax.warmup_cosine_decay_schedule(0.0, rate, max(int(warmup * steps), 1), max(steps, 2))
     optimizer = optax.chain(optax.clip_by_global_norm(clip), optax.adamw(rates, weight_decay=1e-4))
     state, done = (params, params, optimizer.init(params)), 0
-    if checkpoint is not None and Path(checkpoint).exists():
+    if checkpoint is not None and Path(checked_path(checkpoint, "checkpoint")).exists():
         state, done = _resumed(state, checkpoint, steps)
     held = tuple(None if v is None else jnp.asarray(v) for v in data)
 

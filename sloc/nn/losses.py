@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from sloc.contracts import GaussianChannel, require
+from sloc.contracts import GaussianChannel, check_registered, require
+from sloc.contracts.arguments import checked_key, checked_number, checked_whole
 from sloc.processes.levels import level, time_at
 
 Array = jax.Array
@@ -20,6 +21,10 @@ def draw_levels(key: Array, schedule: GaussianChannel, n: int, low: float = 0.01
 
     Where the schedule ends earlier, at its end.  The bins take noise out of the loss.  Source: Kingma et al. 2021.
     """
+    checked_key(key)
+    check_registered(schedule, "schedule", GaussianChannel)
+    n, low = checked_whole(n, "n"), checked_number(low, "low", 0)
+    high = checked_number(high, "high", low)
     share = (jnp.arange(n) + jax.random.uniform(key, ())) / n
     log_sigma = jnp.log(low) + share * (jnp.log(high) - jnp.log(low))
     return jnp.minimum(time_at(schedule, -2.0 * log_sigma, "log_snr"), schedule.horizon)

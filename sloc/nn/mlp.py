@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from sloc.nn.checks import check_sizes, checked_shape
 from sloc.nn.conditioning import Condition, scaled
 
 Array = jax.Array
@@ -37,6 +38,8 @@ class MLPDenoiser(nnx.Module):
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
+        shape = checked_shape(shape)
+        check_sizes(rngs, num_classes, width=width, depth=depth)
         size = math.prod(shape)
         self.shape, self.num_classes, self.dtype = tuple(shape), num_classes, dtype
         self.condition = Condition(width, num_classes, rngs=rngs)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.tree_util import Partial
 
-from sloc.contracts import GaussianChannel, float_dtype, is_concrete, require
+from sloc.contracts import GaussianChannel, check_registered, float_dtype, is_concrete, require
+from sloc.contracts.arguments import as_real
+from sloc.nn.checks import checked_network
 from sloc.processes.levels import level
 from sloc.samplers.learned import LearnedDiffusion
 from sloc.samplers.masked import LearnedMasked
@@ -53,6 +55,8 @@ def as_diffusion(model: Any, schedule: GaussianChannel, **options: Any) -> Learn
         options: further fields of :class:`sloc.samplers.LearnedDiffusion`, such as ``data_std``.
 
     """
+    checked_network(model, "num_classes", "shape")
+    check_registered(schedule, "schedule", GaussianChannel)
     classes = {"num_classes": model.num_classes, "null_label": model.num_classes} if model.num_classes else {}
     settings: dict[str, Any] = dict(parameterization="v", time="log_snr", batched=True) | classes | options
     return LearnedDiffusion(as_function(model), schedule, model.shape, **settings)
@@ -60,6 +64,7 @@ def as_diffusion(model: Any, schedule: GaussianChannel, **options: Any) -> Learn
 
 def as_masked(model: Any, **options: Any) -> LearnedMasked:
     """Return a :class:`sloc.nn.MaskedTransformer` as a learned model; ``options`` are further fields of it."""
+    checked_network(model, "length", "vocabulary")
     return LearnedMasked(as_function(model), (model.length,), model.vocabulary, batched=True, **options)
 
 
@@ -75,7 +80,9 @@ def as_posterior(model: Any, schedule: GaussianChannel, temperature: float = 1.0
         InvalidInput: a temperature that is not positive.
 
     """
-    good = not is_concrete(temperature) or bool(np.isfinite(temperature) and np.asarray(temperature) > 0)
+    checked_network(model, "num_classes")
+    check_registered(schedule, "schedule", GaussianChannel)
+    good = not is_concrete(temperature) or 0 < as_real(temperature) < math.inf
     require(good, "temperature", temperature, "a positive number")
     return Partial(_posterior, as_function(model), schedule.canonical(), jnp.asarray(temperature, float_dtype()))
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from sloc.contracts import require
+from sloc.nn.checks import check_sizes, checked_shape
 from sloc.nn.conditioning import Condition, scaled
 
 Array = jax.Array
@@ -68,7 +69,9 @@ class DiT(nnx.Module):
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        require(len(shape) in (2, 3), "shape", shape, "an image: (height, width) or (height, width, channels)")
+        shape = checked_shape(shape, image=True)
+        check_sizes(rngs, num_classes, patch=patch, width=width, depth=depth, heads=heads)
+        require(width % heads == 0, "heads", heads, f"a number that divides width = {width}")
         require(shape[0] % patch == 0 and shape[1] % patch == 0, "patch", patch, f"a side that divides {shape[:2]}")
         self.shape, self.num_classes, self.patch = tuple(shape), num_classes, patch
         self.channels = shape[2] if len(shape) == 3 else 1
@@ -118,6 +121,8 @@ class MaskedTransformer(nnx.Module):
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
+        check_sizes(rngs, length=length, vocabulary=vocabulary, width=width, depth=depth, heads=heads)
+        require(width % heads == 0, "heads", heads, f"a number that divides width = {width}")
         self.length, self.vocabulary = length, vocabulary
         options: dict[str, Any] = dict(dtype=dtype, rngs=rngs)
         self.letters = nnx.Embed(vocabulary + 1, width, **options)

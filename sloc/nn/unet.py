@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from sloc.contracts import require
+from sloc.nn.checks import check_sizes, checked_shape
 from sloc.nn.conditioning import Condition, scaled
 
 Array = jax.Array
@@ -60,7 +61,8 @@ class UNet(nnx.Module):
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        require(len(shape) in (2, 3), "shape", shape, "an image: (height, width) or (height, width, channels)")
+        shape = checked_shape(shape, image=True)
+        check_sizes(rngs, num_classes, base=base, levels=levels)
         step = 2 ** (levels - 1)
         even = shape[0] % step == 0 and shape[1] % step == 0
         require(even, "shape", shape, f"a height and a width divisible by {step}, for {levels} levels")

@@ -12,6 +12,8 @@ import numpy as np
 from flax import nnx
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import checked_file, checked_path
+from sloc.nn.checks import checked_network
 
 _MOST_NAMED = 5
 # What pickled files begin with: Python's pickle from protocol 2 on, and the zip archive of torch.save.
@@ -37,7 +39,7 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], 
     """Write arrays as safetensors, aside and then renamed."""
     from safetensors.numpy import save_file
 
-    target = Path(path)
+    target = Path(checked_path(path, "path"))
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         save_file({name: np.asarray(v, order="C") for name, v in arrays.items()}, aside, dict(notes))
@@ -56,8 +58,7 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
     """
     from safetensors import SafetensorError, safe_open
 
-    file = Path(path)
-    require(file.is_file(), "path", str(path), "a safetensors file that exists")
+    file = checked_file(path, "path", "a safetensors file that exists")
     with file.open("rb") as stream:
         start = stream.read(4)
     pickled = any(start.startswith(mark) for mark in _PICKLES)
@@ -65,7 +66,7 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
     try:
         with safe_open(file, framework="numpy") as opened:
             return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise InvalidInput(f"path = {str(path)!r}: expected a safetensors file ({error})") from error
 
 
@@ -109,6 +110,7 @@ def save_weights(path: str | os.PathLike[str], model: nnx.Module, **notes: str) 
         The file.
 
     """
+    checked_network(model)
     return save_arrays(path, named_arrays(nnx.state(model, nnx.Param)), notes)
 
 
@@ -119,6 +121,7 @@ def load_weights(path: str | os.PathLike[str], model: Any) -> Any:
         InvalidInput: no such file, a pickled one, or tensors that are not those of the network; names them.
 
     """
+    checked_network(model)
     arrays, _ = load_arrays(path)
     graph, params, rest = nnx.split(model, nnx.Param, ...)
     return nnx.merge(graph, fill(params, arrays, str(path)), rest)

@@ -21,6 +21,7 @@ from sloc.contracts import (
     require,
     shown,
 )
+from sloc.contracts.arguments import as_real, check_size
 from sloc.populations.discrete import check_mixture, floating, log_mixture_weights
 from sloc.populations.hmm import prefix_reads
 
@@ -92,10 +93,8 @@ class KalmanDiscourse(Population):
         require(unit, "directions", self.directions, f"unit vectors (their lengths are {norms})")
         for name in ("alpha", "step"):
             value = getattr(self, name)
-            good = np.ndim(value) == 0 and bool(np.isfinite(np.float64(value))) and float(value) > 0
-            require(good, name, value, "a positive number")
-        good = isinstance(self.words, (int, np.integer)) and not isinstance(self.words, bool)
-        require(good and int(self.words) >= 1, "words", self.words, "an int of at least 1")
+            require(0 < as_real(value) < np.inf, name, value, "a positive number")
+        check_size(self.words, "words")
         check_mixture(self.weights, self.names, directions.shape[0])
 
     def path_elements(self) -> int:

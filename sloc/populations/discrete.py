@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Array, RevealingChannel, float_dtype, require
+from sloc.contracts.arguments import as_floats
 from sloc.populations.weights import check_weights
 
 BUDGET = 1 << 22
@@ -159,7 +160,7 @@ def check_rows(argument: str, probs: Any) -> None:
         InvalidInput: see above.
 
     """
-    values = np.asarray(probs, np.float64)
+    values = as_floats(probs, argument)
     require(values.ndim >= 1 and values.shape[-1] >= 1, argument, values.shape, "at least one letter on the last axis")
     require(bool(np.isfinite(values).all()), argument, probs, "finite probabilities")
     require(bool((values >= 0).all()), argument, probs, "nonnegative probabilities")
@@ -176,7 +177,7 @@ def check_mixture(weights: Any, names: Any, num_components: int) -> None:
     """
     k = num_components
     check_weights(np.full(k, 1 / max(k, 1)) if weights is None else weights, k)
-    if names:
+    if not isinstance(names, tuple) or names:
         good = isinstance(names, tuple) and all(isinstance(n, str) for n in names)
         require(good and len(names) == k and len(set(names)) == k, "names", names, f"a tuple of {k} distinct strings")
 

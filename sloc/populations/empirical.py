@@ -20,6 +20,7 @@ from sloc.contracts import (
     require,
     shown,
 )
+from sloc.contracts.arguments import as_array, is_one_of
 from sloc.populations.atoms import Draws, class_log_sums, worth_tiling
 from sloc.populations.bridge_laws import resolve_bridge
 from sloc.populations.discrete import draw_letters
@@ -64,9 +65,11 @@ class Empirical(Population):
 
     def __init__(self, data: Any, labels: Any = None, weights: Any = None, *, kernel: str = "xla") -> None:
         """Sort the atoms by label."""
-        require(kernel in KERNELS, "kernel", kernel, " or ".join(KERNELS))
+        require(is_one_of(kernel, KERNELS), "kernel", kernel, " or ".join(KERNELS))
         leaves = (
-            [np.asarray(leaf) for leaf in jax.tree.leaves(data)] if not _is_nested_list(data) else [np.asarray(data)]
+            [np.asarray(leaf) for leaf in jax.tree.leaves(data)]
+            if not _is_nested_list(data)
+            else [np.asarray(as_array(data, "data"))]
         )
         structure = jax.tree.structure(data) if not _is_nested_list(data) else jax.tree.structure(0)
         require(
@@ -249,7 +252,10 @@ def _classes(labels: Any, n: int) -> tuple[list[str], np.ndarray]:
     """Return the sorted class names and the class index of each atom."""
     if labels is None:
         return [str(i) for i in range(n)], np.arange(n)
-    values = np.asarray(labels)
+    try:
+        values = np.asarray(labels)
+    except ValueError:  # ragged
+        values = np.asarray(None)
     require(values.ndim == 1 and values.size == n, "labels", f"{values.size} labels", f"{n} labels, one per atom")
     if values.dtype.kind == "f":
         require(bool(np.isfinite(values).all()), "labels", labels, "labels without NaN")

@@ -21,6 +21,7 @@ from sloc.contracts import (
     require,
     shown,
 )
+from sloc.contracts.arguments import check_size
 from sloc.populations.discrete import (
     check_mixture,
     check_rows,
@@ -93,8 +94,7 @@ class HiddenMarkov(Population):
             InvalidInput: an argument is not as the class describes it.
 
         """
-        good = isinstance(self.length, (int, np.integer)) and not isinstance(self.length, bool)
-        require(good and int(self.length) >= 1, "length", self.length, "an int of at least 1")
+        check_size(self.length, "length")
         shape = np.shape(self.initial)
         require(len(shape) == 2 and 0 not in shape, "initial", shape, "a shape [K, S]")
         k, s = shape

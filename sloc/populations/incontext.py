@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, as_whole, check_size
 from sloc.populations.backed import Backed
 from sloc.populations.discrete import check_mixture, check_rows, floating
 from sloc.populations.markov import MarkovChains
@@ -75,8 +76,7 @@ class InContext(Backed):
         _check_uninformative("inputs", self.inputs, (m,), k)
         if self.between is not None:
             _check_uninformative("between", self.between, (q, m), k)
-        good = isinstance(self.examples, (int, np.integer)) and not isinstance(self.examples, bool)
-        require(good and int(self.examples) >= 1, "examples", self.examples, "an int of at least 1")
+        check_size(self.examples, "examples")
         check_mixture(self.weights, self.names, k)
 
     def backing(self) -> MarkovChains:
@@ -100,7 +100,7 @@ class InContext(Backed):
             examples: ``n >= 0``; may exceed ``N``.
 
         """
-        require(int(examples) >= 0, "examples", examples, "a number of examples, at least 0")
+        require(as_whole(examples) >= 0, "examples", examples, "a number of examples, at least 0")
         law, kernel, after = self._overlap_tables()
         k, m = kernel.shape[0], kernel.shape[2]
         state = np.broadcast_to(law, (k, k, m))
@@ -132,7 +132,7 @@ class InContext(Backed):
             The number of examples, or None if even ``most`` do not suffice (two rules alike, say).
 
         """
-        require(0 < epsilon < 1, "epsilon", epsilon, "a number in (0, 1)")
+        require(0 < as_real(epsilon) < 1, "epsilon", epsilon, "a number in (0, 1)")
         law, kernel, after = self._overlap_tables()
         others = np.arange(kernel.shape[0]) != rule
         state = np.broadcast_to(law, (others.sum(), law.size))

@@ -21,6 +21,7 @@ from sloc.contracts import (
     require,
     shown,
 )
+from sloc.contracts.arguments import check_size
 from sloc.populations.discrete import (
     IMPOSSIBLE,
     check_mixture,
@@ -98,8 +99,7 @@ class MarkovChains(Population):
         )
         check_rows("initial", self.initial)
         check_rows("transitions", self.transitions)
-        good = isinstance(self.length, (int, np.integer)) and not isinstance(self.length, bool)
-        require(good and int(self.length) >= 1, "length", self.length, "an int of at least 1")
+        check_size(self.length, "length")
         check_mixture(self.weights, self.names, k)
 
     def tables(self) -> tuple[Array, Array]:

@@ -22,6 +22,7 @@ from sloc.contracts import (
     require,
     shown,
 )
+from sloc.contracts.arguments import as_real, check_size
 from sloc.populations.discrete import check_mixture, draw_in_groups, log_mixture_weights, seen_sums
 from sloc.populations.supports import all_supports, enumerated_evidence, particle_evidence, prefix_rows
 
@@ -120,16 +121,12 @@ class SparseRegression(Population):
             InvalidInput: an argument is not as the class describes it; in particular ``k > n``.
 
         """
-        for name, least in (("features", 1), ("sparsity", 1), ("samples", 1), ("most_supports", 0), ("particles", 2)):
-            value = getattr(self, name)
-            good = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            require(good and int(value) >= least, name, value, f"an int of at least {least}")
-        good = isinstance(self.moves, (int, np.integer)) and not isinstance(self.moves, bool)
-        require(good and int(self.moves) >= 0, "moves", self.moves, "an int of at least 0")
+        least = {"features": 1, "sparsity": 1, "samples": 1, "most_supports": 0, "particles": 2, "moves": 0}
+        for name, bound in least.items():
+            check_size(getattr(self, name), name, bound)
         k, n = self.sparsity, self.features
         require(k <= n, "sparsity", k, f"at most {n}, the number of features")
-        good = np.ndim(self.variance) == 0 and 0.0 < float(self.variance) < math.inf
-        require(good, "variance", self.variance, "a positive number")
+        require(0.0 < as_real(self.variance) < math.inf, "variance", self.variance, "a positive number")
         good = np.ndim(self.seed) == 0 and np.asarray(self.seed).dtype.kind in "iu"
         require(good, "seed", self.seed, "an int")
         check_mixture(self.weights, self.names, 2)

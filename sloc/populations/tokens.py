@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, is_concrete, require
+from sloc.contracts.arguments import as_real, as_whole, check_size, checked_all
 from sloc.populations.backed import Backed
 from sloc.populations.discrete import check_mixture, check_rows, floating
 from sloc.populations.hmm import HiddenMarkov
@@ -126,19 +127,18 @@ class CriticalTokens(Backed):
         require(np.shape(self.common) == (q, q), "common", np.shape(self.common), f"the shape {(q, q)}")
         for name in ("initial", "common", "branches"):
             check_rows(name, getattr(self, name))
-        good = isinstance(self.length, (int, np.integer)) and not isinstance(self.length, bool)
-        require(good and int(self.length) >= 2, "length", self.length, "an int of at least 2")
+        check_size(self.length, "length", 2)
         if is_concrete(self.start, self.spread):
             for name in ("start", "spread"):
                 value = np.asarray(getattr(self, name))
                 require(value.ndim == 0 and value.dtype.kind in "iu", name, getattr(self, name), "an int")
-                require(int(value) >= 1, name, getattr(self, name), "at least 1")
+                require(as_whole(value) >= 1, name, getattr(self, name), "at least 1")
             last = int(self.start) + int(self.spread)
             require(last <= self.length, "start + spread", last, f"at most {self.length}, the length")
         check_mixture(self.weights, self.names, k)
-        if self.vocabulary:
-            good = len(self.vocabulary) == q and all(isinstance(word, str) for word in self.vocabulary)
-            require(good, "vocabulary", self.vocabulary, f"{q} strings, one for each letter")
+        if not isinstance(self.vocabulary, tuple) or self.vocabulary:
+            words = checked_all(self.vocabulary, "vocabulary", str, "texts")
+            require(len(words) == q, "vocabulary", self.vocabulary, f"{q} texts, one for each letter")
 
     def backing(self) -> HiddenMarkov:
         """Return the same words as chains whose states are seen, with one table of transitions for each step."""
@@ -170,7 +170,7 @@ class CriticalTokens(Backed):
 
 def _cycle_within(own: np.ndarray, letters: int, leak: float) -> np.ndarray:
     """Rows ``[q, q]``: from inside ``own`` mostly to the next of them, from outside to its first; leak uniform."""
-    require(0 <= leak < 1, "leak", leak, "a probability in [0, 1)")
+    require(0 <= as_real(leak) < 1, "leak", leak, "a probability in [0, 1)")
     others = np.setdiff1d(np.arange(letters), own)
     rows = np.zeros((letters, letters))
     rows[:, others] = leak / others.size

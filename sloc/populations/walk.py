@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, require
+from sloc.contracts.arguments import as_real, as_whole, check_size
 from sloc.populations.backed import Backed
 from sloc.populations.discrete import check_mixture
 from sloc.populations.markov import MarkovChains
@@ -60,12 +61,9 @@ class RandomWalkSolver(Backed):
             InvalidInput: an argument is not as the class describes it.
 
         """
-        good = np.ndim(self.drift) == 0 and bool(0 < float(self.drift) < 0.5)
-        require(good, "drift", self.drift, "a number strictly between 0 and 1/2")
+        require(0 < as_real(self.drift) < 0.5, "drift", self.drift, "a number strictly between 0 and 1/2")
         for name in ("barrier", "length"):
-            value = getattr(self, name)
-            good = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            require(good and int(value) >= 1, name, value, "an int of at least 1")
+            check_size(getattr(self, name), name)
         check_mixture(self.weights, self.names, 2)
 
     def backing(self) -> MarkovChains:
@@ -90,7 +88,7 @@ class RandomWalkSolver(Backed):
             steps: ``n >= 0``; may exceed ``L``.
 
         """
-        require(int(steps) >= 0, "steps", steps, "a number of steps, at least 0")
+        require(as_whole(steps) >= 0, "steps", steps, "a number of steps, at least 0")
         p = 0.5 + float(self.drift)
         law = np.zeros(self.num_letters)
         law[self.barrier] = 1.0
@@ -146,8 +144,8 @@ def least_barrier(drift: float, epsilon: float) -> int:
         epsilon: in ``(0, 1)``.
 
     """
-    require(0 < drift < 0.5, "drift", drift, "a number strictly between 0 and 1/2")
-    require(0 < epsilon < 1, "epsilon", epsilon, "a number in (0, 1)")
+    require(0 < as_real(drift) < 0.5, "drift", drift, "a number strictly between 0 and 1/2")
+    require(0 < as_real(epsilon) < 1, "epsilon", epsilon, "a number in (0, 1)")
     # artanh(1 - e) = log((2 - e) / e) / 2, without cancellation.
     needed = math.log((2.0 - epsilon**2) / epsilon**2) / _log_odds(drift)
     return math.floor(needed) + 1

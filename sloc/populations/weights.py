@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_floats
 
 
 def check_weights(weights: Any, count: int | None = None, argument: str = "weights") -> int:
@@ -24,7 +25,7 @@ def check_weights(weights: Any, count: int | None = None, argument: str = "weigh
         InvalidInput: wrong shape or length, not finite, not positive, or not summing to one (to 1e-5).
 
     """
-    w = np.asarray(weights, np.float64)
+    w = as_floats(weights, argument)
     require(w.ndim == 1, argument, weights, "a one-dimensional sequence")
     require(w.size >= 2, argument, weights, "at least two sub-populations")
     if count is not None:

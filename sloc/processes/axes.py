@@ -11,9 +11,11 @@ from sloc.contracts import (
     GaussianChannel,
     LinearGaussianChannel,
     ObservationProcess,
+    check_registered,
     require,
     shown,
 )
+from sloc.contracts.arguments import as_floats
 from sloc.processes.counts import Poisson
 from sloc.processes.permuted import Permuted
 from sloc.processes.retimed import Retimed
@@ -33,7 +35,8 @@ def raw_time(process: ObservationProcess, t: Any) -> np.ndarray:
         InvalidInput: times that are not numbers inside the range.
 
     """
-    times = np.asarray(t, np.float64)
+    check_registered(process, "process", ObservationProcess)
+    times = as_floats(t, "t")
     inside = bool(np.all((times >= 0) & (times <= float(process.horizon) * (1 + 1e-6))))
     require(inside, "t", t, f"times from 0 to the horizon, {float(process.horizon):g}")
     return times

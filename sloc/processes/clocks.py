@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Contract, float_dtype, is_concrete, require
+from sloc.contracts.arguments import as_array, as_real
 from sloc.processes.places import placed
 
 
@@ -59,9 +60,10 @@ class Power(Clock):
         """Refuse an exponent or a scale that is not positive: time would not grow."""
         for name in ("exponent", "scale"):
             value = getattr(self, name)
-            require(np.shape(value) == (), name, np.shape(value), "one number")
+            found = np.shape(as_array(value, name))
+            require(found == (), name, found, "one number")
             if is_concrete(value):
-                good = bool(np.isfinite(float(value))) and float(value) > 0
+                good = 0 < as_real(value) < np.inf
                 require(good, name, value, "a positive number, so that the time change is strictly increasing")
 
     def __call__(self, t: Any) -> Any:
@@ -223,7 +225,7 @@ class Function(Clock):
 
 
 def _check_knots(argument: str, knots: Any) -> None:
-    shape = np.shape(knots)
+    shape = np.shape(as_array(knots, argument))
     require(len(shape) == 1 and shape[0] >= 2, argument, shape, "at least two knots")
     if is_concrete(knots):
         values = np.asarray(knots, np.float64)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Array, ObservationProcess, float_dtype, require
+from sloc.contracts.arguments import as_whole
 from sloc.processes.places import placed
 
 
@@ -55,7 +56,7 @@ class Poisson(ObservationProcess):
 
     def grid(self, n: int, exposure: tuple[float, float] | None = None) -> np.ndarray:
         """Return ``n`` times even in log-exposure, by default from ``exposure_range[0]`` down to ``[1]`` (float64)."""
-        require(n >= 1, "n", n, "at least one time")
+        require(as_whole(n) >= 1, "n", n, "at least one time")
         high, low = exposure or self.exposure_range
         return 1.0 / np.geomspace(high, low, n)
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Array, Revealed, float_dtype, is_concrete, require
+from sloc.contracts.arguments import as_array, as_whole, check_size, checked_whole, is_one_of
 from sloc.processes.letters import LetterChannel, letter_counts
 from sloc.processes.places import placed
 
@@ -36,7 +37,7 @@ class UniformCTMC(LetterChannel):
 
     def validate(self) -> None:
         """Refuse a ``num_letters`` that is not an int of at least 2."""
-        require_letters(self.num_letters, 2)
+        check_size(self.num_letters, "num_letters", 2)
 
     def transition(self, t: Any) -> Any:
         """Return ``e^-t I + (1 - e^-t) / q``, ``[q, q]``; exact, float64 off the device."""
@@ -60,7 +61,7 @@ class UniformCTMC(LetterChannel):
 
     def grid(self, n: int) -> np.ndarray:
         """Return ``n`` times even in capacity, that of the ``q``-ary symmetric channel (float64)."""
-        require(n >= 1, "n", n, "at least one time")
+        require(as_whole(n) >= 1, "n", n, "at least one time")
         target = np.log(self.num_letters) * np.arange(n, 0, -1) / (n + 1)
         low, high = np.full(n, math.log(1e-12)), np.full(n, math.log(60.0))
         for _ in range(80):
@@ -109,7 +110,7 @@ class RateMatrix(LetterChannel):
 
         At ``t`` it is :class:`Masking` with probability ``1 - e^-t``, see :func:`with_symbol`.
         """
-        require_letters(num_letters, 1)
+        check_size(num_letters, "num_letters")
         rates = np.diag(np.append(-np.ones(num_letters), 0.0))
         rates[:-1, -1] = 1.0
         return cls(rates, None, method)
@@ -150,7 +151,7 @@ class RateMatrix(LetterChannel):
 
     def validate(self) -> None:
         """Refuse rates that are no generator, an unknown method, and ``eigh`` without detailed balance."""
-        require(self.method in _METHODS, "method", self.method, f"one of {', '.join(_METHODS)}")
+        require(is_one_of(self.method, _METHODS), "method", self.method, f"one of {', '.join(_METHODS)}")
         if is_concrete(self.rates):
             check_generator(self.rates)
         if self.method == "eigh":
@@ -259,12 +260,6 @@ def _check_balance(rates: Any, stationary: Any) -> None:
     require(gap <= 1e-5 * float(np.abs(flow).max()), "stationary", f"largest imbalance {gap:.3g}", expected)
 
 
-def require_letters(num_letters: Any, least: int) -> None:
-    """Refuse a number of letters that is not an int of at least ``least``."""
-    whole = isinstance(num_letters, (int, np.integer)) and not isinstance(num_letters, bool)
-    require(bool(whole and num_letters >= least), "num_letters", num_letters, f"an int of at least {least}")
-
-
 def with_symbol(y: Revealed, symbol: int) -> Array:
     """Return an observation of masking or erasure as letters, ``symbol`` where a letter is hidden.
 
@@ -275,11 +270,18 @@ def with_symbol(y: Revealed, symbol: int) -> Array:
     Returns:
         An integer array of the shape of ``y.values``.
 
+    Raises:
+        InvalidInput: no such observation, or a symbol that is no letter.
+
     """
+    require(isinstance(y, Revealed), "y", y, "a sloc.Revealed")
+    symbol = checked_whole(symbol, "symbol", 0) if is_concrete(symbol) else symbol
     return jnp.where(y.known, y.values, jnp.asarray(symbol, jnp.asarray(y.values).dtype))
 
 
 def without_symbol(letters: Array, symbol: int) -> Revealed:
     """Return letters as what is known of them, hidden where they equal ``symbol``: inverse of :func:`with_symbol`."""
+    letters = as_array(letters, "letters")
+    symbol = checked_whole(symbol, "symbol", 0) if is_concrete(symbol) else symbol
     known = letters != symbol
     return Revealed(jnp.where(known, letters, jnp.zeros_like(letters)), known)

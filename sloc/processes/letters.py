@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Array, MemorylessChannel, float_dtype, require
+from sloc.contracts.arguments import as_whole
 
 
 class LetterChannel(MemorylessChannel):
@@ -44,7 +45,7 @@ class LetterChannel(MemorylessChannel):
 
         Read off a table of 192 times even in ``log t``, so even to a few hundredths of a step.
         """
-        require(n >= 1, "n", n, "at least one time")
+        require(as_whole(n) >= 1, "n", n, "at least one time")
         low, high = self._time_range()
         times = np.geomspace(low, high, 192)
         bits = np.asarray([letter_information(np.asarray(self.transition(float(t)), np.float64)) for t in times])

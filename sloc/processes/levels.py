@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ContractError, GaussianChannel, is_concrete, require, shown
+from sloc.contracts.arguments import as_array, is_one_of
 from sloc.processes.places import placed
 
 LEVEL_UNITS = ("t", "log_snr", "sigma", "alpha_bar", "ou_time")
@@ -38,6 +39,7 @@ def level(schedule: GaussianChannel, t: Any, unit: str) -> Any:
 
     """
     _check(schedule, unit)
+    t = t if isinstance(t, (int, float)) else as_array(t, "t")
     if unit == "t":
         return t
     host = not isinstance(t, jax.Array) and is_concrete(t, schedule)
@@ -70,6 +72,7 @@ def time_at(schedule: GaussianChannel, value: Any, unit: str) -> Any:
 
     """
     _check(schedule, unit)
+    value = value if isinstance(value, (int, float)) else as_array(value, "value")
     if unit == "t":
         return value
     xp, value = placed(value)
@@ -95,10 +98,13 @@ def same_level(t: Any, schedule: GaussianChannel, other: GaussianChannel) -> Any
         ContractError: not Gaussian channels.
 
     """
+    for name, channel in (("schedule", schedule), ("other", other)):
+        if not isinstance(channel, GaussianChannel):
+            raise ContractError(f"{name} = {shown(channel)}: expected a GaussianChannel")
     return time_at(other, level(schedule, t, "log_snr"), "log_snr")
 
 
 def _check(schedule: GaussianChannel, unit: str) -> None:
     if not isinstance(schedule, GaussianChannel):
         raise ContractError(f"schedule = {shown(schedule)}: expected a GaussianChannel")
-    require(unit in LEVEL_UNITS, "unit", unit, "one of " + ", ".join(LEVEL_UNITS))
+    require(is_one_of(unit, LEVEL_UNITS), "unit", unit, "one of " + ", ".join(LEVEL_UNITS))

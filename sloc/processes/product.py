@@ -22,6 +22,7 @@ from sloc.contracts import (
     require,
     tells_of_thresholds,
 )
+from sloc.contracts.arguments import as_whole
 from sloc.processes.retimed import lacking
 
 
@@ -92,6 +93,8 @@ class Product(ObservationProcess):
         require(
             isinstance(self.processes, (tuple, list)), "processes", self.processes, "a tuple, since groups are given"
         )
+        listed = isinstance(self.groups, (tuple, list)) and all(isinstance(g, (tuple, list)) for g in self.groups)
+        require(listed, "groups", self.groups, "tuples of coordinates, one for each process")
         require(len(self.groups) == len(parts), "groups", self.groups, f"{len(parts)} groups, one for each process")
         flat = sorted(i for group in self.groups for i in group)
         valid = all(len(g) > 0 for g in self.groups) and flat == list(range(len(flat)))
@@ -137,7 +140,7 @@ class Product(ObservationProcess):
 
     def grid(self, n: int) -> np.ndarray:
         """Return ``n`` times spread evenly over those of the parts' grids; in discrete time at most ``n``."""
-        require(n >= 1, "n", n, "at least one time")
+        require(as_whole(n) >= 1, "n", n, "at least one time")
         merged = np.unique(np.concatenate([np.asarray(p.grid(max(n, 2))) for p in self.parts]))
         if self.discrete:
             return merged[np.unique(np.round(np.linspace(0, merged.size - 1, n)).astype(int))].astype(np.int32)

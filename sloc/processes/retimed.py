@@ -21,6 +21,7 @@ from sloc.contracts import (
     require,
     tells_of_thresholds,
 )
+from sloc.contracts.arguments import as_whole
 from sloc.processes.clocks import Clock, Function
 
 
@@ -99,7 +100,7 @@ class Retimed(ObservationProcess):
 
     def grid(self, n: int) -> np.ndarray:
         """Return the new times of the inner grid; in discrete time all steps, thinned to at most ``n``."""
-        require(n >= 1, "n", n, "at least one time")
+        require(as_whole(n) >= 1, "n", n, "at least one time")
         if self.discrete:
             return np.unique(np.round(np.linspace(0, int(self.horizon), n)).astype(np.int32))
         low, high = self.clock.span()

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Array, Revealed, RevealingChannel, float_dtype, is_concrete, require
+from sloc.contracts.arguments import as_whole, check_size
 from sloc.processes.logs import binomial_log_weight
 
 
@@ -48,7 +49,7 @@ class Masking(RevealingChannel):
         """Return ``(0 .. length, Binomial(length, 1 - t))``, the law of the number of seen coordinates (float64)."""
         from scipy.stats import binom
 
-        require(int(length) >= 0, "length", length, "a number of coordinates, at least 0")
+        require(as_whole(length) >= 0, "length", length, "a number of coordinates, at least 0")
         counts = np.arange(int(length) + 1)
         return counts, np.asarray(binom.pmf(counts, int(length), 1.0 - float(t)), np.float64)
 
@@ -119,7 +120,7 @@ class Erasure(RevealingChannel):
 
     def count_law(self, length: int, t: float) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the law of the number of seen coordinates: Poisson-binomial, by convolution (float64, exact)."""
-        require(int(length) >= 0, "length", length, "a number of coordinates, at least 0")
+        require(as_whole(length) >= 0, "length", length, "a number of coordinates, at least 0")
         if not is_concrete(self.exponents):
             return None
         law = np.ones(1)
@@ -272,8 +273,7 @@ class Truncation(_FixedOrder):
 
     def validate(self) -> None:
         """Refuse a ``length`` that is not a positive integer."""
-        valid = isinstance(self.length, (int, np.integer)) and not isinstance(self.length, bool) and self.length > 0
-        require(valid, "length", self.length, "a positive int")
+        check_size(self.length, "length")
 
     def _hidden_from(self) -> Any:
         return np.arange(self.length, 0, -1, dtype=np.int32)

@@ -15,7 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from sloc.contracts import GaussianChannel, InvalidInput, is_concrete, require, shown
+from sloc.contracts import GaussianChannel, InvalidInput, check_registered, is_concrete, require, shown
+from sloc.contracts.arguments import as_real, checked_number, is_one_of
 from sloc.processes.axes import log_snr
 from sloc.processes.clocks import Clock, Table
 from sloc.processes.gaussian import OrnsteinUhlenbeck, VarianceExploding
@@ -126,7 +127,7 @@ class CosineBetas(_UnitInterval):
     def validate(self) -> None:
         """Refuse an offset that is not positive and finite."""
         if is_concrete(self.offset):
-            value = float(np.asarray(self.offset))
+            value = as_real(self.offset)
             require(math.isfinite(value) and value > 0, "offset", self.offset, "a positive number")
 
     def _slope(self, xp: Any, offset: Any) -> tuple[Any, Any]:
@@ -184,7 +185,7 @@ class GeometricSigmas(_UnitInterval):
 
 def _check_range(first: Any, last: Any) -> None:
     if is_concrete(first, last):
-        low, high = float(np.asarray(first)), float(np.asarray(last))
+        low, high = as_real(first), as_real(last)
         require(math.isfinite(low) and low > 0, "first", first, "a positive number")
         increasing = math.isfinite(high) and high > low
         require(increasing, "last", last, f"a number above first, {low:g}: noise grows with time")
@@ -217,10 +218,10 @@ def variance_preserving(
     Source: Song et al. 2021; Rombach et al. 2022; Nichol & Dhariwal 2021.
 
     """
-    require(betas in (*_CLOCKS, "cosine"), "betas", betas, "linear, scaled_linear or cosine")
+    require(is_one_of(betas, (*_CLOCKS, "cosine")), "betas", betas, "linear, scaled_linear or cosine")
     if betas == "cosine":
         require(first is None and last is None, "first, last", (first, last), "None: cosine has an offset alone")
-        clock: Clock = CosineBetas(offset)
+        clock: Clock = CosineBetas(checked_number(offset, "offset", 0))
     else:
         given = {name: value for name, value in (("first", first), ("last", last)) if value is not None}
         clock = _CLOCKS[betas](**given)
@@ -257,7 +258,7 @@ def beta_steps(betas: str, steps: int = 1000, first: float | None = None, last: 
     Source: Ho, Jain & Abbeel 2020; Rombach et al. 2022; Nichol & Dhariwal 2021.
 
     """
-    require(betas in (*_CLOCKS, "cosine"), "betas", betas, "linear, scaled_linear or cosine")
+    require(is_one_of(betas, (*_CLOCKS, "cosine")), "betas", betas, "linear, scaled_linear or cosine")
     whole = isinstance(steps, (int, np.integer)) and not isinstance(steps, bool) and steps >= 1
     require(bool(whole), "steps", steps, "a whole number, at least 1")
     if betas == "cosine":
@@ -266,7 +267,8 @@ def beta_steps(betas: str, steps: int = 1000, first: float | None = None, last: 
             u = np.asarray(CosineBetas()(np.linspace(0.0, 1.0, steps + 1)), np.float64)
         return np.minimum(-np.expm1(-2.0 * np.diff(u)), 0.999)
     low, high = (1e-4, 0.02) if betas == "linear" else (0.00085, 0.012)
-    low, high = low if first is None else first, high if last is None else last
+    low = low if first is None else checked_number(first, "first", 0)
+    high = high if last is None else checked_number(last, "last", low)
     if betas == "linear":
         return np.linspace(low, high, steps)
     return np.linspace(math.sqrt(low), math.sqrt(high), steps) ** 2
@@ -328,7 +330,7 @@ def edm_sigmas(n: int, first: float = 0.002, last: float = 80.0, rho: float = 7.
     whole = isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 2
     require(bool(whole), "n", n, "a whole number, at least 2")
     _check_range(first, last)
-    require(math.isfinite(rho) and rho > 0, "rho", rho, "a positive number")
+    require(0 < as_real(rho) < math.inf, "rho", rho, "a positive number")
     return np.linspace(first ** (1.0 / rho), last ** (1.0 / rho), n) ** rho
 
 
@@ -336,9 +338,11 @@ def check_ends_in_noise(schedule: GaussianChannel, argument: str = "schedule") -
     """Refuse a schedule at whose last time too much of a signal of unit variance is left.
 
     Raises:
+        ContractError: not a Gaussian channel.
         InvalidInput: ``a^2 / sigma^2`` there is above :data:`LEAST_NOISE`.
 
     """
+    check_registered(schedule, argument, GaussianChannel)
     if is_concrete(schedule) and math.isfinite(float(schedule.horizon)):
         left = math.exp(float(log_snr(schedule, float(schedule.horizon))))
         expected = f"one that ends in noise: a^2 / sigma^2 at most {LEAST_NOISE:g} at its last time, not {left:.3g}"
@@ -348,7 +352,7 @@ def check_ends_in_noise(schedule: GaussianChannel, argument: str = "schedule") -
 def _numbers(name: str, value: Any) -> np.ndarray:
     try:
         values = np.asarray(value, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"{name} = {shown(value)}: expected numbers") from error
     require(values.ndim == 1 and values.size > 0, name, value, "a non-empty one-dimensional array")
     require(bool(np.isfinite(values).all()), name, value, "finite numbers")

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Array, MemorylessChannel, float_dtype, namespace, require
+from sloc.contracts.arguments import as_whole
 from sloc.processes.logs import binomial_log_weight
 
 
@@ -57,7 +58,7 @@ class BinarySymmetric(MemorylessChannel):
 
     def grid(self, n: int) -> np.ndarray:
         """Return ``n`` times even in capacity ``1 - H_2(t)`` bits, strictly between 0 and 1/2 (float64)."""
-        require(n >= 1, "n", n, "at least one time")
+        require(as_whole(n) >= 1, "n", n, "at least one time")
         target = np.arange(1, n + 1) / (n + 1)
         low, high = np.zeros(n), np.full(n, 0.5)
         for _ in range(64):

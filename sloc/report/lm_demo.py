@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import as_whole, is_one_of
 from sloc.lm.answers.tasks import FunctionTask
 from sloc.lm.answers.template import same_choices_curve
 from sloc.lm.backends.engine import EngineBackend
@@ -59,12 +60,12 @@ class DemoRequest:
             InvalidInput: an unknown demo, numbers out of range, or stories without a model (or the other way round).
 
         """
-        require(self.name in DEMOS, "NAME", self.name, f"one of {DEMOS}")
+        require(is_one_of(self.name, DEMOS), "NAME", self.name, f"one of {DEMOS}")
         for name, least in (("steps", 1), ("texts", 1), ("resamples", 2)):
             value = getattr(self, name)
             require(value is None or value >= least, name, value, f"at least {least}")
-        require(0 <= self.seed < 2**31, "seed", self.seed, "a number from 0 to 2147483647")
-        require(self.lanes >= 1, "lanes", self.lanes, "at least one")
+        require(0 <= as_whole(self.seed) < 2**31, "seed", self.seed, "a number from 0 to 2147483647")
+        require(as_whole(self.lanes) >= 1, "lanes", self.lanes, "at least one")
         stories = self.name == "stories"
         if stories and self.model is None:
             raise InvalidInput("model: expected the folder of a model of short stories, for the demo stories")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import checked_path
 
 RUN_FILE = "run.json"
 """The file that marks a folder as holding a run and says how to repeat it."""
@@ -102,6 +103,8 @@ def write_run_json(folder: Path, command: str, arguments: Mapping[str, Any], res
         The path written.
 
     """
+    folder = Path(checked_path(folder, "folder"))
+    require(isinstance(command, str), "command", command, "the verb, a text")
     record = {"command": command, "arguments": arguments, "versions": versions(), "results": results}
     file = folder / RUN_FILE
     file.write_text(json.dumps(jsonable(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
@@ -137,8 +140,11 @@ def jsonable(value: Any) -> Any:
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
+    require(isinstance(path, (str, os.PathLike)), "output folder", path, "the name of a folder")
     text = os.fspath(path)
-    require(bool(text.strip()) and "\0" not in text, "output folder", text, "the name of a folder")
+    require(
+        isinstance(text, str) and bool(text.strip()) and "\0" not in text, "output folder", text, "the name of a folder"
+    )
     try:
         target = Path(text).expanduser().resolve()
         target.exists()  # names that are too long, folders that may not be looked into

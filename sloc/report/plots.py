@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sloc.contracts.arguments import checked_kind
 from sloc.report.style import BLUE, FAINT, GREEN, INK, ORANGE, RED, SOFT, new_axes, ordered_colours, styled
 from sloc.results import Curve, Estimate, Interval, TheoremWindow, Window
 
@@ -27,6 +28,7 @@ def plot_estimate(estimate: Estimate, ax: Any = None) -> Any:
         InvalidInput: matplotlib is not installed.
 
     """
+    checked_kind(estimate, "estimate", Estimate, "a sloc.Estimate")
     with styled():
         ax = new_axes(4.6, 1.6) if ax is None else ax
         value, low, high = float(estimate.value), float(estimate.lower), float(estimate.upper)
@@ -61,6 +63,7 @@ def plot_curve(curve: Curve, ax: Any = None) -> Any:
         InvalidInput: matplotlib is not installed.
 
     """
+    checked_kind(curve, "curve", Curve, "a sloc.Curve")
     with styled():
         ax = new_axes() if ax is None else ax
         times = np.asarray(curve.times, np.float64)
@@ -100,6 +103,7 @@ def plot_window(window: Window, ax: Any = None) -> Any:
         InvalidInput: matplotlib is not installed.
 
     """
+    checked_kind(window, "window", Window, "a sloc.Window")
     with styled():
         ax = new_axes(5.2, 1.7) if ax is None else ax
         ends = [e for e in (window.t_after, window.t_before) if e is not None]
@@ -188,6 +192,7 @@ def plot_theorem_window(window: TheoremWindow, ax: Any = None) -> Any:
         InvalidInput: matplotlib is not installed.
 
     """
+    checked_kind(window, "window", TheoremWindow, "a sloc.TheoremWindow")
     with styled():
         ax = new_axes(5.6, 3.6) if ax is None else ax
         times = np.asarray(window.certificate.times, np.float64)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_whole, checked_all, checked_kind, checked_path
 from sloc.report.traces import CERTIFIED, INK
 from sloc.results.outcome import Move, Moves, OutcomeCurve
 from sloc.windows.recorded import Recording
@@ -45,6 +46,8 @@ def plot_outcomes(curve: OutcomeCurve, moves: Sequence[Move] = (), ax: Any = Non
         The axes.
 
     """
+    checked_kind(curve, "curve", OutcomeCurve, "an OutcomeCurve")
+    checked_all(moves, "moves", Move, "Moves")
     if ax is None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -88,11 +91,14 @@ def plot_recorded(
         InvalidInput: no curve, or a limit below 1.
 
     """
+    checked_all(curves, "curves", OutcomeCurve, "OutcomeCurves", 1)
+    checked_kind(moves, "moves", Moves, "Moves")
+    path = None if path is None else checked_path(path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     require(len(curves) > 0, "curves", curves, "at least one question")
-    require(int(limit) == limit and limit >= 1, "limit", limit, "a number of panels, at least 1")
+    require(as_whole(limit) >= 1, "limit", limit, "a number of panels, at least 1")
     own = {c.question: [m for m in moves.found if m.question == c.question] for c in curves}
     shown = sorted(curves, key=lambda c: not own[c.question])[: int(limit)]
     figure = Figure(figsize=(8, 0.4 + 1.9 * len(shown)), layout="constrained", facecolor="white")
@@ -141,7 +147,11 @@ def write_recorded_report(
         The path.
 
     """
-    file = Path(path)
+    checked_all(curves, "curves", OutcomeCurve, "OutcomeCurves")
+    checked_kind(moves, "moves", Moves, "Moves")
+    checked_kind(recordings, "recordings", Mapping, "a recording for each question, or None", optional=True)
+    checked_kind(title, "title", str, "a text")
+    file = Path(checked_path(path))
     temporary = file.parent / f".{file.name}.partial-{secrets.token_hex(4)}"
     try:
         temporary.write_text(recorded_page(curves, moves, recordings, notes, title), "utf-8")

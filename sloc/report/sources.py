@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import InvalidInput, Population, require, shown
+from sloc.contracts.arguments import checked_file, checked_kind, checked_path
 from sloc.populations import Empirical, GaussianMixture
 from sloc.report.extras import need
 
@@ -94,6 +95,8 @@ def load_gaussians_source(means: str | None, weights: str | None, covariances: s
         InvalidInput: text that is not numbers; what :class:`sloc.populations.GaussianMixture` refuses.
 
     """
+    for name, text in (("--means", means), ("--weights", weights), ("--covariances", covariances)):
+        require(text is None or isinstance(text, str), name, text, "a text of numbers, or None")
     if means is None:
         raise InvalidInput('--means is missing: the source gaussians needs it, such as --means "4,0;-4,0"')
     mu = parse_matrix(means, "--means")
@@ -160,10 +163,20 @@ def load_file_source(
             or of one class only, values that are not finite numbers, a shape that does not fit the samples.
 
     """
-    file = Path(path).expanduser()
-    require(file.is_file(), "SOURCE", str(path), "digits, gaussians, or a data file that exists")
+    try:
+        file = Path(checked_path(path, "SOURCE")).expanduser()
+    except RuntimeError as error:  # nobody's home
+        raise InvalidInput(f"SOURCE = {str(path)!r}: expected a data file that exists ({error})") from error
+    checked_file(file, "SOURCE", "digits, gaussians, or a data file that exists")
+    for name, text in (("--x", x), ("--labels", labels), ("--scale", scale), ("--image", image)):
+        checked_kind(text, name, str, "a text, or None", optional=True)
     kind = "csv" if file.name.endswith((".csv", ".csv.gz")) else file.suffix.lower().lstrip(".")
-    require(kind in ("npz", "csv", "parquet"), "SOURCE", str(path), "a file ending in .npz, .csv, .csv.gz or .parquet")
+    require(
+        kind in ("npz", "csv", "parquet"),
+        "SOURCE",
+        str(path),
+        "a file ending in .npz, .csv, .csv.gz or .parquet",
+    )
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -236,7 +249,8 @@ def scaled(data: np.ndarray, scale: str) -> np.ndarray:
 
 def _read_npz(file: Path, kind: str, x: str | None, labels: str) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        # NumPy leaves a file open that turns out to be no archive.
+        with file.open("rb") as raw, np.load(raw, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, KeyError, AttributeError) as error:
         raise InvalidInput(f"SOURCE = {str(file)!r}: expected a NumPy .npz file of plain arrays ({error})") from error

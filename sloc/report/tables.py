@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sloc.contracts.arguments import checked_all
 from sloc.report.sources import Source
 from sloc.report.window_run import ProcessWindows, decision_order
 from sloc.report.window_words import process_title
@@ -84,6 +85,7 @@ def _row(window: Window) -> dict[str, Any]:
 
 def windows_frame(results: Sequence[ProcessWindows]) -> pd.DataFrame:
     """Return :func:`windows_rows` as a data frame."""
+    results = checked_all(results, "results", ProcessWindows, "ProcessWindows")
     import pandas as pd
 
     return pd.DataFrame(windows_rows(results))
@@ -96,6 +98,7 @@ def curves_dataset(results: Sequence[ProcessWindows]) -> xr.Dataset:
     (each class against the rest); ``tv_pair`` ``[process, pair, step]``; ``labels`` ``[process, start, step, label]``.
     Each with ``_lower`` and ``_upper``, a band that holds for the whole curve at once.
     """
+    results = checked_all(results, "results", ProcessWindows, "ProcessWindows", 1)
     import xarray as xr
 
     first = results[0]

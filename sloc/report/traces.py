@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sloc.contracts.arguments import checked_kind, checked_path, checked_whole
 from sloc.results import ResampledCurve, TraceWindows
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def plot_traces(result: TraceWindows, path: str | os.PathLike[str] | None = None
         The matplotlib figure, made without a display.
 
     """
+    checked_kind(result, "result", TraceWindows, "TraceWindows")
+    path = None if path is None else checked_path(path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -114,6 +117,8 @@ def traces_summary_table(result: TraceWindows, limit: int = 20) -> Table:
         A rich table.
 
     """
+    checked_kind(result, "result", TraceWindows, "TraceWindows")
+    limit = checked_whole(limit, "limit")
     from rich.table import Table
     from rich.text import Text
 

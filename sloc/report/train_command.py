@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_whole, is_one_of
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.extras import need
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
@@ -63,11 +64,11 @@ class TrainRequest:
 
         """
         require(self.source == "digits", "SOURCE", self.source, "digits")
-        require(self.model in NETWORKS, "--model", self.model, "one of " + ", ".join(NETWORKS))
+        require(is_one_of(self.model, NETWORKS), "--model", self.model, "one of " + ", ".join(NETWORKS))
         for name in ("steps", "batch", "samples"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"--{name}", value, "at least 1")
-        require(0 <= self.seed < 2**31, "--seed", self.seed, "a number from 0 to 2147483647")
+        require(0 <= as_whole(self.seed) < 2**31, "--seed", self.seed, "a number from 0 to 2147483647")
         require(math.isfinite(self.guidance), "--guidance", self.guidance, "a finite number")
 
 

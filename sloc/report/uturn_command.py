@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from sloc.contracts import component_mask, require
+from sloc.contracts.arguments import as_real, as_whole
 from sloc.divergence import label_curve
 from sloc.engine import Plan
 from sloc.populations import Empirical
@@ -73,8 +74,8 @@ class UturnRequest:
         """
         for name, least in (("levels", 2), ("n", 1), ("steps", 1)):
             require(getattr(self, name) >= least, f"--{name}", getattr(self, name), f"at least {least}")
-        require(0 < self.delta < 1, "--delta", self.delta, "a number strictly between 0 and 1")
-        require(0 <= self.seed < 2**31, "--seed", self.seed, "a number from 0 to 2147483647")
+        require(0 < as_real(self.delta) < 1, "--delta", self.delta, "a number strictly between 0 and 1")
+        require(0 <= as_whole(self.seed) < 2**31, "--seed", self.seed, "a number from 0 to 2147483647")
 
 
 def run_uturn(

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from sloc.contracts import InvalidInput, component_names, float_dtype, require
+from sloc.contracts.arguments import checked_kind, checked_path, is_one_of
 from sloc.engine import Plan, Replayed, is_leader
 from sloc.report.checkpoints import checkpoints, read_failure
 from sloc.report.output import RUN_FILE, check_run_folder, jsonable, run_folder, write_run_json
@@ -136,11 +137,14 @@ def read_request(path: str | os.PathLike[str]) -> WindowRequest:
         InvalidInput: no such file, or not the record of a window run.
 
     """
-    file = Path(path).expanduser()
-    file = file / RUN_FILE if file.is_dir() else file
     try:
+        file = Path(checked_path(path, "--from")).expanduser()
+        file = file / RUN_FILE if file.is_dir() else file
+
         record = json_module.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except InvalidInput:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:
         raise InvalidInput(f"--from = {str(path)!r}: expected the {RUN_FILE} of a run ({error})") from error
     ok = isinstance(record, dict) and record.get("command") == "window" and isinstance(record.get("arguments"), dict)
     require(ok, "--from", str(path), f"the {RUN_FILE} of a window run")
@@ -183,6 +187,7 @@ def run_window(
         ContractError: a process under which the population cannot be evaluated.
 
     """
+    checked_kind(request, "request", WindowRequest, "a WindowRequest")
     from rich.console import Console
 
     console = Console() if console is None else console
@@ -191,7 +196,7 @@ def run_window(
         check_run_folder(out, overwrite)
     names = request.processes or (("ou", "masking") if request.source == "digits" else ("ou",))
     for name in names:
-        require(name in PROCESSES, "--process", name, f"one of {', '.join(PROCESSES)}")
+        require(is_one_of(name, PROCESSES), "--process", name, f"one of {', '.join(PROCESSES)}")
     require(len(set(names)) == len(names), "--process", names, "each process once")
     if request.image is not None:
         parse_image(request.image)

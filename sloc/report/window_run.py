@@ -12,7 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from sloc.contracts import ObservationProcess, Population, component_names
+from sloc.contracts import ObservationProcess, Population, check_registered, component_names, require
+from sloc.contracts.arguments import checked_choice, checked_kind
 from sloc.divergence import TV, Clones, Information, Labels, closed_tv, measure
 from sloc.divergence.checks import checked_pair
 from sloc.divergence.statistics import Statistic
@@ -123,6 +124,9 @@ def run_pilot(name: str, population: Population, settings: Settings, run: Plan |
         ContractError: the population cannot be evaluated under the process.
 
     """
+    checked_choice(name, "name", tuple(PROCESSES))
+    check_registered(population, "population", Population)
+    checked_kind(settings, "settings", Settings, "Settings").validate(population)
     process = PROCESSES[name]()
     checked_pair(process, population)
     wide = wide_grid(process, settings.times)
@@ -206,6 +210,9 @@ def run_process(
     Source: Li, Karan & Chen 2025, Def. 4 and 8.
 
     """
+    checked_choice(name, "name", tuple(PROCESSES))
+    check_registered(population, "population", Population)
+    checked_kind(settings, "settings", Settings, "Settings").validate(population)
     process, began = PROCESSES[name](), time.perf_counter()
     _, key_grid, key_fine = _keys(name, settings.seed)
     options: dict[str, Any] = {"n": settings.n, "delta": settings.delta / 2}
@@ -358,6 +365,8 @@ def decision_order(windows: Mapping[Any, Window]) -> list[Any]:
     Generation runs from high noise to low noise, so that what is told apart at a higher noise level is decided
     earlier.  Windows without an edge follow by their status: above the grid first, below it last.
     """
+    good = isinstance(windows, Mapping) and all(isinstance(w, Window) for w in windows.values())
+    require(good, "windows", windows, "a mapping from names to windows")
 
     def key(name: Any) -> tuple[float, float]:
         window = windows[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sloc.contracts import ObservationProcess, Population, component_names, require
+from sloc.contracts.arguments import as_real, as_whole, is_one_of
 from sloc.divergence.checks import checked_count, checked_epsilon, checked_level
 from sloc.engine import device_mesh
 from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, VarianceExploding
@@ -51,12 +52,12 @@ class Settings:
         checked_epsilon(self.epsilon, "--epsilon")
         checked_level(self.delta, "--delta")
         checked_count(self.n, "--n")
-        require(8 <= self.times <= 4096, "--times", self.times, "a number of noise levels, 8 to 4096")
-        require(0 <= self.seed < 2**32, "--seed", self.seed, "a whole number from 0 to 2^32 - 1")
+        require(8 <= as_real(self.times) <= 4096, "--times", self.times, "a number of noise levels, 8 to 4096")
+        require(0 <= as_whole(self.seed) < 2**32, "--seed", self.seed, "a whole number from 0 to 2^32 - 1")
         device_mesh(self.devices)
         names = component_names(population)
         for name in self.classes:
-            require(name in names, "--classes", name, f"one of {', '.join(names[:40])}")
+            require(is_one_of(name, names), "--classes", name, f"one of {', '.join(names[:40])}")
         require(len(set(self.classes)) == len(self.classes), "--classes", self.classes, "each class once")
 
     def chosen(self, population: Population) -> tuple[str, ...]:

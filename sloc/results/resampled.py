@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import is_one_of
 from sloc.results.curve import Curve
 from sloc.results.window import Window
 
@@ -82,7 +83,7 @@ class ResampledCurve:
 
         """
         name = self.reference if answer is None else answer
-        require(name in self.answers, "answer", answer, f"one of the answers seen, {self.answers}")
+        require(is_one_of(name, self.answers), "answer", answer, f"one of the answers seen, {self.answers}")
         i, back = self.answers.index(name), slice(None, None, -1)
         value = self.value[back, i]
         stderr = np.sqrt(value * (1.0 - value) / self.effective[back])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from sloc.contracts.arguments import checked_choice, checked_whole
+
 Status = Literal["resolved", "empty", "inverted", "below_grid", "above_grid", "unresolved"]
 """How an edge was found.
 
@@ -24,10 +26,20 @@ STATUSES: tuple[str, ...] = get_args(Status)
 
 
 def status_name(code: int) -> Status:
-    """Return the name of an integer status code."""
-    return STATUSES[int(code)]  # pyright: ignore[reportReturnType]
+    """Return the name of an integer status code.
+
+    Raises:
+        InvalidInput: a code that stands for none.
+
+    """
+    return STATUSES[checked_whole(code, "code", 0, len(STATUSES) - 1)]  # pyright: ignore[reportReturnType]
 
 
 def status_code(name: Status) -> int:
-    """Return the integer code of a status name."""
-    return STATUSES.index(name)
+    """Return the integer code of a status name.
+
+    Raises:
+        InvalidInput: no such status.
+
+    """
+    return STATUSES.index(checked_choice(name, "name", STATUSES))

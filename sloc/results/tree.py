@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import is_one_of
 from sloc.results.status import status_code
 from sloc.results.tree_node import Check, Condition, TreeNode, Verdict
 from sloc.results.window import Window
@@ -122,7 +123,7 @@ class MixtureTree:
 
         """
         if isinstance(leaf, str):
-            require(leaf in self.names, "leaf", leaf, f"one of the classes {self.names}")
+            require(is_one_of(leaf, self.names), "leaf", leaf, f"one of the classes {self.names}")
             leaf = self.names.index(leaf)
         whole = isinstance(leaf, (int, np.integer)) and not isinstance(leaf, (bool, np.bool_))
         require(whole and 0 <= int(leaf) < len(self.names), "leaf", leaf, f"an index from 0 to {len(self.names) - 1}")

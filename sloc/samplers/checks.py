@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import jax
@@ -23,6 +22,8 @@ from sloc.contracts import (
     require,
     shown,
 )
+from sloc.contracts.arguments import as_array, as_whole, checked_whole
+from sloc.contracts.arguments import checked_key as checked_key
 
 Array = jax.Array
 
@@ -41,19 +42,6 @@ _NEEDED = {
     "bridge": ("bridge(key, y, x, s, t)", "step back from Y_t to Y_s given X"),
     "sample": ("sample(key, x, t)", "draw observations"),
 }
-
-
-def checked_key(key: Any) -> Array:
-    """Return ``key`` if it is one typed PRNG key.
-
-    Raises:
-        InvalidInput: a raw uint32 key, an int seed, or a batch of keys.
-
-    """
-    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    require(typed, "key", key, "a typed PRNG key from jax.random.key(seed), not a raw uint32 key or a seed")
-    require(key.shape == (), "key", key, f"one key, not a batch of shape {key.shape}")
-    return key
 
 
 def checked_model(process: Any, population: Any, *methods: str) -> tuple[Any, Any]:
@@ -94,7 +82,8 @@ def checked_model(process: Any, population: Any, *methods: str) -> tuple[Any, An
 
 def checked_times_or_one(process: ObservationProcess, population: Population, t: Any, argument: str) -> Array:
     """Check one time or several, ``[T]`` either way; see :func:`checked_times`."""
-    return _cast(process, population, [t] if np.ndim(t) == 0 else t, argument, t)
+    given = as_array(t, argument)
+    return _cast(process, population, [given] if np.ndim(given) == 0 else given, argument, t)
 
 
 def checked_times(process: ObservationProcess, population: Population, times: Any, argument: str) -> Array:
@@ -106,7 +95,7 @@ def checked_times(process: ObservationProcess, population: Population, times: An
 
     """
     if isinstance(times, (int, np.integer)) and not isinstance(times, bool):
-        require(int(times) >= 1, argument, times, "at least one time")
+        require(as_whole(times) >= 1, argument, times, "at least one time")
         times = process.grid(int(times))
     return _cast(process, population, times, argument, times)
 
@@ -114,7 +103,7 @@ def checked_times(process: ObservationProcess, population: Population, times: An
 def _cast(process: ObservationProcess, population: Population, values: Any, argument: str, times: Any) -> Array:
     try:
         host = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"{argument} = {shown(times)}: expected numbers") from error
     require(host.ndim == 1 and host.size > 0, argument, times, "a non-empty one-dimensional sequence of times")
     require(bool(np.isfinite(host).all()), argument, times, "finite times")
@@ -157,7 +146,4 @@ def checked_count(n: Any, argument: str = "n", least: int = 1) -> int:
         InvalidInput: not a whole number, or too small.
 
     """
-    number = isinstance(n, (int, float, np.integer, np.floating)) and not isinstance(n, bool)
-    whole = number and math.isfinite(n) and float(n) == int(n)
-    require(whole and int(n) >= least, argument, n, f"a whole number, at least {least}")
-    return int(n)
+    return checked_whole(n, argument, least)

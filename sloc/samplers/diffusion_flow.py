@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from sloc.contracts import float_dtype, is_concrete, require
+from sloc.contracts.arguments import as_real, as_whole
 from sloc.processes.levels import level, time_at
 from sloc.samplers.learned import LearnedDiffusion, slopes
 from sloc.samplers.learned_start import checked_learned, localizer_of
@@ -40,10 +41,11 @@ def heun(
         InvalidInput: a churn outside ``0 .. 1``, levels out of order, or what the model refuses.
 
     """
-    require(isinstance(churn, (int, float)) and 0 <= churn <= 1, "churn", churn, "a number from 0 to 1")
-    in_order = len(churn_levels) == 2 and 0 <= churn_levels[0] <= churn_levels[1]
+    require(0 <= as_real(churn) <= 1, "churn", churn, "a number from 0 to 1")
+    two = isinstance(churn_levels, (tuple, list)) and len(churn_levels) == 2
+    in_order = two and 0 <= as_real(churn_levels[0]) <= as_real(churn_levels[1])
     require(in_order, "churn_levels", churn_levels, "two noise levels in order")
-    require(churn_noise > 0, "churn_noise", churn_noise, "a positive number")
+    require(0 < as_real(churn_noise) < math.inf, "churn_noise", churn_noise, "a positive number")
     model = checked_learned(model)
     if churn == 0:
         return localizer_of(model, Partial(_heun_step, model))
@@ -87,7 +89,7 @@ def probability_flow(model: LearnedDiffusion, order: int = 2) -> Localizer:
         InvalidInput: another order, or what the model refuses.
 
     """
-    require(order in (1, 2, 4), "order", order, "1, 2 or 4")
+    require(as_whole(order) in (1, 2, 4), "order", order, "1, 2 or 4")
     model = checked_learned(model)
     step = {1: _flow_euler, 2: _flow_heun, 4: _flow_kutta}[order]
     return localizer_of(model, Partial(step, model))

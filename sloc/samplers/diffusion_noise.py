@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from sloc.contracts import float_dtype, require
+from sloc.contracts.arguments import as_real, is_one_of
 from sloc.samplers.checks import checked_count
 from sloc.samplers.euler import reverse_euler
 from sloc.samplers.learned import LearnedDiffusion, slopes
@@ -34,7 +36,7 @@ def ancestral(model: LearnedDiffusion, variance: str = "posterior") -> Localizer
         InvalidInput: another variance, or what the model refuses.
 
     """
-    require(variance in ("posterior", "forward"), "variance", variance, "posterior or forward")
+    require(is_one_of(variance, ("posterior", "forward")), "variance", variance, "posterior or forward")
     model = checked_learned(model)
     if variance == "posterior":
         return localizer_of(model, Partial(_ddim_step, model, jnp.ones((), float_dtype())))
@@ -56,7 +58,7 @@ def ddim(model: LearnedDiffusion, eta: float = 0.0) -> Localizer:
         InvalidInput: ``eta`` outside [0, 1], or what the model refuses.
 
     """
-    require(isinstance(eta, (int, float)) and 0 <= eta <= 1, "eta", eta, "a number from 0 to 1")
+    require(0 <= as_real(eta) <= 1, "eta", eta, "a number from 0 to 1")
     model = checked_learned(model)
     if eta == 0:
         return localizer_of(model, Partial(_deterministic_step, model))
@@ -93,7 +95,7 @@ def flow_sde(model: LearnedDiffusion, strength: float = 1.0) -> Localizer:
         InvalidInput: a negative strength, or what the model refuses.
 
     """
-    require(isinstance(strength, (int, float)) and strength >= 0, "strength", strength, "a number, not negative")
+    require(0 <= as_real(strength) < math.inf, "strength", strength, "a number, not negative")
     model = checked_learned(model)
     return localizer_of(model, Partial(_flow_step, model, jnp.asarray(strength, float_dtype())))
 
@@ -117,7 +119,7 @@ def predictor_corrector(model: LearnedDiffusion, corrections: int = 1, size: flo
 
     """
     corrections = checked_count(corrections, "corrections")
-    require(isinstance(size, (int, float)) and size > 0, "size", size, "a positive number")
+    require(0 < as_real(size) < math.inf, "size", size, "a positive number")
     model = checked_learned(model)
     return localizer_of(model, Partial(_corrected_step, model, jnp.asarray(size, float_dtype()), _times(corrections)))
 

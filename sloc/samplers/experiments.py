@@ -9,7 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import ObservationProcess, Population, component_mask, component_names, require, set_name
+from sloc.contracts import (
+    ObservationProcess,
+    Population,
+    check_registered,
+    component_mask,
+    component_names,
+    require,
+    set_name,
+)
+from sloc.contracts.arguments import as_real
 from sloc.engine import BLOCK_DRAWS, Plan, gather, stream
 from sloc.results import Curve
 from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times_or_one
@@ -139,8 +148,12 @@ def label_frequencies(
         ContractError: a method is missing.
 
     """
+    _check_level(delta)
     require((feature is None) == (num_labels is None), "num_labels", num_labels, "a number if, and only if, feature=")
-    names = component_names(population) if feature is None else None
+    names = None
+    if feature is None:
+        check_registered(population, "population", Population)
+        names = component_names(population)
     count = len(names) if names is not None else checked_count(num_labels, "num_labels")
     labels = names or tuple(str(i) for i in range(count))
     run = functools.partial(_count, key, process, population, init, t, n, feature, localizer, grid, plan)
@@ -190,6 +203,7 @@ def clone_frequencies(
         ContractError: a method is missing.
 
     """
+    _check_level(delta)
     start = range(population.num_components) if init is None and isinstance(population, Population) else init
     times, value, draws, _ = _count(
         key, process, population, start, t, n, feature, localizer, grid, plan, "agreement", 2, 0
@@ -222,10 +236,13 @@ def _count(
     return np.asarray(times), moments.on_host()[1], blocks * BLOCK_DRAWS, start
 
 
+def _check_level(delta: Any) -> None:
+    require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
+
+
 def _curve(times: np.ndarray, value: np.ndarray, n: int, delta: float, quantity: str, labels: tuple[str, ...]) -> Curve:
     from scipy.stats import beta
 
-    require(isinstance(delta, (int, float)) and 0 < delta < 1, "delta", delta, "a number strictly between 0 and 1")
     hits = np.round(value * n)
     value, level = hits / n, 0.5 * delta / max(hits.size, 1)
     lower = np.where(hits > 0, beta.ppf(level, np.maximum(hits, 1), n - hits + 1), 0.0)

@@ -11,6 +11,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from sloc.contracts import ContractError, InvalidInput, require, shown
+from sloc.contracts.arguments import checked_number
 from sloc.engine import BLOCK_DRAWS
 from sloc.samplers.checks import checked_count, checked_key
 from sloc.samplers.localization import STATE
@@ -61,6 +62,7 @@ def interweave(
         ContractError: the localizer has no ``log_posterior``, or the kernel cannot be called.
 
     """
+    tolerance = checked_number(tolerance, "tolerance", 0)
     localizer, key, n = as_argument(localizer), checked_key(key), checked_count(n)
     if localizer.log_posterior is None:
         raise ContractError("localizer.log_posterior = None: expected a function (state) -> [K] to check Assumption 1")
@@ -69,10 +71,11 @@ def interweave(
     kernel = kernel if isinstance(kernel, Partial) else Partial(kernel)
     times = jnp.asarray(_as_time(grid, "grid"))
     require(times.ndim == 1 and times.size >= 2, "grid", grid, "at least two times")
-    require(bool((np.diff(np.asarray(times)) > 0).all()), "grid", grid, "strictly increasing times")
+    good = bool(np.isfinite(times).all() and (np.diff(np.asarray(times)) > 0).all())
+    require(good, "grid", grid, "finite, strictly increasing times")
     chosen = np.atleast_1d(_as_time(at, "at"))
     inside = np.isin(chosen, np.asarray(times)[:-1])
-    require(bool(inside.all()), "at", at, "times of the grid below its last")
+    require(inside.size > 0 and bool(inside.all()), "at", at, "times of the grid below its last")
     woven = localizer._replace(step=Partial(_step, localizer, kernel, jnp.asarray(chosen, times.dtype)))
     changes = np.asarray(_changes(woven, jax.random.split(key, n), times, jnp.asarray(chosen, times.dtype)))
     changes = np.where(np.isnan(changes), np.inf, changes)

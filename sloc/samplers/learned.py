@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import GaussianChannel, Population, check_registered, float_dtype, is_concrete, require, shown
+from sloc.contracts.arguments import as_array, as_real, check_size, checked_names, is_one_of
 from sloc.processes.levels import LEVEL_UNITS, level, time_at
 from sloc.processes.schedules import check_ends_in_noise
 
@@ -141,17 +142,17 @@ class LearnedDiffusion(Population):
         check_ends_in_noise(self.schedule)
         sizes = isinstance(self.shape, tuple) and all(isinstance(n, int) and n >= 1 for n in self.shape)
         require(sizes, "shape", self.shape, "a tuple of whole numbers, the shape of X")
-        known = self.parameterization in PARAMETERIZATIONS
+        known = is_one_of(self.parameterization, PARAMETERIZATIONS)
         require(known, "parameterization", self.parameterization, "one of " + ", ".join(PARAMETERIZATIONS))
-        require(self.time in _TIMES, "time", self.time, "one of " + ", ".join(_TIMES))
+        require(is_one_of(self.time, _TIMES), "time", self.time, "one of " + ", ".join(_TIMES))
         require(_positive(self.data_std), "data_std", self.data_std, "a positive number")
         self._check_labels()
         if is_concrete(self):
             self._check_output()
 
     def _check_labels(self) -> None:
-        whole = isinstance(self.num_classes, int) and not isinstance(self.num_classes, bool) and self.num_classes >= 0
-        require(whole, "num_classes", self.num_classes, "a whole number, 0 for a model without classes")
+        checked_names(self.names, "names")
+        check_size(self.num_classes, "num_classes", 0)
         if self.label is not None:
             require(self.num_classes > 0, "label", self.label, "None: the model has no classes (num_classes = 0)")
             _check_label("label", self.label, self.num_classes - 1)
@@ -167,12 +168,13 @@ class LearnedDiffusion(Population):
             expected = "None: guidance needs a conditional model (num_classes, label and null_label)"
             require(conditional, "guidance", self.guidance, expected)
             if is_concrete(self.guidance):
-                require(bool(np.isfinite(self.guidance)), "guidance", self.guidance, "a finite number")
+                require(math.isfinite(as_real(self.guidance)), "guidance", self.guidance, "a finite number")
         if self.guidance_times is not None:
             require(self.guidance is not None, "guidance_times", self.guidance_times, "None where guidance is None")
-            require(np.shape(self.guidance_times) == (2,), "guidance_times", self.guidance_times, "a pair (low, high)")
-            if is_concrete(self.guidance_times):
-                low, high = (float(v) for v in np.asarray(self.guidance_times))
+            pair = as_array(self.guidance_times, "guidance_times")
+            require(np.shape(pair) == (2,), "guidance_times", self.guidance_times, "a pair (low, high)")
+            if is_concrete(pair):
+                low, high = (float(v) for v in np.asarray(pair))
                 require(low <= high, "guidance_times", self.guidance_times, "a pair (low, high) in order")
 
     def _check_output(self) -> None:
@@ -267,12 +269,13 @@ def slopes(schedule: GaussianChannel, t: Array) -> tuple[Array, Array]:
 
 
 def _positive(value: Any) -> bool:
-    return not is_concrete(value) or (np.shape(value) == () and math.isfinite(float(value)) and float(value) > 0)
+    return not is_concrete(value) or 0 < as_real(value) < math.inf
 
 
 def _check_label(argument: str, label: Any, last: int | None) -> None:
     if not is_concrete(label):
         return
-    integer = np.shape(label) == () and np.issubdtype(np.asarray(label).dtype, np.integer)
+    given = np.asarray(as_array(label, argument))
+    integer = given.shape == () and np.issubdtype(given.dtype, np.integer)
     expected = "a label: a whole number" if last is None else f"a label of the model, a whole number from 0 to {last}"
     require(bool(integer) and int(label) >= 0 and (last is None or int(label) <= last), argument, label, expected)

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import GaussianChannel, ObservationProcess, Population, float_dtype, require
+from sloc.contracts import GaussianChannel, ObservationProcess, Population, check_registered, float_dtype, require
+from sloc.contracts.arguments import as_floats, as_real
 from sloc.processes.levels import level, time_at
 from sloc.samplers.checks import checked_count, checked_times
 
@@ -32,11 +33,14 @@ def level_grids(process: ObservationProcess, times: Any, steps: int, least: floa
 
     """
     steps = checked_count(steps, "steps")
+    check_registered(process, "process", ObservationProcess)
     require(not process.discrete, "process", process, "a process in continuous time; give the steps themselves as grid")
-    levels = np.atleast_1d(np.asarray(times, np.float64))
+    levels = np.atleast_1d(as_floats(times, "times"))
     gaussian = isinstance(process, GaussianChannel)
-    low = float(least if least is not None else time_at(process, 0.01, "sigma") if gaussian else 0.0)
-    require(levels.ndim == 1 and bool((levels > low).all()), "times", times, f"times above the least, {low:g}")
+    low = as_real(least if least is not None else time_at(process, 0.01, "sigma") if gaussian else 0.0)
+    require(0 <= low < np.inf, "least", least, "None, or a finite time that is not negative")
+    good = levels.ndim == 1 and levels.size > 0 and bool(((levels > low) & (levels < np.inf)).all())
+    require(good, "times", times, f"finite times above the least, {low:g}")
     share = np.arange(steps) / steps
     if not gaussian:
         return low + share[None, :] * (levels[:, None] - low)

@@ -13,6 +13,7 @@ from jax.custom_batching import custom_vmap
 from jax.tree_util import Partial
 
 from sloc.contracts import ContractError, Population, Revealed, float_dtype, is_concrete, require, shown
+from sloc.contracts.arguments import as_real, is_one_of
 from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState
 from sloc.samplers.spoilt import SPOILT
 
@@ -86,7 +87,7 @@ class LearnedMasked(Population):
         hidden = self.mask is None or (_whole(self.mask) and not 0 <= self.mask < self.vocabulary)
         require(hidden, "mask", self.mask, f"a number that is no letter, outside 0 .. {self.vocabulary - 1}")
         if is_concrete(self.temperature):
-            good = math.isfinite(float(self.temperature)) and float(self.temperature) > 0
+            good = 0 < as_real(self.temperature) < math.inf
             require(good, "temperature", self.temperature, "a positive number")
         if not is_concrete(self):
             return
@@ -142,7 +143,7 @@ def masked_ancestral(model: LearnedMasked, order: str = "random", *, skip: bool 
     """
     if not isinstance(model, LearnedMasked):
         raise ContractError(f"model = {shown(model)}: expected a sloc.samplers.LearnedMasked")
-    require(order in ORDERS, "order", order, "one of " + ", ".join(ORDERS))
+    require(is_one_of(order, ORDERS), "order", order, "one of " + ", ".join(ORDERS))
     if is_concrete(model):
         model.validate()
     model = model.canonical()

@@ -134,12 +134,6 @@ def oracle_localizer(
 
     """
     check_registered(target, "target", Unnormalized)
-    process, target = checked_model(process, target, "sample")
-    if not isinstance(process, GaussianChannel):
-        raise ContractError(
-            f"process = {shown(process)}: oracle_localizer expects a GaussianChannel, under which X | Y_t has the "
-            "target's density times a Gaussian factor"
-        )
     require(isinstance(jumps, bool), "jumps", jumps, "True or False")
     settings = OracleSettings(
         checked_count(chains, "chains"),
@@ -148,6 +142,12 @@ def oracle_localizer(
         checked_count(ascent_steps, "ascent_steps", 0),
         jumps,
     )
+    process, target = checked_model(process, target, "sample")
+    if not isinstance(process, GaussianChannel):
+        raise ContractError(
+            f"process = {shown(process)}: oracle_localizer expects a GaussianChannel, under which X | Y_t has the "
+            "target's density times a Gaussian factor"
+        )
     mala_kernel()
     return Localizer(
         Partial(_start, process, target, settings),

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import GaussianChannel, InvalidInput, Population, float_dtype, require
+from sloc.contracts import GaussianChannel, Population, float_dtype, require
+from sloc.contracts.arguments import as_floats, as_real
 
 Array = jax.Array
 
@@ -76,11 +77,11 @@ class Unnormalized(Population):
         """
         require(callable(self.log_density), "log_density", self.log_density, "a function x [d] -> scalar")
         whole = isinstance(self.dim, (int, np.integer)) and not isinstance(self.dim, bool)
-        require(whole and self.dim >= 1, "dim", self.dim, "a whole number, at least 1")
+        require(whole and 1 <= self.dim < 2**31, "dim", self.dim, "a whole number, at least 1")
         radius = _positive("radius", self.radius)
         width = radius / 10 if self.width is None else _positive("width", self.width)
         require(width <= radius, "width", self.width, f"at most radius, {radius:g}")
-        centre = _numbers("centre", self.centre)
+        centre = as_floats(self.centre, "centre")
         require(centre.shape in ((), (self.dim,)), "centre", self.centre, f"a number or an array of shape [{self.dim}]")
         require(bool(np.isfinite(centre).all()), "centre", self.centre, "finite numbers")
         self._check_density(jnp.asarray(np.broadcast_to(centre, (self.dim,)), float_dtype()))
@@ -110,15 +111,7 @@ def _scaled(radius: Any) -> Any:
     return radius / 10
 
 
-def _numbers(argument: str, value: Any) -> np.ndarray:
-    try:
-        return np.asarray(value, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"{argument} = {value!r}: expected numbers") from error
-
-
 def _positive(argument: str, value: Any) -> float:
-    numbers = _numbers(argument, value)
-    number = float(numbers) if numbers.shape == () else math.nan
-    require(math.isfinite(number) and number > 0, argument, value, "a positive finite number")
+    number = as_real(value)
+    require(0 < number < math.inf, argument, value, "a positive finite number")
     return number

@@ -7,14 +7,22 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_floats, as_real
 from sloc.testing.conformance import ConformanceError
 from sloc.testing.features import probability_functions
 from sloc.testing.pvalues import calibration_p_values, mean_p_value, same_law
 
 
 def _level(false_alarm: float) -> float:
-    require(0.0 < false_alarm <= 1e-2, "false_alarm", false_alarm, "a probability in (0, 0.01]")
+    require(0.0 < as_real(false_alarm) <= 1e-2, "false_alarm", false_alarm, "a probability in (0, 0.01]")
     return float(false_alarm)
+
+
+def _sample(values: Any, argument: str) -> np.ndarray:
+    found = as_floats(values, argument)
+    require(found.ndim >= 1 and found.shape[0] >= 2, argument, found.shape, "at least two draws, along the first axis")
+    require(bool(np.isfinite(found).all()), argument, values, "finite numbers")
+    return found
 
 
 def assert_means_equal(
@@ -41,8 +49,10 @@ def assert_means_equal(
         ConformanceError: the means differ.
 
     """
-    level, first, second = _level(false_alarm), np.asarray(first, np.float64), np.asarray(second, np.float64)
+    level, first, second = _level(false_alarm), _sample(first, "first"), _sample(second, "second")
     if bounds is not None:
+        two = isinstance(bounds, (tuple, list)) and len(bounds) == 2 and as_real(bounds[0]) < as_real(bounds[1])
+        require(two, "bounds", bounds, "(low, high) with low < high, or None")
         for name, part in (("first", first), ("second", second)):
             inside = bool(np.all((part >= bounds[0]) & (part <= bounds[1])))
             require(inside, name, (part.min(), part.max()), f"numbers inside bounds = {bounds}")
@@ -104,7 +114,8 @@ def assert_same_law(
 
     """
     level = _level(false_alarm)
-    first, second = (np.asarray(v, np.float64).reshape(len(v), -1) for v in (first, second))
+    first, second = (_sample(v, n).reshape(len(v), -1) for v, n in ((first, "first"), (second, "second")))
+    require(as_real(resolution) >= 0, "resolution", resolution, "a number that is not negative")
     require(first.shape[1] == second.shape[1], "second", second.shape, f"{first.shape[1]} columns, like first")
     if np.isnan(first).any() or np.isnan(second).any():
         raise ConformanceError(f"{what}: a draw is NaN")
@@ -141,15 +152,21 @@ def assert_probability_calibrated(
         ConformanceError: the claims are miscalibrated, or not probabilities.
 
     """
-    level, pi = _level(false_alarm), np.asarray(probabilities, np.float64)
+    level, pi, given = _level(false_alarm), as_floats(probabilities, "probabilities"), as_floats(labels, "labels")
+    require(pi.ndim == 1 and pi.size > 0, "probabilities", pi.shape, "a shape [N]")
+    binary = given.shape == pi.shape and bool(np.isin(given, (0, 1)).all())
+    require(binary, "labels", labels, f"{pi.size} zeros and ones")
     if not np.all((pi >= 0) & (pi <= 1)):
         raise ConformanceError(f"{what}: not probabilities")
     with np.errstate(divide="ignore"):
         log_odds = np.log(pi) - np.log1p(-pi)
     tests = probability_functions(log_odds)
     if functions is not None:
-        tests = np.concatenate([tests, np.asarray(functions, np.float64).reshape(len(pi), -1)], axis=1)
-    p = calibration_p_values(np.asarray(labels), log_odds, tests) * tests.shape[1]
+        own = as_floats(functions, "functions")
+        good = own.ndim >= 1 and own.shape[0] == pi.size and bool(np.isfinite(own).all())
+        require(good, "functions", own.shape, f"finite numbers of a shape [{pi.size}, F]")
+        tests = np.concatenate([tests, own.reshape(len(pi), -1)], axis=1)
+    p = calibration_p_values(given, log_odds, tests) * tests.shape[1]
     if not np.all(p >= level):
         worst = int(np.argmin(p))
         raise ConformanceError(f"{what} are not calibrated (function {worst}): p = {p[worst]:.2g} < {level:g}")

@@ -19,6 +19,7 @@ from sloc.contracts import (
     overrides,
     require,
 )
+from sloc.contracts.arguments import as_real, as_whole, checked_key, checked_whole
 from sloc.testing.conformance import ConformanceReport, expect, failing_as
 from sloc.testing.population_laws import check_paths, check_posterior, check_posterior_sample
 from sloc.testing.structure import check_pytree, check_transforms, spec
@@ -70,9 +71,10 @@ def check_population(
         InvalidInput: times out of order.
 
     """
-    require(int(draws) >= 64, "draws", draws, "at least 64 draws")
-    require(0.0 < false_alarm <= 1e-2, "false_alarm", false_alarm, "a probability in (0, 0.01]")
-    key = jax.random.key(0) if key is None else key
+    require(as_whole(draws) >= 64, "draws", draws, "at least 64 draws")
+    require(0.0 < as_real(false_alarm) <= 1e-2, "false_alarm", false_alarm, "a probability in (0, 0.01]")
+    draws = checked_whole(draws, "draws", 64)
+    key = jax.random.key(0) if key is None else checked_key(key)
     report = ConformanceReport(f"{type(population).__name__} under {type(process).__name__}", int(draws), false_alarm)
     population = check_pytree(population, "population", Population, report)
     process = check_pytree(process, "process", ObservationProcess, ConformanceReport("", 0, 0.0))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Array, ObservationProcess, overrides, require
+from sloc.contracts.arguments import as_real, as_whole, checked_key, checked_whole
 from sloc.testing.conformance import ConformanceReport, expect, failing_as
 from sloc.testing.family_laws import check_family
 from sloc.testing.process_laws import check_bridge, check_degrade, check_likelihood
@@ -54,9 +55,10 @@ def check_process(
         InvalidInput: fewer than two inputs, or times out of order.
 
     """
-    require(int(draws) >= 64, "draws", draws, "at least 64 draws")
-    require(0.0 < false_alarm <= 1e-2, "false_alarm", false_alarm, "a probability in (0, 0.01]")
-    key = jax.random.key(0) if key is None else key
+    require(as_whole(draws) >= 64, "draws", draws, "at least 64 draws")
+    require(0.0 < as_real(false_alarm) <= 1e-2, "false_alarm", false_alarm, "a probability in (0, 0.01]")
+    draws = checked_whole(draws, "draws", 64)
+    key = jax.random.key(0) if key is None else checked_key(key)
     report = ConformanceReport(type(process).__name__, int(draws), false_alarm)
     process = check_pytree(process, "process", ObservationProcess, report)
     inputs, grid = stack_inputs(xs), resolve_times(process, times, report)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, float_dtype, require
+from sloc.contracts.arguments import as_array, as_floats
 from sloc.testing.conformance import ConformanceReport, expect, failing_as
 
 _DEFAULT_TIMES = 9
@@ -19,8 +20,9 @@ def stack_inputs(xs: Any) -> Any:
     """Return the inputs as one pytree with a leading axis: a list or tuple is stacked, all else has the axis."""
     if isinstance(xs, (list, tuple)):
         require(len(xs) >= 2, "xs", xs, "at least two inputs")
-        return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *xs)
-    xs = jax.tree.map(jnp.asarray, xs)
+        require(len({jax.tree.structure(x) for x in xs}) == 1, "xs", xs, "inputs of one structure")
+        return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(as_array(leaf, "xs")) for leaf in leaves]), *xs)
+    xs = jax.tree.map(lambda leaf: jnp.asarray(as_array(leaf, "xs")), xs)
     sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(xs)}
     require(len(sizes) == 1 and min(sizes)[:1] >= (2,), "xs", sizes, "one common leading axis of at least two inputs")
     return xs
@@ -36,9 +38,9 @@ def resolve_times(process: ObservationProcess, times: Any, report: ConformanceRe
     """
     horizon = float(process.horizon)
     if times is not None:
-        result = np.asarray(times)
-        inside = result.ndim == 1 and result.size >= 1 and bool(np.all(np.diff(result) > 0))
-        inside = inside and bool(result[0] >= 0) and bool(result[-1] <= horizon)
+        result = as_floats(times, "times")
+        inside = result.ndim == 1 and result.size >= 1 and bool(np.isfinite(result).all())
+        inside = inside and bool(np.all(np.diff(result) > 0)) and bool(result[0] >= 0) and bool(result[-1] <= horizon)
         require(inside, "times", times, f"an increasing sequence inside [0, {horizon:g}]")
         if not np.isfinite(horizon) and type(process).grid is ObservationProcess.grid:
             report.skipped.append("grid: not defined (infinite horizon)")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import as_floats, as_real, as_whole, checked_all, checked_names, checked_whole
 from sloc.results.outcome import Move, Moves, OutcomeCurve
 from sloc.windows.binomial_rise import rise_p_value
 from sloc.windows.draw_design import Design, posterior_design
@@ -72,7 +73,8 @@ def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDr
         its shortest branch has, whatever is drawn); costs where they were recorded.
 
     """
-    rng = np.random.default_rng(seed)
+    recordings = checked_all(recordings, "recordings", Recording, "Recordings")
+    rng = np.random.default_rng(checked_whole(seed, "seed", 0))
     all_answers: dict[tuple[str, float], list[str]] = {}
     all_costs: dict[tuple[str, float], list[float]] = {}
     for recording in recordings:
@@ -164,15 +166,33 @@ def allocate_draws(
         InvalidInput: settings out of range, or an answer outside the categories.
 
     """
-    names, positions = tuple(categories), np.asarray(positions, np.float64)
+    require(callable(draw), "draw", draw, "a function (question, position, n) -> answers")
+    require(isinstance(question, str), "question", question, "a text")
+    names, positions = (
+        checked_names(tuple(categories) if isinstance(categories, str) else categories, "categories", 1),
+        as_floats(positions, "positions"),
+    )
     steps = positions.size
-    require(steps >= 1, "positions", positions, "at least one position")
-    require(budget >= batch >= 1, "budget", budget, f"at least one batch of {batch} (and that at least 1)")
-    require(first >= 1, "first", first, "at least one position")
-    require(0 < share <= 1, "share", share, "a share in (0, 1]")
-    prices = np.ones(steps) if cost is None else np.asarray(cost, np.float64)
-    require(prices.shape == (steps,) and bool((prices > 0).all()), "cost", prices, f"{steps} positive costs")
-    masses = np.full(steps - 1, np.nan) if leaving is None else np.asarray(leaving, np.float64)
+    rising = positions.ndim == 1 and bool(np.isfinite(positions).all() and (np.diff(positions) > 0).all())
+    require(steps >= 1 and rising, "positions", positions, "at least one position, finite and increasing")
+    budget, batch = checked_whole(budget, "budget"), checked_whole(batch, "batch")
+    require(budget >= batch, "budget", budget, f"at least one batch of {batch}")
+    require(as_real(target) >= 0, "target", target, "a standard deviation, not negative")
+    require(0 < as_real(level) < 1, "level", level, "a coverage inside (0, 1)")
+    priors = checked_all(priors, "priors", MovePrior, "MovePriors", 1)
+    require(as_whole(first) >= 1, "first", first, "at least one position")
+    require(0 < as_real(share) <= 1, "share", share, "a share in (0, 1]")
+    prices = np.ones(steps) if cost is None else as_floats(cost, "cost")
+    require(
+        prices.shape == (steps,) and bool((prices > 0).all() and np.isfinite(prices).all()),
+        "cost",
+        prices,
+        f"{steps} positive costs",
+    )
+    masses = np.full(steps - 1, np.nan) if leaving is None else as_floats(leaving, "leaving")
+    require(masses.shape == (steps - 1,), "leaving", masses.shape, f"{steps - 1} masses")
+    known = masses[~np.isnan(masses)]
+    require(bool(((known >= 0) & (known <= 1)).all()), "leaving", masses, "probabilities, or NaN")
     data = OutcomeCounts(question, names, positions, np.zeros((steps, len(names))), masses)
     empty = np.zeros(steps, bool)
     chosen, rounds, status = _first_positions(masses, steps, min(first, budget // batch)), 0, "budget spent"
@@ -252,9 +272,12 @@ def certify_moves(
         InvalidInput: ``n`` below 1, or a generator that has no draw left at a candidate.
 
     """
-    require(int(n) == n and n >= 1, "n", n, "a number of draws, at least 1")
-    require(0.0 < alpha < 1.0, "alpha", alpha, "an error level inside (0, 1)")
-    wanted = candidates.found if isinstance(candidates, Moves) else tuple(candidates)
+    require(as_whole(n) >= 1, "n", n, "a number of draws, at least 1")
+    require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    require(callable(draw), "draw", draw, "a function (question, position, n) -> answers")
+    require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a size in [0, 1)")
+    given = candidates.found if isinstance(candidates, Moves) else candidates
+    wanted = checked_all(given, "candidates", Move, "Moves")
     tested = []
     for move in wanted:
         hits, sizes = [], []

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_floats, as_real
 from sloc.results import Curve
 
 
@@ -37,8 +38,9 @@ def information_axis(curve: Curve, *, total: float | None = None) -> np.ndarray:
     from scipy.optimize import isotonic_regression
 
     falling = np.asarray(isotonic_regression(value, increasing=False).x)
-    whole = float(falling[0]) if total is None else float(total)
-    require(bool(np.isfinite(whole)) and whole > 0, "total", whole, "a positive amount of information")
+    whole = as_real(falling[0] if total is None else total)
+    given = whole if total is None else total
+    require(np.isfinite(whole) and whole > 0, "total", given, "a positive amount of information")
     return np.maximum(whole - falling, 0.0)
 
 
@@ -60,7 +62,7 @@ def on_axis(curve: Curve, axis: Any) -> Curve:
 
     """
     require(isinstance(curve, Curve), "curve", curve, "a sloc.Curve")
-    values = np.asarray(axis, np.float64)
+    values = as_floats(axis, "axis")
     count = np.shape(curve.times)
     require(values.shape == count, "axis", values.shape, f"shape {count}, one value for each of the curve's times")
     require(bool(np.isfinite(values).all()), "axis", axis, "finite numbers")

@@ -23,6 +23,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, as_whole, is_one_of
 
 Statistic = Literal["difference", "score"]
 """How outcomes are ordered."""
@@ -58,10 +59,10 @@ def rise_p_value(x1: int, n1: int, x2: int, n2: int, tau: float = 0.5, statistic
 
     """
     for name, x, n in (("x1", x1, n1), ("x2", x2, n2)):
-        require(int(n) == n and n >= 1, name.replace("x", "n"), n, "a number of draws, at least 1")
+        require(as_whole(n) >= 1, name.replace("x", "n"), n, "a number of draws, at least 1")
         require(int(x) == x and 0 <= x <= n, name, x, f"a count between 0 and {n}")
-    require(0.0 <= tau < 1.0, "tau", tau, "a rise in [0, 1)")
-    require(statistic in STATISTICS, "statistic", statistic, f"one of {STATISTICS}")
+    require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a rise in [0, 1)")
+    require(is_one_of(statistic, STATISTICS), "statistic", statistic, f"one of {STATISTICS}")
     x1, n1, x2, n2, tau = int(x1), int(n1), int(x2), int(n2), float(tau)
     if (x2 * n1 - x1 * n2) / (n1 * n2) <= tau + 1e-12:
         return 1.0
@@ -96,7 +97,7 @@ def critical_rise(n: int, level: float, tau: float = 0.5) -> float | None:
         The rise, a multiple of ``1 / n``, or None where no outcome is extreme enough.
 
     """
-    require(int(n) == n and n >= 1, "n", n, "a number of draws, at least 1")
+    require(as_whole(n) >= 1, "n", n, "a number of draws, at least 1")
     for k in range(int(tau * n), int(n) + 1):
         if rise_p_value(0, n, k, n, tau) <= level:
             return k / n

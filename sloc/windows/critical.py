@@ -29,7 +29,7 @@ from sloc.divergence.checks import (
     checked_pair,
     checked_tolerance,
 )
-from sloc.engine import Plan
+from sloc.engine import Plan, as_plan
 from sloc.results import Status, Window
 from sloc.windows.certify import certified_search
 from sloc.windows.edges import Edge
@@ -173,6 +173,7 @@ def anytime_windows(
     """
     key = checked_key(key)
     process, population = checked_pair(process, population)
+    plan = as_plan(plan)
     questions, name = _questions(population, after, before, epsilon)
     grid = default_times(process, population, times)
     found = certified_stream(

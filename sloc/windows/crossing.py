@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real
 from sloc.divergence.checks import checked_epsilon
 from sloc.results import Curve, Window
 from sloc.windows.edges import Edge, edge_on_grid
@@ -56,9 +57,9 @@ def find_window(
     """
     require((epsilon is None) != (rise is None), "epsilon, rise", (epsilon, rise), "exactly one of the two")
     times, value, lower, upper = _checked(curve, "curve")
+    require(as_real(horizon) > 0, "horizon", horizon, "a positive number, or infinity")
     if rise is not None:
-        ok = isinstance(rise, (int, float)) and 0.0 <= float(rise) < 1.0
-        require(ok, "rise", rise, "a number in [0, 1)")
+        require(0.0 <= as_real(rise) < 1.0, "rise", rise, "a number in [0, 1)")
         return _by_rise(curve, times, value, float(rise), max_drop)
     level = checked_epsilon(epsilon)
     require(max_drop is None, "max_drop", max_drop, "None with epsilon: it belongs to rise")

@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real
 from sloc.results.outcome import OutcomeDistances
 from sloc.windows.move_tests import PLAIN, pooled_rise_p_value
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts
@@ -52,10 +53,11 @@ def outcome_distances(data: OutcomeCounts | Recording, *, gap: float = 4.0, leve
         InvalidInput: counts that are not whole or do not fit, a gap that is not positive, a level outside (0, 1).
 
     """
+    require(isinstance(data, (OutcomeCounts, Recording)), "data", data, "OutcomeCounts or a Recording")
     data = outcome_counts(data) if isinstance(data, Recording) else data
     data.validate()
-    require(gap > 0, "gap", gap, "a positive distance")
-    require(0.0 < level < 1.0, "level", level, "a coverage inside (0, 1)")
+    require(as_real(gap) > 0, "gap", gap, "a positive distance")
+    require(0.0 < as_real(level) < 1.0, "level", level, "a coverage inside (0, 1)")
     whole = bool(np.array_equal(data.counts, np.round(data.counts)))
     require(whole, f"question {data.question!r}, counts", data.counts, PLAIN)
     drawn = np.flatnonzero(data.counts.sum(axis=1) >= 2)

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sloc.contracts import require
+from sloc.contracts.arguments import as_floats, as_real, checked_number, is_one_of
 from sloc.results import Interval, Status
 
 Side = Literal["first", "last"]
@@ -64,8 +66,13 @@ def edge_on_grid(
         where it does so for ``last`` from ``t = 0`` on, ``unresolved`` where the band leaves the interval open.
 
     """
-    times = np.asarray(times, np.float64)
-    value, lower, upper = (np.asarray(v, np.float64) for v in (value, lower, upper))
+    times, threshold = as_floats(times, "times"), _checked(threshold, side, horizon)
+    require(times.ndim == 1 and times.size > 0, "times", times, "a non-empty one-dimensional sequence")
+    require(bool(np.isfinite(times).all() and (np.diff(times) > 0).all()), "times", times, "finite, increasing times")
+    value, lower, upper = as_floats(value, "value"), as_floats(lower, "lower"), as_floats(upper, "upper")
+    for name, band in (("value", value), ("lower", lower), ("upper", upper)):
+        require(band.shape == times.shape, name, band.shape, f"shape {times.shape}, like times")
+        require(not np.isnan(band).any(), name, band, "numbers, none of them NaN")
     # The last time at which the curve is on the high side; strictness differs between inf and sup.
     high = value > threshold if side == "first" else value >= threshold
     surely_high = lower > threshold if side == "first" else lower >= threshold
@@ -96,6 +103,12 @@ def edge_on_grid(
         # Noise can carry the values across the threshold once more, outside what the band allows.
         point = float(np.clip(point, *interval)) if interval[0] <= interval[1] else point
     return Edge(point if settled else None, interval, "resolved" if settled else "unresolved")
+
+
+def _checked(threshold: Any, side: Any, horizon: Any) -> float:
+    require(is_one_of(side, ("first", "last")), "side", side, "'first' or 'last'")
+    require(as_real(horizon) > 0, "horizon", horizon, "a positive number, or infinity")
+    return checked_number(threshold, "threshold")
 
 
 def crossing_point(
@@ -143,6 +156,9 @@ def exact_edge(
 
     """
     from scipy.optimize import brentq
+
+    require(callable(quantity), "quantity", quantity, "a function of time")
+    threshold = _checked(threshold, side, horizon)
 
     def high(t: float) -> bool:
         q = quantity(t)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_floats, as_real
 from sloc.windows.proportions import weighted_interval
 
 RADII = (0, 1, 2, 3, 5, 8, 12, 20, 32, 50)
@@ -31,9 +32,12 @@ def simultaneous_bands(counts: np.ndarray, bounds: np.ndarray, level: float = 0.
         InvalidInput: arrays that do not fit.
 
     """
+    counts, bounds = as_floats(counts, "counts"), as_floats(bounds, "bounds")
+    require(counts.ndim == 2 and counts.size > 0, "counts", counts.shape, "a shape [T, A]")
+    require(bool((counts >= 0).all() and np.isfinite(counts).all()), "counts", counts, "finite numbers, not negative")
     steps = counts.shape[0]
     require(bounds.shape == (steps - 1,), "bounds", bounds.shape, f"{steps - 1} bounds")
-    require(0.0 < level < 1.0, "level", level, "a coverage inside (0, 1)")
+    require(0.0 < as_real(level) < 1.0, "level", level, "a coverage inside (0, 1)")
     alpha = (1.0 - level) / steps
     path = np.concatenate([[0.0], np.cumsum(np.clip(np.where(np.isnan(bounds), 1.0, bounds), 0.0, 1.0))])
     distance = np.minimum(np.abs(path[:, None] - path[None, :]), 1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real
 from sloc.divergence.checks import checked_epsilon
 from sloc.divergence.sampler_bounds import MODEL_LAW
 from sloc.results import Certified, Curve, Window
@@ -53,14 +54,17 @@ def certified_limits(
     """
     given = [c for c in (lower, upper, separation_lower, separation_upper) if c is not None]
     require(bool(given), "lower, upper", (lower, upper), "at least one curve of bounds")
-    for curve in given:
-        require(np.ndim(curve.value) == 1, "curve", curve, "a scalar curve, [T]")
+    named = {"lower": lower, "upper": upper, "separation_lower": separation_lower, "separation_upper": separation_upper}
+    for name, curve in named.items():
+        require(curve is None or isinstance(curve, Curve), name, curve, "a sloc.Curve, or None")
+        require(curve is None or np.ndim(curve.value) == 1, name, curve, "a scalar curve, [T]")
+    require(as_real(horizon) > 0, "horizon", horizon, "a positive number, or infinity")
     of_models = [c.quantity == MODEL_LAW for c in given]
     law = "the models' samplers" if all(of_models) else "the data"
     expected = "bounds of one law: these are of the data and of the models' samplers"
     require(len(set(of_models)) == 1, "curves", [c.quantity for c in given], expected)
     level = checked_epsilon(epsilon)
-    require(isinstance(delta, (int, float)) and 0 < delta < 1, "delta", delta, "a number strictly between 0 and 1")
+    require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
     below, above = separation_lower or lower, separation_upper or upper
     before = _limits(lower, upper, level, strict=True, horizon=horizon)
     after = _limits(below, above, 1.0 - level**2, strict=False, horizon=horizon)

@@ -19,6 +19,7 @@ from functools import lru_cache
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_floats, as_real
 
 GRID = 61
 SHARES = np.sin(np.linspace(0.0, np.pi / 2, GRID)) ** 2
@@ -51,11 +52,17 @@ class MovePrior:
 
     def validate(self) -> None:
         """Refuse weights that do not sum to one, concentrations that are not positive, masses outside (0, 1)."""
+        require(0 <= as_real(self.stay) <= 1, "prior, stay", self.stay, "a probability in [0, 1]")
+        pairs = isinstance(self.spread, (tuple, list)) and all(
+            isinstance(p, (tuple, list)) and len(p) == 2 and all(np.isfinite(as_real(v)) for v in p)
+            for p in self.spread
+        )
+        require(pairs, "prior, spread", self.spread, "pairs (weight, concentration)")
         total = self.stay + sum(w for w, _ in self.spread)
         require(abs(total - 1.0) < 1e-9, "prior, weights", total, "weights that sum to one with `stay`")
         require(min([self.stay, *(w for w, _ in self.spread)]) >= 0, "prior, weights", self, "no negative weight")
         require(all(c > 0 for _, c in self.spread), "prior, concentrations", self.spread, "positive numbers")
-        require(0 < self.unknown < 1, "prior, unknown", self.unknown, "a probability inside (0, 1)")
+        require(0 < as_real(self.unknown) < 1, "prior, unknown", self.unknown, "a probability inside (0, 1)")
 
 
 PRIORS = (
@@ -126,5 +133,11 @@ def step_bounds(taken: np.ndarray, kept: np.ndarray) -> np.ndarray:
         ``[T - 1]`` bounds in [0, 1]; 1 where the probability is not known.
 
     """
+    taken, kept = as_floats(taken, "taken"), as_floats(kept, "kept")
+    require(taken.ndim == 1, "taken", taken.shape, "a shape [T]")
+    require(kept.shape == taken.shape, "kept", kept.shape, f"shape {taken.shape}, like taken")
+    good = bool(((taken >= 0) & (taken <= 1) | np.isnan(taken)).all())
+    require(good, "taken", taken, "probabilities, or NaN")
+    require(bool(((kept > 0) & (kept < np.inf)).all()), "kept", kept, "positive masses")
     bound = 1.0 - taken[:-1] / kept[:-1] + (1.0 - kept[1:])
     return np.clip(np.where(np.isnan(bound), 1.0, bound), 0.0, 1.0)

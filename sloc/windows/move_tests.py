@@ -14,6 +14,7 @@ from itertools import product
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_floats, as_real, checked_all, is_one_of
 from sloc.results.outcome import Move, Moves
 from sloc.windows.multiplicity import ACROSS, WITHIN, Across, Within, adjust_steps
 from sloc.windows.outcome_curves import OutcomeCounts
@@ -179,10 +180,14 @@ def exact_moves(
         InvalidInput: settings out of range, counts that are not whole, bounds that do not fit.
 
     """
-    require(0.0 <= tau < 1.0, "tau", tau, "a size in [0, 1)")
-    require(0.0 < alpha < 1.0, "alpha", alpha, "an error level inside (0, 1)")
-    require(correction in WITHIN, "correction", correction, f"one of {WITHIN}")
-    require(across in ACROSS, "across", across, f"one of {ACROSS}")
+    questions = checked_all(questions, "questions", OutcomeCounts, "OutcomeCounts")
+    bounds = checked_all(bounds, "bounds", (np.ndarray, Sequence, type(None)), "arrays of bounds, or None")
+    require(as_real(gap) > 0, "gap", gap, "a positive distance")
+    require(as_real(separation) >= 0, "separation", separation, "a distance, not negative")
+    require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a size in [0, 1)")
+    require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    require(is_one_of(correction, WITHIN), "correction", correction, f"one of {WITHIN}")
+    require(is_one_of(across, ACROSS), "across", across, f"one of {ACROSS}")
     require(len(bounds) == len(questions), "bounds", len(bounds), f"one for each of {len(questions)} questions")
     tests = []
     for data, bound in zip(questions, bounds, strict=True):
@@ -190,7 +195,7 @@ def exact_moves(
         where, steps = f"question {data.question!r}", data.positions.size - 1
         whole = bool(np.array_equal(data.counts, np.round(data.counts)))
         require(whole, f"{where}, counts", data.counts, PLAIN)
-        known = np.ones(steps) if bound is None else np.asarray(bound, np.float64)
+        known = np.ones(steps) if bound is None else as_floats(bound, f"{where}, bounds")
         require(known.shape == (steps,), f"{where}, bounds", known.shape, f"{steps} bounds")
         windows = choose_windows(data.positions, data.counts.sum(axis=1), known, tau, gap)
         tests.append((data, windows, set_tests(data, windows, tau)))

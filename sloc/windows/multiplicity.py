@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import is_one_of
 
 Within = Literal["bonferroni", "holm"]
 Across = Literal["none", "holm", "bh"]
@@ -59,8 +60,8 @@ def adjust_steps(
         InvalidInput: unknown rule.
 
     """
-    require(within in WITHIN, "correction", within, f"one of {WITHIN}")
-    require(across in ACROSS, "across", across, f"one of {ACROSS}")
+    require(is_one_of(within, WITHIN), "correction", within, f"one of {WITHIN}")
+    require(is_one_of(across, ACROSS), "across", across, f"one of {ACROSS}")
     if not p.size:
         return np.zeros(0)
     if across == "holm":

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, checked_all, checked_names
 from sloc.results.outcome import OutcomeCurve
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.move_kernels import PRIORS, SHARES, MovePrior, leaving_levels, move_kernels, step_bounds
@@ -59,7 +60,15 @@ class OutcomeCounts:
 
     def validate(self) -> None:
         """Refuse arrays that do not fit one another, counts that are negative, masses outside [0, 1], no draws."""
-        where, (steps, answers) = f"question {self.question!r}", self.counts.shape
+        where = f"question {self.question!r}"
+        checked_names(self.categories, f"{where}, categories", 1)
+        for name in ("positions", "counts", "leaving"):
+            value = getattr(self, name)
+            real = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+            require(real, f"{where}, {name}", value, "an array of real numbers")
+        require(self.counts.ndim == 2, f"{where}, counts", self.counts.shape, "a shape [T, A]")
+        require(bool(np.isfinite(self.positions).all()), f"{where}, positions", self.positions, "finite positions")
+        steps, answers = self.counts.shape
         require(answers == len(self.categories), f"{where}, counts", self.counts.shape, "a column for each category")
         require(self.positions.shape == (steps,), f"{where}, positions", self.positions.shape, f"{steps} positions")
         require(bool((np.diff(self.positions) > 0).all()), f"{where}, positions", self.positions, "rising positions")
@@ -94,6 +103,7 @@ def outcome_counts(recording: Recording, *, adjacent: bool | None = None) -> Out
         InvalidInput: nothing was drawn.
 
     """
+    require(isinstance(recording, Recording), "recording", recording, "a Recording")
     seen, value, taken = recording.positions, recording.distribution(), recording.taken_mass
     where = np.searchsorted(seen, [b.position for b in recording.branches])
     share = np.asarray([b.weight for b in recording.branches]) / recording.kept_mass[where]
@@ -212,7 +222,9 @@ def outcome_curve(
         InvalidInput: nothing was drawn, counts that do not fit, a level outside (0, 1).
 
     """
-    require(0.0 < level < 1.0, "level", level, "a coverage inside (0, 1)")
+    require(isinstance(data, (OutcomeCounts, Recording)), "data", data, "OutcomeCounts or a Recording")
+    priors = checked_all(priors, "priors", MovePrior, "MovePriors", 1)
+    require(0.0 < as_real(level) < 1.0, "level", level, "a coverage inside (0, 1)")
     if isinstance(data, Recording):
         data, bounds = outcome_counts(data), recording_bounds(data) if bounds is None else bounds
     if len(data.categories) == 1:

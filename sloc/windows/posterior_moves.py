@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, checked_all
 from sloc.results.outcome import Move, Moves
 from sloc.windows.move_kernels import PRIORS, SHARES, MovePrior
 from sloc.windows.outcome_curves import TAILS, OutcomeCounts, OutcomePosterior, outcome_counts, outcome_posterior
@@ -57,10 +58,12 @@ def posterior_moves(
         InvalidInput: a setting out of range, or counts that do not fit.
 
     """
-    require(0.0 <= tau < 1.0, "tau", tau, "a size in [0, 1)")
-    require(0.0 < alpha < 1.0, "alpha", alpha, "an error level inside (0, 1)")
-    require(gap > 0, "gap", gap, "a positive distance")
-    require(separation >= 0, "separation", separation, "a distance, not negative")
+    questions = checked_all(questions, "questions", (OutcomeCounts, Recording), "OutcomeCounts or Recordings")
+    require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a size in [0, 1)")
+    require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    require(as_real(gap) > 0, "gap", gap, "a positive distance")
+    require(as_real(separation) >= 0, "separation", separation, "a distance, not negative")
+    priors = checked_all(priors, "priors", MovePrior, "MovePriors", 1)
     found: list[Move] = []
     statuses: dict[str, str] = {}
     for question in questions:

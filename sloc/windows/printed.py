@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sloc.contracts import require
+from sloc.contracts import InvalidInput, require, shown
+from sloc.contracts.arguments import checked_number, checked_whole
 
 __all__ = [
     "PrintedEdges",
@@ -108,6 +109,7 @@ def gaussian_pair_after_from_proof(norm: float, epsilon: float, constant: float 
 
     """
     _inside("norm", norm, 0, math.inf)
+    _inside("constant", constant, 0, math.inf)
     _inside("epsilon", epsilon, 0, constant)
     return math.log(norm) - 0.5 * math.log(2 * math.log(constant / epsilon))
 
@@ -124,7 +126,11 @@ def gaussian_mixture_edges(means: Any, epsilon: float) -> PrintedEdges:
 
     """
     _inside("epsilon", epsilon, 0, 1)
-    mu = np.asarray(means, np.float64)
+    try:
+        mu = np.asarray(means, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput(f"means = {shown(means)}: expected numbers") from error
+    require(bool(np.isfinite(mu).all()), "means", means, "finite numbers")
     require(mu.ndim == 2 and len(mu) >= 2, "means", np.shape(means), "a shape [K, d] with K >= 2")
     gaps = np.linalg.norm(mu[:, None] - mu[None], axis=-1)[np.triu_indices(len(mu), 1)]
     require(bool((gaps > 0).all()), "means", means, "distinct means")
@@ -167,6 +173,11 @@ def critical_token_edges(length: int, start: int, spread: int) -> PrintedEdges:
         spread: ``k``, tokens it takes.
 
     """
+    length, start, spread = (
+        checked_whole(length, "length"),
+        checked_whole(start, "start", 0),
+        checked_whole(spread, "spread"),
+    )
     require(0 <= start and 1 <= spread and start + spread <= length, "start, spread", (start, spread), "a + k <= L")
     return PrintedEdges(float(length - start - spread), float(length - start))
 
@@ -223,6 +234,7 @@ def discourse_slack(alpha: float, time: float) -> float:
 
     """
     _inside("alpha", alpha, 0, math.inf)
+    _inside("time", time, 0, math.inf, ends=True)
     return math.exp(-time) * math.sqrt(alpha - math.log1p(alpha))
 
 
@@ -291,7 +303,8 @@ def sample_threshold(features: int, sparsity: int, variance: float) -> float:
         variance: ``v``, of the noise, positive.
 
     """
-    require(1 <= sparsity <= features, "sparsity", sparsity, f"1 to {features}, the number of features")
+    features, sparsity = checked_whole(features, "features"), checked_whole(sparsity, "sparsity")
+    require(sparsity <= features, "sparsity", sparsity, f"1 to {features}, the number of features")
     _inside("variance", variance, 0, math.inf)
     return 2 * sparsity * math.log(features / sparsity) / math.log1p(sparsity / variance)
 
@@ -309,6 +322,7 @@ def sample_window(samples: int, features: int, sparsity: int, variance: float, s
         slack: ``delta``, positive.
 
     """
+    checked_whole(samples, "samples", 0)
     _inside("slack", slack, 0, math.inf)
     threshold = sample_threshold(features, sparsity, variance)
     return PrintedEdges(samples + 2 - (1 + slack) * threshold, samples + 2 - (1 - slack) * threshold)
@@ -350,6 +364,7 @@ def pair_clones(norm: float, time: float, variance: float = 1.0) -> float:
 
     _inside("norm", norm, 0, math.inf, ends=True)
     _inside("time", time, 0, math.inf)
+    checked_number(variance, "variance", 0, math.inf, ends="[")
     spread = math.sqrt(variance * math.exp(-2 * time) - math.expm1(-2 * time))
     r = norm * math.exp(-time) / spread
 
@@ -375,6 +390,7 @@ def collapse_time(atoms: float, dimension: int, variance: float = 1.0) -> float:
 
     """
     _inside("atoms", atoms, 1, math.inf)
+    checked_whole(dimension, "dimension")
     _inside("variance", variance, 0, math.inf)
     return 0.5 * math.log1p(variance / math.expm1(2 * math.log(atoms) / dimension))
 
@@ -432,12 +448,11 @@ def grammar_transition(vocabulary: int, branching: int, rules: int) -> float | N
 
 
 def _grammar(vocabulary: int, branching: int, rules: int) -> None:
-    require(vocabulary >= 2, "vocabulary", vocabulary, "at least 2")
-    require(branching >= 2, "branching", branching, "at least 2")
-    most = vocabulary ** (branching - 1)
-    require(1 <= rules <= most, "rules", rules, f"1 to {most}: unambiguous rules need m v <= v^s")
+    v, s, m = checked_whole(vocabulary, "vocabulary", 2), checked_whole(branching, "branching", 2), rules
+    require(s * math.log2(v) < 1000, "branching", branching, "v^s below 2^1000")
+    most = v ** (s - 1)
+    require(1 <= checked_whole(m, "rules") <= most, "rules", m, f"1 to {most}: unambiguous rules need m v <= v^s")
 
 
 def _inside(name: str, value: float, low: float, high: float, *, ends: bool = False) -> None:
-    good = low <= value <= high if ends else low < value < high
-    require(bool(good), name, value, f"a number in {'[' if ends else '('}{low:g}, {high:g}{']' if ends else ')'}")
+    checked_number(value, name, low, high, ends="[]" if ends else "")

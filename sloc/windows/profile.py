@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real
 from sloc.divergence.checks import checked_level
 from sloc.results import Curve, Estimate, Window
 from sloc.windows.edges import edge_on_grid
@@ -77,7 +78,7 @@ def decided_between(curve: Curve, low: float, high: float) -> Estimate:
     """
     times, value, lower, upper = _scalar(curve)
     require(
-        times[0] <= low < high <= times[-1],
+        times[0] <= as_real(low) < as_real(high) <= times[-1],
         "low, high",
         (low, high),
         f"levels in order inside the curve's times, {times[0]:g} .. {times[-1]:g}",
@@ -126,9 +127,9 @@ def information_window(curve: Curve, share: float = 0.8, *, total: float | None 
     """
     times, value, lower, upper = _scalar(curve)
     share = checked_level(share, "share")
-    whole = float(value[0]) if total is None else float(total)
+    whole = as_real(value[0] if total is None else total)
     expected = "a positive number of bits" + (" at the curve's first time" if total is None else "")
-    require(np.isfinite(whole) and whole > 0, "total", whole, expected)
+    require(np.isfinite(whole) and whole > 0, "total", whole if total is None else total, expected)
     for name, array in (("value", value), ("lower", lower), ("upper", upper)):
         require(bool(np.isfinite(array).all()), f"curve.{name}", array, "finite numbers")
     least, most = (whole, whole) if total is not None else (max(float(lower[0]), 0.0), float(upper[0]))

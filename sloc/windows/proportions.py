@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real
 from sloc.divergence.binomial_interval import clopper_pearson
 
 __all__ = ["clopper_pearson", "hoeffding_rise_p_value", "weight_sizes", "weighted_interval"]
@@ -52,7 +53,7 @@ def weighted_interval(
         ``(lower, upper)``, same shape, coverage at least ``1 - alpha``.
 
     """
-    require(0 < alpha < 1, "alpha", alpha, "an error level inside (0, 1)")
+    require(0 < as_real(alpha) < 1, "alpha", alpha, "an error level inside (0, 1)")
     level = np.log(2.0 / alpha)
     half = np.sqrt(level / (2.0 * hoeffding))
     kl_low, kl_high = _kl_lower(value, chernoff, level), 1.0 - _kl_lower(1.0 - value, chernoff, level)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import as_real
 from sloc.results.resampled import Axis
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Recording:
             The recording with fewer categories, or itself where nothing is that rare.
 
         """
-        require(0.0 <= floor <= 1.0, "floor", floor, "a proportion in [0, 1]")
+        require(0.0 <= as_real(floor) <= 1.0, "floor", floor, "a proportion in [0, 1]")
         rare = (self.distribution().max(axis=0) < floor) & (np.asarray(self.categories) != into)
         if not rare.any():
             return self

@@ -14,10 +14,12 @@ what is said of questions and branches lies in the file's metadata under ``sloc-
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
 import secrets
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import checked_all, checked_file, checked_path
 from sloc.windows.recorded import Branch, Recording, make_branch, make_recording
 
 FORMAT, VERSION = "sloc-traces", 1
@@ -46,7 +49,8 @@ def write_store(path: str | os.PathLike[str], recordings: Sequence[Recording]) -
         InvalidInput: another ending, no recordings, a question twice, or a place that cannot be written to.
 
     """
-    file = Path(path)
+    file = Path(checked_path(path, "file"))
+    recordings = checked_all(recordings, "recordings", Recording, "Recordings")
     require(file.name.endswith(STORE_SUFFIXES), "file", str(path), f"a name that ends in one of {STORE_SUFFIXES}")
     require(len(recordings) > 0, "recordings", recordings, "at least one question")
     names = [r.question for r in recordings]
@@ -63,7 +67,8 @@ def write_store(path: str | os.PathLike[str], recordings: Sequence[Recording]) -
     except OSError as error:
         raise InvalidInput(f"file = {str(path)!r}: expected a place that can be written to ({error})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return file
 
 
@@ -130,8 +135,7 @@ def read_store(path: str | os.PathLike[str]) -> tuple[tuple[Recording, ...], tup
         InvalidInput: the file is no store, is cut in the middle, or breaks a rule of the recordings.
 
     """
-    file, shown = Path(path), str(path)
-    require(file.is_file(), "file", shown, "a file that exists")
+    file, shown = checked_file(path, "file", "a file that exists"), str(path)
     pairs = list(_read_parquet(file, shown) if file.name.endswith(".parquet") else _read_jsonl(file, shown))
     names = [r.question for r, _ in pairs]
     require(len(set(names)) == len(names), "file", shown, f"every question once; found {sorted(names)}")
@@ -143,7 +147,7 @@ def _read_jsonl(file: Path, shown: str) -> Iterator[tuple[Recording, tuple[str, 
     try:
         with (gzip.open if file.name.endswith(".gz") else open)(file, "rt", encoding="utf-8") as stream:
             records.extend(json.loads(line) for line in stream if line.strip())
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise InvalidInput(
             f"{shown}, line {len(records) + 1}: expected a complete store (is the file cut in the middle?): {error}"
         ) from error

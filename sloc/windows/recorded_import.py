@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
 import secrets
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import checked_file, checked_kind, checked_path
 from sloc.results.resampled import Axis
 from sloc.windows.recorded import Branch, Recording, make_branch, make_recording
 from sloc.windows.traces_file import read_frame
@@ -35,12 +38,12 @@ def read_forking_fast(path: str | os.PathLike[str], question: str | None = None)
             :func:`sloc.windows.recorded.make_recording`).
 
     """
-    file, shown = Path(path), str(path)
-    require(file.is_file(), "file", shown, "a file that exists")
+    file, shown = checked_file(path, "file", "a file that exists"), str(path)
+    checked_kind(question, "question", str, "a name, or None", optional=True)
     try:
         raw = gzip.decompress(file.read_bytes()) if file.name.endswith(".gz") else file.read_bytes()
         record = json.loads(raw)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise InvalidInput(
             f"file = {shown!r}: expected complete JSON (is the file cut in the middle?): {error}"
         ) from error
@@ -142,15 +145,19 @@ def write_forking_fast(path: str | os.PathLike[str], recording: Recording) -> Pa
         The path.
 
     """
-    file = Path(path)
+    file = Path(checked_path(path, "file"))
+    checked_kind(recording, "recording", Recording, "a Recording")
     require(file.name.endswith((".json", ".json.gz")), "file", str(path), "a name that ends in .json or .json.gz")
     raw = json.dumps(to_forking_fast(recording), ensure_ascii=False).encode()
     temporary = file.parent / f".{file.name}.partial-{secrets.token_hex(4)}"
     try:
         temporary.write_bytes(gzip.compress(raw, mtime=0) if file.name.endswith(".gz") else raw)
         os.replace(temporary, file)
+    except OSError as error:
+        raise InvalidInput(f"file = {str(path)!r}: expected a place that can be written to ({error})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return file
 
 
@@ -171,6 +178,9 @@ def recordings_from_table(source: Any) -> tuple[tuple[Recording, ...], tuple[str
             (take :func:`sloc.windows.traces_table.trace_table`), or a rule of the recordings is broken.
 
     """
+    import pandas as pd
+
+    checked_kind(source, "source", (pd.DataFrame, str, os.PathLike), "a table (a pandas.DataFrame), or a file of one")
     read: Any = read_frame(source) if isinstance(source, (str, os.PathLike)) else source
     columns = list(read.columns)
     has_branches = "branch" in columns

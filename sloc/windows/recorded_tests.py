@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, checked_all, checked_kind, is_one_of
 from sloc.results.outcome import Moves
 from sloc.windows.allocation import recorded_draws
 from sloc.windows.move_tests import exact_moves
@@ -38,7 +39,11 @@ def plain_counts(recording: Recording, seed: int = 0) -> OutcomeCounts:
         The counts at the positions that were drawn at; ``leaving`` as of :func:`sloc.windows.outcome_counts` where all
         of them are consecutive tokens, else NaN.
 
+    Raises:
+        InvalidInput: no recording, or a seed that is none.
+
     """
+    checked_kind(recording, "recording", Recording, "a Recording")
     positions = recording.positions
     where = np.searchsorted(positions, [b.position for b in recording.branches])
     shortest = np.full(positions.size, np.iinfo(np.int64).max)
@@ -85,6 +90,7 @@ def recorded_exact_moves(
         InvalidInput: settings out of range.
 
     """
+    recordings = checked_all(recordings, "recordings", Recording, "Recordings")
     counts = [plain_counts(r, seed) for r in recordings]
     bounds = [recording_bounds(r) for r in recordings]
     return exact_moves(counts, bounds, tau=tau, alpha=alpha, gap=gap, separation=separation, across=across)
@@ -152,9 +158,12 @@ def rule_firing(
         InvalidInput: counts that do not fit, a gap that is not positive, an answer outside the categories.
 
     """
+    checked_kind(data, "data", OutcomeCounts, "OutcomeCounts")
     data.validate()
-    require(gap > 0, "gap", gap, "a positive distance")
-    require(reference is None or reference in data.categories, "reference", reference, f"one of {data.categories}")
+    require(as_real(gap) > 0, "gap", gap, "a positive distance")
+    require(0.0 <= as_real(rise) < 1.0, "rise", rise, "a threshold in [0, 1)")
+    known = reference is None or is_one_of(reference, data.categories)
+    require(known, "reference", reference, f"one of {data.categories}, or None")
     total = data.counts.sum(axis=1)
     draws = int(total.max())
     full = np.flatnonzero(total == draws)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, is_one_of
 from sloc.results import ResampledCurve, RiseStep, Status, TraceWindows, Window
 from sloc.results.resampled import Axis
 from sloc.windows.binomial_rise import STATISTICS, Statistic, rise_p_values
@@ -61,12 +62,13 @@ def trace_windows(
         InvalidInput: a setting out of range.
 
     """
-    require(0.0 <= rise < 1.0, "rise", rise, "a threshold in [0, 1)")
-    require(max_drop is None or 0.0 <= max_drop <= 1.0, "max_drop", max_drop, "None or a number in [0, 1]")
-    require(0.0 < alpha < 1.0, "alpha", alpha, "an error level inside (0, 1)")
-    require(correction in WITHIN, "correction", correction, f"one of {WITHIN}")
-    require(across in ACROSS, "across", across, f"one of {ACROSS}")
-    require(statistic in STATISTICS, "statistic", statistic, f"one of {STATISTICS}")
+    require(isinstance(table, TraceTable), "table", table, "a TraceTable")
+    require(0.0 <= as_real(rise) < 1.0, "rise", rise, "a threshold in [0, 1)")
+    require(max_drop is None or 0.0 <= as_real(max_drop) <= 1.0, "max_drop", max_drop, "None or a number in [0, 1]")
+    require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    require(is_one_of(correction, WITHIN), "correction", correction, f"one of {WITHIN}")
+    require(is_one_of(across, ACROSS), "across", across, f"one of {ACROSS}")
+    require(is_one_of(statistic, STATISTICS), "statistic", statistic, f"one of {STATISTICS}")
     curves = tuple(_curve(q, table.axis, alpha) for q in table.questions)
     owner = np.repeat(np.arange(len(curves)), [c.kept.size - 1 for c in curves])
     p_rise = [_p_values(q, rise, statistic) for q in table.questions]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,9 @@ def right_wrong_table(
     window, correct = _flags(has_window, "has_window"), _flags(right, "right")
     require(window.size >= 1, "has_window", window, "at least one question")
     require(correct.shape == window.shape, "right", correct.shape, f"shape {window.shape}, like has_window")
-    require(0.0 < alpha < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    listed = groups is None or (isinstance(groups, Iterable) and not isinstance(groups, (str, bytes)))
+    require(listed, "groups", groups, "names, one a question")
     texts = ["all"] * window.size if groups is None else [str(g) for g in groups]
     require(len(texts) == window.size, "groups", len(texts), f"{window.size} names, one a question")
     names = np.asarray(texts, object)
@@ -101,7 +104,10 @@ def _wilson(k: int, n: int, alpha: float) -> tuple[float, float, float]:
 
 
 def _flags(values: Any, name: str) -> np.ndarray:
-    found = np.asarray(values)
+    try:
+        found = np.asarray(values)
+    except ValueError:  # ragged
+        found = np.asarray(None)
     good = found.ndim == 1 and (found.dtype == bool or bool(np.isin(found, (0, 1)).all()))
     require(good, name, values, "True or False for each question")
     return found.astype(bool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_floats, as_real
 
 TOLERANCE = 1e-9
 """Rises are compared with their threshold up to this much, so that 0.7 - 0.2 does not pass for more than 0.5."""
@@ -33,14 +34,14 @@ def find_rises(
         InvalidInput: arrays of different or wrong shape, not finite, equal times, thresholds negative.
 
     """
-    times, value = np.asarray(times, np.float64), np.asarray(value, np.float64)
+    times, value = as_floats(times, "times"), as_floats(value, "value")
     require(times.ndim == 1, "times", times, "a one-dimensional array")
     require(value.shape == times.shape, "value", value, f"an array of shape {times.shape}, like times")
     require(bool(np.isfinite(times).all()), "times", times, "finite numbers")
     require(bool(np.isfinite(value).all()), "value", value, "finite numbers")
     require(np.unique(times).size == times.size, "times", times, "times that differ from one another")
-    require(0 <= rise and np.isfinite(rise), "rise", rise, "a threshold that is not negative")
-    require(max_drop is None or max_drop >= 0, "max_drop", max_drop, "None or a number that is not negative")
+    require(0 <= as_real(rise) < np.inf, "rise", rise, "a threshold that is not negative")
+    require(max_drop is None or as_real(max_drop) >= 0, "max_drop", max_drop, "None or a number that is not negative")
     order = np.argsort(-times)
     steps = np.diff(value[order])
     if max_drop is not None and bool((steps < -max_drop - TOLERANCE).any()):

@@ -14,11 +14,13 @@ from sloc.contracts import (
     ObservationProcess,
     Population,
     Sets,
+    check_registered,
     component_mask,
     require,
     set_name,
     shown,
 )
+from sloc.contracts.arguments import as_floats
 from sloc.divergence import TV, Certificate, Misassignment
 from sloc.divergence.affinity import affinities
 from sloc.divergence.checks import (
@@ -33,7 +35,7 @@ from sloc.divergence.checks import (
 )
 from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.statistics import Statistic
-from sloc.engine import Plan
+from sloc.engine import Plan, as_plan
 from sloc.results import Curve, TheoremWindow
 from sloc.windows.critical import default_times, exact_or_certified, in_order
 from sloc.windows.edges import Edge
@@ -181,7 +183,7 @@ def anytime_theorem2(
 
     """
     key, asked = checked_key(key), _asked(process, population, init, target, epsilon, times)
-    n, delta = checked_count(n), checked_level(delta, "delta")
+    n, delta, plan = checked_count(n), checked_level(delta, "delta"), as_plan(plan)
     key_curves, key_edges = jax.random.split(key)
     stream = certified_stream(
         key_edges,
@@ -310,18 +312,22 @@ def hellinger_bound(process: ObservationProcess, population: Population, target:
         The curve, capped at 1, or None where affinities are not known.
 
     """
+    check_registered(population, "population", Population)
+    times = as_floats(times, "times")
+    good = times.ndim == 1 and times.size > 0 and bool((np.isfinite(times) & (times >= 0)).all())
+    require(good and bool((np.diff(times) > 0).all()), "times", times, "finite times, not negative, increasing")
     inside = component_mask(population, target, "target")
     w = host_weights(population)
     root = np.sqrt(w[inside][:, None] * w[~inside][None, :])
     values = []
-    for t in np.asarray(times, np.float64):
+    for t in times:
         table = affinities(process, population, float(t))
         if table is None:
             return None
         values.append(min(1.0, float((root * table[np.ix_(inside, ~inside)]).sum() / (2 * w[inside].sum()))))
     value = np.asarray(values)
     return Curve(
-        np.asarray(times),
+        times,
         value,
         np.zeros_like(value),
         np.zeros_like(value),

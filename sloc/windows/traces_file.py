@@ -6,11 +6,13 @@ import gzip
 import json
 import os
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import checked_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,15 +34,13 @@ def read_frame(path: str | os.PathLike[str]) -> pd.DataFrame:
             (cut in the middle, say); the message says where.
 
     """
-    file, shown = Path(path), str(path)
-    require(file.exists(), "file", shown, "a file that exists")
-    require(file.is_file(), "file", shown, "a file; this is a folder")
+    file, shown = checked_file(path, "file", "a file that exists"), str(path)
     kind = next((s for s in sorted(SUFFIXES, key=len, reverse=True) if file.name.lower().endswith(s)), None)
     require(kind is not None, "file", shown, f"a name that ends in one of {', '.join(SUFFIXES)}")
     try:
         require(file.stat().st_size > 0, "file", shown, "a file that is not empty")
         frame = _reader(str(kind))(file, shown)
-    except OSError as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InvalidInput(f"file = {shown!r}: expected a file that can be read ({error})") from error
     frame.columns = [str(c).strip().lower() for c in frame.columns]
     require(frame.columns.is_unique, "file", shown, f"column names that differ; found {', '.join(frame.columns)}")

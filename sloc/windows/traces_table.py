@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts import InvalidInput, require, shown
+from sloc.contracts.arguments import as_array, as_floats, as_whole, checked_all
 from sloc.results.resampled import Axis
 from sloc.windows.proportions import weight_sizes
 from sloc.windows.traces_file import read_frame
@@ -159,8 +160,8 @@ def answers_of_counts(counts: Any, draws: int, *, kept: Any, questions: Sequence
     """
     import pandas as pd
 
-    counts, kept = np.asarray(counts), np.asarray(kept, np.float64)
-    require(int(draws) == draws and draws >= 1, "draws", draws, "a number of draws, at least 1")
+    counts, kept = np.asarray(as_array(counts, "counts")), as_floats(kept, "kept")
+    require(as_whole(draws) >= 1, "draws", draws, "a number of draws, at least 1")
     require(counts.ndim == 2, "counts", counts.shape, "shape [Q, T]")
     size, points = counts.shape
     good = bool(((counts >= 0) & (counts <= draws) & (counts == np.round(counts))).all())
@@ -168,7 +169,11 @@ def answers_of_counts(counts: Any, draws: int, *, kept: Any, questions: Sequence
     require(kept.shape == (points,), "kept", kept.shape, f"{points} kept fractions")
     rising = bool(((kept >= 0) & (kept < 1)).all() and (np.diff(kept) > 0).all())
     require(rising, "kept", kept, "fractions in [0, 1) that increase")
-    names = [str(q) for q in (range(size) if questions is None else questions)]
+    names = (
+        [str(q) for q in range(size)]
+        if questions is None
+        else [str(q) for q in checked_all(questions, "questions", (str, int, np.integer), "names")]
+    )
     require(len(names) == size and len(set(names)) == size, "questions", questions, f"{size} names, all different")
     same = np.arange(int(draws))[None, None] < counts[..., None]
     return pd.DataFrame(
@@ -197,6 +202,7 @@ def checked_rows(frame: pd.DataFrame) -> tuple[Any, Axis, tuple[str, ...]]:
     """
     import pandas as pd
 
+    require(isinstance(frame, pd.DataFrame), "frame", frame, "a table (a pandas.DataFrame)")
     axis = _axis(list(frame.columns))
     require(len(frame) > 0, "table", "no rows", "at least one row")
     question = _text(frame, "question", "a question")

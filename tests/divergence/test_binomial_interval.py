@@ -72,7 +72,7 @@ def test_bad_input_is_refused():
         bernoulli_interval(np.zeros((2, 2), int), DELTA)
     with pytest.raises(InvalidInput, match="overflow"):
         bernoulli_interval(np.asarray([-1, 2, 0]), DELTA)
-    with pytest.raises(InvalidInput, match="alpha"):
+    with pytest.raises(InvalidInput, match="delta = "):
         bernoulli_interval(np.asarray([1, 2, 0]), 1.0)
 
 

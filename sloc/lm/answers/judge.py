@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sloc.contracts import require
+from sloc.contracts.arguments import checked_all, checked_kind, checked_whole
 from sloc.lm.answers.contract import Task
 from sloc.lm.backends.contract import Backend, Failure, Request, Rule
 from sloc.lm.sampling import Sampling
@@ -59,6 +60,12 @@ class JudgeTask(Task):
         longest: int = 4000,
         journal: str | None = None,
     ) -> None:
+        labels = checked_all(labels, "labels", str, "texts")
+        checked_kind(backend, "backend", Backend, "a Backend")
+        checked_kind(instructions_to_judge, "instructions_to_judge", str, "a text")
+        checked_kind(right_label, "right_label", str, "one of the labels, or None", optional=True)
+        checked_kind(asks, "asks", str, "a text")
+        longest = checked_whole(longest, "longest")
         plain = [label.casefold() for label in labels]
         good = len(labels) >= 2 and len(set(plain)) == len(labels) and all(p.strip() for p in plain)
         require(good, "labels", tuple(labels), "at least two labels that differ")

@@ -41,7 +41,12 @@ class MathTask(Task):
         from sloc.contracts import require
 
         known = ("math-verify", "rules")
-        require(parser is None or parser in known, "parser", parser, f"one of {known}, or None")
+        require(
+            parser is None or (isinstance(parser, str) and parser in known),
+            "parser",
+            parser,
+            f"one of {known}, or None",
+        )
         installed = importlib.util.find_spec("math_verify") is not None
         require(parser != "math-verify" or installed, "parser", parser, "math-verify to be installed")
         self.parser = parser or ("math-verify" if installed else "rules")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import checked_kind
 from sloc.lm.answers.contract import Task
 from sloc.lm.answers.mathematics import MathTask, boxed
 
@@ -68,6 +69,7 @@ class JsonTask(Task):
     stump = "\n\n{"
 
     def __init__(self, path: str = "") -> None:
+        checked_kind(path, "task", str, "an entry, as a text")
         self.path = path
         self.name = f"json:{path}" if path else "json"
 
@@ -115,6 +117,7 @@ class RegexTask(Task):
     """
 
     def __init__(self, pattern: str) -> None:
+        checked_kind(pattern, "task", str, "a regular expression")
         try:
             self.pattern = re.compile(pattern, re.MULTILINE)
         except re.error as error:
@@ -143,6 +146,7 @@ class FunctionTask(Task):
 
     def __init__(self, function: Callable[[str, Question], str | None], name: str = "function") -> None:
         require(callable(function), "task", function, "a function of a text and a question")
+        checked_kind(name, "name", str, "a text")
         self.function, self.name = function, name
 
     def extract(self, text: str, question: Question) -> str | None:
@@ -175,6 +179,7 @@ def read_task(text: str) -> Task:
         InvalidInput: anything else, or a module or function that is not there.
 
     """
+    checked_kind(text, "task", str, "a text that names a task")
     kind, _, rest = text.partition(":")
     known = "math, choice, json[:entry], regex:PATTERN, template:TEXT or python:module.function"
     if kind == "regex":
@@ -197,7 +202,7 @@ def _function(text: str, path: str) -> Task:
     require(bool(module) and bool(name), "task", text, "python:module.function")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise InvalidInput(f"task = {text!r}: expected a function that can be imported ({error})") from error
     require(callable(found), "task", text, "a function")
     return FunctionTask(found, text)

@@ -6,6 +6,7 @@ Source: Li, Karan & Chen 2025, Fig. 4.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_floats, checked_all, checked_kind
 from sloc.lm.answers.contract import Task
 
 if TYPE_CHECKING:
@@ -149,7 +151,11 @@ def same_choices_curve(
         InvalidInput: choices that the law gives no probability.
 
     """
-    own = tuple(choices)
+    checked_kind(law, "law", Mapping, "the probability of each tuple of choices")
+    checked_all(points, "points", ChoicePoint, "ChoicePoints")
+    kept = as_floats(kept, "kept").ravel().tolist()
+    require(all(math.isfinite(k) for k in kept), "kept", kept, "finite cuts")
+    own = checked_all(choices, "choices", str, "texts")
     require(law.get(own, 0) > 0, "choices", own, "choices of positive probability")
     out = []
     for cut in kept:
@@ -170,6 +176,7 @@ class TemplateTask(Task):
     """
 
     def __init__(self, template: str | Template) -> None:
+        checked_kind(template, "template", (str, Template), "a text with blanks, or a Template")
         self.template = template if isinstance(template, Template) else Template.read(template)
         self.name = "template"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_whole, checked_all, checked_kind
 from sloc.lm.sampling import Sampling
 
 Prompt = str | tuple[Mapping[str, str], ...]
@@ -55,8 +56,10 @@ class Rule:
             InvalidInput: names the entry.
 
         """
-        require(self.new_tokens >= 1, "new_tokens", self.new_tokens, "at least 1")
-        require(all(self.stop), "stop", self.stop, "texts of at least one character")
+        require(as_whole(self.new_tokens) >= 1, "new_tokens", self.new_tokens, "at least 1")
+        stop = checked_all(self.stop, "stop", str, "texts")
+        require(all(stop), "stop", self.stop, "texts of at least one character")
+        checked_kind(self.sampling, "sampling", Sampling, "Sampling, or None", optional=True)
         if self.sampling is not None:
             self.sampling.validate()
 

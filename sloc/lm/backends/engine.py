@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import checked_kind, checked_whole
 from sloc.lm.backends.contract import Backend, Continuation, Failure, Generation, Reason, Request, Rule, seed_of
 from sloc.lm.decoding import Branches, decode
 from sloc.lm.model import LanguageModel
@@ -39,9 +40,11 @@ class EngineBackend(Backend):
     """
 
     def __init__(self, model: LanguageModel, *, lanes: int = 512, name: str | None = None) -> None:
+        checked_kind(model, "model", LanguageModel, "a LanguageModel")
+        checked_kind(name, "name", str, "a text, or None", optional=True)
         require(model.tokenizer is not None, "model", model, "a model with a tokenizer")
         require(model.config.causal, "model", model.config.family, "a causal model")
-        require(lanes >= 1, "lanes", lanes, "at least one")
+        lanes = checked_whole(lanes, "lanes")
         self.model, self.lanes = model, lanes
         assert model.tokenizer is not None
         self.tokenizer = model.tokenizer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 import urllib.error
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, as_whole
 
 RETRIED = (408, 409, 425, 429, 500, 502, 503, 504)
 """Codes of answers after which a request is sent again."""
@@ -59,11 +61,16 @@ class Transport:
             InvalidInput: names the setting.
 
         """
-        require(self.concurrency >= 1, "concurrency", self.concurrency, "at least 1")
-        require(self.rate is None or self.rate > 0, "rate", self.rate, "requests a second, a positive number")
-        require(self.retries >= 0, "retries", self.retries, "at least 0")
-        require(self.timeout > 0, "timeout", self.timeout, "a positive number of seconds")
-        require(self.pause >= 0, "pause", self.pause, "a number of seconds, not negative")
+        require(as_whole(self.concurrency) >= 1, "concurrency", self.concurrency, "at least 1")
+        require(
+            self.rate is None or 0 < as_real(self.rate) < math.inf,
+            "rate",
+            self.rate,
+            "requests a second, a positive number",
+        )
+        require(as_whole(self.retries) >= 0, "retries", self.retries, "at least 0")
+        require(0 < as_real(self.timeout) < math.inf, "timeout", self.timeout, "a positive number of seconds")
+        require(0 <= as_real(self.pause) < math.inf, "pause", self.pause, "a number of seconds, not negative")
 
 
 class Client:

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from sloc.contracts import require
+from sloc.contracts.arguments import checked_path, checked_whole
 from sloc.lm.backends.contract import Backend
 
 _TRANSPORT = ("concurrency", "rate", "retries", "timeout", "pause")
@@ -26,6 +27,9 @@ def open_backend(name: str, *, lanes: int = 512, **options: Any) -> Backend:
         InvalidInput: options that are not this back end's, or a model that cannot be opened.
 
     """
+    checked_path(name, "name")
+    require(isinstance(name, str), "name", name, "a folder, a hub id or an address, as a text")
+    lanes = checked_whole(lanes, "lanes")
     given = {k: v for k, v in options.items() if v is not None}
     if name.startswith(("http://", "https://")):
         return _server(name, given)

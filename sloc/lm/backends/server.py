@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import as_whole, checked_kind, is_one_of
 from sloc.lm.backends.contract import Backend, Continuation, Failure, Generation, Reason, Request, Rule, seed_of
 from sloc.lm.backends.http import Client, Refused, Transport, Unavailable
 from sloc.lm.tokenizer import Tokenizer
@@ -67,11 +68,18 @@ class ServerBackend(Backend):
         transport: Transport | None = None,
         per_request: int = 8,
     ) -> None:
-        parsed = urllib.parse.urlsplit(url)
+        checked_kind(url, "url", str, "an address such as http://127.0.0.1:8000/v1")
+        checked_kind(model, "model", str, "the name of a model, or None", optional=True)
+        checked_kind(tokenizer, "tokenizer", Tokenizer, "a Tokenizer, or None", optional=True)
+        checked_kind(transport, "transport", Transport, "a Transport, or None", optional=True)
+        try:
+            parsed = urllib.parse.urlsplit(url)
+        except ValueError as error:
+            raise InvalidInput(f"url = {url!r}: expected an address ({error})") from error
         good = parsed.scheme in ("http", "https") and bool(parsed.hostname)
         require(good, "url", url, "an address such as http://127.0.0.1:8000/v1")
-        require(endpoint in ("completions", "chat"), "endpoint", endpoint, "'completions' or 'chat'")
-        require(per_request >= 1, "per_request", per_request, "at least 1")
+        require(is_one_of(endpoint, ("completions", "chat")), "endpoint", endpoint, "'completions' or 'chat'")
+        require(as_whole(per_request) >= 1, "per_request", per_request, "at least 1")
         path = parsed.path.rstrip("/") or "/v1"
         self.url = urllib.parse.urlunsplit((parsed.scheme, parsed.netloc, path, "", ""))
         self.client = Client(transport or Transport())

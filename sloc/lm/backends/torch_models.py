@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import as_whole
 from sloc.lm.backends.contract import Backend, Continuation, Failure, Generation, Reason, Request, Rule, seed_of
 from sloc.lm.sampling import Sampling
 
@@ -28,7 +29,7 @@ class TransformersBackend(Backend):
     """
 
     def __init__(self, path: str, *, dtype: str | None = None, batch_size: int = 256) -> None:
-        require(batch_size >= 1, "batch_size", batch_size, "at least 1")
+        require(as_whole(batch_size) >= 1, "batch_size", batch_size, "at least 1")
         try:
             self.torch: Any = importlib.import_module("torch")
             library: Any = importlib.import_module("transformers")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import numpy as np
 
+from sloc.contracts import require
+from sloc.contracts.arguments import as_real, checked_key, checked_whole
 from sloc.lm.answers.tasks import RegexTask
 from sloc.lm.backends.contract import Generation, Request, Rule
 from sloc.lm.backends.engine import EngineBackend
 from sloc.lm.demos.training import train_decoder
 from sloc.lm.experiments.cuts import Cuts
 from sloc.lm.experiments.experiment import ExperimentSettings, run_experiment
-from sloc.lm.experiments.questions import Question
+from sloc.lm.experiments.questions import Question, check_questions
 from sloc.lm.experiments.runs import Experiment
 from sloc.lm.model import LanguageModel
 from sloc.lm.sampling import Sampling
@@ -24,12 +28,18 @@ TEMPERATURES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 """Tried in this order for one at which there are mistakes."""
 
 
+_MOST_DIGITS = 9
+"""Summands are drawn as int32."""
+
+
 def addition_text(a: int, b: int, digits: int = DIGITS) -> str:
     """Return a sum as it is written: units first, each column with its carry, then the sum.
 
     ``358+467=`` goes on ``8+7=15 5+6+1=12 3+4+1=08 :0825``: a column shows its two digits, the carry where there is
     one, and their sum in two digits, of which the first is the next carry.
     """
+    digits = checked_whole(digits, "digits", 1, _MOST_DIGITS)
+    a, b = checked_whole(a, "a", 0, 10**digits - 1), checked_whole(b, "b", 0, 10**digits - 1)
     carry, columns = 0, []
     x, y = f"{a:0{digits}}", f"{b:0{digits}}"
     for i in range(digits - 1, -1, -1):
@@ -51,7 +61,9 @@ def train_addition(
         digits: of each summand.
 
     """
-    key_sums, key_train = jax.random.split(key)
+    digits, texts = checked_whole(digits, "digits", 1, _MOST_DIGITS), checked_whole(texts, "texts")
+    checked_whole(steps, "steps")
+    key_sums, key_train = jax.random.split(checked_key(key))
     pairs = np.asarray(jax.random.randint(key_sums, (texts, 2), 0, 10**digits))
     sums = [addition_text(int(a), int(b), digits) for a, b in pairs]
     return train_decoder(key_train, sums, steps=steps, batch=64, name="addition")
@@ -59,7 +71,8 @@ def train_addition(
 
 def addition_questions(key: jax.Array, n: int, digits: int = DIGITS) -> list[Question]:
     """Draw sums to ask for."""
-    pairs = np.asarray(jax.random.randint(key, (n, 2), 0, 10**digits))
+    n, digits = checked_whole(n, "n", what="questions"), checked_whole(digits, "digits", 1, _MOST_DIGITS)
+    pairs = np.asarray(jax.random.randint(checked_key(key), (n, 2), 0, 10**digits))
     made = {}
     for a, b in pairs:
         text = addition_text(int(a), int(b), digits)
@@ -120,6 +133,10 @@ def addition_experiment(
         lanes: branches that decode at a time.
 
     """
+    questions = list(check_questions(questions))
+    resamples, seed = checked_whole(resamples, "resamples", 2), checked_whole(seed, "seed", 0, 2**31 - 1)
+    good = temperature is None or 0 <= as_real(temperature) < math.inf
+    require(good, "temperature", temperature, "None or a number that is at least 0")
     backend = EngineBackend(model, lanes=lanes)
     chosen = mistaken_temperature(backend, questions, seed=seed) if temperature is None else temperature
     rule = Rule(_longest(questions), Sampling(temperature=chosen))

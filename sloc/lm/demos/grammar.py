@@ -7,6 +7,7 @@ import itertools
 import jax
 import numpy as np
 
+from sloc.contracts.arguments import checked_key, checked_kind, checked_whole
 from sloc.lm.answers.template import Template, TemplateTask
 from sloc.lm.backends.contract import Rule
 from sloc.lm.backends.engine import EngineBackend
@@ -58,7 +59,8 @@ def train_grammar(key: jax.Array, *, steps: int = 400, texts: int = 4096) -> tup
         texts: to learn from.
 
     """
-    key_texts, key_train = jax.random.split(key)
+    steps, texts = checked_whole(steps, "steps"), checked_whole(texts, "texts")
+    key_texts, key_train = jax.random.split(checked_key(key))
     return train_decoder(key_train, grammar_texts(key_texts, texts), steps=steps, name="grammar")
 
 
@@ -75,6 +77,7 @@ def grammar_experiment(
         lanes: branches that decode at a time.
 
     """
+    checked_kind(model, "model", LanguageModel, "a LanguageModel")
     longest = max(len(TEMPLATE.fill(t)) for t in grammar_law()) + 1
     settings = ExperimentSettings(
         Cuts("token"),

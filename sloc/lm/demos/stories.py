@@ -52,9 +52,11 @@ def story_experiment(
 
     """
     from sloc.contracts import require
+    from sloc.contracts.arguments import checked_whole, is_one_of
 
-    require(story in STORIES, "story", story, f"one of {tuple(STORIES)}")
+    require(is_one_of(story, STORIES), "story", story, f"one of {tuple(STORIES)}")
     question, _ = STORIES[story]
+    new_tokens = checked_whole(new_tokens, "new_tokens")
     settings = ExperimentSettings(
         Cuts("token", every=every),
         resamples,

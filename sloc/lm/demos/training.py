@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import checked_all, checked_key, checked_kind, checked_number, checked_whole
 from sloc.lm.config import DecoderConfig
 from sloc.lm.forward import hidden_states
 from sloc.lm.layers import head_matrix
@@ -34,6 +35,7 @@ def character_tokenizer(alphabet: str) -> Tokenizer:
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Split
 
+    checked_kind(alphabet, "alphabet", str, "a text of at least one character")
     letters = sorted(set(alphabet))
     require(len(letters) > 0, "alphabet", alphabet, "at least one character")
     backend = Backend(WordLevel({c: i for i, c in enumerate([*letters, END])}, unk_token=END))
@@ -75,7 +77,13 @@ def train_decoder(
         InvalidInput: no texts, an empty one, or Flax and Optax are not installed.
 
     """
+    checked_key(key)
+    texts = checked_all(texts, "texts", str, "texts")
     require(len(texts) > 0 and all(texts), "texts", texts, "at least one text, none of them empty")
+    for size, value in (("steps", steps), ("width", width), ("layers", layers), ("heads", heads), ("batch", batch)):
+        checked_whole(value, size)
+    rate = checked_number(rate, "rate", 0)
+    checked_kind(name, "name", str, "a text")
     try:
         from sloc.nn import fit
     except ModuleNotFoundError as error:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, checked_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,10 +132,12 @@ def window_accuracy(
         InvalidInput: sequences of different lengths, or a level outside (0, 1).
 
     """
-    found = [True] * len(right) if found is None else found
+    questions, window = checked_all(questions, "questions", str, "texts"), _flags(window, "window")
+    right = checked_all(right, "right", (bool, np.bool_, type(None)), "truth values, or None")
+    found = [True] * len(right) if found is None else _flags(found, "found")
     sizes = {len(questions), len(right), len(window), len(found)}
     require(len(sizes) == 1, "questions, right, window, found", sorted(sizes), "one entry a generation in each")
-    require(0 < level < 1, "level", level, "a coverage inside (0, 1)")
+    require(0 < as_real(level) < 1, "level", level, "a coverage inside (0, 1)")
     known = [i for i, r in enumerate(right) if r is not None and found[i]]
     names = [questions[i] for i in known]
     good = np.asarray([bool(right[i]) for i in known], bool)
@@ -167,8 +170,14 @@ def share_of(questions: Sequence[str], hits: Sequence[bool], *, level: float = 0
         level: coverage of the interval.
 
     """
+    questions, hits = checked_all(questions, "questions", str, "texts"), _flags(hits, "hits")
+    require(0 < as_real(level) < 1, "level", level, "a coverage inside (0, 1)")
     require(len(questions) == len(hits), "hits", len(hits), f"one a generation, {len(questions)}")
     return _share(_ratio(list(questions), np.asarray(hits, bool), np.ones(len(hits), bool)), level)
+
+
+def _flags(values: Any, argument: str) -> tuple[bool, ...]:
+    return checked_all(values, argument, (bool, np.bool_), "truth values")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, as_whole, is_one_of
 
 KINDS = ("fraction", "token", "sentence")
 _END = re.compile(r"(?:[.!?][\"')\]]*\s+|\n+)$")
@@ -39,10 +40,11 @@ class Cuts:
             InvalidInput: names the entry.
 
         """
-        require(self.kind in KINDS, "cuts", self.kind, f"one of {KINDS}")
-        require(self.every >= 1, "every", self.every, "at least 1")
+        require(is_one_of(self.kind, KINDS), "cuts", self.kind, f"one of {KINDS}")
+        require(as_whole(self.every) >= 1, "every", self.every, "at least 1")
         if self.kind == "fraction":
-            inside = len(self.fractions) > 0 and all(0 <= f < 1 for f in self.fractions)
+            listed = isinstance(self.fractions, (tuple, list)) and len(self.fractions) > 0
+            inside = listed and all(0 <= as_real(f) < 1 for f in self.fractions)
             require(inside, "fractions", self.fractions, "kept fractions in [0, 1), at least one")
             rising = list(self.fractions) == sorted(set(self.fractions))
             require(rising, "fractions", self.fractions, "fractions in rising order, each once")

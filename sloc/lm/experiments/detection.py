@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, checked_kind, is_one_of
 from sloc.lm.experiments.runs import Experiment
 from sloc.results import TraceWindows
 from sloc.windows.move_kernels import PRIORS
@@ -79,7 +81,13 @@ def find_text_windows(
         InvalidInput: an unknown detector, settings out of range or not its own, or no continuations.
 
     """
-    require(detector in DETECTORS, "detector", detector, f"one of {DETECTORS}")
+    checked_kind(experiment, "experiment", Experiment, "an Experiment")
+    require(0 <= as_real(rise) < 1, "rise", rise, "a threshold in [0, 1)")
+    require(max_drop is None or 0 <= as_real(max_drop) <= 1, "max_drop", max_drop, "None or a number in [0, 1]")
+    require(0 < as_real(alpha) < 1, "alpha", alpha, "an error level inside (0, 1)")
+    known = temperature is None or math.isfinite(as_real(temperature))
+    require(known, "temperature", temperature, "None or a temperature of the sweep")
+    require(is_one_of(detector, DETECTORS), "detector", detector, f"one of {DETECTORS}")
     require(max_drop is None or detector == "rule", "max_drop", max_drop, "the detector 'rule'")
     recordings = experiment.recordings(temperature=temperature)
     if detector == "moves":

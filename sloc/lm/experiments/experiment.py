@@ -8,11 +8,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, as_whole, checked_kind
 from sloc.lm.answers.contract import Task
 from sloc.lm.backends.contract import Backend, Continuation, Failure, Generation, Request, Rule
 from sloc.lm.experiments.cuts import Cuts
@@ -57,13 +59,20 @@ class ExperimentSettings:
             InvalidInput: names the entry.
 
         """
+        checked_kind(self.cuts, "cuts", Cuts, "Cuts")
+        checked_kind(self.rule, "rule", Rule, "a Rule")
         self.cuts.validate()
         self.rule.validate()
-        require(self.resamples >= 2, "resamples", self.resamples, "at least 2: one allows no interval")
-        require(self.stump_tokens >= 1, "stump_tokens", self.stump_tokens, "at least 1")
-        require(self.generations >= 1, "generations", self.generations, "at least 1")
-        require(0 <= self.seed < 2**31, "seed", self.seed, "a number from 0 to 2147483647")
-        good = all(t >= 0 for t in self.temperatures) and len(set(self.temperatures)) == len(self.temperatures)
+        require(as_whole(self.resamples) >= 2, "resamples", self.resamples, "at least 2: one allows no interval")
+        require(as_whole(self.stump_tokens) >= 1, "stump_tokens", self.stump_tokens, "at least 1")
+        require(as_whole(self.generations) >= 1, "generations", self.generations, "at least 1")
+        require(0 <= as_whole(self.seed) < 2**31, "seed", self.seed, "a number from 0 to 2147483647")
+        listed = isinstance(self.temperatures, (tuple, list))
+        good = (
+            listed
+            and all(0 <= as_real(t) < math.inf for t in self.temperatures)
+            and len(set(self.temperatures)) == len(self.temperatures)
+        )
         require(good, "temperatures", self.temperatures, "numbers that are at least 0, each once")
 
 
@@ -97,6 +106,10 @@ def run_experiment(
         InvalidInput: settings out of range, two questions of one name, or a journal of another run.
 
     """
+    checked_kind(backend, "backend", Backend, "a Backend")
+    checked_kind(task, "task", Task, "a Task")
+    checked_kind(settings, "settings", ExperimentSettings, "ExperimentSettings, or None", optional=True)
+    require(progress is None or callable(progress), "progress", progress, "a function, or None")
     settings = settings or ExperimentSettings()
     settings.validate()
     questions = check_questions(questions)

@@ -11,11 +11,13 @@ import json
 import os
 import re
 import secrets
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import checked_path
 
 SETTINGS = "settings.json"
 
@@ -33,7 +35,7 @@ class Journal:
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(checked_path(folder, "journal"))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -67,7 +69,7 @@ class Journal:
             return None
         try:
             record = json.loads(gzip.decompress(file.read_bytes()))
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, zlib.error) as error:
             raise InvalidInput(f"{file}: expected a finished step ({error}); remove the file to do it again") from error
         good = isinstance(record, dict) and record.get("step") == list(step)
         require(good, str(file), "another content", f"the step {step}")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import checked_all, checked_file
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -65,18 +66,20 @@ def read_questions(path: str | os.PathLike[str], *, benchmark: str | None = None
         InvalidInput: no such file, no JSON, a line that lacks an entry, no lines, or two questions of one name.
 
     """
-    file = Path(path)
-    require(file.is_file(), "questions", str(path), "a file, one JSON object a line")
+    file = checked_file(path, "questions", "a file, one JSON object a line")
+    require(benchmark is None or isinstance(benchmark, str), "benchmark", benchmark, "the name of a benchmark, or None")
     rows: list[Any] = []
-    with file.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, 1):
-            if not line.strip():
-                continue
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"questions = {str(path)!r}: expected a text that can be read ({error})") from error
+    for number, line in enumerate(io.StringIO(text), 1):
+        if line.strip():
             try:
                 rows.append((number, json.loads(line)))
                 # Half of a surrogate pair can stand in JSON and in no file that is written.
                 json.dumps(rows[-1][1], ensure_ascii=False).encode()
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise InvalidInput(f"{file.name}, line {number}: expected a JSON object ({error})") from error
     require(len(rows) > 0, "questions", str(path), "at least one question")
     from sloc.lm.experiments.benchmarks import benchmark_question
@@ -97,8 +100,7 @@ def check_questions(questions: Iterable[Question]) -> tuple[Question, ...]:
         InvalidInput: names those that stand twice.
 
     """
-    all_ = tuple(questions)
-    require(len(all_) > 0, "questions", all_, "at least one question")
+    all_ = checked_all(questions, "questions", Question, "Questions", 1)
     check_names([q.id for q in all_])
     return all_
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sloc.contracts import require
+from sloc.contracts.arguments import checked_kind, checked_whole
 from sloc.lm.answers.contract import NOT_FOUND, Grouped
 from sloc.lm.backends.contract import Backend, Continuation, Failure, Rule
 from sloc.lm.experiments.detection import TextWindow
@@ -78,9 +79,13 @@ def revise(
         InvalidInput: no texts asked for, nothing to ask with, or a journal of another run.
 
     """
-    require(n >= 1, "n", n, "at least one text a generation")
-    require(bool(ask.strip()), "ask", ask, "a text that asks to revise")
+    checked_kind(backend, "backend", Backend, "a Backend")
+    checked_kind(experiment, "experiment", Experiment, "an Experiment")
+    checked_kind(windows, "windows", Mapping, "the windows of each generation")
+    checked_kind(rule, "rule", Rule, "a Rule")
     rule.validate()
+    n, seed = checked_whole(n, "n", what="texts a generation"), checked_whole(seed, "seed", 0)
+    require(isinstance(ask, str) and bool(ask.strip()), "ask", ask, "a text that asks to revise")
     kept = None if journal is None else Journal(journal, _settings(backend, rule, seed, ask))
     out: dict[str, Revision] = {}
     for g in experiment.graded:
@@ -99,6 +104,7 @@ def revise(
 
 def revision_problems(revisions: Mapping[str, Revision]) -> tuple[str, ...]:
     """Return what is missing, in words: revisions that failed, answers that were not found."""
+    checked_kind(revisions, "revisions", Mapping, "what revise returned")
     out = []
     for name, made in revisions.items():
         where = f"question {name!r}, asked to revise after {made.cut} tokens"
@@ -114,6 +120,8 @@ def revision_recordings(experiment: Experiment, revisions: Mapping[str, Revision
 
     Like :meth:`sloc.lm.Experiment.recordings`, with one cut each; what was put after it stands in the entry ``asked``.
     """
+    checked_kind(experiment, "experiment", Experiment, "an Experiment")
+    checked_kind(revisions, "revisions", Mapping, "what revise returned")
     out = []
     for g in experiment.graded:
         made = revisions.get(g.run.name)

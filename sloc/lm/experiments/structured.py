@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.arguments import as_real, checked_kind, checked_whole
 from sloc.lm.answers.template import ChoicePoint, Template, TemplateTask
 from sloc.lm.experiments.runs import Experiment
 from sloc.results import ResampledCurve
@@ -74,6 +75,8 @@ def template_jumps(experiment: Experiment, *, alpha: float = 0.05) -> tuple[Temp
         InvalidInput: another task, or cuts by fraction.
 
     """
+    checked_kind(experiment, "experiment", Experiment, "an Experiment")
+    require(0 < as_real(alpha) < 1, "alpha", alpha, "an error level inside (0, 1)")
     task = experiment.task
     require(isinstance(task, TemplateTask), "experiment", task.name, "an experiment of a TemplateTask")
     assert isinstance(task, TemplateTask)
@@ -101,6 +104,8 @@ def choice_counts(experiment: Experiment, cut: int = 0) -> Counter[tuple[str, ..
         cut: which cut, in order.
 
     """
+    checked_kind(experiment, "experiment", Experiment, "an Experiment")
+    cut = checked_whole(cut, "cut", 0)
     counts: Counter[tuple[str, ...]] = Counter()
     for g in experiment.graded:
         answers = g.answers.get(None, ())

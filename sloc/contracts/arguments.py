@@ -1,0 +1,247 @@
+"""Checks of single arguments that every floor shares: keys, whole numbers, numbers in a range, one word of several."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import os
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sloc.contracts.base import InvalidInput, is_concrete, require, shown
+
+_MOST = 2**63 - 1
+"""The largest whole number that arrays of indices hold."""
+
+
+def as_real(value: Any) -> float:
+    """Return a real number as a float; NaN for anything else, and for a number too large for one.
+
+    Scalars of NumPy and JAX are numbers; truth values, texts, complex numbers, arrays with axes and traced values are
+    not.  No comparison holds for NaN, so ``0 < as_real(value) < 1`` can be asked of anything.
+    """
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.nan
+    scalar = isinstance(value, (np.ndarray, np.generic, jax.Array)) and is_concrete(value) and np.ndim(value) == 0
+    real = scalar and any(jnp.issubdtype(value.dtype, kind) for kind in (jnp.integer, jnp.floating))
+    return float(value) if real else math.nan
+
+
+def as_whole(value: Any) -> float:
+    """Return a whole number, ``4096.0`` among them, as :func:`as_real` does; NaN for anything else."""
+    number = as_real(value)
+    return number if math.isfinite(number) and number == int(number) else math.nan
+
+
+def is_one_of(value: Any, choices: Collection[str]) -> bool:
+    """Whether a value is a word, and one of several; anything may be asked of."""
+    return isinstance(value, str) and value in choices
+
+
+def as_floats(value: Any, argument: str) -> np.ndarray:
+    """Return numbers of any shape as float64 on the host.
+
+    Raises:
+        InvalidInput: ragged sequences, texts, objects, complex numbers.
+
+    """
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "biufO" and value is not None:
+            return array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput(f"{argument} = {shown(value)}: expected an array of numbers") from error
+    raise InvalidInput(f"{argument} = {shown(value)}: expected an array of numbers")
+
+
+def as_array(value: Any, argument: str) -> Any:
+    """Return real numbers of any shape as they came if they are an array or traced, else as a NumPy array.
+
+    Raises:
+        InvalidInput: ragged sequences, texts, objects, complex numbers.
+
+    """
+    if isinstance(value, jax.Array):
+        real = not jnp.issubdtype(value.dtype, jnp.complexfloating) and not jnp.issubdtype(
+            value.dtype, jax.dtypes.extended
+        )
+        require(real, argument, value, "an array of real numbers")
+        return value
+    if not is_concrete(value):
+        return jnp.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # ragged
+        array = np.asarray(None)
+    return array if array.dtype.kind in "biuf" else as_floats(value, argument)
+
+
+def checked_number(
+    value: Any, argument: str, low: float = -math.inf, high: float = math.inf, *, ends: str = "", what: str = "a number"
+) -> float:
+    """Return a real number between two bounds.
+
+    Args:
+        value: what was given.
+        argument: its name.
+        low: the lower bound.
+        high: the upper bound; the number is finite whatever the bounds.
+        ends: which bounds belong to the range: ``[`` the lower, ``]`` the upper, ``[]`` both.
+        what: what the message calls it.
+
+    Raises:
+        InvalidInput: no number, not finite, or outside.
+
+    """
+    number = as_real(value)
+    inside = (low <= number if "[" in ends else low < number) and (number <= high if "]" in ends else number < high)
+    left, right = "[" if "[" in ends else "(", "]" if "]" in ends else ")"
+    bounded = math.isfinite(low) or math.isfinite(high)
+    expected = f"{what} in {left}{low:g}, {high:g}{right}" if bounded else f"{what} that is finite"
+    require(inside and math.isfinite(number), argument, value, expected)
+    return number
+
+
+def checked_whole(value: Any, argument: str, least: int = 1, most: int = _MOST, *, what: str = "") -> int:
+    """Return a whole number from ``least`` to ``most``; ``4096.0`` is one.
+
+    Args:
+        value: what was given.
+        argument: its name.
+        least: the least that is taken.
+        most: the most that is taken.
+        what: what it counts, for the message, such as ``"draws"``.
+
+    Raises:
+        InvalidInput: not a whole number, or outside.
+
+    """
+    bounds = f"at least {least}" if most >= _MOST else f"from {least} to {most}"
+    expected = f"a whole number{' of ' + what if what else ''}, {bounds}"
+    require(math.isfinite(as_whole(value)) and least <= int(value) <= most, argument, value, expected)
+    return int(value)
+
+
+def check_size(value: Any, argument: str, least: int = 1) -> None:
+    """Refuse the size of an array, which is static, that is no int from ``least`` to what int32 indices reach.
+
+    Raises:
+        InvalidInput: no int, or outside.
+
+    """
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    require(whole and least <= int(value) < 2**31, argument, value, f"an int of at least {least}, below 2^31")
+
+
+def checked_choice(value: Any, argument: str, choices: Collection[str]) -> str:
+    """Return a word that is one of several.
+
+    Raises:
+        InvalidInput: anything else.
+
+    """
+    require(is_one_of(value, choices), argument, value, f"one of {', '.join(choices)}")
+    return value
+
+
+def checked_key(key: Any, argument: str = "key") -> jax.Array:
+    """Return ``key`` if it is one typed PRNG key.
+
+    Raises:
+        InvalidInput: a raw uint32 key, an int seed, or a batch of keys.
+
+    """
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    require(typed, argument, key, "a typed PRNG key from jax.random.key(seed), not a raw uint32 key or a seed")
+    require(key.shape == (), argument, key, f"one key, not a batch of shape {key.shape}")
+    return key
+
+
+def checked_all(
+    values: Any, argument: str, kind: type | tuple[type, ...], what: str, least: int = 0
+) -> tuple[Any, ...]:
+    """Return the members of a sequence, all of one kind.
+
+    Args:
+        values: what was given.
+        argument: its name.
+        kind: the class, or classes, of every member.
+        what: what they are, in the plural, for the message.
+        least: how many there must be.
+
+    Raises:
+        InvalidInput: no sequence, a member of another kind, or too few.
+
+    """
+    listed = isinstance(values, Iterable) and not isinstance(values, (str, bytes, Mapping, jax.Array))
+    listed = listed and not (isinstance(values, np.ndarray) and values.ndim != 1)
+    found = tuple(values) if listed else ()
+    good = listed and all(isinstance(v, kind) for v in found)
+    require(good, argument, values, f"a sequence of {what}")
+    require(len(found) >= least, argument, values, f"at least {least} of {what}")
+    return found
+
+
+def checked_names(values: Any, argument: str, least: int = 0) -> tuple[str, ...]:
+    """Return distinct texts.
+
+    Raises:
+        InvalidInput: no sequence, members that are no texts, a text twice, or too few.
+
+    """
+    found = checked_all(values, argument, str, "texts", least)
+    require(len(set(found)) == len(found), argument, values, "texts that differ from one another")
+    return found
+
+
+def checked_kind(value: Any, argument: str, kind: type | tuple[type, ...], what: str, *, optional: bool = False) -> Any:
+    """Return an object of one class, or None where it may be left out.
+
+    Raises:
+        InvalidInput: an object of another class.
+
+    """
+    require(isinstance(value, kind) or (optional and value is None), argument, value, what)
+    return value
+
+
+def checked_path(value: Any, argument: str = "path") -> str:
+    """Return a path as text.
+
+    Raises:
+        InvalidInput: no path, an empty one, or one with a NUL character, which no system has.
+
+    """
+    require(isinstance(value, (str, os.PathLike)), argument, value, "a path: a str or an os.PathLike")
+    text = os.fspath(value)
+    require(isinstance(text, str) and bool(text) and "\0" not in text, argument, value, "a path without NUL characters")
+    return text
+
+
+def checked_file(value: Any, argument: str, expected: str) -> Path:
+    """Return a path at which there is a file; what cannot be looked for is not there.
+
+    Args:
+        value: what was given.
+        argument: its name.
+        expected: what was expected, for the message.
+
+    Raises:
+        InvalidInput: no path, or no file there.
+
+    """
+    file = Path(checked_path(value, argument))
+    try:
+        found, folder = file.is_file(), file.is_dir()
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise InvalidInput(f"{argument} = {shown(str(file))}: expected {expected} ({error.strerror})") from error
+    require(found, argument, str(file), f"{expected}; this is a folder" if folder else expected)
+    return file

@@ -1,0 +1,1 @@
+"""The robustness sweep: every public callable and every command, called with what it cannot take."""

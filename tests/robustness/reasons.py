@@ -1,0 +1,88 @@
+"""Public names that have no row in the sweep, each with the reason."""
+
+from __future__ import annotations
+
+RECORDS = "a record: the library fills it and hands it back, and what reads it checks it"
+ABSTRACT = "a contract that outside classes derive from; classes that break it: tests/divergence/test_bad_input.py"
+ERROR = "an error or a warning: raised, not called"
+VALUE = "a value or a name for types: not called"
+NOTHING = "takes nothing that could be wrong: no arguments or parameters"
+INSIDE = "runs inside compiled code on arrays that the engine or a kernel made: it is traced, and cannot look at values"
+LAUNCH = "joins the launch that the environment describes; wrong environments are in tests/engine/test_processes.py"
+
+REASONS: dict[str, tuple[str, ...]] = {
+    RECORDS: (
+        *("sloc.Curve", "sloc.Estimate", "sloc.MixtureTree", "sloc.TheoremWindow", "sloc.Window", "sloc.Revealed"),
+        *("sloc.bayes.ChainDiagnostics", "sloc.bayes.ChangePosterior", "sloc.bayes.EdgePosterior"),
+        *("sloc.bayes.MergePosterior", "sloc.bayes.MixturePosterior", "sloc.bayes.WindowAgreement"),
+        *("sloc.bayes.WindowPosterior", "sloc.divergence.BridgeDraw", "sloc.engine.Moments"),
+        *("sloc.lm.Arm", "sloc.lm.Branches", "sloc.lm.Cache", "sloc.lm.ChoicePoint", "sloc.lm.Continuation"),
+        *("sloc.lm.Counters", "sloc.lm.Difference", "sloc.lm.Experiment", "sloc.lm.Failure", "sloc.lm.Generation"),
+        *("sloc.lm.Graded", "sloc.lm.Interventions", "sloc.lm.LanguageModel", "sloc.lm.LikelihoodPaths"),
+        *("sloc.lm.LikelihoodTrace", "sloc.lm.Prefix", "sloc.lm.Question", "sloc.lm.QuestionRun", "sloc.lm.RecallAt"),
+        *(
+            "sloc.lm.Request",
+            "sloc.lm.Revision",
+            "sloc.lm.Roc",
+            "sloc.lm.Rotary",
+            "sloc.lm.Share",
+            "sloc.lm.Source",
+            "sloc.lm.Template",
+        ),
+        *("sloc.lm.TemplateJumps", "sloc.lm.TextWindow", "sloc.lm.Tokenizer", "sloc.lm.WindowAccuracy"),
+        *("sloc.nn.Calibration", "sloc.nn.Fitted", "sloc.report.ProcessWindows", "sloc.report.Source"),
+        *("sloc.report.WindowRequest", "sloc.results.Check", "sloc.results.Condition", "sloc.results.Move"),
+        *("sloc.results.Moves", "sloc.results.OutcomeCurve", "sloc.results.OutcomeDistances"),
+        *("sloc.results.ResampledCurve", "sloc.results.RiseStep", "sloc.results.TraceWindows", "sloc.results.TreeNode"),
+        *("sloc.samplers.Localization", "sloc.samplers.LocalizationStatistics", "sloc.samplers.Localizer"),
+        *("sloc.samplers.LocalizerInfo", "sloc.samplers.LocalizerState", "sloc.samplers.OracleChains"),
+        *("sloc.samplers.OracleSettings", "sloc.samplers.Prediction", "sloc.testing.ConformanceReport"),
+        *("sloc.windows.Allocation", "sloc.windows.Branch", "sloc.windows.Edge", "sloc.windows.RecordedDraws"),
+        *("sloc.windows.Recording", "sloc.windows.RuleFiring", "sloc.windows.RuleRates", "sloc.windows.TraceTable"),
+        *("sloc.windows.printed.PrintedEdges", "sloc.lm.DecoderConfig"),
+    ),
+    ABSTRACT: (
+        *("sloc.GaussianChannel", "sloc.LinearGaussianChannel", "sloc.MemorylessChannel", "sloc.ObservationProcess"),
+        *("sloc.Population", "sloc.RevealingChannel", "sloc.divergence.Statistic", "sloc.engine.Kernel"),
+        *("sloc.engine.Progress", "sloc.lm.Backend", "sloc.lm.Task", "sloc.processes.Clock"),
+    ),
+    ERROR: (
+        *("sloc.ContractError", "sloc.InvalidInput", "sloc.bayes.ChainsDisagree", "sloc.bayes.LabelSwitching"),
+        *("sloc.divergence.BridgeViolation", "sloc.engine.CheckpointError", "sloc.engine.CheckpointWarning"),
+        *("sloc.engine.NotANumber", "sloc.engine.OutOfMemory", "sloc.engine.Replayed", "sloc.testing.ConformanceError"),
+    ),
+    VALUE: (
+        *("sloc.engine.BLOCK_DRAWS", "sloc.engine.Devices", "sloc.lm.NOT_FOUND", "sloc.lm.SUPPORTED"),
+        *(
+            "sloc.processes.LEAST_NOISE",
+            "sloc.processes.LEVEL_UNITS",
+            "sloc.results.Certified",
+            "sloc.results.Interval",
+        ),
+        *("sloc.results.STATUSES", "sloc.results.Status", "sloc.samplers.ORDERS", "sloc.samplers.PARAMETERIZATIONS"),
+    ),
+    NOTHING: (
+        *(
+            "sloc.Information",
+            "sloc.lm.ChoiceTask",
+            "sloc.engine.count_traces",
+            "sloc.engine.is_leader",
+            "sloc.lm.grammar_law",
+        ),
+        *("sloc.report.load_digits_source", "sloc.processes.BinarySymmetric", "sloc.processes.FlowMatching"),
+        *("sloc.processes.IsotropicGaussian", "sloc.processes.Masking", "sloc.processes.OrnsteinUhlenbeck"),
+        *("sloc.processes.Poisson", "sloc.processes.VarianceExploding"),
+    ),
+    INSIDE: (
+        *("sloc.engine.block_moments", "sloc.engine.merge_moments", "sloc.engine.pool_moments"),
+        *("sloc.engine.zero_moments", "sloc.lm.empty_cache", "sloc.lm.log_law", "sloc.lm.logits", "sloc.lm.partition"),
+        *("sloc.nn.classification_loss", "sloc.nn.denoising_loss", "sloc.nn.masked_loss"),
+        *("sloc.samplers.mixture_score", "sloc.samplers.observation_itself"),
+    ),
+    LAUNCH: ("sloc.engine.start_processes",),
+    "needs PyTorch, which no test has; its paths are those of load_model": ("sloc.lm.TransformersBackend",),
+    "reads what run_process returns; refusals of it are those of its caller": (
+        "sloc.report.summary_paragraph",
+        "sloc.report.windows_table",
+    ),
+}

@@ -1,0 +1,177 @@
+"""Rows of :mod:`sloc.divergence` and :mod:`sloc.engine`: measurements, intervals, plans."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from sloc.divergence import TV
+from sloc.engine import Plan, as_plan, dither
+from sloc.populations import Empirical
+from sloc.processes import FlowMatching, Masking
+from sloc.samplers import LearnedDiffusion
+from tests.robustness.common import ATOMS, OU, PAIR, row, statistic_row
+from tests.robustness.sweep import Row
+from tests.robustness.values import (
+    Argument,
+    array,
+    choice,
+    fraction,
+    free,
+    function,
+    instant,
+    path,
+    positive,
+    sets,
+    taken,
+    thing,
+    whole,
+)
+
+UNIT = np.array([0.1, 0.5, 0.9])
+COUNTS = np.array([3, 5, 0])
+MASK = np.array([True, False])
+
+
+def _zeros(x, t, c):
+    return 0 * x
+
+
+def learned() -> LearnedDiffusion:
+    """Return a model that predicts nothing."""
+    return LearnedDiffusion(_zeros, FlowMatching(), (2,), "x0", num_classes=2, label=0)
+
+
+def _levels(good: float) -> Argument:
+    # One level or one for each cell: lists of numbers inside (0, 1) are good.
+    return fraction(good).but("an empty list").listed()
+
+
+def measures() -> list[Row]:
+    """Return rows of what draws."""
+    t = {"t": instant(0.5)}
+    kernel = thing(_sum, "a kernel")
+    blocks = {"args": taken(()), "blocks": whole(1), "first": whole(0, 0), "tile": whole(1)}
+    return [
+        row("sloc.divergence.measure", statistics=thing([TV(0, 1)], "statistics")),
+        row("sloc.divergence.tv", t=instant(0.5).says("t", "times")),
+        row("sloc.divergence.tv_curve"),
+        row("sloc.divergence.label_curve", init=sets(0)),
+        row("sloc.divergence.information_curve"),
+        row("sloc.divergence.clone_agreement"),
+        row("sloc.divergence.tv_point", **t, replicates=whole(2, 2)),
+        row("sloc.divergence.choose_estimator", t=instant(0.5).says("t", "times")),
+        row("sloc.divergence.bridge_overlap"),
+        row(
+            "sloc.divergence.mask_overlap",
+            process=thing(Masking(), "a process"),
+            population=thing(Empirical([[0, 0], [1, 1]]), "a population"),
+        ),
+        row("sloc.divergence.tv_upper_bound", data=thing(ATOMS, "an Empirical")),
+        row("sloc.divergence.tv_lower_bound", posterior=function(_even), held_out=thing(ATOMS, "an Empirical")),
+        row(
+            "sloc.divergence.tv_sampler_bound",
+            a=thing(learned, "a model"),
+            b=thing(learned, "a model").says("b", "model"),
+            steps=whole(2),
+            method=choice("likelihood-ratio"),
+            reach=positive(1.0).left_out(),
+        ),
+        row("sloc.divergence.posterior", y=array(np.zeros(2)).but("NaN inside", "infinity inside"), **t),
+        row("sloc.divergence.closed_tv", a=_mask(), b=_mask(), **t),
+        row("sloc.divergence.affinities", **t),
+        statistic_row("sloc.TV", a=sets(0), b=sets(1)),
+        statistic_row("sloc.KL", a=sets(0), b=sets(1)),
+        statistic_row("sloc.Hellinger", a=sets(0), b=sets(1)),
+        statistic_row("sloc.Labels", init=sets(0)),
+        statistic_row("sloc.Clones", init=sets(0).optional()),
+        statistic_row("sloc.Certificate", init=sets(0), target=sets([0, 1])),
+        statistic_row("sloc.Misassignment", target=sets(0)),
+        row("sloc.engine.stream", kernel=kernel, **blocks),
+        row("sloc.engine.collect", kernel=kernel, **{k: v for k, v in blocks.items() if k != "tile"}),
+        row("sloc.engine.tally", kernel=kernel, grid=array([0.0, 1.0]).optional(), spans=taken(None), **blocks),
+        row("sloc.engine.gather", kernel=kernel, args=taken(()), axis=whole(0, 0), n=whole(16), tile=whole(1)),
+    ]
+
+
+def _even(y, t):
+    return jax.numpy.zeros(2)
+
+
+class _Sum:
+    def setup(self, args):
+        return args
+
+    def __call__(self, state, key):
+        return jax.random.uniform(key, (1024,))
+
+
+_sum = _Sum()
+
+
+def _mask() -> Argument:
+    return thing(MASK, "a boolean mask")
+
+
+def intervals() -> list[Row]:
+    """Return rows of intervals and of what they are made from."""
+    values, counts, level = array(UNIT).but("an array of rank 3"), array(COUNTS), _levels(0.05)
+    grid = array([0.0, 0.5, 1.0]).optional()
+    return [
+        row("sloc.divergence.betting_interval", values=values, delta=level),
+        row("sloc.divergence.betting_lower", values=values, delta=level),
+        row("sloc.divergence.betting_upper", values=values, delta=level),
+        row("sloc.divergence.bernoulli_counts", values=values),
+        row("sloc.divergence.bernoulli_interval", counts=counts, delta=level),
+        row(
+            "sloc.divergence.histogram_interval",
+            counts=array(np.asarray(dither(jax.random.key(0), UNIT, np.array([0.0, 0.5, 1.0])))),
+            delta=level,
+            grid=array([0.0, 0.5, 1.0]).but("None"),
+        ),
+        row("sloc.divergence.dither", values=values, grid=grid),
+        row("sloc.divergence.logit_grid", points=whole(5, 2), smallest=fraction(0.01)),
+        row("sloc.divergence.clopper_pearson", x=_counts(1.0), n=_counts(2.0), alpha=level),
+        row(
+            "sloc.divergence.maurer_pontil",
+            mean=_counts(0.5),
+            variance=_counts(0.1),
+            n=whole(16, 2).but("an array of rank 3", "an empty list").listed(),
+            delta=fraction(0.05),
+            span=positive(1.0).but("an array of rank 3", "an empty list").listed(),
+        ),
+        row("sloc.divergence.tighten", lower=free(UNIT), upper=free(UNIT), decreasing=taken(True)),
+    ]
+
+
+def _counts(good: float) -> Argument:
+    return array([good]).but("an empty list", "an array of rank 3")
+
+
+def plans() -> list[Row]:
+    """Return rows of plans."""
+    none = {
+        "mesh": thing(None, "a mesh").optional(),
+        "axis": thing(None, "a mesh's axis").optional(),
+        "devices": thing(None, "devices").optional().but("an empty list"),
+        "block": whole(1024).optional().also(odd=1000),
+        "precision": thing(None, "a precision").optional(),
+        "checkpoint": path(None).optional(),
+        "every": positive(30.0, zero=True),
+        "progress": function(print).optional().but(),
+        "chunk": positive(0.5, zero=True),
+        "replay": thing(None, "a stage and a block").optional(),
+    }
+    return [
+        Row("sloc.engine.Plan", lambda **given: Plan(**given).layout(), none),
+        Row("sloc.engine.as_plan", as_plan, {"plan": thing(None, "a plan").optional()}),
+        row("sloc.engine.device_mesh", devices=none["devices"]),
+    ]
+
+
+def rows() -> list[Row]:
+    """Return all rows of this file."""
+    return [*measures(), *intervals(), *plans()]
+
+
+__all__ = ["OU", "PAIR", "learned", "rows"]

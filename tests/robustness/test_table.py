@@ -1,0 +1,93 @@
+"""The sweep leaves nothing out: every public name has a row, or a reason to have none that fits what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("flax")
+pytest.importorskip("numpyro")
+pytest.importorskip("tokenizers")
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "_ext"))
+import public_api
+
+from tests.robustness import (
+    page,
+    reasons,
+    rows_learned,
+    rows_lm,
+    rows_measures,
+    rows_model,
+    rows_samplers,
+    rows_windows,
+)
+from tests.robustness.common import parameters, resolve
+
+ROWS = [
+    *rows_measures.rows(),
+    *rows_windows.rows(),
+    *rows_model.rows(),
+    *rows_samplers.rows(),
+    *rows_learned.rows(),
+    *rows_lm.rows(),
+]
+
+
+def _public() -> dict[str, Any]:
+    return {f"{p}.{name}": value for p in public_api.PACKAGES for name, value in public_api.public_symbols(p)}
+
+
+def test_every_public_name_has_a_row_or_a_reason() -> None:
+    swept = [resolve(r.name) for r in ROWS]
+    excused = [resolve(name) for names in reasons.REASONS.values() for name in names]
+    for name, value in _public().items():
+        # By identity, since one object may have several names.
+        found = sum(value is other for other in swept), sum(value is other for other in excused)
+        assert sum(found) == 1, f"{name}: {found[0]} rows and {found[1]} reasons, where there is one of either"
+
+
+def test_every_parameter_of_a_row_is_described() -> None:
+    for r in ROWS:
+        value = resolve(r.name)
+        missing = set(parameters(value)) - set(r.arguments) - {"_node_type", "_", "store", "classes", "devices"}
+        assert not missing, f"{r.name}: nothing is said of {sorted(missing)}"
+
+
+@pytest.mark.parametrize("reason", list(reasons.REASONS))
+def test_reasons_fit_what_they_excuse(reason: str) -> None:
+    for name in reasons.REASONS[reason]:
+        value = resolve(name)
+        match reason:
+            case reasons.RECORDS:
+                fits = inspect.isclass(value) and (dataclasses.is_dataclass(value) or issubclass(value, tuple))
+            case reasons.ABSTRACT:
+                fits = inspect.isclass(value)
+            case reasons.ERROR:
+                fits = inspect.isclass(value) and issubclass(value, BaseException)
+            case reasons.VALUE:
+                fits = not inspect.isfunction(value)
+            case reasons.NOTHING:
+                fits = not parameters(value) or parameters(value) == ["_node_type"]
+            case _:
+                fits = callable(value)
+        assert fits, f"{name}: {reason}"
+
+
+def test_the_page_shows_what_is_swept() -> None:
+    text = page.PAGE.read_text("utf-8")
+    assert text == page.embedded(ROWS, text), "run python -m tests.robustness.page"
+
+
+def test_tests_that_the_page_names_are_there() -> None:
+    root = page.PAGE.parents[1]
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page.PAGE.read_text("utf-8"))
+    assert len(named) > 10
+    for file, test in named:
+        assert f"def {test}" in (root / file).read_text("utf-8"), f"{file}::{test}"

@@ -9,7 +9,7 @@ from sloc.windows.distance_estimates import outcome_distances
 from sloc.windows.edges import Edge, edge_on_grid, exact_edge
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.limits import certified_limits
-from sloc.windows.move_kernels import MovePrior, step_bounds
+from sloc.windows.move_kernels import MovePrior, RunPrior, step_bounds
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve
 from sloc.windows.posterior_moves import posterior_moves
@@ -36,6 +36,7 @@ __all__ = [
     "Recording",
     "RuleFiring",
     "RuleRates",
+    "RunPrior",
     "TraceTable",
     "allocate_draws",
     "answers_of_counts",

@@ -19,7 +19,15 @@ from sloc.contracts import require
 from sloc.contracts.arguments import as_real, checked_all, checked_names
 from sloc.results.outcome import OutcomeCurve
 from sloc.windows.exact_bands import simultaneous_bands
-from sloc.windows.move_kernels import PRIORS, SHARES, MovePrior, leaving_levels, move_kernels, step_bounds
+from sloc.windows.move_kernels import (
+    PRIORS,
+    SHARES,
+    MovePrior,
+    leaving_levels,
+    mode_chain,
+    mode_kernels,
+    step_bounds,
+)
 from sloc.windows.recorded import Recording
 from sloc.windows.share_filter import SharePosterior, filter_shares, quantiles
 
@@ -155,8 +163,14 @@ class OutcomePosterior:
 
 
 @lru_cache(maxsize=4)
-def _stacked(priors: tuple[MovePrior, ...]) -> np.ndarray:
-    return np.stack([move_kernels(p) for p in priors])
+def _stacked(priors: tuple[MovePrior, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Kernels, first laws and chains of all priors; where some know more kinds of runs, the others never enter them."""
+    most = max((p.runs for p in priors), key=len)
+    never = tuple(replace(run, begin=0.0) for run in most)
+    priors = tuple(replace(p, runs=p.runs + never[len(p.runs) :]) for p in priors)
+    kernels = np.stack([mode_kernels(p) for p in priors])
+    laws, chains = zip(*(mode_chain(p) for p in priors), strict=True)
+    return kernels, np.stack(laws), np.stack(chains)
 
 
 def outcome_posterior(
@@ -184,9 +198,9 @@ def outcome_posterior(
     inside = sets.sum(axis=1)
     first = 0.5 * np.stack([inside, np.maximum(answers - inside, 1)], axis=1)
     totals, counts = data.counts.sum(axis=1), data.counts @ sets.T.astype(np.float64)
-    kernels = _stacked(tuple(priors))
+    kernels, started, chains = _stacked(tuple(priors))
     levels = np.stack([leaving_levels(data.leaving, p) for p in priors])
-    filters = filter_shares(counts, totals, kernels, levels, first)
+    filters = filter_shares(counts, totals, kernels, levels, first, (started, chains))
     if settings is None:
         # Shares of one question repeat one another: of two answers, each is the other's complement.
         evidence = np.asarray([f.evidence.sum() for f in filters]) * (answers - 1) / answers

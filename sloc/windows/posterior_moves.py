@@ -17,7 +17,7 @@ import numpy as np
 from sloc.contracts import require
 from sloc.contracts.arguments import as_real, checked_all
 from sloc.results.outcome import Move, Moves
-from sloc.windows.move_kernels import PRIORS, SHARES, MovePrior
+from sloc.windows.move_kernels import RUN_PRIORS, SHARES, MovePrior
 from sloc.windows.outcome_curves import TAILS, OutcomeCounts, OutcomePosterior, outcome_counts, outcome_posterior
 from sloc.windows.recorded import Recording
 from sloc.windows.share_filter import difference_quantiles
@@ -35,7 +35,7 @@ def posterior_moves(
     alpha: float = 0.1,
     gap: float = 4.0,
     separation: float = 8.0,
-    priors: Sequence[MovePrior] = PRIORS,
+    priors: Sequence[MovePrior] = RUN_PRIORS,
 ) -> Moves:
     """Find moves by posterior probability.
 
@@ -46,7 +46,8 @@ def posterior_moves(
         gap: how far apart the two positions are, in units of positions (pairs start at each position and end at
             the first that is at least this much later).
         separation: candidates of a question lie further apart than this.
-        priors: to be averaged.
+        priors: to be averaged; those of curves with runs of steps to one side, since without them a curve that climbs
+            by little at many steps passes for one that jumps where draws are few.
 
     Returns:
         The moves of all questions.  ``size_interval`` is a credible one of :data:`LEVEL`, with the tails of a curve's
@@ -140,7 +141,7 @@ def _move(
         probability=float(joint[rise > tau].sum()),
         adjusted=1.0,
         found=False,
-        method="posterior of the difference, martingale prior",
+        method="posterior of the difference, prior of steps and runs",
     )
 
 

@@ -1,4 +1,8 @@
-"""Exact posterior of shares that move by known kernels and are seen in counts: forward and backward over positions."""
+"""Exact posterior of shares that move by known kernels and are seen in counts: forward and backward over positions.
+
+A prior may know several modes of moving (:class:`sloc.windows.move_kernels.RunPrior`): a Markov chain that draws see
+through the share alone, summed out with it.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,14 @@ _LEAST = 2e-3
 
 @dataclass(frozen=True)
 class SharePosterior:
-    """Messages of ``A`` shares over ``T`` positions.
+    """Messages of ``A`` shares over ``T`` positions, in each of ``M`` modes of moving.
 
     Attributes:
-        forward: ``[T, A, G]`` law of the share given the draws up to each position.
-        backward: ``[T, A, G]`` likelihood of the later draws, each scaled to a maximum of 1.
+        forward: ``[T, M, A, G]`` law of mode and share given the draws up to each position.
+        backward: ``[T, M, A, G]`` likelihood of the later draws, each share's scaled to a maximum of 1.
         likelihood: ``[T, A, G]`` of each position's own draws, scaled.
-        kernels: ``[L, G, G]``.
+        kernels: ``[L, M, G, G]``, the step of the mode that it leads to.
+        chain: ``[M, M]`` transition matrix of the modes.
         levels: ``[T - 1]`` which kernel leads from each position to the next.
         evidence: ``[A]`` log-probability of the draws (binomial coefficients left out).
 
@@ -30,45 +35,60 @@ class SharePosterior:
     backward: np.ndarray
     likelihood: np.ndarray
     kernels: np.ndarray
+    chain: np.ndarray
     levels: np.ndarray
     evidence: np.ndarray
 
     def marginals(self) -> np.ndarray:
         """``[T, A, G]`` law of each share at each position given all draws."""
-        product = self.forward * self.backward
+        product = (self.forward * self.backward).sum(axis=1)
         return product / product.sum(axis=2, keepdims=True)
 
     def pair(self, share: int, start: int, stop: int) -> np.ndarray:
         """``[G, G]`` joint law of a share at two positions, ``start < stop``."""
-        joint = np.diag(self.forward[start, share])
+        joint = np.eye(GRID) * self.forward[start, :, share, None, :]
         for t in range(start, stop):
-            joint = joint @ self.kernels[self.levels[t]] * self.likelihood[t + 1, share]
+            joint = _mixed(self.chain.T, joint) @ self.kernels[self.levels[t]] * self.likelihood[t + 1, share]
             joint /= joint.sum()
-        joint = joint * self.backward[stop, share]
+        joint = (joint * self.backward[stop, :, share, None, :]).sum(axis=0)
         return joint / joint.sum()
 
     def expected_steps(self, power: int = 1) -> np.ndarray:
         """``[T - 1, A]`` posterior mean of ``|o_{t+1} - o_t|^power`` of each share."""
         distance = np.abs(SHARES[:, None] - SHARES[None, :]) ** power
-        out = np.empty((self.levels.size, self.forward.shape[1]))
+        out = np.empty((self.levels.size, self.forward.shape[2]))
         for t, level in enumerate(self.levels):
+            now, kernel = _mixed(self.chain.T, self.forward[t]), self.kernels[level]
             ahead = self.likelihood[t + 1] * self.backward[t + 1]
-            total = np.einsum("ax,ax->a", self.forward[t], ahead @ self.kernels[level].T)
-            out[t] = np.einsum("ax,ax->a", self.forward[t], ahead @ (self.kernels[level] * distance).T) / total
+            total = np.einsum("max,max->a", now, ahead @ kernel.swapaxes(1, 2))
+            out[t] = np.einsum("max,max->a", now, ahead @ (kernel * distance).swapaxes(1, 2)) / total
         return out
 
 
+def _mixed(chain: np.ndarray, law: np.ndarray) -> np.ndarray:
+    """Sum modes: ``[..., M, M]`` times ``[..., M, X, G]`` over the last ``M``."""
+    flat = law.reshape(*law.shape[:-2], -1)
+    return (chain @ flat).reshape(law.shape)
+
+
 def filter_shares(
-    counts: np.ndarray, totals: np.ndarray, kernels: np.ndarray, levels: np.ndarray, first: np.ndarray
+    counts: np.ndarray,
+    totals: np.ndarray,
+    kernels: np.ndarray,
+    levels: np.ndarray,
+    first: np.ndarray,
+    modes: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[SharePosterior, ...]:
     """Filter and smooth ``A`` shares under ``P`` priors at once.
 
     Args:
         counts: ``[T, A]`` draws (whole, or effective ones) inside each set of answers, zero where nothing was drawn.
         totals: ``[T]`` draws at each position.
-        kernels: ``[P, L, G, G]`` from :func:`sloc.windows.move_kernels.move_kernels`.
+        kernels: ``[P, L, M, G, G]`` from :func:`sloc.windows.move_kernels.mode_kernels`.
         levels: ``[P, T - 1]`` which kernel leads from each position to the next.
         first: ``[A, 2]`` parameters of each share's Beta prior at the first position.
+        modes: ``[P, M]`` law of the mode at the first position and ``[P, M, M]`` transition matrices; a single mode
+            when None.
 
     Returns:
         A posterior for each prior.
@@ -76,30 +96,37 @@ def filter_shares(
     """
     from scipy.special import betainc
 
-    steps, priors = counts.shape[0], kernels.shape[0]
+    steps, (priors, _, number) = counts.shape[0], kernels.shape[:3]
+    started, chains = (np.ones((priors, 1)), np.ones((priors, 1, 1))) if modes is None else modes
     log_in = np.log(np.clip(SHARES, _LEAST, 1.0))
     log_out = np.log(np.clip(1.0 - SHARES, _LEAST, 1.0))
     log_likelihood = counts[..., None] * log_in + (totals[:, None] - counts)[..., None] * log_out
     peak = log_likelihood.max(axis=2, keepdims=True)
     likelihood = np.exp(log_likelihood - peak)
-    shape = (steps, priors, *likelihood.shape[1:])
+    shape = (steps, priors, number, *likelihood.shape[1:])
     forward, backward = np.empty(shape), np.ones(shape)
     law = np.diff(betainc(first[:, :1], first[:, 1:], np.concatenate([[0.0], EDGES, [1.0]])[None, :]), axis=1)
-    scales = np.empty(shape[:3])
-    every = np.arange(priors)
+    scales = np.empty((steps, priors, shape[3]))
+    every, ahead = np.arange(priors), chains.swapaxes(1, 2)
+    # A view where all priors step alike, as they do where probabilities are known: no copy of every kernel.
+    alike = (levels == levels[0]).all(axis=0)
+    at = [levels[0, t] if alike[t] else None for t in range(steps - 1)]
+
+    def step(tables: np.ndarray, t: int) -> np.ndarray:
+        return tables[every, levels[:, t]] if at[t] is None else tables[:, at[t]]
+
     for t in range(steps):
-        reached = law[None] if t == 0 else forward[t - 1] @ kernels[every, levels[:, t - 1]]
+        reached = started[:, :, None, None] * law if t == 0 else _mixed(ahead, forward[t - 1]) @ step(kernels, t - 1)
         joint = reached * likelihood[t]
-        scale = joint.sum(axis=2, keepdims=True)
-        np.divide(joint, scale, out=forward[t])
-        scales[t] = scale[..., 0]
-    transposed = kernels.swapaxes(2, 3)
+        scales[t] = joint.sum(axis=(1, 3))
+        np.divide(joint, scales[t][:, None, :, None], out=forward[t])
+    transposed = kernels.swapaxes(3, 4)
     for t in range(steps - 2, -1, -1):
-        back = (backward[t + 1] * likelihood[t + 1]) @ transposed[every, levels[:, t]]
-        np.divide(back, back.max(axis=2, keepdims=True), out=backward[t])
+        back = _mixed(chains, (backward[t + 1] * likelihood[t + 1]) @ step(transposed, t))
+        np.divide(back, back.max(axis=(1, 3), keepdims=True), out=backward[t])
     evidence = peak[..., 0].sum(axis=0) + np.log(scales).sum(axis=0)
     return tuple(
-        SharePosterior(forward[:, p], backward[:, p], likelihood, kernels[p], levels[p], evidence[p])
+        SharePosterior(forward[:, p], backward[:, p], likelihood, kernels[p], chains[p], levels[p], evidence[p])
         for p in range(priors)
     )
 

@@ -12,6 +12,7 @@ from sloc.windows import (
     MovePrior,
     OutcomeCounts,
     Recording,
+    RunPrior,
     answers_of_counts,
     posterior_moves,
     recorded_draws,
@@ -233,6 +234,17 @@ def recorded() -> list[Row]:
                 "stay": fraction(0.9),
                 "spread": thing(((0.1, 2.0),), "weights and concentrations").says("spread", "prior"),
                 "unknown": fraction(0.5),
+                "runs": thing((RunPrior(),), "kinds of runs").but("an empty list").says("runs", "prior"),
+            },
+        ),
+        Row(
+            "sloc.windows.RunPrior",
+            lambda **given: RunPrior(**given).validate(),
+            {
+                "begin": fraction(0.01, low=True),
+                "end": fraction(0.1),
+                "concentration": positive(10.0),
+                "pull": fraction(0.5, high=True),
             },
         ),
         Row(

@@ -10,7 +10,9 @@ import pytest
 from scipy.stats import binom
 
 from benchmarks.traces_intervals import middle_held, size_held, truth_of
+from benchmarks.traces_moves import score, starts_of
 from benchmarks.traces_simulated import GAP, TOLERANCE, truths
+from sloc.windows.move_kernels import PRIORS, RUN_PRIORS
 from sloc.windows.posterior_moves import posterior_moves
 
 
@@ -38,3 +40,19 @@ def test_sizes_and_locations_are_covered(draws):
     widths = np.asarray([m.size_interval[1] - m.size_interval[0] for m in moves])
     # Bounds that say nothing would cover too.
     assert widths.mean() < 0.45
+
+
+@pytest.mark.nightly
+def test_false_discoveries_at_ten_draws_stay_below_nominal():
+    """At a nominal 10 %, of questions that no setting was looked at on.
+
+    Steps that forget one another, the prior of curves, are above the bound, so that the test finds what it is to find.
+    """
+    made, rng = truths(6_400, seed=15), np.random.default_rng(15)
+    seen, curves = [t.counts(f"q{i}", rng, 10) for i, t in enumerate(made)], [t.curve for t in made]
+    rate = {}
+    for name, priors in (("runs", RUN_PRIORS), ("steps", PRIORS)):
+        moves = posterior_moves(seen, gap=GAP, separation=TOLERANCE, priors=priors)
+        rate[name] = score(starts_of(moves, seen), curves, GAP, TOLERANCE).fdr
+    assert rate["runs"] <= 0.117
+    assert rate["steps"] > 0.117

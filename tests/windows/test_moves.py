@@ -8,7 +8,17 @@ from scipy.stats import binom
 
 from sloc.contracts import InvalidInput
 from sloc.windows.allocation import RecordedDraws, allocate_draws, certify_moves, recorded_draws
-from sloc.windows.move_kernels import EDGES, GRID, LEVELS, SHARES, MovePrior, leaving_levels, move_kernels
+from sloc.windows.move_kernels import (
+    EDGES,
+    GRID,
+    LEVELS,
+    SHARES,
+    MovePrior,
+    RunPrior,
+    leaving_levels,
+    mode_chain,
+    mode_kernels,
+)
 from sloc.windows.move_tests import answer_sets, choose_windows, exact_moves, pooled_rise_p_value, strongest_sets
 from sloc.windows.outcome_curves import OutcomeCounts
 from sloc.windows.posterior_moves import pairs_at, posterior_moves, shortest_range, spaced_maxima
@@ -149,20 +159,29 @@ def test_posterior_moves_find_size_and_location():
 
 def from_the_prior(rng, prior, steps=40):
     """Two answers whose share is drawn from the prior itself, and masses."""
-    kernels = move_kernels(prior)
+    kernels, (law, chain) = mode_kernels(prior), mode_chain(prior)
     leaving = np.where(rng.random(steps - 1) < 0.2, rng.choice(LEVELS[LEVELS > 0.3], steps - 1), 0.001)
     x = [int(rng.choice(GRID, p=np.diff(np.concatenate([[0.0], 2 / np.pi * np.arcsin(np.sqrt(EDGES)), [1.0]]))))]
+    mode = int(rng.choice(law.size, p=law)) if law.size > 1 else 0
     for level in leaving_levels(leaving, prior):
-        x.append(int(rng.choice(GRID, p=kernels[level, x[-1]])))
+        mode = int(rng.choice(law.size, p=chain[mode])) if law.size > 1 else 0
+        x.append(int(rng.choice(GRID, p=kernels[level, mode, x[-1]])))
     return np.stack([SHARES[x], 1 - SHARES[x]], axis=1), leaving
 
 
-def test_probabilities_of_moves_are_calibrated_under_the_prior():
+OWN = {
+    "steps": MovePrior(0.7, ((0.3, 2.0),)),
+    "runs": MovePrior(0.9, ((0.1, 2.0),), runs=(RunPrior(0.05, 0.1, 10.0, 0.5),)),
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_probabilities_of_moves_are_calibrated_under_the_prior(kind):
     """Of candidates given probability pi, pi have such a move: summed over 150 curves (six standard errors).
 
     Sizes lie in their 90 % intervals: one candidate a curve, binomial, 1e-9.
     """
-    rng, prior = np.random.default_rng(7), MovePrior(0.7, ((0.3, 2.0),))
+    rng, prior = np.random.default_rng(7), OWN[kind]
     made = [from_the_prior(rng, prior) for _ in range(150)]
     data = [question(rng, curve, leaving, 5, str(i)) for i, (curve, leaving) in enumerate(made)]
     moves = posterior_moves(data, priors=(prior,), alpha=0.1)

@@ -17,9 +17,13 @@ from sloc.windows.move_kernels import (
     GRID,
     LEVELS,
     PRIORS,
+    RUN_PRIORS,
     SHARES,
     MovePrior,
+    RunPrior,
     leaving_levels,
+    mode_chain,
+    mode_kernels,
     move_kernels,
     step_bounds,
 )
@@ -30,7 +34,7 @@ from sloc.windows.recorded import Branch, Recording
 from sloc.windows.recorded_import import from_forking_fast
 from sloc.windows.share_filter import difference_quantiles, filter_shares, quantiles
 
-ONE = MovePrior()
+ONE, WITH_RUNS = MovePrior(), MovePrior(runs=(RunPrior(0.05, 0.2), RunPrior(0.02, 0.1, 100.0, 0.8)))
 
 
 def counts(array, leaving=None, positions=None):
@@ -63,16 +67,56 @@ def test_shares_keep_their_mean_where_the_conditioning_does_not_bind():
     assert np.allclose((kernel @ SHARES)[middle], SHARES[middle], atol=2e-3)
 
 
-def test_the_filter_is_bayes_rule():
-    """Three positions against enumeration of every path on the grid."""
-    kernels = move_kernels(ONE)
+def test_runs_keep_the_bounds_and_lead_to_one_side():
+    """Shares rise to ``x / p`` at most in a run too; a falling run is a rising one of the other answers."""
+    kernels, cells = mode_kernels(WITH_RUNS), np.concatenate([[0.0], EDGES, [1.0]])
+    assert kernels.shape == (LEVELS.size, 5, GRID, GRID)
+    assert np.array_equal(kernels[:, 0], move_kernels(ONE))
+    for q, (_, up, down, slow, slower) in zip(LEVELS[1:], kernels[1:], strict=True):
+        assert np.allclose(up.sum(axis=1), 1)
+        assert np.array_equal(down, up[::-1, ::-1])
+        assert np.array_equal(slower, slow[::-1, ::-1])
+        low, high = np.clip(SHARES, 1e-4, 1 - 1e-4), np.clip(SHARES, 1e-4, 1 - 1e-4) / (1 - q)
+        assert (cells[:-1][None, :] <= high[:, None] + 1e-3)[up > 1e-12].all()
+        # Half as many of those that leave answer so as of those that stay: x (1 + q / (2 p)), where it fits.
+        fits = (low * (1 + 0.5 * q / (1 - q)) < 0.5) & (low > 0.02) & (q < 0.5) & (q > 0.1)
+        assert np.allclose((up @ SHARES)[fits], (low * (1 + 0.5 * q / (1 - q)))[fits], atol=0.02)
+
+
+def test_a_set_of_answers_mirrors_the_others():
+    rng = np.random.default_rng(3)
+    data = counts(rng.multinomial(8, [0.5, 0.3, 0.2], size=20), rng.beta(0.5, 2, 19))
+    both = outcome_posterior(data, [[True, False, False], [False, True, True]], priors=RUN_PRIORS)
+    one, others = both.marginals().swapaxes(0, 1)
+    assert np.allclose(one, others[:, ::-1], atol=1e-10)
+
+
+def test_priors_without_runs_stand_beside_those_with_them():
+    """A prior that never enters a run is the prior without runs, its evidence too."""
+    rng = np.random.default_rng(4)
+    data = counts(rng.multinomial(8, [0.6, 0.4], size=12), rng.beta(0.5, 2, 11))
+    (alone,) = outcome_posterior(data, priors=(ONE,)).filters
+    beside, _ = outcome_posterior(data, priors=(ONE, WITH_RUNS)).filters
+    assert np.allclose(alone.evidence, beside.evidence, atol=1e-9)
+    assert np.allclose(alone.marginals(), beside.marginals(), atol=1e-9)
+    assert np.allclose(alone.expected_steps(), beside.expected_steps(), atol=1e-9)
+
+
+@pytest.mark.parametrize("prior", [ONE, WITH_RUNS], ids=["steps", "runs"])
+def test_the_filter_is_bayes_rule(prior):
+    """Three positions against enumeration of every path on the grid, and of every mode."""
+    kernels, (law, chain) = mode_kernels(prior), mode_chain(prior)
+    assert np.allclose(law @ chain, law)
     seen, totals = np.asarray([[3.0], [0.0], [9.0]]), np.asarray([5.0, 0.0, 10.0])
     levels = np.asarray([[5, 12]])
-    (got,) = filter_shares(seen, totals, kernels[None], levels, np.asarray([[0.5, 0.5]]))
+    (got,) = filter_shares(seen, totals, kernels[None], levels, np.asarray([[0.5, 0.5]]), (law[None], chain[None]))
     first = np.diff(np.concatenate([[0.0], 2 / np.pi * np.arcsin(np.sqrt(EDGES)), [1.0]]))
     inside, outside = np.clip(SHARES, 2e-3, 1), np.clip(1 - SHARES, 2e-3, 1)
     likelihood = [inside**k * outside ** (n - k) for k, n in zip(seen[:, 0], totals, strict=True)]
-    joint = np.einsum("a,a,ab,b,bc,c->abc", first, likelihood[0], kernels[5], likelihood[1], kernels[12], likelihood[2])
+    # Modes k, m, n at shares a, b, c.
+    paths = "k,a,a,km,mab,b,mn,nbc,c->abc"
+    terms = law, first, likelihood[0], chain, kernels[5], likelihood[1], chain, kernels[12], likelihood[2]
+    joint = np.einsum(paths, *terms, optimize=True)
     assert np.isclose(got.evidence[0], np.log(joint.sum()), atol=1e-6)
     joint /= joint.sum()
     for t, axes in enumerate([(1, 2), (0, 2), (0, 1)]):
@@ -235,6 +279,14 @@ def test_bad_settings_are_refused():
         outcome_curve(counts([[1, 1]]), level=1.0)
     with pytest.raises(InvalidInput, match="sum to one"):
         move_kernels(MovePrior(0.5))
+    for bad, name in (
+        ({"begin": 1.0}, "begin"),
+        ({"end": 0.0}, "end"),
+        ({"concentration": 0.0}, "conc"),
+        ({"pull": 1.5}, "pull"),
+    ):
+        with pytest.raises(InvalidInput, match=rf"runs\.{name}"):
+            mode_kernels(MovePrior(runs=(RunPrior(**bad),)))
     with pytest.raises(InvalidInput, match="at least one prior"):
         outcome_posterior(counts([[1, 1]]), priors=())
 
@@ -251,7 +303,7 @@ def test_published_recordings_beat_the_published_tool():
 
 
 def test_every_prior_is_tabulated():
-    assert all(np.isfinite(move_kernels(p)).all() for p in PRIORS)
+    assert all(np.isfinite(mode_kernels(p)).all() for p in (*PRIORS, *RUN_PRIORS))
     assert len(set(itertools.chain(PRIORS))) == len(PRIORS)
 
 

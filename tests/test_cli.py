@@ -106,6 +106,7 @@ def test_files_agree(first_run: tuple[Path, Any]) -> None:
         assert bool((np.diff(curves["time"].values[0]) > 0).all())
         assert bool((curves["tv_class_lower"] <= curves["tv_class_upper"]).all())
         assert curves["information"].attrs["units"] == "bits"
+        assert all(0 < curves[f"{name}_lower"].attrs["delta"] <= 0.05 for name in ("information", "tv_class", "labels"))
 
 
 def test_middle_component_is_decided_last(first_run: tuple[Path, Any]) -> None:

@@ -96,7 +96,8 @@ def curves_dataset(results: Sequence[ProcessWindows]) -> xr.Dataset:
 
     Variables ``time``, ``information`` and ``clones`` ``[process, step]``; ``tv_class`` ``[process, class, step]``
     (each class against the rest); ``tv_pair`` ``[process, pair, step]``; ``labels`` ``[process, start, step, label]``.
-    Each with ``_lower`` and ``_upper``, a band that holds for the whole curve at once.
+    Each with ``_lower`` and ``_upper``, a band that holds for the whole curve at once; the attribute ``delta`` is the
+    largest error level of one curve's band.
     """
     results = checked_all(results, "results", ProcessWindows, "ProcessWindows", 1)
     import xarray as xr
@@ -138,4 +139,5 @@ def _stacked(name: str, dims: tuple[str, ...], curves: Any) -> dict[str, Any]:
         return np.stack([values(field, part) for part in node])
 
     fields = {"": "value", "_lower": "lower", "_upper": "upper"}
-    return {f"{name}{suffix}": (dims, values(field, curves)) for suffix, field in fields.items()}
+    level = {"delta": float(np.max(values("delta", curves)))}
+    return {f"{name}{suffix}": (dims, values(field, curves), dict(level)) for suffix, field in fields.items()}

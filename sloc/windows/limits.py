@@ -18,7 +18,6 @@ def certified_limits(
     separation_lower: Curve | None = None,
     separation_upper: Curve | None = None,
     epsilon: float,
-    delta: float,
     horizon: float = np.inf,
 ) -> Window:
     """Return what bounds on TV certify about a window's edges, each from below, from above, or both.
@@ -39,15 +38,14 @@ def certified_limits(
         separation_lower: bounds ``TV(after, rest)``; default ``lower``, where ``before`` leaves no other rest.
         separation_upper: likewise, from above; default ``upper``.
         epsilon: the threshold, in ``[1e-6, 1)``.
-        delta: error level of all bounds together, their sum.
         horizon: the largest possible time.
 
     Returns:
-        A window without points, which says which limits are certified, and of which law.
+        A window without points, which says which limits are certified, and of which law; its ``delta`` is the sum of
+        the curves' own, by the union bound, whether or not they share draws: NaN where a curve does not tell its level.
 
     Raises:
-        InvalidInput: no bound at all, curves with columns or of different laws, ``epsilon`` outside [1e-6, 1), or
-            levels outside (0, 1).
+        InvalidInput: no bound at all, curves with columns or of different laws, ``epsilon`` outside [1e-6, 1).
 
     Source: Li, Karan & Chen 2025, Def. 4.
 
@@ -64,7 +62,6 @@ def certified_limits(
     expected = "bounds of one law: these are of the data and of the models' samplers"
     require(len(set(of_models)) == 1, "curves", [c.quantity for c in given], expected)
     level = checked_epsilon(epsilon)
-    require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
     below, above = separation_lower or lower, separation_upper or upper
     before = _limits(lower, upper, level, strict=True, horizon=horizon)
     after = _limits(below, above, 1.0 - level**2, strict=False, horizon=horizon)
@@ -77,7 +74,7 @@ def certified_limits(
         "unresolved",
         "unresolved",
         level,
-        float(delta),
+        sum(float(curve.delta) for curve in {id(c): c for c in given}.values()),
         max(int(c.n) for c in given),
         "certified: " + (", ".join(said) or "nothing"),
         certified_after=_sides(after, horizon),

@@ -78,7 +78,7 @@ def test_the_upper_bound_holds_and_says_something():
 
 def flat(times, lower, upper):
     times = np.asarray(times, float)
-    return Curve(times, np.asarray(lower), 0 * times, np.asarray(lower), np.asarray(upper), 10)
+    return Curve(times, np.asarray(lower), 0 * times, np.asarray(lower), np.asarray(upper), 10, delta=0.025)
 
 
 def test_limits_say_which_edge_in_which_direction():
@@ -86,29 +86,31 @@ def test_limits_say_which_edge_in_which_direction():
     one = np.ones(4)
     lower = flat(times, [0.995, 0.9, 0.3, 0.05], one)
     upper = flat(times, 0 * one, [1.0, 0.97, 0.6, 0.08])
-    both = certified_limits(lower, upper, epsilon=0.1, delta=0.05)
+    both = certified_limits(lower, upper, epsilon=0.1)
     assert both.after_interval == (1.0, 2.0)
     assert both.before_interval == (3.0, 4.0)
+    assert both.delta == 0.05, "the sum of two curves' levels"
     assert both.t_after is None
     assert both.status_after == "unresolved"
     assert both.method == "certified: T_after >= 1, T_after <= 2, T_before >= 3, T_before <= 4"
     assert (both.certified_after, both.certified_before, both.law) == (*("from both sides",) * 2, "the data")
     assert "t_after=- [1, 2] (unresolved, certified from both sides)" in repr(both)
-    alone = certified_limits(lower, epsilon=0.1, delta=0.05, horizon=9.0)
+    alone = certified_limits(lower, epsilon=0.1, horizon=9.0)
     assert alone.before_interval == (3.0, 9.0)
+    assert alone.delta == 0.025, "given once, though it bounds both edges"
     assert alone.method == "certified: T_after >= 1, T_before >= 3"
     assert (alone.certified_after, alone.certified_before) == ("from below", "from below")
     assert alone.to_dataframe()["certified_before"].tolist() == ["from below"]
-    other = certified_limits(lower, separation_upper=upper, epsilon=0.1, delta=0.05)
+    other = certified_limits(lower, separation_upper=upper, epsilon=0.1)
     assert other.after_interval == (1.0, 2.0)
     assert other.before_interval == (3.0, np.inf)
-    nothing = certified_limits(flat(times, 0 * one, one), epsilon=0.1, delta=0.05)
+    nothing = certified_limits(flat(times, 0 * one, one), epsilon=0.1)
     assert nothing.method == "certified: nothing"
     assert nothing.certified_before == ""
     of_models = dataclasses.replace(upper, quantity=MODEL_LAW)
-    assert certified_limits(upper=of_models, epsilon=0.1, delta=0.05).law == "the models' samplers"
+    assert certified_limits(upper=of_models, epsilon=0.1).law == "the models' samplers"
     with pytest.raises(InvalidInput, match="expected bounds of one law"):
-        certified_limits(lower, of_models, epsilon=0.1, delta=0.05)
+        certified_limits(lower, of_models, epsilon=0.1)
 
 
 def test_bad_input_is_refused():
@@ -133,4 +135,4 @@ def test_bad_input_is_refused():
                 delta=options["delta"],
             )
     with pytest.raises(InvalidInput, match="at least one curve"):
-        certified_limits(epsilon=0.1, delta=0.05)
+        certified_limits(epsilon=0.1)

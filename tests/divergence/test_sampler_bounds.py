@@ -186,7 +186,7 @@ def test_exact_class_scores_bound_the_data_too():
         # 128 steps leave less than the reference's own band.
         assert (np.asarray(found.upper) >= np.asarray(truth.lower) - 0.005).all()
         assert (np.asarray(found.upper) <= np.asarray(truth.upper) + 0.04).all()
-        limits = certified_limits(upper=found, epsilon=0.3, delta=0.05)
+        limits = certified_limits(upper=found, epsilon=0.3)
         exact = sloc.find_window(truth, epsilon=0.3)
         assert limits.law == "the models' samplers"
         assert limits.certified_before == "from above"

@@ -313,6 +313,6 @@ def check_certified_limits(file, temperature):
     exact = sloc.measure(jax.random.key(1), process, data, times, {"tv": sloc.TV(even, odd)}, n=65_536)["tv"]
     assert (np.asarray(below.lower) <= np.asarray(exact.value) + 6 * np.asarray(exact.stderr)).all()
     assert below.lower[0] > 0.5
-    limits = certified_limits(below, epsilon=0.3, delta=1e-9)
+    limits = certified_limits(below, epsilon=0.3)
     assert (limits.certified_before, limits.law) == ("from below", "the data")
     assert times[0] < limits.before_interval[0] < times[-1]

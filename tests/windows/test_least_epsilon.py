@@ -49,7 +49,7 @@ WAYS = {
     "theorem2": lambda e: sloc.theorem2(KEY, OU, FAR, 0, [0, 1], epsilon=e),
     "anytime_theorem2": lambda e: sloc.anytime_theorem2(KEY, OU, FAR, 0, [0, 1], epsilon=e),
     "mixture_tree": lambda e: sloc.mixture_tree(KEY, OU, FAR, epsilon=e),
-    "certified_limits": lambda e: sloc.windows.certified_limits(CURVE, epsilon=e, delta=0.05),
+    "certified_limits": lambda e: sloc.windows.certified_limits(CURVE, epsilon=e),
     "find_window": lambda e: sloc.find_window(CURVE, epsilon=e),
 }
 

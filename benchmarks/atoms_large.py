@@ -1,8 +1,7 @@
 """Sixty thousand images of 784 pixels at 64 times, and the ends of what is meant: a million atoms, 3,072 pixels.
 
 Time and peak memory, in a process of its own each.  A CPU takes 4,096 draws, a GPU a million.  Eight classes, so that
-4,096 draws are four blocks and not five.  At the ends one block of 1,024 draws, the fewest there are, at 16 times.  A
-million atoms take so long that they run once.
+4,096 draws are four blocks and not five.  At the ends one block of 1,024 draws, the fewest there are, at 16 times.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ def large(smoke: bool) -> Large:
     return Large(60_000, 784, 4096, 64, seconds=45.0 if cpu else None, peak=4e9 if cpu else None)
 
 
-ENDS = (Large(1_000_000, 64, 1024, 16, again=False), Large(20_000, 3072, 1024, 16))
+ENDS = (Large(1_000_000, 64, 1024, 16), Large(20_000, 3072, 1024, 16))
 """The most atoms, and the most pixels, that sums over atoms are meant for."""
 
 

@@ -19,7 +19,7 @@ from sloc.engine.faults import Replayed, memory_advice
 from sloc.engine.fingerprint import fingerprint, stage_name
 from sloc.engine.nans import count_nans, first_nan, not_a_number
 from sloc.engine.plan import BLOCK_DRAWS, Layout, Plan, as_plan
-from sloc.engine.stream import Kernel, block_values, check_kernel
+from sloc.engine.stream import Kernel, check_kernel, one_block
 
 Array = jax.Array
 
@@ -87,7 +87,7 @@ def gather(
         if plan.replay is not None and plan.replay[0] == kept.name:
             number = plan.replay[1]
             require(0 <= number < total, "replay", plan.replay, f"a block from 0 to {total - 1}")
-            raise Replayed(number, kept.name, _alone(kernel, args, key, number))
+            raise Replayed(number, kept.name, one_block(kernel, args, key, number))
         out, done = kept.resume()
         sent, own = replicate((args, key), layout.mesh)
 
@@ -106,7 +106,7 @@ def gather(
                 wrong = first_nan(values, axis, min(per_chunk * BLOCK_DRAWS, n - low))
                 if wrong is not None:
                     block = (low + wrong) // BLOCK_DRAWS
-                    alone = _alone(kernel, args, key, block)
+                    alone = one_block(kernel, args, key, block)
                     # Evaluated alone a block may round otherwise: then the run's own values are counted.
                     shown = alone if count_nans(alone)[0] else values
                     raise not_a_number(kernel, key, block, shown, kept.name)
@@ -120,12 +120,6 @@ def gather(
                     plan.progress(done, total)
             waiting = ahead
     return out
-
-
-def _alone(kernel: Kernel, args: Any, key: Array, block: int) -> Any:
-    """Evaluate one block by itself, as NumPy arrays."""
-    own = jax.random.fold_in(key, jnp.asarray(block, jnp.int32))
-    return jax.tree.map(np.asarray, block_values(kernel, args, own))
 
 
 def _copy(target: np.ndarray, source: Any, *, axis: int, low: int, high: int) -> None:

@@ -54,6 +54,12 @@ def block_values(kernel: Kernel, args: Any, key: Array) -> Any:
     return kernel(kernel.setup(args), key)
 
 
+def one_block(kernel: Kernel, args: Any, key: Array, block: int) -> Any:
+    """Evaluate a run's block of this number by itself, as NumPy arrays."""
+    own = jax.random.fold_in(key, jnp.asarray(block, jnp.int32))
+    return jax.tree.map(np.asarray, block_values(kernel, args, own))
+
+
 @functools.partial(jax.jit, static_argnames=("kernel", "accumulator", "mesh", "axis", "tile"))
 def _advance(
     kernel: Kernel,

@@ -18,10 +18,12 @@ def _level(false_alarm: float) -> float:
     return float(false_alarm)
 
 
-def _sample(values: Any, argument: str) -> np.ndarray:
+def _sample(values: Any, argument: str, *, number: bool = False) -> np.ndarray:
+    """Return draws, or one number where that may be; NaN fails the assertion, and infinities are values of a law."""
     found = as_floats(values, argument)
-    require(found.ndim >= 1 and found.shape[0] >= 2, argument, found.shape, "at least two draws, along the first axis")
-    require(bool(np.isfinite(found).all()), argument, values, "finite numbers")
+    if not (number and found.ndim == 0):
+        enough = found.ndim >= 1 and found.shape[0] >= 2
+        require(enough, argument, found.shape, "at least two draws, along the first axis")
     return found
 
 
@@ -49,7 +51,7 @@ def assert_means_equal(
         ConformanceError: the means differ.
 
     """
-    level, first, second = _level(false_alarm), _sample(first, "first"), _sample(second, "second")
+    level, first, second = _level(false_alarm), _sample(first, "first"), _sample(second, "second", number=True)
     if bounds is not None:
         two = isinstance(bounds, (tuple, list)) and len(bounds) == 2 and as_real(bounds[0]) < as_real(bounds[1])
         require(two, "bounds", bounds, "(low, high) with low < high, or None")

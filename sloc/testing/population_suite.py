@@ -107,10 +107,11 @@ def _check_weights(population: Population, report: ConformanceReport) -> None:
         population.num_components == weights.size,
         f"{name}.num_components = {population.num_components}: log_weights has {weights.size} entries",
     )
+    listed = isinstance(population.names, (tuple, list)) and all(isinstance(n, str) for n in population.names)
+    expect(listed, f"{name}.names are not strings: {population.names}")
     names = component_names(population)
     expect(len(names) == weights.size, f"{name}.names has {len(names)} entries: expected {weights.size}")
     expect(len(set(names)) == len(names), f"{name}.names are not distinct: {names}")
-    expect(all(isinstance(n, str) for n in names), f"{name}.names are not strings: {names}")
     report.checked.append("log_weights normalised, names distinct, one per sub-population")
 
 

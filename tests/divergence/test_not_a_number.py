@@ -59,6 +59,20 @@ def test_windows_and_trees_name_it_too():
         sloc.mixture_tree(KEY, process, Empirical([[-1.0], [0.5], [1.0]]), **options)
 
 
+def test_certified_edges_name_it_too():
+    process, times = Faulty(1.5, 0.0), np.linspace(0.2, 4, 9)
+    ask = {"epsilon": 0.2, "times": times, "budget": 20_000}
+    with pytest.raises(NotANumber, match="returned NaN") as caught:
+        sloc.critical_window(KEY, process, ATOMS, 0, [0, 1], certify=True, **ask)
+    with pytest.raises(NotANumber, match="returned NaN"):
+        next(sloc.windows.anytime_windows(KEY, process, ATOMS, 0, [0, 1], epsilon=0.2, times=times))
+    # The block that is named, alone.
+    plan = sloc.Plan(replay=(caught.value.stage, caught.value.block))
+    with pytest.raises(sloc.engine.Replayed) as alone:
+        sloc.critical_window(KEY, process, ATOMS, 0, [0, 1], certify=True, plan=plan, **ask)
+    assert count_nans(alone.value.values)[0] > 0
+
+
 def test_two_zero_densities_are_no_fault():
     nothing, nan = -jnp.inf, jnp.nan
     p = jnp.asarray([nothing, nothing, 0.0, nan, 0.0, nan, nothing], jnp.float32)

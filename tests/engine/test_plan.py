@@ -145,6 +145,19 @@ def test_gather_reports_progress_and_a_block_size_changes_no_draw():
     np.testing.assert_array_equal(one, collect(Uniforms(), args, KEY, 5)[:, :5000])
 
 
+def test_collected_values_report_progress_and_name_what_is_nan():
+    seen = []
+    collect(Uniforms(), jnp.asarray([-1], jnp.int32), KEY, 20, 3, plan=sloc.Plan(progress=lambda *a: seen.append(a)))
+    assert seen == [(16, 20), (20, 20)]
+    with pytest.raises(NotANumber, match="block 9 of key") as caught:
+        collect(Uniforms(), BROKEN, KEY, 5, 7)
+    with pytest.raises(sloc.engine.Replayed) as alone:
+        collect(Uniforms(), BROKEN, KEY, 5, 7, plan=sloc.Plan(replay=(caught.value.stage, 9)))
+    assert np.isnan(alone.value.values).all()
+    with pytest.raises(sloc.InvalidInput, match="a block from 7 to 11"):
+        collect(Uniforms(), BROKEN, KEY, 5, 7, plan=sloc.Plan(replay=(caught.value.stage, 2)))
+
+
 @pytest.mark.parametrize("plan", [None, sloc.Plan(block=3072)])
 def test_a_gathered_draw_that_is_nan_names_its_block(plan):
     with pytest.raises(NotANumber, match=r"kernel Uniforms: block 5 of key .* NaN in 2,048 of 2,048 values") as caught:

@@ -44,9 +44,11 @@ def test_sizes_and_locations_are_covered(draws):
 
 @pytest.mark.nightly
 def test_false_discoveries_at_ten_draws_stay_below_nominal():
-    """At a nominal 10 %, of questions that no setting was looked at on.
+    """At a nominal 10 %, on questions that no setting was looked at on; fewer than of steps that forget one another.
 
-    Steps that forget one another, the prior of curves, are above the bound, so that the test finds what it is to find.
+    Some 3,200 detections, questions as units: a rate has a standard error of 0.55 points.  One of 8.4 % comes out above
+    11.7 % with probability 1e-9, one of 13.4 % stays below it with 1e-3.  The difference, 4 points on 800 questions
+    with a standard error of 1.2, is nine standard errors from zero here.
     """
     made, rng = truths(6_400, seed=15), np.random.default_rng(15)
     seen, curves = [t.counts(f"q{i}", rng, 10) for i, t in enumerate(made)], [t.curve for t in made]
@@ -55,4 +57,4 @@ def test_false_discoveries_at_ten_draws_stay_below_nominal():
         moves = posterior_moves(seen, gap=GAP, separation=TOLERANCE, priors=priors)
         rate[name] = score(starts_of(moves, seen), curves, GAP, TOLERANCE).fdr
     assert rate["runs"] <= 0.117
-    assert rate["steps"] > 0.117
+    assert rate["runs"] < rate["steps"]

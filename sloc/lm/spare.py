@@ -29,7 +29,8 @@ def leave(arrays: Sequence[Array]) -> None:
     """Leave arrays that nobody reads any more to the next call of :func:`zeros`; only on a lone CPU device."""
     device, arrays = _device(), list(arrays)
     fits = device.platform == "cpu" and sum(a.nbytes for a in arrays) <= MOST
-    if fits and all(a.sharding.device_set == {device} and not a.is_deleted() for a in arrays):
+    # Arrays that are bound to a device cannot stand beside those of a model that lies on several.
+    if fits and all(a.sharding.device_set == {device} and not a.committed for a in arrays):
         _left.clear()
         _left[(tuple(a.shape for a in arrays), arrays[0].dtype, device)] = arrays
 

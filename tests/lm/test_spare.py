@@ -45,6 +45,11 @@ def test_other_shapes_types_and_large_memory_are_made_anew(monkeypatch: pytest.M
     assert not spare._left
 
 
+def test_arrays_bound_to_a_device_are_not_kept() -> None:
+    spare.leave([jax.device_put(jnp.ones(3), jax.devices()[0])])
+    assert not spare._left
+
+
 def test_what_a_broken_model_left_reaches_no_other() -> None:
     config = small_config(31, width=16, layers=1, heads=2)
     sound, broken = (random_model(jax.random.key(0), config, scale=0.3) for _ in range(2))

@@ -47,6 +47,11 @@ def threefry(key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Ar
     return left, right
 
 
+def written_out(key: Array) -> bool:
+    """Whether bits of a typed key are those of :func:`threefry` at ``(0, i)``, both words by exclusive or."""
+    return bool(getattr(jax.config, "jax_threefry_partitionable", False)) and str(jax.random.key_impl(key)) == _THREEFRY
+
+
 def normals(key: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
     """Draw what ``jax.random.normal`` draws, up to rounding: ``sqrt(2) erfinv(u)`` of uniform ``u`` in (-1, 1).
 
@@ -61,9 +66,8 @@ def normals(key: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
     """
     dtype = jax.dtypes.canonicalize_dtype(float if dtype is None else dtype)
     size = math.prod(shape)
-    partitionable = bool(getattr(jax.config, "jax_threefry_partitionable", False))
-    fits = partitionable and 0 < size < _MOST and dtype == jnp.float32
-    if not fits or str(jax.random.key_impl(key)) != _THREEFRY:
+    fits = 0 < size < _MOST and dtype == jnp.float32
+    if not fits or not written_out(key):
         return jax.random.normal(key, shape, dtype)
     return _written_out(jax.random.key_data(key), shape)
 

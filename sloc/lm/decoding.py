@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, as_whole, checked_all, checked_key, checked_kind, checked_whole
+from sloc.lm import spare
 from sloc.lm.forked import RUNNING, STOPPED, Lanes, Queue, compiled_advance, empty_lanes
 from sloc.lm.model import LanguageModel
 from sloc.lm.prefix import Prefix, read_prefix
@@ -134,6 +136,20 @@ class Limits:
     stop: tuple[str, ...] = ()
     end_tokens: tuple[int, ...] | None = None
 
+    @staticmethod
+    def of(new_tokens: int | None, length: int | None, stop: Sequence[str], end_tokens: Sequence[int] | None) -> Limits:
+        """Return the rule, its parts checked one by one.
+
+        Raises:
+            InvalidInput: numbers that are not whole and positive, stops that are no texts, ends that are no ids.
+
+        """
+        new_tokens = None if new_tokens is None else checked_whole(new_tokens, "new_tokens")
+        length = None if length is None else checked_whole(length, "length")
+        ids = None if end_tokens is None else checked_all(end_tokens, "end_tokens", (int, np.integer), "ids of tokens")
+        stops = checked_all(stop, "stop", str, "texts")
+        return Limits(new_tokens, length, stops, None if ids is None else tuple(int(t) for t in ids))
+
 
 def decode(
     key: jax.Array,
@@ -187,24 +203,14 @@ def decode(
     checked_kind(model, "model", LanguageModel, "a LanguageModel")
     checked_kind(prefix, "prefix", Prefix, "a Prefix, or None", optional=True)
     checked_key(key)
-    plan = planned(
-        model,
-        text if prefix is None else prefix.tokens,
-        cuts,
-        n=n,
-        new_tokens=new_tokens,
-        length=length,
-        sampling=sampling,
-        stop=stop,
-        end_tokens=end_tokens,
-        forced=forced,
-        lanes=lanes,
-        recycle=recycle,
-        prefix=prefix,
-    )
+    rule = Limits.of(new_tokens, length, stop, end_tokens)
+    given = text if prefix is None else prefix
+    plan = planned(model, given, cuts, rule, sampling, n=n, lanes=lanes, forced=forced, recycle=recycle)
     from sloc.lm.recycling import decode_recycled
 
-    return decode_recycled(key, plan) if recycle else decoded(key, plan)[0]
+    branches, state = decode_recycled(key, plan) if recycle else decoded(key, plan)
+    spare.leave([*state.keys, *state.values])
+    return branches
 
 
 @dataclass(frozen=True)
@@ -233,27 +239,13 @@ class Plan:
         step = 1 << max(branches.bit_length() - 3, 0)
         return -(-branches // step) * step
 
-    def keys(self, key: jax.Array) -> jax.Array:
-        """Return the keys of all branches, ``[cuts * n]``."""
-        at = jnp.asarray(self.cuts)
-        of_cut = jax.vmap(lambda c: jax.random.fold_in(key, c))(at)
-        return jax.vmap(lambda k: jax.vmap(lambda r: jax.random.fold_in(k, r))(jnp.arange(self.n)))(of_cut).reshape(-1)
-
     def queue(self, key: jax.Array) -> Queue:
         """Return all branches, cut by cut."""
-        widest = max(len(f) for f in self.forced)
-        forced = np.zeros((len(self.cuts), widest), np.int32)
+        forced = np.zeros((len(self.cuts), max(len(f) for f in self.forced)), np.int32)
         for row, tokens in zip(forced, self.forced, strict=True):
             row[: len(tokens)] = tokens
         counts = np.asarray([len(f) for f in self.forced], np.int32)
-        branches = len(self.cuts) * self.n
-        room = self.capacity - branches
-        each = [np.repeat(a, self.n, axis=0) for a in (self.cuts, self.limits, forced, counts)]
-        padded = (jnp.asarray(np.concatenate([a, np.repeat(a[:1], room, axis=0)])) for a in each)
-        keys = self.keys(key)
-        keys = jnp.concatenate([keys, jnp.broadcast_to(keys[:1], (room,))])
-        cuts, limits, forced, counts = padded
-        return Queue(cuts, limits, keys, forced, counts, jnp.asarray(branches, jnp.int32))
+        return _queue(key, self.cuts, self.limits, forced, counts, np.int32(self.n), self.capacity)
 
     def lanes_state(self, *, features: bool = False) -> Lanes:
         """Return free lanes, which keep what the last layer saw where ``features``."""
@@ -282,42 +274,47 @@ def whole_numbers(values: Any, argument: str) -> np.ndarray:
     return found.astype(np.int32)
 
 
+@functools.partial(jax.jit, static_argnames=("capacity",))
+def _queue(
+    key: jax.Array,
+    cuts: jax.Array,
+    limits: jax.Array,
+    forced: jax.Array,
+    counts: jax.Array,
+    n: jax.Array,
+    capacity: int,
+) -> Queue:
+    """Return ``n`` branches a cut and their keys; places without a branch repeat the first one."""
+    place, end = jnp.arange(capacity, dtype=jnp.int32), cuts.size * n
+    row, resample = (jnp.where(place < end, a, 0) for a in (place // n, place % n))
+    keys = jax.vmap(lambda c, r: jax.random.fold_in(jax.random.fold_in(key, c), r))(cuts[row], resample)
+    return Queue(cuts[row], limits[row], keys, forced[row], counts[row], jnp.asarray(end, jnp.int32))
+
+
 def planned(
     model: LanguageModel,
     text: Any,
-    cuts: Sequence[int] | np.ndarray | None = None,
+    cuts: Sequence[int] | np.ndarray | None,
+    rule: Limits,
+    sampling: Sampling | None = None,
     *,
     n: int = 1,
-    new_tokens: int | None = None,
-    length: int | None = None,
-    sampling: Sampling | None = None,
-    stop: Sequence[str] = (),
-    end_tokens: Sequence[int] | None = None,
-    forced: Sequence[int] | Sequence[Sequence[int]] = (),
     lanes: int = 512,
+    forced: Sequence[int] | Sequence[Sequence[int]] = (),
     recycle: bool = False,
-    prefix: Prefix | None = None,
 ) -> Plan:
-    """Return a request with all of it checked, and its text read where it was not."""
+    """Return a request of :func:`decode` with all of it checked; the text is read here unless it is a prefix."""
     checked_kind(model, "model", LanguageModel, "a LanguageModel")
     checked_kind(sampling, "sampling", Sampling, "Sampling, or None", optional=True)
-    checked_all(stop, "stop", str, "texts")
-    if end_tokens is not None:
-        checked_all(end_tokens, "end_tokens", (int, np.integer), "ids of tokens")
-    checked_kind(prefix, "prefix", Prefix, "a Prefix, or None", optional=True)
-    n = checked_whole(n, "n", what="branches a cut")
-    new_tokens = None if new_tokens is None else checked_whole(new_tokens, "new_tokens")
-    length = None if length is None else checked_whole(length, "length")
-    rule = Limits(new_tokens, length, tuple(stop), None if end_tokens is None else tuple(int(t) for t in end_tokens))
+    n, lanes = checked_whole(n, "n", what="branches a cut"), checked_whole(lanes, "lanes")
     law = model.sampling if sampling is None else sampling
     law.validate()
-    lanes = checked_whole(lanes, "lanes")
-    given = model.tokens(text) if prefix is None else prefix.tokens
+    given = text.tokens if isinstance(text, Prefix) else model.tokens(text)
     at = np.asarray([len(given)], np.int32) if cuts is None else whole_numbers(cuts, "cuts")
     check_cuts(at, len(given))
     limits = checked_limits(model, rule, at, recycle)
-    shared = prefix or read_prefix(model, given, context=int((at + limits).max()))
-    return Plan(model, shared, law, rule, at, limits, n, min(lanes, at.size * n), _forced(forced, at, limits))
+    prefix = text if isinstance(text, Prefix) else read_prefix(model, given, context=int((at + limits).max()))
+    return Plan(model, prefix, law, rule, at, limits, n, min(lanes, at.size * n), _forced(forced, at, limits))
 
 
 def check_cuts(cuts: np.ndarray, length: int) -> None:

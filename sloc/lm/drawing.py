@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from sloc.engine.normals import threefry, written_out
 from sloc.lm.sampling import Sampling, threshold
 
 Array = jax.Array
@@ -21,8 +22,13 @@ def uniforms(keys: Array, step: Array) -> Array:
 
     They depend on nothing else, so a branch draws the same whoever is beside it.
     """
-    bits = jax.vmap(lambda key, at: jax.random.bits(jax.random.fold_in(key, at), (2,)))(keys, step)
-    return (bits >> 8).astype(jnp.float32).T * jnp.float32(2.0**-24)
+    if written_out(keys):
+        words, zero = jax.random.key_data(keys), jnp.zeros(step.shape, jnp.uint32)
+        folded = threefry((words[:, 0], words[:, 1]), (zero, step.astype(jnp.uint32)))
+        bits = jnp.stack([jnp.bitwise_xor(*threefry(folded, (zero, zero + i))) for i in range(2)])
+    else:
+        bits = jax.vmap(lambda key, at: jax.random.bits(jax.random.fold_in(key, at), (2,)))(keys, step).T
+    return (bits >> 8).astype(jnp.float32) * jnp.float32(2.0**-24)
 
 
 def draw_tokens(logits: Array, u: Array, sampling: Sampling) -> tuple[Array, Array]:
@@ -68,7 +74,10 @@ def _inverted(mass: Array, u: Array) -> tuple[Array, Array]:
     # Rounding may pass the end, or a place without mass: the heaviest is then taken.
     index = jnp.minimum(index, n - 1)
     there = jnp.take_along_axis(mass, index[None], axis=0)[0] > 0
-    return jnp.where(there, index, jnp.argmax(mass, axis=0).astype(jnp.int32)), total
+    # As argmax, in two sums over columns that are a good deal faster.
+    places = jax.lax.broadcasted_iota(jnp.int32, mass.shape, 0)
+    heaviest = jnp.min(jnp.where(mass == jnp.max(mass, axis=0), places, n - 1), axis=0)
+    return jnp.where(there, index, heaviest), total
 
 
 def draw_many(key: Array, logits: Any, n: int, sampling: Sampling) -> Array:

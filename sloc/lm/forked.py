@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from sloc.lm import spare
 from sloc.lm.compiling import lane_options
 from sloc.lm.config import DecoderConfig
 from sloc.lm.drawing import draw_tokens, uniforms
@@ -52,8 +53,8 @@ class Lanes:
     """State between steps; the memory of one is reused for the next.
 
     Attributes:
-        keys: for each layer the ring ``[T, kv_heads, head_dim, B]``.
-        values: the same.
+        keys: for each layer the ring ``[T / CHUNK, head_dim, CHUNK, kv_heads, B]``.
+        values: for each layer the ring ``[T, kv_heads, head_dim, B]``.
         branch: ``[B]``, the last branch of each lane, -1 for none yet.
         token: ``[B]``, its last token.
         age: ``[B]``, tokens it has.
@@ -88,11 +89,12 @@ def empty_lanes(
 ) -> Lanes:
     """Return free lanes for ``branches`` branches of at most ``longest`` tokens, which keep ``features`` or not."""
     slots = -(-max(longest - 1, 1) // CHUNK) * CHUNK
-    shape = (slots, config.kv_heads, config.head_dim, lanes)
+    kv, d, n = config.kv_heads, config.head_dim, config.layers
+    rings = spare.zeros([(slots // CHUNK, d, CHUNK, kv, lanes)] * n + [(slots, kv, d, lanes)] * n, dtype)
     zeros = functools.partial(jnp.zeros, (lanes,), jnp.int32)
     return Lanes(
-        keys=[jnp.zeros(shape, dtype) for _ in range(config.layers)],
-        values=[jnp.zeros(shape, dtype) for _ in range(config.layers)],
+        keys=rings[:n],
+        values=rings[n:],
         branch=zeros() - 1,
         token=zeros(),
         age=zeros(),
@@ -153,7 +155,7 @@ def advance(
 
 def _read(config: DecoderConfig, weights: Any, prefix: Shared, queue: Queue, s: Lanes) -> tuple[Array, Lanes]:
     """Read every lane's last token; nothing where all lanes are free."""
-    slot = jnp.mod(s.step, s.keys[0].shape[0])
+    slot = jnp.mod(s.step, s.values[0].shape[0])
     cuts = queue.cuts[jnp.maximum(s.branch, 0)]
     # A free lane sees its own slot alone.
     ages = jnp.where(s.done, 1, s.age)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from sloc.lm.config import DecoderConfig
 from sloc.lm.layers import Weights, activated, angles, linear, matmul, normalised
+from sloc.lm.powers import LOG2_E, power_of_two
 from sloc.lm.prefix import Shared
 
 Array = jax.Array
@@ -22,6 +23,8 @@ CHUNK = 8
 """Slots of the ring that are read together."""
 _SMALL = 1_024
 """Features of a token up to which matrices are joined."""
+_SHORT = 16
+"""Features of a head up to which its scores of the text are written out: as a product they are bound by memory."""
 _LARGE = 1e30
 """Sums of attention's weights below this are far from the end of float32, whatever they multiply."""
 
@@ -43,8 +46,8 @@ def run_lanes(
         config: of the model.
         weights: of the model.
         prefix: what the branches share.
-        keys: for each layer the ring ``[T, kv_heads, head_dim, B]``, written in place.
-        values: the same.
+        keys: for each layer the ring ``[T / CHUNK, head_dim, CHUNK, kv_heads, B]``, written in place.
+        values: for each layer the ring ``[T, kv_heads, head_dim, B]``, written in place.
         slot: where this step writes.
         tokens: ``[B]``, the lanes' last tokens.
         cuts: ``[B]``, how many tokens of the prefix each lane's branch keeps.
@@ -61,24 +64,20 @@ def run_lanes(
     if config.rotary is None:
         h = h + weights["positions"][jnp.minimum(positions, config.max_positions - 1)].T
     else:
-        cosines, sines = angles(config.rotary, positions, prefix.long)
-        turn = jnp.concatenate([cosines, cosines]), jnp.concatenate([-sines, sines])
+        turn = _turns(*angles(config.rotary, positions, prefix.long))
     keys, values = list(keys), list(values)
     for i, layer in enumerate(weights["layers"]):
         a = normalised(config, layer["attn_norm"], h, 0)
-        if "qkv" in layer:
-            heads = linear(layer["qkv"], a, lanes=True).reshape(-1, config.head_dim, lanes)
-            q, k, v = jnp.split(heads, [config.heads, config.heads + config.kv_heads])
-        else:
-            q, k, v = (linear(layer[n], a, lanes=True).reshape(-1, config.head_dim, lanes) for n in "qkv")
+        q, k, v = _projected(config, layer, a)
         if config.qk_norm:
-            q, k = normalised(config, layer["q_norm"], q, 1), normalised(config, layer["k_norm"], k, 1)
+            q, k = normalised(config, layer["q_norm"], q, 2), normalised(config, layer["k_norm"], k, 1)
         if turn is not None:
-            q, k = _turned(q, *turn), _turned(k, *turn)
-        keys[i] = jax.lax.dynamic_update_slice(keys[i], k[None].astype(keys[i].dtype), (slot, 0, 0, 0))
+            q, k = _turned(q, turn), _turned(k, turn)
+        at = (slot // CHUNK, 0, jnp.mod(slot, CHUNK), 0, 0)
+        keys[i] = jax.lax.dynamic_update_slice(keys[i], k.swapaxes(0, 1)[None, :, None].astype(keys[i].dtype), at)
         values[i] = jax.lax.dynamic_update_slice(values[i], v[None].astype(values[i].dtype), (slot, 0, 0, 0))
-        seen = _attended(config, i, q, k, prefix, keys[i], values[i], slot, positions, cuts, ages)
-        h = h + linear(layer["o"], seen.astype(h.dtype).reshape(-1, lanes), lanes=True)
+        seen = _attended(config, i, q, k, prefix, keys[i], values[i], slot, positions, cuts, ages).astype(h.dtype)
+        h = h + linear(layer["o"], seen.reshape(-1, lanes), lanes=True)
         h = h + activated(config, layer, normalised(config, layer["mlp_norm"], h, 0), lanes=True)
     return normalised(config, weights["norm"], h, 0), keys, values
 
@@ -104,14 +103,30 @@ def fused(config: DecoderConfig, weights: Weights) -> Weights:
     return {**weights, "layers": layers}
 
 
-def _turned(x: Array, cosines: Array, sines: Array) -> Array:
-    """Rotate heads ``[H, d, B]``; angles ``[2 n, B]``, with the sign of each half in the sines."""
-    n = cosines.shape[0] // 2
-    first, second, rest = x[:, :n], x[:, n : 2 * n], x[:, 2 * n :]
-    # Kept apart from the arithmetic: fused with it, the compiler asks of every number to which half it belongs.
-    swapped = jax.lax.optimization_barrier(jnp.concatenate([second, first], axis=1)).astype(jnp.float32)
-    turned = (x[:, : 2 * n].astype(jnp.float32) * cosines + swapped * sines).astype(x.dtype)
-    return jnp.concatenate([turned, rest], axis=1) if rest.shape[1] else turned
+def _projected(config: DecoderConfig, layer: Weights, a: Array) -> tuple[Array, Array, Array]:
+    """Return queries ``[kv, g, d, B]``, ``g`` heads to a key, and keys and values ``[kv, d, B]``."""
+    kv, d, lanes = config.kv_heads, config.head_dim, a.shape[-1]
+    if "qkv" in layer:
+        q, k, v = jnp.split(linear(layer["qkv"], a, lanes=True), [config.heads * d, (config.heads + kv) * d])
+    else:
+        q, k, v = (linear(layer[n], a, lanes=True) for n in "qkv")
+    return q.reshape(kv, -1, d, lanes), k.reshape(kv, d, lanes), v.reshape(kv, d, lanes)
+
+
+def _turns(cosines: Array, sines: Array) -> Array:
+    """Return the matrices ``[2, 2, n, B]`` that turn both halves of the features (first axis) to both (second)."""
+    return jnp.stack([jnp.stack([cosines, sines]), jnp.stack([-sines, cosines])])
+
+
+def _turned(x: Array, turn: Array) -> Array:
+    """Rotate heads ``[..., d, B]``; the features behind those that the matrices turn pass.
+
+    Written as a sum over halves, since sums are not computed again in all that reads them.
+    """
+    (*heads, d, lanes), n = x.shape, turn.shape[2]
+    halves = x[..., : 2 * n, :].astype(jnp.float32).reshape(*heads, 2, 1, n, lanes)
+    turned = jnp.sum(halves * turn, axis=-4).reshape(*heads, 2 * n, lanes).astype(x.dtype)
+    return turned if 2 * n == d else jnp.concatenate([turned, x[..., 2 * n :, :]], axis=-2)
 
 
 def _attended(
@@ -127,81 +142,114 @@ def _attended(
     cuts: Array,
     ages: Array,
 ) -> Array:
-    """Return what attention gives, ``[heads, head_dim, B]`` in float32."""
-    kv, g, d, lanes = config.kv_heads, config.groups, config.head_dim, q.shape[-1]
+    """Return what attention gives, ``[kv, g, d, B]`` in float32, for queries of that shape and a key ``[kv, d, B]``."""
+    d = q.shape[2]
     q = q * jnp.asarray(d**-0.5, q.dtype)
-    # Heads that share keys stand together: [kv, d, g, B].
-    q = q.reshape(kv, g, d, lanes).swapaxes(1, 2)
     window = config.window(i)
     own = _Ring(ring_keys, ring_values, slot, jnp.minimum(ages, window) if window else ages)
-    at = jnp.arange(prefix.keys[i].shape[1], dtype=jnp.int32)[:, None, None]
-    seen = at < cuts
-    if window:
-        seen = seen & (at > positions - window)
+    first = jnp.maximum(positions - window + 1, 0) if window else None
+    text = _Text(prefix.keys[i], prefix.values[i], cuts, first)
 
-    def scores() -> Array:
-        # [kv, S, g, B]: one product for all lanes.
-        found = matmul("ksd,kdn->ksn", prefix.keys[i], q.reshape(kv, d, -1), wide=True)
-        return found.reshape(kv, -1, g, lanes)
-
-    def joined(shift: Array) -> tuple[Array, Array]:
-        weight = jnp.where(seen, jnp.exp(scores() - shift[:, None]), 0.0)
-        flat = weight.reshape(kv, -1, g * lanes).astype(prefix.values[i].dtype)
-        # A row of ones beside the values gives the denominator by the same product.
-        out = matmul("kds,ksn->kdn", prefix.values[i], flat, wide=True).reshape(kv, d + 1, g, lanes)
-        return own.sums(q, shift, out[:, :-1], out[:, -1])
-
-    def safely() -> tuple[Array, Array]:
-        best = jnp.max(jnp.where(seen, scores(), -jnp.inf), axis=1)
-        return joined(own.largest(q, best))
+    def safely(_: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        shift = own.largest(q, text.largest(q))
+        return (*own.sums(q, shift, *text.sums(q, shift)), jnp.asarray(True))
 
     # The token's own score is always among them, so that shifted by it the sums cannot vanish.  They may be too large
-    # where another score is far greater: then, and only then, the largest is looked for.
-    top, bottom = joined(jnp.sum(q.astype(jnp.float32) * key.astype(jnp.float32)[:, :, None], axis=1))
-    top, bottom = jax.lax.cond(jnp.max(bottom) < _LARGE, lambda: (top, bottom), safely)
-    return (top / bottom[:, None]).swapaxes(1, 2).reshape(kv * g, d, lanes)
+    # where another score is far greater: then, and only then, the largest is looked for, in a loop of one turn or
+    # none, which unlike a condition copies nothing.
+    shift = jnp.sum(q.astype(jnp.float32) * key.astype(jnp.float32)[:, None], axis=2)
+    top, bottom = own.sums(q, shift, *text.sums(q, shift))
+    fits = jnp.max(bottom) < _LARGE
+    top, bottom, _ = jax.lax.while_loop(lambda s: ~s[2], safely, (top, bottom, fits))
+    return top / bottom[:, :, None]
+
+
+class _Text:
+    """What the branches share: keys ``[kv, S, d]`` and values ``[kv, d + 1, S]``, seen from ``first`` to the cuts.
+
+    The row of ones below the values gives the denominator by the same product as the numerators.
+    """
+
+    def __init__(self, keys: Array, values: Array, cuts: Array, first: Array | None) -> None:
+        self.keys, self.values = keys, values
+        at = jnp.arange(keys.shape[1], dtype=jnp.int32)[:, None]
+        self.seen = at < cuts if first is None else (at < cuts) & (at >= first)
+
+    def sums(self, q: Array, shift: Array) -> tuple[Array, Array]:
+        """Return numerators ``[kv, g, d, B]`` and denominators ``[kv, g, B]`` of queries ``[kv, g, d, B]``."""
+        kv, g, d, lanes = q.shape
+        if d <= _SHORT:
+            weight = jnp.where(self.seen, self._written_out(q, shift), 0.0).astype(self.values.dtype)
+            values = jnp.broadcast_to(self.values[:, None], (kv, g, *self.values.shape[1:]))
+            out = matmul("kgds,kgsn->kgdn", values, weight, wide=True)
+        else:
+            weight = jnp.where(self.seen[:, None], jnp.exp(self._scores(q) - shift[:, None]), 0.0)
+            flat = weight.reshape(kv, -1, g * lanes).astype(self.values.dtype)
+            out = matmul("kds,ksn->kdn", self.values, flat, wide=True).reshape(kv, d + 1, g, lanes).swapaxes(1, 2)
+        return out[:, :, :-1], out[:, :, -1]
+
+    def largest(self, q: Array) -> Array:
+        """Return the largest score of each lane, ``[kv, g, B]``."""
+        return jnp.max(jnp.where(self.seen[:, None], self._scores(q), -jnp.inf), axis=1)
+
+    def _scores(self, q: Array) -> Array:
+        """Return ``[kv, S, g, B]``: one product for all lanes."""
+        kv, g, d, lanes = q.shape
+        flat = q.swapaxes(1, 2).reshape(kv, d, g * lanes)
+        return matmul("ksd,kdn->ksn", self.keys, flat, wide=True).reshape(kv, -1, g, lanes)
+
+    def _written_out(self, q: Array, shift: Array) -> Array:
+        """Return exponentials of scores less ``shift``, ``[kv, g, S, B]``, without writing the scores anywhere."""
+        keys, q = LOG2_E * self.keys.astype(jnp.float32), q.astype(jnp.float32)
+        power = -LOG2_E * shift[:, :, None]
+        for f in range(q.shape[2]):
+            power = power + keys[:, None, :, f, None] * q[:, :, None, f]
+        return power_of_two(power)
 
 
 class _Ring:
-    """The branches' own keys and values, newest chunk of slots first."""
+    """The branches' own keys and values, newest chunk of slots first.
+
+    Memory is read as it lies: a sum over features walks along ``head_dim`` rows of keys side by side, each a chunk
+    long, and a sum over slots along ``CHUNK`` rows of values, each all features of a head long.
+    """
 
     def __init__(self, keys: Array, values: Array, slot: Array, reach: Array) -> None:
         self.keys, self.values, self.slot, self.reach = keys, values, slot, reach
         oldest = jnp.max(reach) - 1
         back = slot // CHUNK - jnp.floor_divide(slot - oldest, CHUNK)
-        self.chunks = jnp.minimum(back + 1, keys.shape[0] // CHUNK)
+        self.chunks = jnp.minimum(back + 1, keys.shape[0])
 
-    def chunk(self, j: Array, which: Array) -> tuple[Array, Array]:
-        """Return a chunk ``[CHUNK, kv, d, B]`` in float32 and which slots each lane sees, ``[CHUNK, 1, 1, B]``."""
-        slots = self.keys.shape[0]
-        start = jnp.mod(self.slot // CHUNK - j, slots // CHUNK) * CHUNK
-        back = jnp.mod(self.slot - start - jnp.arange(CHUNK, dtype=jnp.int32), slots)
-        part = jax.lax.dynamic_slice_in_dim(which, start, CHUNK, axis=0)
-        return part.astype(jnp.float32), back[:, None, None, None] < self.reach
+    def place(self, j: Array) -> Array:
+        """Return which chunk of the ring is ``j`` chunks back."""
+        return jnp.mod(self.slot // CHUNK - j, self.keys.shape[0])
 
     def scores(self, q: Array, j: Array) -> tuple[Array, Array]:
-        """Return ``[CHUNK, kv, g, B]`` in float32 and the mask, for queries ``[kv, d, g, B]``."""
-        keys, seen = self.chunk(j, self.keys)
-        q = q.astype(jnp.float32)
-        return jnp.sum(q * keys[:, :, :, None], axis=2), seen
+        """Return ``[CHUNK, kv, g, B]`` for queries ``[d, kv, g, B]`` in float32, and what lanes see of it."""
+        at = self.place(j)
+        back = jnp.mod(self.slot - at * CHUNK - jnp.arange(CHUNK, dtype=jnp.int32), self.values.shape[0])
+        keys = jax.lax.dynamic_index_in_dim(self.keys, at, keepdims=False).astype(jnp.float32)
+        return jnp.sum(q[:, None] * keys[:, :, :, None], axis=0), back[:, None, None, None] < self.reach
 
     def sums(self, q: Array, shift: Array, top: Array, bottom: Array) -> tuple[Array, Array]:
-        """Add the branches' own part to numerators ``[kv, d, g, B]`` and denominators ``[kv, g, B]``."""
+        """Add the branches' own part to numerators ``[kv, g, d, B]`` and denominators ``[kv, g, B]``."""
+        rows = jnp.moveaxis(q.astype(jnp.float32), 2, 0)
 
         def add(j: Array, so_far: tuple[Array, Array]) -> tuple[Array, Array]:
             top, bottom = so_far
-            scores, seen = self.scores(q, j)
+            scores, seen = self.scores(rows, j)
             weight = jnp.where(seen, jnp.exp(scores - shift), 0.0)
-            values, _ = self.chunk(j, self.values)
-            return top + jnp.sum(weight[:, :, None] * values[:, :, :, None], axis=0), bottom + jnp.sum(weight, axis=0)
+            values = jax.lax.dynamic_slice_in_dim(self.values, self.place(j) * CHUNK, CHUNK).astype(jnp.float32)
+            return top + jnp.sum(weight[:, :, :, None] * values[:, :, None], axis=0), bottom + jnp.sum(weight, axis=0)
 
         return jax.lax.fori_loop(0, self.chunks, add, (top, bottom))
 
     def largest(self, q: Array, best: Array) -> Array:
         """Return the largest score of each lane, ``[kv, g, B]``, of the prefix's and its own."""
+        rows = jnp.moveaxis(q.astype(jnp.float32), 2, 0)
 
         def look(j: Array, best: Array) -> Array:
-            scores, seen = self.scores(q, j)
+            scores, seen = self.scores(rows, j)
             return jnp.maximum(best, jnp.max(jnp.where(seen, scores, -jnp.inf), axis=0))
 
         return jax.lax.fori_loop(0, self.chunks, look, best)

@@ -99,9 +99,7 @@ def read_prefix(model: LanguageModel, text: Any, *, context: int | None = None) 
     given = np.zeros((1, places), np.int32)
     given[0, : len(tokens)] = tokens
     long = config.long(context or len(tokens))
-    read, features = _read(config, model.weights, jnp.asarray(given), np.arange(places)[None] < len(tokens), long)
-    keys, values = _stored(read, places)
-    return Prefix(tokens, Shared(keys, values, features[0], long))
+    return Prefix(tokens, _read(config, model.weights, given, np.arange(places)[None] < len(tokens), long))
 
 
 def extend_prefix(model: LanguageModel, prefix: Prefix, more: Any, *, context: int | None = None) -> Prefix:
@@ -142,7 +140,7 @@ def extend_prefix(model: LanguageModel, prefix: Prefix, more: Any, *, context: i
         held = Shared(
             [k[:, :there] for k in held.keys], [v[..., :there] for v in held.values], held.features[:there], long
         )
-    read, features = _read_on(config, model.weights, held, jnp.asarray(given), mask, first, capacity)
+    read, features = _read_on(config, model.weights, held, given, mask, first, capacity)
     kept = padded(len(tokens))
     keys, values = _stored(read, kept)
     return Prefix(tokens, Shared(keys, values, features[:kept], long))
@@ -176,8 +174,9 @@ def _stored(read: Cache, kept: int) -> tuple[list[Array], list[Array]]:
 
 
 @functools.partial(jax.jit, static_argnames=("config", "long"))
-def _read(config: DecoderConfig, weights: Any, tokens: Array, mask: Array, long: bool) -> tuple[Cache, Array]:
+def _read(config: DecoderConfig, weights: Any, tokens: Array, mask: Array, long: bool) -> Shared:
     cache = empty_cache(config, 1, tokens.shape[1], weights["embed"].dtype)
     switch = config.rotary.switch if config.rotary else 0
     features, read = hidden_states(config, weights, tokens, mask, cache, switch + 1 if long else 1)
-    return read, features
+    keys, values = _stored(read, tokens.shape[1])
+    return Shared(keys, values, features[0], long)

@@ -17,7 +17,7 @@ from sloc.lm.decoding import LOOK_EVERY, Branches, Plan, StopWatch, collected
 from sloc.lm.forked import RUNNING, Lanes
 
 
-def decode_recycled(key: jax.Array, plan: Plan) -> Branches:
+def decode_recycled(key: jax.Array, plan: Plan) -> tuple[Branches, Lanes]:
     """Draw the branches of every cut, taking over those of earlier cuts that still agree with the text.
 
     Chain ``r`` goes through the cuts in order: its branch at a cut is the one before where that agrees with the text
@@ -39,7 +39,7 @@ def decode_recycled(key: jax.Array, plan: Plan) -> Branches:
             end=jnp.asarray(chains.count, jnp.int32),
         )
         state = watch.checked(plan.advanced(queue, state, LOOK_EVERY), chains.rows)
-    return chains.collected(state)
+    return chains.collected(state), state
 
 
 class _Chains:

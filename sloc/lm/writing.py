@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts.arguments import checked_key, checked_kind
-from sloc.lm.decoding import Branches, decoded, planned
+from sloc.lm.decoding import Branches, Limits, decoded, planned
 from sloc.lm.forked import Lanes
 from sloc.lm.model import LanguageModel
 from sloc.lm.prefix import Prefix, Shared, padded
@@ -53,16 +53,8 @@ def write_on(
     """
     checked_key(key)
     checked_kind(prefix, "prefix", Prefix, "a Prefix")
-    plan = planned(
-        model,
-        prefix.tokens,
-        new_tokens=new_tokens,
-        sampling=sampling,
-        stop=stop,
-        end_tokens=end_tokens,
-        lanes=1,
-        prefix=prefix,
-    )
+    rule = Limits.of(new_tokens, None, stop, end_tokens)
+    plan = planned(model, prefix, None, rule, sampling, lanes=1)
     branches, state = decoded(key, plan, features=True)
     read = len(branches.tokens[0]) - 1
     if read < 1:
@@ -90,7 +82,11 @@ def _joined(prefix: Shared, state: Lanes, start: Array, count: Array, capacity: 
         here = added.reshape([-1 if i == axis else 1 for i in range(old.ndim)])
         return jnp.where(here, new.astype(old.dtype), jnp.pad(kept, wide))
 
-    keys = [behind(old, ring[..., 0], 1) for old, ring in zip(prefix.keys, state.keys, strict=True)]
+    def in_order(ring: Array) -> Array:
+        """Return the only lane's keys ``[T, kv_heads, head_dim]``."""
+        return ring[..., 0].transpose(0, 2, 3, 1).reshape(slots, ring.shape[3], ring.shape[1])
+
+    keys = [behind(old, in_order(ring), 1) for old, ring in zip(prefix.keys, state.keys, strict=True)]
     values = [behind(old[:, :-1], ring[..., 0], 2) for old, ring in zip(prefix.values, state.values, strict=True)]
     values = [jnp.pad(v, ((0, 0), (0, 1), (0, 0)), constant_values=1) for v in values]
     return Shared(keys, values, behind(prefix.features, state.features[..., 0], 0), prefix.long)

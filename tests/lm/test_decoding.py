@@ -25,7 +25,7 @@ from sloc.lm import (
     small_config,
 )
 from sloc.lm import lanes as lanes_module
-from sloc.lm.decoding import planned
+from sloc.lm.decoding import Limits, planned
 from sloc.lm.forked import compiled_advance
 from tests.lm.families import FAMILIES, random_tensors, write_checkpoint
 
@@ -73,9 +73,12 @@ def test_every_family_decodes_as_it_reads(family: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_large_scores_are_shifted(model: LanguageModel, text: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bound", [("_LARGE", 0.0), ("_SHORT", 0)], ids=["shifted by the largest", "as products"])
+def test_scores_shifted_or_multiplied_otherwise_are_the_same(
+    bound: tuple[str, float], model: LanguageModel, text: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = decode(KEY, model, text, [5, 21], n=3, new_tokens=9, sampling=LAW)
-    monkeypatch.setattr(lanes_module, "_LARGE", 0.0)
+    monkeypatch.setattr(lanes_module, *bound)
     compiled_advance().clear_cache()
     shifted = decode(KEY, model, text, [5, 21], n=3, new_tokens=9, sampling=LAW)
     compiled_advance().clear_cache()
@@ -135,7 +138,7 @@ def test_the_prefix_is_read_once_whatever_the_branches(
 
 @pytest.mark.slow
 def test_caches_are_written_in_place(model: LanguageModel, text: np.ndarray) -> None:
-    plan = planned(model, text, [3, 8, 21], n=2, new_tokens=5)
+    plan = planned(model, text, [3, 8, 21], Limits(new_tokens=5), n=2)
     queue, state = plan.queue(KEY), plan.lanes_state()
     where = [a.unsafe_buffer_pointer() for a in (*state.keys, *state.values)]
     moved = plan.advanced(queue, state, 2)

@@ -10,7 +10,7 @@ from scipy import stats
 
 from sloc.contracts import InvalidInput
 from sloc.lm import Sampling, log_law
-from sloc.lm.drawing import draw_many, draw_tokens
+from sloc.lm.drawing import draw_many, draw_tokens, uniforms
 
 LAWS = [
     Sampling(),
@@ -129,3 +129,20 @@ def test_settings_of_a_checkpoint() -> None:
     given = {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "eos_token_id": 2}
     assert Sampling.from_settings(given) == Sampling(0.6, top_p=0.9)
     assert Sampling.from_settings({**given, "do_sample": False}) == Sampling()
+
+
+@pytest.mark.parametrize("generator", ["threefry2x32", "rbg"])
+def test_uniform_numbers_are_those_of_the_key_and_the_step(generator: str) -> None:
+    keys = jax.random.split(jax.random.key(3, impl=generator), 5)
+    steps = jnp.asarray([0, 1, 7, 2**20, 3], jnp.int32)
+    found = np.asarray(jax.jit(uniforms)(keys, steps))
+    bits = jax.vmap(lambda key, at: jax.random.bits(jax.random.fold_in(key, at), (2,)))(keys, steps)
+    np.testing.assert_array_equal(found, (np.asarray(bits).T >> 8) / 2.0**24)
+
+
+def test_where_rounding_leaves_the_tokens_the_heaviest_is_taken() -> None:
+    # A uniform number of one passes every running sum: of the places that are left none without mass is drawn.
+    logits = jnp.asarray([-jnp.inf, 0.0, 2.0, 2.0, -jnp.inf, -jnp.inf, -jnp.inf], jnp.float32)
+    columns = jnp.broadcast_to(logits[:, None], (7, 3))
+    tokens, _ = draw_tokens(columns, jnp.asarray([[0.0, 0.3, 1.0], [1.0, 1.0, 1.0]]), Sampling())
+    assert set(np.asarray(tokens).tolist()) <= {1, 2, 3}

@@ -43,5 +43,5 @@ def _cleared(arrays: list[Array]) -> list[Array]:
 
 def _device() -> Any:
     """Return the device on which new arrays are made."""
-    chosen = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
+    chosen = getattr(jax.config, "jax_default_device", None)
     return chosen if isinstance(chosen, jax.Device) else jax.local_devices(backend=chosen)[0]

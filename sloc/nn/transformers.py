@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from sloc.contracts import require
-from sloc.nn.conditioning import Condition, scaled
+from sloc.nn.conditioning import Condition, places, scaled
 
 Array = jax.Array
 
@@ -77,7 +77,7 @@ class DiT(nnx.Module):
         size = patch * patch * self.channels
         self.condition = Condition(width, num_classes, rngs=rngs)
         self.first = nnx.Linear(size, width, **options)
-        self.places = nnx.Param(0.02 * jax.random.normal(rngs.params(), (self.rows * self.columns, width)))
+        self.places = nnx.Param(places((self.rows, self.columns), width))
         self.blocks = nnx.List([Block(width, heads, **options) for _ in range(depth)])
         self.norm = nnx.LayerNorm(width, **options)
         self.last = nnx.Linear(width, size, kernel_init=nnx.initializers.zeros_init(), **options)
@@ -99,11 +99,15 @@ class MaskedTransformer(nnx.Module):
     Args:
         length: tokens of a sequence.
         vocabulary: letters ``0 .. vocabulary - 1``; ``vocabulary`` is the mask.
+        sides: those of the grid that a sequence is, row by row: ``(8, 8)`` for an image of 64 pixels; default a line.
         width: features of a token, divisible by ``heads``.
         depth: how many blocks.
         heads: of the attention.
         dtype: in which it computes; weights are float32.
         rngs: where the weights are drawn from.
+
+    Raises:
+        InvalidInput: sides of a grid of another size.
 
     """
 
@@ -112,16 +116,18 @@ class MaskedTransformer(nnx.Module):
         length: int,
         vocabulary: int,
         *,
+        sides: tuple[int, ...] | None = None,
         width: int = 64,
         depth: int = 3,
         heads: int = 4,
         dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        self.length, self.vocabulary = length, vocabulary
+        self.length, self.vocabulary, self.sides = length, vocabulary, (length,) if sides is None else tuple(sides)
+        require(math.prod(self.sides) == length, "sides", sides, f"sides of a grid of {length} tokens")
         options: dict[str, Any] = dict(dtype=dtype, rngs=rngs)
         self.letters = nnx.Embed(vocabulary + 1, width, **options)
-        self.places = nnx.Param(0.02 * jax.random.normal(rngs.params(), (length, width)))
+        self.places = nnx.Param(places(self.sides, width))
         self.blocks = nnx.List([Block(width, heads, conditioned=False, **options) for _ in range(depth)])
         self.norm = nnx.LayerNorm(width, **options)
         self.last = nnx.Linear(width, vocabulary, **options)

@@ -1,13 +1,16 @@
 """``python -m examples.uses``: run the four examples at full size, keep their numbers and draw them.
 
-Numbers go to ``uses.json`` beside this file, the picture to ``docs/_static/uses.png``.
+``python -m examples.uses early_stop`` runs that one, and leaves the others' numbers alone.  Numbers go to ``uses.json``
+beside this file, the picture to ``docs/_static/uses.png``.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from .picture import picture
@@ -26,10 +29,13 @@ def rounded(value):
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def main() -> None:
-    """Run every example and write the file."""
-    found = {}
-    for name in EXAMPLES:
+def main(names: Sequence[str] = EXAMPLES) -> None:
+    """Run these examples and write the file."""
+    unknown = sorted(set(names) - set(EXAMPLES))
+    if unknown:
+        sys.exit(f"{', '.join(unknown)}: expected examples, of {', '.join(EXAMPLES)}")
+    found = json.loads(FILE.read_text("utf-8")) if set(names) != set(EXAMPLES) else {}
+    for name in names:
         began = time.monotonic()
         found[name] = rounded(importlib.import_module(f"examples.uses.{name}").main())
         print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
@@ -40,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or EXAMPLES)

@@ -20,12 +20,15 @@ FOLDER = Path(__file__).parents[2] / "build" / "uses"
 PARTS = split_digits(0)
 
 
-def fitted(network, loss, data, steps: int, name: str):
-    """Return a network trained on the generator's digits; its weights are kept in ``build/uses``."""
+def fitted(network, loss, data, steps: int, name: str, **options):
+    """Return a network trained on the generator's digits; its weights are kept in ``build/uses``.
+
+    ``options`` are further ones of :func:`sloc.nn.fit`.
+    """
     file = FOLDER / f"{name}-{steps}.safetensors"
     if file.is_file():
         return nn.load_weights(file, network)
-    found = nn.fit(jax.random.key(0), network, loss, data, steps=steps).model
+    found = nn.fit(jax.random.key(0), network, loss, data, steps=steps, **options).model
     FOLDER.mkdir(parents=True, exist_ok=True)
     nn.save_weights(file, found)
     return found

@@ -5,49 +5,70 @@ Run ``python -m examples.uses.early_stop``.
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 import sloc
-from examples.uses.digits import PARTS, fitted, judge
+from examples.uses.digits import PARTS, judge
+from examples.uses.masked_digits import agreement, bits, nats, recognised, trained
 from sloc import nn, samplers
 from sloc.contracts import Revealed
 
 STEPS = 32
+KEPT = (0, 8, 16, 20, 24, 28, 30)
+"""Steps that are left out."""
 PROCESS = sloc.processes.Masking()
 
 
 def main(small: bool = False) -> dict:
-    """Return, for stops at several shares of hidden pixels, how often the class is that of the whole run."""
+    """Return, for stops at several shares of hidden pixels, how often the class is that of the whole run.
+
+    A class can differ because pixels were written at once or because it was not yet settled: so each run is also
+    gone on with from the same pixels by all its steps, with other random numbers.
+    """
     x, labels = PARTS.generator
-    bits = (x.reshape(-1, 64) > 0).astype(np.int32)
-    network = nn.MaskedTransformer(64, 2, width=32, depth=1 if small else 3, heads=2, rngs=nnx.Rngs(0))
-    steps = 100 if small else 800
-    network = fitted(network, nn.masked_loss, (bits,), steps, "masked-small" if small else "masked")
-    model, n = nn.as_masked(network), 256 if small else 2_048
-    localizer = samplers.masked_ancestral(model)
+    images, network = bits(x), trained(small)
+    model, n = nn.as_masked(network), 128 if small else 1_024
     # When is the class settled, for the images themselves?
-    data = sloc.populations.Empirical(bits, labels)
+    data = sloc.populations.Empirical(images, labels)
     times = np.linspace(0.02, 0.98, 33)
     asked = {k: sloc.TV(k, [j for j in range(10) if j != k]) for k in range(10)}
-    curves = sloc.measure(jax.random.key(0), PROCESS, data, times, asked, n=4_096)
+    curves = sloc.measure(jax.random.key(0), PROCESS, data, times, asked, n=1_024 if small else 4_096)
     settled = min(float(times[np.asarray(c.value) >= 0.96].max(initial=times[0])) for c in curves.values())
 
-    grid, key = np.linspace(0.0, 1.0, STEPS + 1), jax.random.key(1)
-    path = sloc.localize(key, PROCESS, model, grid=grid, n=n, localizer=localizer, trajectories=True)
+    localizer, grid = samplers.masked_ancestral(model), np.linspace(0.0, 1.0, STEPS + 1)
+    path = sloc.localize(
+        jax.random.key(1), PROCESS, model, grid=grid, n=n, localizer=localizer, trajectories=True, at=grid[list(KEPT)]
+    )
     whole = judge(True)(2.0 * path.samples - 1)
-    rows = []
-    for kept in (0, 8, 16, 20, 24, 28, 30):
-        seen = jax.tree.map(lambda v, i=kept: jnp.asarray(v[:, i]), path.observations)
-        finish = jax.jit(jax.vmap(lambda k, y: sampled_at_once(model.canonical(), k, y)))
-        ended = np.asarray(finish(jax.random.split(jax.random.key(2), n), seen))
-        same = float((judge(True)(2.0 * ended - 1) == whole).mean())
-        near = np.abs(ended[:500, None] - bits[None]).sum(2).min(1).mean()
-        calls = STEPS - kept + (kept > 0)
-        rows.append({"t": float(grid[kept]), "calls": calls, "same class": same, "pixels off": float(near)})
-    return {"settled": settled, "steps": STEPS, "rows": rows}
+    keys, rows = jax.random.split(jax.random.key(2), n), []
+    finish = jax.jit(jax.vmap(functools.partial(sampled_at_once, model.canonical())))
+    again = jax.jit(jax.vmap(functools.partial(gone_on, localizer, jnp.asarray(grid, jnp.float32)), (None, 0, 0)))
+    for i, kept in enumerate(KEPT):
+        seen = jax.tree.map(lambda v, i=i: jnp.asarray(v[:, i]), path.observations)
+        ended = np.asarray(finish(keys, seen))
+        same, slow = (judge(True)(2.0 * v - 1) == whole for v in (ended, np.asarray(again(kept, keys, seen))))
+        rows.append(
+            {
+                "t": float(grid[kept]),
+                "calls": STEPS - kept + (kept > 0),
+                "same class": float(same.mean()),
+                "with all calls": float(slow.mean()),
+                "judges agree": agreement(ended),
+                "pixels off": off(ended, images),
+            }
+        )
+    return {
+        "settled": settled,
+        "steps": STEPS,
+        "rows": rows,
+        "nats": nats(network),
+        "recognised": recognised(path.samples),
+        "pixels off": off(bits(PARTS.test[0]), images),
+    }
 
 
 def sampled_at_once(model, key, y: Revealed):
@@ -56,10 +77,29 @@ def sampled_at_once(model, key, y: Revealed):
     return jnp.where(y.known, y.values, drawn)
 
 
+def gone_on(localizer, grid, kept, key, y: Revealed):
+    """Go on from ``y`` at ``grid[kept]`` by the ``kept`` steps that are left."""
+
+    def step(i, state):
+        return localizer.step(jax.random.fold_in(key, i), state, grid[kept - 1 - i])[0]
+
+    state = jax.lax.fori_loop(0, kept, step, localizer.init(key, grid[kept], y))
+    return localizer.finish(jax.random.fold_in(key, STEPS), state)
+
+
+def off(x: np.ndarray, images: np.ndarray) -> float:
+    """Return in how many pixels a sequence differs from the nearest image, on average over the first 500."""
+    return float(np.abs(x[:500, None] - images[None]).sum(2).min(1).mean())
+
+
 if __name__ == "__main__":
     found = main()
+    for row in found["nats"]:
+        print("{hidden:.2f} hidden: {network:.3f} nats a pixel, images {images:.3f}, ink {ink:.3f}".format(**row))
+    print("both judges agree: " + ", ".join(f"{name} {share:.3f}" for name, share in found["recognised"].items()))
     print(f"the images' classes are settled at t = {found['settled']:.2f}")
     for row in found["rows"]:
         print(
-            "stop at t = {t:.3f}: {calls} calls, same class {same class:.3f}, {pixels off:.2f} pixels off".format(**row)
+            "stop at t = {t:.3f}: {calls} calls, same class {same class:.3f} (with all calls {with all calls:.3f}), "
+            "judges agree {judges agree:.3f}, {pixels off:.2f} pixels off".format(**row)
         )

@@ -57,9 +57,9 @@ def _late_start(ax: Any, found: dict[str, Any]) -> None:
 def _early_stop(ax: Any, found: dict[str, Any]) -> None:
     rows = found["rows"]
     ax.axvline(found["settled"], color=ORANGE, ls="--", label="the images' classes are settled")
-    ax.plot(
-        [r["t"] for r in rows], [r["same class"] for r in rows], "o-", color=BLUE, ms=5, label="class of the whole run"
-    )
+    times = [r["t"] for r in rows]
+    ax.plot(times, [r["with all calls"] for r in rows], "s--", color=SOFT, ms=4, label="gone on with by all steps")
+    ax.plot(times, [r["same class"] for r in rows], "o-", color=BLUE, ms=5, label="the rest in one call")
     for row in rows:
         _beside(ax, f"{row['calls']}", row["t"], row["same class"])
     ax.set(xlabel="share still hidden at the stop", ylabel="share with the same class", ylim=(0, 1.08))

@@ -22,8 +22,25 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
             ],
         ),
         "early_stop": _table(
-            ("t of the stop", "calls", "same class", "pixels off"),
-            [(f"{r['t']:.3f}", r["calls"], f"{r['same class']:.3f}", f"{r['pixels off']:.2f}") for r in early["rows"]],
+            ("t of the stop", "calls", "same class", "with all calls", "judges agree", "pixels off"),
+            [
+                (
+                    f"{r['t']:.3f}",
+                    r["calls"],
+                    f"{r['same class']:.3f}",
+                    f"{r['with all calls']:.3f}",
+                    f"{r['judges agree']:.3f}",
+                    f"{r['pixels off']:.2f}",
+                )
+                for r in early["rows"]
+            ],
+        ),
+        "masked_digits": _table(
+            ("hidden", "network", "images", "ink"),
+            [
+                (f"{r['hidden']:.2f}", f"{r['network']:.3f}", f"{r['images']:.3f}", f"{r['ink']:.3f}")
+                for r in early["nats"]
+            ],
         ),
         "edits": _table(
             ("t of the turn", "inside the window", "flipped", "style"),

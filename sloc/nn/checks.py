@@ -23,7 +23,7 @@ def checked_network(model: Any, *attributes: str, argument: str = "model") -> An
     return model
 
 
-def checked_shape(shape: Any, *, image: bool = False) -> tuple[int, ...]:
+def checked_shape(shape: Any, argument: str = "shape", *, image: bool = False) -> tuple[int, ...]:
     """Return the shape of ``X``: positive whole numbers; two or three of them for an image.
 
     Raises:
@@ -31,9 +31,9 @@ def checked_shape(shape: Any, *, image: bool = False) -> tuple[int, ...]:
 
     """
     sizes = isinstance(shape, (tuple, list)) and len(shape) > 0 and all(as_whole(n) >= 1 for n in shape)
-    require(sizes, "shape", shape, "a tuple of whole numbers, the shape of X")
+    require(sizes, argument, shape, "a tuple of whole numbers, the shape of X")
     expected = "an image: (height, width) or (height, width, channels)"
-    require(not image or len(shape) in (2, 3), "shape", shape, expected)
+    require(not image or len(shape) in (2, 3), argument, shape, expected)
     return tuple(int(n) for n in shape)
 
 

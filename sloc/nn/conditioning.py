@@ -1,4 +1,4 @@
-"""What networks are told beside ``y``: the level of noise and the class."""
+"""What networks are told beside ``y``: the level of noise, the class, and where a token stands."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 Array = jax.Array
@@ -37,3 +38,21 @@ def scaled(features: Array, scale_and_shift: Array) -> Array:
     middle = (1,) * (features.ndim - 2)
     scale, shift = (v.reshape(v.shape[0], *middle, v.shape[-1]) for v in (scale, shift))
     return features * (1.0 + scale) + shift
+
+
+def places(sides: tuple[int, ...], width: int) -> Array:
+    """Return what tokens on a grid are told of where they stand, ``[prod(sides), width]``: sines and cosines.
+
+    Each side has an equal share of the features, at angles that grow in a geometric row from half a turn over the whole
+    side to a quarter of a turn from one token to the next; what does not divide is zero.  The mean square is one, that
+    of the letters they are added to: with places fifty times smaller, tokens look alike to attention for so long that
+    a network learns how frequent letters are and stays there.  Sources: Vaswani et al. 2017; for two sides Peebles &
+    Xie 2023.
+    """
+    count = max(width // (2 * len(sides)), 1)
+    parts = []
+    for side, where in zip(sides, np.indices(sides), strict=True):
+        angles = where.reshape(-1, 1) * np.geomspace(math.pi / max(side, 2), math.pi / 2, count)
+        parts += [np.sin(angles), np.cos(angles)]
+    found = math.sqrt(2.0) * np.concatenate(parts, axis=1)[:, :width]
+    return jnp.asarray(np.pad(found, ((0, 0), (0, width - found.shape[1]))), jnp.float32)

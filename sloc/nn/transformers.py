@@ -11,7 +11,7 @@ from flax import nnx
 
 from sloc.contracts import require
 from sloc.nn.checks import check_sizes, checked_shape
-from sloc.nn.conditioning import Condition, scaled
+from sloc.nn.conditioning import Condition, places, scaled
 
 Array = jax.Array
 
@@ -80,7 +80,7 @@ class DiT(nnx.Module):
         size = patch * patch * self.channels
         self.condition = Condition(width, num_classes, rngs=rngs)
         self.first = nnx.Linear(size, width, **options)
-        self.places = nnx.Param(0.02 * jax.random.normal(rngs.params(), (self.rows * self.columns, width)))
+        self.places = nnx.Param(places((self.rows, self.columns), width))
         self.blocks = nnx.List([Block(width, heads, **options) for _ in range(depth)])
         self.norm = nnx.LayerNorm(width, **options)
         self.last = nnx.Linear(width, size, kernel_init=nnx.initializers.zeros_init(), **options)
@@ -102,11 +102,15 @@ class MaskedTransformer(nnx.Module):
     Args:
         length: tokens of a sequence.
         vocabulary: letters ``0 .. vocabulary - 1``; ``vocabulary`` is the mask.
+        sides: those of the grid that a sequence is, row by row: ``(8, 8)`` for an image of 64 pixels; default a line.
         width: features of a token, divisible by ``heads``.
         depth: how many blocks.
         heads: of the attention.
         dtype: in which it computes; weights are float32.
         rngs: where the weights are drawn from.
+
+    Raises:
+        InvalidInput: sides of a grid of another size.
 
     """
 
@@ -115,6 +119,7 @@ class MaskedTransformer(nnx.Module):
         length: int,
         vocabulary: int,
         *,
+        sides: tuple[int, ...] | None = None,
         width: int = 64,
         depth: int = 3,
         heads: int = 4,
@@ -123,10 +128,12 @@ class MaskedTransformer(nnx.Module):
     ) -> None:
         check_sizes(rngs, length=length, vocabulary=vocabulary, width=width, depth=depth, heads=heads)
         require(width % heads == 0, "heads", heads, f"a number that divides width = {width}")
-        self.length, self.vocabulary = length, vocabulary
+        sides = (length,) if sides is None else checked_shape(sides, "sides")
+        require(math.prod(sides) == length, "sides", sides, f"sides of a grid of {length} tokens")
+        self.length, self.vocabulary, self.sides = length, vocabulary, sides
         options: dict[str, Any] = dict(dtype=dtype, rngs=rngs)
         self.letters = nnx.Embed(vocabulary + 1, width, **options)
-        self.places = nnx.Param(0.02 * jax.random.normal(rngs.params(), (length, width)))
+        self.places = nnx.Param(places(self.sides, width))
         self.blocks = nnx.List([Block(width, heads, conditioned=False, **options) for _ in range(depth)])
         self.norm = nnx.LayerNorm(width, **options)
         self.last = nnx.Linear(width, vocabulary, **options)

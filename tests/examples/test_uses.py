@@ -60,6 +60,7 @@ def test_an_early_stop_in_small():
     # Stopped at t = 0 it is the whole run itself; the earlier the stop, the less it is.
     assert same[0] == 1.0
     assert same[-1] < same[1]
+    assert found["rows"][0]["with all calls"] == 1.0
     assert [row["calls"] for row in found["rows"]] == [32, 25, 17, 13, 9, 5, 3]
 
 
@@ -78,6 +79,19 @@ def test_the_page_shows_the_numbers_that_were_found():
     page = (FILE.parents[2] / "docs" / "uses.md").read_text("utf-8")
     for name, table in tables(found).items():
         assert table in page, name
+
+
+def test_what_the_page_says_of_the_masked_model_holds():
+    found = json.loads(FILE.read_text("utf-8"))["early_stop"]
+    known = by(found["nats"], "hidden")
+    # It knows more of digits that it never saw than its images themselves do, and than the frequency of ink.
+    for share in (0.1, 0.25, 0.5):
+        assert known[share]["network"] < known[share]["images"] < known[share]["ink"] - 0.05
+    agreed = found["recognised"]
+    assert agreed["samples"] > agreed["pixels alone"] + 0.15
+    settled = [row for row in found["rows"] if row["t"] <= found["settled"]]
+    # In one call the class is that of all the calls, where the images' classes are settled.
+    assert all(row["same class"] > row["with all calls"] - 0.05 for row in settled)
 
 
 def test_the_picture_draws_every_number(tmp_path):

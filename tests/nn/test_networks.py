@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import pickle
 
 import jax
@@ -217,6 +218,61 @@ def test_a_masked_transformer_learns_which_letters_go_together():
     known = (x[:, None, :] == words[None]).all(axis=2).any(axis=1)
     # By chance 3 of 81 words are.
     assert known.mean() > 0.5
+
+
+class Constant:
+    """Equal laws of two letters for every token, whatever is seen."""
+
+    vocabulary = 2
+
+    def __call__(self, tokens):
+        return jnp.zeros((*tokens.shape, 2))
+
+
+class ExactPair:
+    """The exact laws of two letters that agree nine times in ten."""
+
+    vocabulary = 2
+
+    def __call__(self, tokens):
+        other = tokens[:, ::-1, None]
+        agree = jnp.where(other == jnp.arange(2), jnp.log(0.9), jnp.log(0.1))
+        return jnp.where(other < 2, agree, jnp.log(0.5))
+
+
+def test_the_masked_loss_is_the_bound_on_nats():
+    x = jnp.zeros((7, 5), jnp.int32)
+    # As many tokens weigh L / k as are hidden, k: nothing is left to chance.
+    for seed in range(3):
+        assert float(nn.masked_loss(Constant(), jax.random.key(seed), x)) == pytest.approx(5 * np.log(2), rel=1e-5)
+    pairs = np.random.default_rng(0).permutation([[0, 0], [1, 1]] * 9_000 + [[0, 1], [1, 0]] * 1_000)
+    # Of the exact laws the bound is the entropy, 1.02.  A sequence's loss has a standard deviation of 1.0, the mean of
+    # these 0.007, of which 0.05 is seven; without the weights L / k it would be 0.86.
+    entropy = np.log(2) - 0.9 * np.log(0.9) - 0.1 * np.log(0.1)
+    found = float(nn.masked_loss(ExactPair(), jax.random.key(0), jnp.asarray(pairs)))
+    assert found == pytest.approx(entropy, abs=0.05)
+
+
+def test_tokens_are_told_apart_by_their_places():
+    for sides in ((64,), (8, 8), (2, 3, 4)):
+        model = nn.MaskedTransformer(math.prod(sides), 2, sides=sides, width=48, depth=0, rngs=nnx.Rngs(0))
+        told = np.asarray(model.places[...])
+        # As large as the letters, whose entries have variance one.
+        assert (told**2).mean() == pytest.approx(1.0, rel=1e-5)
+        gaps = ((told[:, None] - told[None]) ** 2).mean(2) + 2 * np.eye(len(told))
+        assert gaps.min() > 0.05
+    with pytest.raises(InvalidInput, match=r"sides = \(8, 7\): expected sides of a grid of 64 tokens"):
+        nn.MaskedTransformer(64, 2, sides=(8, 7), rngs=nnx.Rngs(0))
+
+
+@pytest.mark.slow
+def test_a_masked_transformer_learns_which_places_go_together():
+    half = jax.random.randint(jax.random.key(2), (512, 8), 0, 2)
+    words = jnp.concatenate([half, half], axis=1)
+    model = nn.MaskedTransformer(16, 2, width=32, depth=1, heads=2, rngs=nnx.Rngs(0))
+    fitted = nn.fit(jax.random.key(0), model, nn.masked_loss, (words,), steps=300, batch=64, rate=4e-3, average=0.9)
+    # Letters alone cost 16 log 2 = 11.1 nats, the words 8 log 2 = 5.5.
+    assert fitted.losses[-50:].mean() < 7.0
 
 
 @pytest.mark.slow

@@ -130,7 +130,13 @@ def networks() -> list[Row]:
         Row(
             p + "MaskedTransformer",
             nn.MaskedTransformer,
-            {"length": whole(2), "vocabulary": whole(3), "heads": whole(1), **layers},
+            {
+                "length": whole(2),
+                "vocabulary": whole(3),
+                "heads": whole(1),
+                "sides": thing((1, 2), "sides of a grid").optional(),
+                **layers,
+            },
         ),
     ]
 

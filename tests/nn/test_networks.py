@@ -255,7 +255,7 @@ def test_the_masked_loss_is_the_bound_on_nats():
 
 def test_tokens_are_told_apart_by_their_places():
     for sides in ((64,), (8, 8), (2, 3, 4)):
-        model = nn.MaskedTransformer(math.prod(sides), 2, sides=sides, width=48, depth=0, rngs=nnx.Rngs(0))
+        model = nn.MaskedTransformer(math.prod(sides), 2, sides=sides, width=48, depth=1, rngs=nnx.Rngs(0))
         told = np.asarray(model.places[...])
         # As large as the letters, whose entries have variance one.
         assert (told**2).mean() == pytest.approx(1.0, rel=1e-5)

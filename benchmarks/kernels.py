@@ -142,19 +142,21 @@ def _hierarchy() -> Built:
 def _forked(lanes: int = 256, slots: int = 128) -> Built:
     """One step of forked decoding, of the shape of stories260k, with rings that are half full."""
     from sloc.lm import random_model, read_prefix, small_config
+    from sloc.lm.forked import empty_lanes
     from sloc.lm.lanes import run_lanes
 
     config = small_config(512, width=64, layers=5, heads=8, kv_heads=4, hidden=172, tied=True)
     model = random_model(jax.random.key(0), config)
     prefix = read_prefix(model, np.arange(96)).shared
-    rings = [[jnp.zeros((slots, 4, 8, lanes)) for _ in range(5)] for _ in range(2)]
+    rings = empty_lanes(config, lanes, lanes, slots + 1, jnp.float32)
+    slot = jnp.asarray(slots - 1, jnp.int32)
     tokens, cuts, ages = (jnp.full(lanes, v, jnp.int32) for v in (7, 96, slots // 2))
 
     def step(weights: Any, *given: Any) -> Any:
         with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
             return run_lanes(config, weights, *given)[0]
 
-    return step, (model.weights, prefix, *rings, jnp.asarray(slots - 1, jnp.int32), tokens, cuts, ages)
+    return step, (model.weights, prefix, rings.keys, rings.values, slot, tokens, cuts, ages)
 
 
 _OU, _MASKING = OrnsteinUhlenbeck, Masking

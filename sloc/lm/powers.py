@@ -20,11 +20,11 @@ def power_of_two(x: Array) -> Array:
 
     ``x = n + f`` with ``|f| <= 1/2``: a polynomial of degree five in ``f`` (least largest relative error), whose
     exponent is then raised by ``n``.  From -126 to 126; below and above it is the power at that end, so what must stay
-    below ``2^126`` is to be looked at by the caller.
+    below ``2^126`` is to be looked at by the caller.  NaN stays NaN.
     """
-    # Selections, not maxima: those pass NaN on, which takes three steps in place of one.
-    x = jnp.where(x > -_REACH, x, -_REACH)
-    x = jnp.where(x < _REACH, x, _REACH)
+    # Selections in one step each, where maxima take three; this way round they let NaN through.
+    x = jnp.where(x < -_REACH, -_REACH, x)
+    x = jnp.where(x > _REACH, _REACH, x)
     whole = jax.lax.round(x, jax.lax.RoundingMethod.TO_NEAREST_EVEN)
     rest = x - whole
     power = jnp.float32(_SERIES[-1])

@@ -13,7 +13,7 @@ Steps of that prior forget one another, so that it takes a curve that climbs by 
 A prior with runs (:class:`RunPrior`) knows both: while a run lasts, what leaves the path answers otherwise to the same
 side step after step, ``y ~ Beta(c r x, c (1 - r x))`` with ``r < 1`` for a share that rises, the mirror image for one
 that falls.  Either side has half of the probability, so that runs lead away from 1/2 on average, as curves do that
-settle on an answer: on recordings this predicts draws better than sides weighed so that the mean stays where it was.
+settle on an answer.
 
 Shares live on a grid ``sin(pi u / 2)^2``, even in the arcsine scale.
 """

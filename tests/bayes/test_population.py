@@ -120,6 +120,22 @@ def test_gaussians_under_linear_channels_are_exact(name):
                 np.testing.assert_allclose(found, truth, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", LINEAR)
+def test_posterior_under_linear_channels_is_exact_bayes(name):
+    # Of what the model draws: of measurements that contradict one another, log p ~ -1e3, float32 keeps less.
+    process, matrix = LINEAR[name][0].canonical(), np.asarray(LINEAR[name][1])
+    population, rng = NumPyroPopulation(gaussians), np.random.default_rng(1)
+    weights = np.exp(np.asarray(population.log_weights, np.float64))
+    for t in (1e-3, 0.7):
+        noise = np.asarray(process.matrices(t)[1], np.float64)
+        laws = [stats.multivariate_normal(matrix @ m, matrix @ COV @ matrix.T + noise) for m in MEANS]
+        for law in laws:
+            y = np.asarray(law.rvs(random_state=rng), np.float32).reshape(-1)
+            joint = weights * np.exp([one.logpdf(y) - law.logpdf(y) for one in laws])
+            found = np.exp(sloc.posterior(process, population, jnp.asarray(y), jnp.asarray(t)))
+            np.testing.assert_allclose(found, joint / joint.sum(), rtol=0, atol=1e-5)
+
+
 def clumps():
     theta = numpyro.sample("theta", dist.Categorical(jnp.asarray(WEIGHTS)))
     shares, means, deviations = (jnp.asarray(v)[theta] for v in CLUMPS)

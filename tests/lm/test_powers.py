@@ -20,6 +20,7 @@ def test_powers_are_right_to_float32() -> None:
 def test_powers_stop_at_both_ends() -> None:
     far = jnp.asarray([-np.inf, -1e30, -127.0, 127.0, 1e30, np.inf], jnp.float32)
     assert np.asarray(power_of_two(far)).tolist() == [2.0**-126] * 3 + [2.0**126] * 3
+    assert np.isnan(power_of_two(jnp.full(64, jnp.nan, jnp.float32))).all()
 
 
 def test_the_other_base_is_that_of_exp() -> None:

@@ -18,7 +18,7 @@ export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test slow lint types imports format docs examples wheel wheel-test bench nightly gate check-results clean
+.PHONY: help setup demo test slow lint types imports format docs examples wheel wheel-test wheel-ends bench nightly gate check-results clean
 
 help:
 	@echo 'make demo       windows of the handwritten digits, as a table and a picture, in $(DEMO)/'
@@ -174,6 +174,15 @@ wheel-test: wheel
 	cd $(AWAY) && $(WHEEL)/env/bin/python -c 'import sys, sloc; assert sloc.__file__.startswith(sys.prefix), sloc.__file__'
 	cd $(AWAY) && XLA_FLAGS='$(strip $(XLA_FLAGS) $(TEST_XLA_FLAGS))' $(WHEEL)/env/bin/python -m pytest -p no:cacheprovider \
 	  --numprocesses $(WORKERS) --dist loadfile $(WHEEL_TESTS)
+
+# What CI asks of the installed wheel, under the least jax, all libraries fresh, and under the newest, that of $(VENV).
+LEAST_JAX := $(shell sed -n 's/^  "jax>=\([0-9.]*\),.*/\1.0/p' pyproject.toml)
+WHEEL_PART := tests/test_public_api.py tests/test_readme.py tests/engine/test_streaming.py tests/processes \
+  tests/divergence/test_statistics.py tests/windows/test_critical.py tests/samplers/test_localization.py
+
+wheel-ends:
+	@$(MAKE) --no-print-directory wheel-test LIBRARIES=borrowed WHEEL_TESTS='$(WHEEL_PART)'
+	@$(MAKE) --no-print-directory wheel-test JAX=$(LEAST_JAX) WHEEL_TESTS='$(WHEEL_PART)'
 
 # The smoke run leaves out the suites whose compiling alone takes a minute.
 SMOKE := windows certificates samplers structures

@@ -9,6 +9,9 @@ Start with :func:`critical_window`, :func:`measure` and :func:`tv_curve`; bring 
 :class:`ObservationProcess` or :class:`Population`.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from sloc import populations, processes
 from sloc.contracts import (
     ContractError,
@@ -41,6 +44,7 @@ from sloc.divergence import (
 )
 from sloc.engine import Plan
 from sloc.results import Curve, Estimate, MixtureTree, TheoremWindow, Window
+from sloc.results.pictures import drawn_by
 from sloc.samplers import forward_reverse, localize
 from sloc.windows import (
     anytime_theorem2,
@@ -52,6 +56,15 @@ from sloc.windows import (
 )
 
 __version__ = "0.1.0"
+
+
+def _drawing(name: str) -> Callable[..., Any]:
+    from sloc.report.drawings import drawing
+
+    return drawing(name)
+
+
+drawn_by(_drawing)
 
 __all__ = [
     "KL",

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from sloc.contracts import is_concrete
+from sloc.results.pictures import draw
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,6 +108,4 @@ class Curve:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the curve with its band; returns the matplotlib axes."""
-        from sloc.report.plots import plot_curve
-
-        return plot_curve(self, ax=ax)
+        return draw("curve", self, ax=ax)

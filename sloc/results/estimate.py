@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from sloc.contracts import is_concrete
+from sloc.results.pictures import draw
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +72,4 @@ class Estimate:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the value with its interval; returns the matplotlib axes."""
-        from sloc.report.plots import plot_estimate
-
-        return plot_estimate(self, ax=ax)
+        return draw("estimate", self, ax=ax)

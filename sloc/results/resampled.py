@@ -10,6 +10,7 @@ import numpy as np
 from sloc.contracts import require
 from sloc.contracts.arguments import is_one_of
 from sloc.results.curve import Curve
+from sloc.results.pictures import draw
 from sloc.results.window import Window
 
 if TYPE_CHECKING:
@@ -102,9 +103,7 @@ class ResampledCurve:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the curve with its bands; returns the matplotlib axes."""
-        from sloc.report.traces import plot_question
-
-        return plot_question(self, ax=ax)
+        return draw("question", self, ax=ax)
 
 
 @dataclass(frozen=True)
@@ -247,9 +246,7 @@ class TraceWindows:
 
     def plot(self, path: Any = None) -> Any:
         """Draw a panel per question, or a heat map of many; returns the matplotlib figure, saved if a path is given."""
-        from sloc.report.traces import plot_traces
-
-        return plot_traces(self, path)
+        return draw("traces", self, path=path)
 
 
 def _kept_edges(prefix: str, window: Window, curve: ResampledCurve) -> dict[str, float | None]:

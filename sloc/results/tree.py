@@ -11,6 +11,7 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import is_one_of
+from sloc.results.pictures import draw
 from sloc.results.status import status_code
 from sloc.results.tree_node import Check, Condition, TreeNode, Verdict
 from sloc.results.window import Window
@@ -314,9 +315,7 @@ class MixtureTree:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the dendrogram with noise level as height; returns the matplotlib axes."""
-        from sloc.report.tree import plot_tree
-
-        return plot_tree(self, ax=ax)
+        return draw("tree", self, ax=ax)
 
     def __repr__(self) -> str:
         """Return size, noise levels and the three verdicts on one line."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sloc.results.curve import Curve
+from sloc.results.pictures import draw
 from sloc.results.status import Status
 
 if TYPE_CHECKING:
@@ -119,9 +120,7 @@ class Window(_Frames):
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the window as a bar with its intervals; returns the matplotlib axes."""
-        from sloc.report.plots import plot_window
-
-        return plot_window(self, ax=ax)
+        return draw("window", self, ax=ax)
 
 
 @dataclass(frozen=True, repr=False)
@@ -185,6 +184,4 @@ class TheoremWindow(_Frames):
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the certificate over time with the window marked; returns the matplotlib axes."""
-        from sloc.report.plots import plot_theorem_window
-
-        return plot_theorem_window(self, ax=ax)
+        return draw("theorem window", self, ax=ax)

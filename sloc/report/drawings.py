@@ -1,0 +1,35 @@
+"""Which function draws which result: what `.plot()` calls, loaded when a picture is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def drawing(name: str) -> Callable[..., Any]:
+    """Return the function that draws a result.
+
+    Args:
+        name: ``"estimate"``, ``"curve"``, ``"window"``, ``"theorem window"``, ``"tree"``, ``"question"`` or
+            ``"traces"``.
+
+    Returns:
+        The function; it takes the result, and ``ax`` or ``path``.
+
+    """
+    if name == "tree":
+        from sloc.report.tree import plot_tree
+
+        return plot_tree
+    if name in ("question", "traces"):
+        from sloc.report.traces import plot_question, plot_traces
+
+        return plot_question if name == "question" else plot_traces
+    from sloc.report.plots import plot_curve, plot_estimate, plot_theorem_window, plot_window
+
+    return {
+        "estimate": plot_estimate,
+        "curve": plot_curve,
+        "window": plot_window,
+        "theorem window": plot_theorem_window,
+    }[name]

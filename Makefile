@@ -117,6 +117,7 @@ lint: $(DOCS_STAMP)
 # The extensions of the docs are checked too, against the libraries they import.
 types: $(DOCS_STAMP)
 	$(BIN)/pyright --pythonpath $(PY)
+	$(PY) tests/verified_types.py
 
 imports: $(DEV_STAMP)
 	$(BIN)/lint-imports --no-cache

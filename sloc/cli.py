@@ -21,7 +21,7 @@ from sloc.report.sources import FILE_HELP
 from sloc.report.toolchain import leave_out_ynnpack
 from sloc.report.traces_command import COLUMN_HELP
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     cls=OneLine,
     # `--install-completion` and `--show-completion`, for bash, zsh, fish and PowerShell.
     add_completion=True,

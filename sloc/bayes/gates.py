@@ -64,7 +64,8 @@ class ChainsDisagree(RuntimeError):
     def __init__(self, message: str, diagnostics: ChainDiagnostics, samples: Mapping[str, Any] | None = None) -> None:
         """Keep the diagnostics."""
         super().__init__(f"{message}\n{diagnostics}")
-        self.diagnostics, self.samples = diagnostics, samples
+        self.diagnostics: ChainDiagnostics = diagnostics
+        self.samples: Mapping[str, Any] | None = samples
 
 
 class LabelSwitching(ChainsDisagree):

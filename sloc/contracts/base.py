@@ -97,9 +97,10 @@ class Contract:
         share a slot of the table of compiled functions, which is chance, one would run for the other.
         """
         super().__init_subclass__(**kwargs)
-        cls.__annotations__ = {**_annotations(cls), "_node_type": Any}
         own = dataclasses.field(default=cls, kw_only=True, repr=False, compare=False, metadata={"static": True})
-        cls._node_type = own  # pyright: ignore[reportAttributeAccessIssue]
+        # By `type`, so that a type checker does not take these for attributes of every subclass.
+        type.__setattr__(cls, "__annotations__", {**_annotations(cls), "_node_type": Any})
+        type.__setattr__(cls, "_node_type", own)
 
     def validate(self) -> None:
         """Check concrete values, once, at the entry of a public call.

@@ -38,7 +38,7 @@ class Store:
         """
         ok = isinstance(path, (str, os.PathLike)) and bool(os.fspath(path))
         require(ok, "checkpoint", path, "the name of a folder")
-        self.path = Path(path).expanduser().absolute()
+        self.path: Path = Path(path).expanduser().absolute()
         require(not self.path.is_file(), "checkpoint", str(path), "a folder; this is a file")
         self._joined = False
 
@@ -133,7 +133,9 @@ class Stage:
 
     def __init__(self, path: Path, name: str, silent: bool = False) -> None:
         """Open lazily; a ``silent`` stage keeps nothing."""
-        self.path, self.name, self.silent = path, name, silent
+        self.path: Path = path
+        self.name: str = name
+        self.silent: bool = silent
         self._manager: Any = None
 
     def load(self) -> tuple[dict[str, Any], list[np.ndarray]] | None:

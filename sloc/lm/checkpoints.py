@@ -27,7 +27,8 @@ class TensorFiles:
 
     def __init__(self, folder: Path) -> None:
         """Open the files of a folder; raises InvalidInput where there are none or a shard is missing."""
-        self.folder, self._stack = folder, ExitStack()
+        self.folder: Path = folder
+        self._stack = ExitStack()
         self.files: dict[str, Any] = {}
         index = read_json(folder / "model.safetensors.index.json")
         names = sorted(set(index.get("weight_map", {}).values())) or ["model.safetensors"]
@@ -145,7 +146,8 @@ class Adapter:
         for key, usual in {"use_dora": False, "bias": "none", "modules_to_save": None}.items():
             given = settings.get(key, usual)
             require(given in (usual, None, []), f"adapter_config.json: {key}", given, f"{usual!r} (not supported)")
-        self.folder, self.settings = folder, settings
+        self.folder: Path = folder
+        self.settings: dict[str, Any] = settings
         file = folder / "adapter_model.safetensors"
         require(file.is_file(), "adapter", str(folder), f"a folder with {file.name}")
         with ExitStack() as stack:

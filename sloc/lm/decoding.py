@@ -413,9 +413,9 @@ class StopWatch:
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.seen = np.zeros(plan.capacity, int)
-        self.complete = np.zeros(self.seen.shape, bool)
+        self.plan: Plan = plan
+        self.seen: np.ndarray = np.zeros(plan.capacity, int)
+        self.complete: np.ndarray = np.zeros(self.seen.shape, bool)
 
     def finished(self, state: Lanes, count: int | None = None) -> bool:
         """Whether nothing is left to do, of ``count`` branches or all."""

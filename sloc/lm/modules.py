@@ -22,8 +22,8 @@ class DecoderModule(nnx.Module):
     """
 
     def __init__(self, config: DecoderConfig, weights: Any) -> None:
-        self.config = config
-        self.params = _wrapped(weights)
+        self.config: DecoderConfig = config
+        self.params: Any = _wrapped(weights)
 
     def weights(self) -> Any:
         """Return the parameters as the tree of arrays that a :class:`sloc.lm.LanguageModel` holds."""

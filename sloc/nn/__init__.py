@@ -4,10 +4,10 @@ try:
     import flax.nnx  # noqa: F401
     import optax  # noqa: F401
     import safetensors  # noqa: F401
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(
-        f"sloc.nn needs {error.name}, which is not installed: pip install 'sloc[nn]'", name=error.name
-    ) from error
+        f"sloc.nn needs {_error.name}, which is not installed: pip install 'sloc[nn]'", name=_error.name
+    ) from _error
 
 from sloc.nn.calibration import Calibration, calibrate
 from sloc.nn.classifier import NoiseClassifier

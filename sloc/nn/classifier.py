@@ -41,13 +41,14 @@ class NoiseClassifier(nnx.Module):
     ) -> None:
         shape = checked_shape(shape)
         check_sizes(rngs, width=width, depth=depth, num_classes=checked_whole(num_classes, "num_classes"))
-        self.shape, self.num_classes = shape, num_classes
-        self.condition = Condition(width, 0, rngs=rngs)
-        self.first = nnx.Linear(math.prod(shape), width, dtype=dtype, rngs=rngs)
-        self.norms = nnx.List([nnx.LayerNorm(width, dtype=dtype, rngs=rngs) for _ in range(depth)])
-        self.scales = nnx.List([nnx.Linear(width, 2 * width, dtype=dtype, rngs=rngs) for _ in range(depth)])
-        self.layers = nnx.List([nnx.Linear(width, width, dtype=dtype, rngs=rngs) for _ in range(depth)])
-        self.last = nnx.Linear(width, num_classes, dtype=dtype, rngs=rngs)
+        self.shape: tuple[int, ...] = shape
+        self.num_classes: int = num_classes
+        self.condition: Condition = Condition(width, 0, rngs=rngs)
+        self.first: Any = nnx.Linear(math.prod(shape), width, dtype=dtype, rngs=rngs)
+        self.norms: Any = nnx.List([nnx.LayerNorm(width, dtype=dtype, rngs=rngs) for _ in range(depth)])
+        self.scales: Any = nnx.List([nnx.Linear(width, 2 * width, dtype=dtype, rngs=rngs) for _ in range(depth)])
+        self.layers: Any = nnx.List([nnx.Linear(width, width, dtype=dtype, rngs=rngs) for _ in range(depth)])
+        self.last: Any = nnx.Linear(width, num_classes, dtype=dtype, rngs=rngs)
 
     def __call__(self, y: Array, log_snr: Array) -> Array:
         """Return logits ``[B, num_classes]``."""

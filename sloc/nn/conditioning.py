@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +20,10 @@ class Condition(nnx.Module):
     """
 
     def __init__(self, width: int, num_classes: int, *, rngs: nnx.Rngs, features: int = 32) -> None:
-        self.frequencies = tuple(float(0.05 * 1.3**i) for i in range(features // 2))
-        self.first = nnx.Linear(features, width, rngs=rngs)
-        self.second = nnx.Linear(width, width, rngs=rngs)
-        self.labels = nnx.Embed(num_classes + 1, width, rngs=rngs) if num_classes else None
+        self.frequencies: tuple[float, ...] = tuple(float(0.05 * 1.3**i) for i in range(features // 2))
+        self.first: Any = nnx.Linear(features, width, rngs=rngs)
+        self.second: Any = nnx.Linear(width, width, rngs=rngs)
+        self.labels: Any = nnx.Embed(num_classes + 1, width, rngs=rngs) if num_classes else None
 
     def __call__(self, log_snr: Array, label: Array | None) -> Array:
         """Return ``[B, width]`` for ``[B]`` levels and labels."""

@@ -41,13 +41,15 @@ class MLPDenoiser(nnx.Module):
         shape = checked_shape(shape)
         check_sizes(rngs, num_classes, width=width, depth=depth)
         size = math.prod(shape)
-        self.shape, self.num_classes, self.dtype = tuple(shape), num_classes, dtype
-        self.condition = Condition(width, num_classes, rngs=rngs)
-        self.first = nnx.Linear(size, width, dtype=dtype, rngs=rngs)
-        self.norms = nnx.List([nnx.LayerNorm(width, dtype=dtype, rngs=rngs) for _ in range(depth)])
-        self.scales = nnx.List([nnx.Linear(width, 2 * width, dtype=dtype, rngs=rngs) for _ in range(depth)])
-        self.layers = nnx.List([nnx.Linear(width, width, dtype=dtype, rngs=rngs) for _ in range(depth)])
-        self.last = nnx.Linear(width, size, dtype=dtype, kernel_init=nnx.initializers.zeros_init(), rngs=rngs)
+        self.shape: tuple[int, ...] = tuple(shape)
+        self.num_classes: int = num_classes
+        self.dtype: Any = dtype
+        self.condition: Condition = Condition(width, num_classes, rngs=rngs)
+        self.first: Any = nnx.Linear(size, width, dtype=dtype, rngs=rngs)
+        self.norms: Any = nnx.List([nnx.LayerNorm(width, dtype=dtype, rngs=rngs) for _ in range(depth)])
+        self.scales: Any = nnx.List([nnx.Linear(width, 2 * width, dtype=dtype, rngs=rngs) for _ in range(depth)])
+        self.layers: Any = nnx.List([nnx.Linear(width, width, dtype=dtype, rngs=rngs) for _ in range(depth)])
+        self.last: Any = nnx.Linear(width, size, dtype=dtype, kernel_init=nnx.initializers.zeros_init(), rngs=rngs)
 
     def __call__(self, y: Array, log_snr: Array, label: Array | None = None) -> Array:
         """Return a prediction ``[B, *shape]`` (``v`` where trained by :func:`sloc.nn.denoising_loss`)."""

@@ -21,10 +21,11 @@ class Block(nnx.Module):
 
     def __init__(self, width: int, heads: int, *, dtype: Any, rngs: nnx.Rngs, conditioned: bool = True) -> None:
         options: dict[str, Any] = dict(dtype=dtype, rngs=rngs)
-        self.norms = nnx.List([nnx.LayerNorm(width, **options) for _ in range(2)])
-        self.attention = nnx.MultiHeadAttention(heads, width, decode=False, **options)
-        self.wide, self.narrow = nnx.Linear(width, 4 * width, **options), nnx.Linear(4 * width, width, **options)
-        self.scale = nnx.Linear(width, 4 * width, **options) if conditioned else None
+        self.norms: Any = nnx.List([nnx.LayerNorm(width, **options) for _ in range(2)])
+        self.attention: Any = nnx.MultiHeadAttention(heads, width, decode=False, **options)
+        self.wide: Any = nnx.Linear(width, 4 * width, **options)
+        self.narrow: Any = nnx.Linear(4 * width, width, **options)
+        self.scale: Any = nnx.Linear(width, 4 * width, **options) if conditioned else None
 
     def __call__(self, h: Array, condition: Array | None) -> Array:
         """Return ``[B, L, width]``."""
@@ -73,17 +74,20 @@ class DiT(nnx.Module):
         check_sizes(rngs, num_classes, patch=patch, width=width, depth=depth, heads=heads)
         require(width % heads == 0, "heads", heads, f"a number that divides width = {width}")
         require(shape[0] % patch == 0 and shape[1] % patch == 0, "patch", patch, f"a side that divides {shape[:2]}")
-        self.shape, self.num_classes, self.patch = tuple(shape), num_classes, patch
-        self.channels = shape[2] if len(shape) == 3 else 1
-        self.rows, self.columns = shape[0] // patch, shape[1] // patch
+        self.shape: tuple[int, ...] = tuple(shape)
+        self.num_classes: int = num_classes
+        self.patch: int = patch
+        self.channels: int = shape[2] if len(shape) == 3 else 1
+        self.rows: int = shape[0] // patch
+        self.columns: int = shape[1] // patch
         options: dict[str, Any] = dict(dtype=dtype, rngs=rngs)
         size = patch * patch * self.channels
-        self.condition = Condition(width, num_classes, rngs=rngs)
-        self.first = nnx.Linear(size, width, **options)
-        self.places = nnx.Param(places((self.rows, self.columns), width))
-        self.blocks = nnx.List([Block(width, heads, **options) for _ in range(depth)])
-        self.norm = nnx.LayerNorm(width, **options)
-        self.last = nnx.Linear(width, size, kernel_init=nnx.initializers.zeros_init(), **options)
+        self.condition: Condition = Condition(width, num_classes, rngs=rngs)
+        self.first: Any = nnx.Linear(size, width, **options)
+        self.places: Any = nnx.Param(places((self.rows, self.columns), width))
+        self.blocks: Any = nnx.List([Block(width, heads, **options) for _ in range(depth)])
+        self.norm: Any = nnx.LayerNorm(width, **options)
+        self.last: Any = nnx.Linear(width, size, kernel_init=nnx.initializers.zeros_init(), **options)
 
     def __call__(self, y: Array, log_snr: Array, label: Array | None = None) -> Array:
         """Return a prediction of the shape of ``y`` (``v`` where trained by :func:`sloc.nn.denoising_loss`)."""
@@ -130,13 +134,15 @@ class MaskedTransformer(nnx.Module):
         require(width % heads == 0, "heads", heads, f"a number that divides width = {width}")
         sides = (length,) if sides is None else checked_shape(sides, "sides")
         require(math.prod(sides) == length, "sides", sides, f"sides of a grid of {length} tokens")
-        self.length, self.vocabulary, self.sides = length, vocabulary, sides
+        self.length: int = length
+        self.vocabulary: int = vocabulary
+        self.sides: tuple[int, ...] = sides
         options: dict[str, Any] = dict(dtype=dtype, rngs=rngs)
-        self.letters = nnx.Embed(vocabulary + 1, width, **options)
-        self.places = nnx.Param(places(self.sides, width))
-        self.blocks = nnx.List([Block(width, heads, conditioned=False, **options) for _ in range(depth)])
-        self.norm = nnx.LayerNorm(width, **options)
-        self.last = nnx.Linear(width, vocabulary, **options)
+        self.letters: Any = nnx.Embed(vocabulary + 1, width, **options)
+        self.places: Any = nnx.Param(places(self.sides, width))
+        self.blocks: Any = nnx.List([Block(width, heads, conditioned=False, **options) for _ in range(depth)])
+        self.norm: Any = nnx.LayerNorm(width, **options)
+        self.last: Any = nnx.Linear(width, vocabulary, **options)
 
     def __call__(self, tokens: Array) -> Array:
         """Return logits ``[B, length, vocabulary]`` for tokens ``[B, length]``."""

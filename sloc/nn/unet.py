@@ -21,12 +21,12 @@ class ResidualBlock(nnx.Module):
 
     def __init__(self, inputs: int, outputs: int, width: int, *, dtype: Any, rngs: nnx.Rngs) -> None:
         groups = max(g for g in range(1, 9) if inputs % g == 0), max(g for g in range(1, 9) if outputs % g == 0)
-        self.norm_in = nnx.GroupNorm(inputs, groups[0], dtype=dtype, rngs=rngs)
-        self.norm_out = nnx.GroupNorm(outputs, groups[1], dtype=dtype, rngs=rngs)
-        self.conv_in = nnx.Conv(inputs, outputs, (3, 3), dtype=dtype, rngs=rngs)
-        self.conv_out = nnx.Conv(outputs, outputs, (3, 3), dtype=dtype, rngs=rngs)
-        self.scale = nnx.Linear(width, 2 * outputs, dtype=dtype, rngs=rngs)
-        self.shortcut = nnx.Conv(inputs, outputs, (1, 1), dtype=dtype, rngs=rngs) if inputs != outputs else None
+        self.norm_in: Any = nnx.GroupNorm(inputs, groups[0], dtype=dtype, rngs=rngs)
+        self.norm_out: Any = nnx.GroupNorm(outputs, groups[1], dtype=dtype, rngs=rngs)
+        self.conv_in: Any = nnx.Conv(inputs, outputs, (3, 3), dtype=dtype, rngs=rngs)
+        self.conv_out: Any = nnx.Conv(outputs, outputs, (3, 3), dtype=dtype, rngs=rngs)
+        self.scale: Any = nnx.Linear(width, 2 * outputs, dtype=dtype, rngs=rngs)
+        self.shortcut: Any = nnx.Conv(inputs, outputs, (1, 1), dtype=dtype, rngs=rngs) if inputs != outputs else None
 
     def __call__(self, x: Array, condition: Array) -> Array:
         """Return ``[B, H, W, outputs]``."""
@@ -67,19 +67,22 @@ class UNet(nnx.Module):
         even = shape[0] % step == 0 and shape[1] % step == 0
         require(even, "shape", shape, f"a height and a width divisible by {step}, for {levels} levels")
         channels = shape[2] if len(shape) == 3 else 1
-        self.shape, self.num_classes, self.channels, width = tuple(shape), num_classes, channels, 4 * base
+        self.shape: tuple[int, ...] = tuple(shape)
+        self.num_classes: int = num_classes
+        self.channels: int = channels
+        width = 4 * base
         sizes = [base * 2**i for i in range(levels)]
         options: dict[str, Any] = dict(dtype=dtype, rngs=rngs)
-        self.condition = Condition(width, num_classes, rngs=rngs)
-        self.first = nnx.Conv(channels, base, (3, 3), **options)
-        self.down = nnx.List([ResidualBlock(c, c, width, **options) for c in sizes])
+        self.condition: Condition = Condition(width, num_classes, rngs=rngs)
+        self.first: Any = nnx.Conv(channels, base, (3, 3), **options)
+        self.down: Any = nnx.List([ResidualBlock(c, c, width, **options) for c in sizes])
         pairs = list(itertools.pairwise(sizes))
-        self.halve = nnx.List([nnx.Conv(a, b, (2, 2), strides=2, **options) for a, b in pairs])
-        self.middle = ResidualBlock(sizes[-1], sizes[-1], width, **options)
-        self.double = nnx.List([nnx.ConvTranspose(b, a, (2, 2), strides=(2, 2), **options) for a, b in pairs])
-        self.up = nnx.List([ResidualBlock(2 * c, c, width, **options) for c in sizes])
-        self.norm = nnx.GroupNorm(base, max(g for g in range(1, 9) if base % g == 0), **options)
-        self.last = nnx.Conv(base, channels, (3, 3), kernel_init=nnx.initializers.zeros_init(), **options)
+        self.halve: Any = nnx.List([nnx.Conv(a, b, (2, 2), strides=2, **options) for a, b in pairs])
+        self.middle: ResidualBlock = ResidualBlock(sizes[-1], sizes[-1], width, **options)
+        self.double: Any = nnx.List([nnx.ConvTranspose(b, a, (2, 2), strides=(2, 2), **options) for a, b in pairs])
+        self.up: Any = nnx.List([ResidualBlock(2 * c, c, width, **options) for c in sizes])
+        self.norm: Any = nnx.GroupNorm(base, max(g for g in range(1, 9) if base % g == 0), **options)
+        self.last: Any = nnx.Conv(base, channels, (3, 3), kernel_init=nnx.initializers.zeros_init(), **options)
 
     def __call__(self, y: Array, log_snr: Array, label: Array | None = None) -> Array:
         """Return a prediction of the shape of ``y`` (``v`` where trained by :func:`sloc.nn.denoising_loss`)."""

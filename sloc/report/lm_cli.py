@@ -10,7 +10,7 @@ import typer
 
 from sloc.report.cli_parts import OneLine, paragraphs, real_number, refusals, split_list, whole_number
 
-lm_app = typer.Typer(
+lm_app: typer.Typer = typer.Typer(
     cls=OneLine,
     add_completion=False,
     no_args_is_help=True,

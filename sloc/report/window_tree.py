@@ -27,7 +27,8 @@ class TreePlan:
 
     def __init__(self, skeleton: Skeleton, forms: PairForms | None) -> None:
         """Keep both."""
-        self.skeleton, self.forms = skeleton, forms
+        self.skeleton: Skeleton = skeleton
+        self.forms: PairForms | None = forms
 
     def levels(self, times: np.ndarray) -> np.ndarray:
         """Return where nodes have to be looked at, whole in float32: at ``times[0]`` (leaves), and where they merge."""

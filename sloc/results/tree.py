@@ -206,7 +206,7 @@ class MixtureTree:
         )
         return replace(self, nodes=nodes, epsilon=epsilon, method=f"{self.method}; transferred by TV error")
 
-    def to_networkx(self) -> nx.DiGraph:
+    def to_networkx(self) -> nx.DiGraph[Any]:
         """Return a directed tree, edges from parent to child, with the fields of the nodes as attributes.
 
         Raises:

@@ -59,7 +59,9 @@ class Branch:
         )
         return mine == yours and same_costs and np.array_equal(self.answers, other.answers)
 
-    __hash__ = None  # pyright: ignore[reportAssignmentType]
+    def __hash__(self) -> int:
+        """Refuse: draws are an array."""
+        raise TypeError("unhashable type: 'Branch'")
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,8 @@ class Grouped:
     """
 
     def __init__(self, task: Task, question: Question, first: Sequence[str] = ()) -> None:
-        self.task, self.question = task, question
+        self.task: Task = task
+        self.question: Question = question
         self.names: list[str] = []
         self._known: dict[str, str] = {}
         for name in first:

@@ -69,9 +69,13 @@ class JudgeTask(Task):
         plain = [label.casefold() for label in labels]
         good = len(labels) >= 2 and len(set(plain)) == len(labels) and all(p.strip() for p in plain)
         require(good, "labels", tuple(labels), "at least two labels that differ")
-        self.backend, self.labels, self.decides = backend, tuple(labels), instructions_to_judge
-        self.right_label, self.instructions, self.longest = right_label, asks, longest
-        self.name = f"judge:{backend.name}"
+        self.backend: Backend = backend
+        self.labels: tuple[str, ...] = tuple(labels)
+        self.decides: str = instructions_to_judge
+        self.right_label: str | None = right_label
+        self.instructions: str = asks
+        self.longest: int = longest
+        self.name: str = f"judge:{backend.name}"
         self.failures: list[str] = []
         self._known: dict[tuple[str, str], str | None] = {}
         self._folder, self._journal = journal, None

@@ -49,7 +49,7 @@ class MathTask(Task):
         )
         installed = importlib.util.find_spec("math_verify") is not None
         require(parser != "math-verify" or installed, "parser", parser, "math-verify to be installed")
-        self.parser = parser or ("math-verify" if installed else "rules")
+        self.parser: str = parser or ("math-verify" if installed else "rules")
 
     def extract(self, text: str, question: Question) -> str | None:
         """Return the last boxed answer, what follows "the answer is", or the last number; None where there is none."""

@@ -71,7 +71,7 @@ class JsonTask(Task):
     def __init__(self, path: str = "") -> None:
         checked_kind(path, "task", str, "an entry, as a text")
         self.path = path
-        self.name = f"json:{path}" if path else "json"
+        self.name: str = f"json:{path}" if path else "json"
 
     def extract(self, text: str, question: Question) -> str | None:
         """Return the entry as JSON (a text entry as it is); None where there is no object or it lacks the entry."""
@@ -119,11 +119,11 @@ class RegexTask(Task):
     def __init__(self, pattern: str) -> None:
         checked_kind(pattern, "task", str, "a regular expression")
         try:
-            self.pattern = re.compile(pattern, re.MULTILINE)
+            self.pattern: re.Pattern[str] = re.compile(pattern, re.MULTILINE)
         except re.error as error:
             raise InvalidInput(f"task = {pattern!r}: expected a regular expression ({error})") from error
         require(bool(pattern), "task", "regex:", "a pattern after regex:, such as regex:(cat|dog)")
-        self.name = f"regex:{pattern}"
+        self.name: str = f"regex:{pattern}"
 
     def extract(self, text: str, question: Question) -> str | None:
         """Return what the last match gives, blanks around it left out."""
@@ -147,7 +147,8 @@ class FunctionTask(Task):
     def __init__(self, function: Callable[[str, Question], str | None], name: str = "function") -> None:
         require(callable(function), "task", function, "a function of a text and a question")
         checked_kind(name, "name", str, "a text")
-        self.function, self.name = function, name
+        self.function: Callable[[str, Question], str | None] = function
+        self.name: str = name
 
     def extract(self, text: str, question: Question) -> str | None:
         """Return what the function says.

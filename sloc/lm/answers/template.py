@@ -177,7 +177,7 @@ class TemplateTask(Task):
 
     def __init__(self, template: str | Template) -> None:
         checked_kind(template, "template", (str, Template), "a text with blanks, or a Template")
-        self.template = template if isinstance(template, Template) else Template.read(template)
+        self.template: Template = template if isinstance(template, Template) else Template.read(template)
         self.name = "template"
 
     def extract(self, text: str, question: Question) -> str | None:

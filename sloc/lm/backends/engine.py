@@ -13,6 +13,7 @@ from sloc.lm.backends.contract import Backend, Continuation, Failure, Generation
 from sloc.lm.decoding import Branches, decode
 from sloc.lm.model import LanguageModel
 from sloc.lm.prefix import Prefix, extend_prefix, read_prefix
+from sloc.lm.tokenizer import Tokenizer
 from sloc.lm.writing import write_on
 
 _CONTEXT = 16
@@ -45,14 +46,15 @@ class EngineBackend(Backend):
         require(model.tokenizer is not None, "model", model, "a model with a tokenizer")
         require(model.config.causal, "model", model.config.family, "a causal model")
         lanes = checked_whole(lanes, "lanes")
-        self.model, self.lanes = model, lanes
+        self.model: LanguageModel = model
+        self.lanes: int = lanes
         assert model.tokenizer is not None
-        self.tokenizer = model.tokenizer
-        self.name = model.name if name is None else name
-        self.chats = model.tokenizer.template is not None
-        self.batch = 4 * lanes
-        self.at_once = 1
-        self.prefilled = 0
+        self.tokenizer: Tokenizer = model.tokenizer
+        self.name: str = model.name if name is None else name
+        self.chats: bool = model.tokenizer.template is not None
+        self.batch: int = 4 * lanes
+        self.at_once: int = 1
+        self.prefilled: int = 0
         self._last: Prefix | None = None
 
     def prompt_tokens(self, request: Request) -> list[int]:

@@ -26,7 +26,8 @@ class Refused(Exception):
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"HTTP {code}: {text}")
-        self.code, self.text = code, text
+        self.code: int = code
+        self.text: str = text
 
 
 class Unavailable(Exception):
@@ -84,7 +85,8 @@ class Client:
     def __init__(self, transport: Transport) -> None:
         transport.validate()
         self.transport = transport
-        self.sent = self.retried = 0
+        self.sent: int = 0
+        self.retried: int = 0
         self._lock, self._free_at = threading.Lock(), 0.0
         # Requests go to the address that was given, not by way of a proxy of the environment.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

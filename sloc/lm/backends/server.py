@@ -81,13 +81,15 @@ class ServerBackend(Backend):
         require(is_one_of(endpoint, ("completions", "chat")), "endpoint", endpoint, "'completions' or 'chat'")
         require(as_whole(per_request) >= 1, "per_request", per_request, "at least 1")
         path = parsed.path.rstrip("/") or "/v1"
-        self.url = urllib.parse.urlunsplit((parsed.scheme, parsed.netloc, path, "", ""))
-        self.client = Client(transport or Transport())
-        self.endpoint, self.tokenizer, self.per_request = endpoint, tokenizer, per_request
-        self.model = model or self._first_model()
-        self.name = self.model
-        self.chats = endpoint == "chat" or (tokenizer is not None and tokenizer.template is not None)
-        self.batch = 4 * self.client.transport.concurrency * per_request
+        self.url: str = urllib.parse.urlunsplit((parsed.scheme, parsed.netloc, path, "", ""))
+        self.client: Client = Client(transport or Transport())
+        self.endpoint: str = endpoint
+        self.tokenizer: Tokenizer | None = tokenizer
+        self.per_request: int = per_request
+        self.model: str = model or self._first_model()
+        self.name: str = self.model
+        self.chats: bool = endpoint == "chat" or (tokenizer is not None and tokenizer.template is not None)
+        self.batch: int = 4 * self.client.transport.concurrency * per_request
         self.notes: list[str] = []
         self._left_out: set[str] = set()
 

@@ -42,9 +42,10 @@ class TransformersBackend(Backend):
             self.model: Any = library.AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto").eval()
         except (OSError, ValueError, KeyError) as error:
             raise InvalidInput(f"model = 'transformers:{path}': expected a causal model ({error})") from error
-        self.name, self.batch_size = f"transformers:{path.rstrip('/').split('/')[-1]}", batch_size
-        self.chats = bool(getattr(self.tokenizer, "chat_template", None))
-        self.batch = batch_size
+        self.name: str = f"transformers:{path.rstrip('/').split('/')[-1]}"
+        self.batch_size: int = batch_size
+        self.chats: bool = bool(getattr(self.tokenizer, "chat_template", None))
+        self.batch: int = batch_size
         end = self.model.generation_config.eos_token_id
         self._ends = set(end if isinstance(end, list) else [end])
 

@@ -35,7 +35,7 @@ class Journal:
     """
 
     def __init__(self, folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
-        self.folder = Path(checked_path(folder, "journal"))
+        self.folder: Path = Path(checked_path(folder, "journal"))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -202,10 +202,18 @@ def outcome_posterior(
     levels = np.stack([leaving_levels(data.leaving, p) for p in priors])
     filters = filter_shares(counts, totals, kernels, levels, first, (started, chains))
     if settings is None:
-        # Shares of one question repeat one another: of two answers, each is the other's complement.
-        evidence = np.asarray([f.evidence.sum() for f in filters]) * (answers - 1) / answers
+        evidence = prior_evidence(filters, answers)
         settings = np.exp(evidence - evidence.max())
     return OutcomePosterior(data, sets, filters, np.asarray(settings) / np.sum(settings))
+
+
+def prior_evidence(filters: Sequence[SharePosterior], answers: int) -> np.ndarray:
+    """``[P]`` log-probability of the draws under each prior, from the filters of single answers.
+
+    Shares of one question repeat one another (of two answers, each is the other's complement): the sum over ``A``
+    answers counts for ``A - 1``.
+    """
+    return np.asarray([f.evidence.sum() for f in filters]) * (answers - 1) / answers
 
 
 def outcome_curve(

@@ -21,7 +21,8 @@ from sloc.windows.proportions import clopper_pearson
 from sloc.windows.rule_rates import rule_rates
 
 QUESTIONS, GAP, TOLERANCE = 400, 4, 8
-SENTENCE_GAP, SENTENCE_TOLERANCE, SENTENCE_QUESTIONS = 1, 1, 2_000
+SENTENCE_GAP, SENTENCE_TOLERANCE = 1, 1
+SENTENCES_DECIDED_BY = {10: 8_000, 20: 2_000, 30: 2_000, 50: 2_000}
 DECIDED_BY = {10: 9_600, 20: 3_200, 30: 1_600, 50: 800}
 """Questions on which realised false-discovery rates are held against their nominal values: the nearer the posterior's,
 and the fewer moves the exact test reports, the more."""
@@ -119,11 +120,16 @@ def sentence_rows(made: list[Truth], draws: int, smoke: bool) -> Iterator[Row]:
     yield from detector_rows(case, seen, curves, gap, tolerance, bounds, smoke)
     found = posterior_moves(seen, gap=gap, separation=tolerance)
     yield from interval_rows(case, found, curves, tolerance, smoke)
-    # Neither these questions nor those (of 78) that the leaving masses of the prior were looked at on.
-    number = 8 if smoke else SENTENCE_QUESTIONS
+    yield from sentence_discovery_rows(draws, 8 if smoke else SENTENCES_DECIDED_BY[draws], smoke)
+
+
+def sentence_discovery_rows(draws: int, number: int, smoke: bool) -> Iterator[Row]:
+    """Realised false-discovery rates of sentences, on questions of their own."""
+    # Neither the questions above nor those (of 78) that the leaving masses of the prior were looked at on.
     short, rng = [sentences(t) for t in truths(number, seed=16)], np.random.default_rng(500 + draws)
     seen, curves = [t.counts(f"q{i}", rng, draws, False) for i, t in enumerate(short)], [t.curve for t in short]
-    case = f"{case}, {number:,} questions"
+    gap, tolerance = SENTENCE_GAP, SENTENCE_TOLERANCE
+    case = f"moves, simulated sentences, {draws} draws, {number:,} questions"
     for name, moves, wanted in (
         ("posterior, 10 %", posterior_moves(seen, gap=gap, separation=tolerance), 0.1),
         ("exact test, 5 %", exact_moves(seen, [None] * number, gap=gap, separation=tolerance, tau=NO_EVENT), 0.05),

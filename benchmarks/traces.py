@@ -124,6 +124,7 @@ def recorded_moves(smoke: bool) -> Iterator[Row]:
         data = [load(track, row) for row in rows]
         references = [d.reference for d in data]
         if not smoke:
+            yield from evidence_rows(track)
             first = [np.eye(d.answers)[d.draws[:, :100]].mean(axis=1) for d in data]
             yield from event_rows(f"moves, recorded {track}", first, references, gap, tolerance)
         for draws in DRAWS[:1] if smoke else DRAWS:
@@ -137,3 +138,12 @@ def recorded_moves(smoke: bool) -> Iterator[Row]:
                 [traces_recorded.bounds(track, row) for row in rows],
                 smoke,
             )
+
+
+def evidence_rows(track: str, draws: int = 10) -> Iterator[Row]:
+    """How much better runs of steps to one side predict a question's draws than steps that forget."""
+    for rows, word in ((TUNE, "that runs were chosen on"), (REPORT, "that nothing was chosen on")):
+        gained = np.asarray([traces_recorded.evidence_of_runs(load(track, row), draws) for row in rows])
+        low, high = interval(gained)
+        name = f"recorded {track}, {draws} draws: log-evidence of runs, a question, on {len(rows)} questions {word}"
+        yield {"name": name, "value": float(gained.mean()), "unit": "nats", "min": low, "max": high}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections import defaultdict
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sloc.windows.outcome_curves import OutcomeCounts
+from sloc.windows.move_kernels import PRIORS, RUN_PRIORS, MovePrior
+from sloc.windows.outcome_curves import OutcomeCounts, outcome_posterior, prior_evidence
 from sloc.windows.recorded import Recording
 from sloc.windows.recorded_import import read_forking_fast
 
@@ -127,6 +129,20 @@ def beyond_identity(row: int, fork: float = 0.4) -> np.ndarray:
     noise = (p**2 * share[1:] * (1.0 - share[1:]) + share[:-1] * (1.0 - share[:-1])) / data.draws.shape[1]
     beyond = (p * share[1:] - share[:-1]) / np.sqrt(noise + 1e-4)
     return beyond.max(axis=1)[data.leaving > fork]
+
+
+def evidence_of_runs(data: Row200, draws: int) -> float:
+    """Log-probability of the first ``draws`` draws with runs of steps to one side, less that without.
+
+    ``log(mean_p exp e_p)`` over priors of equal weight, ``e_p`` the evidence by which curves weigh priors.
+    """
+
+    def evidence(priors: tuple[MovePrior, ...]) -> float:
+        filters = outcome_posterior(data.counts(draws), priors=priors).filters
+        each = prior_evidence(filters, data.answers)
+        return float(np.logaddexp.reduce(each)) - math.log(len(priors))
+
+    return evidence(RUN_PRIORS) - evidence(PRIORS)
 
 
 def peer_scores() -> dict[tuple[str, int, int, str], dict[int, tuple[float, float]]]:

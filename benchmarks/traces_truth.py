@@ -43,6 +43,12 @@ class Truth:
         return OutcomeCounts(name, tuple("ABCDEFGH"[:answers]), np.arange(steps, dtype=np.float64), seen, masses)
 
 
+def sentences(truth: Truth, every: int = 5) -> Truth:
+    """Every fifth position, as if sentences ended there: steps are longer than a token, what leaves is not known."""
+    curve = truth.curve[::every]
+    return Truth(curve, np.full(curve.shape[0] - 1, np.nan))
+
+
 def allowed(now: np.ndarray, wanted: np.ndarray, leaving: float) -> np.ndarray:
     """As far from ``now`` towards ``wanted`` as ``o_t = p o_{t+1} + q y`` allows, ``y`` a distribution of answers.
 

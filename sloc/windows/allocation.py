@@ -209,7 +209,7 @@ def allocate_draws(
             left -= len(got)
         if data.counts.sum() == 0 or left <= 0:
             break
-        design = posterior_design(outcome_posterior(data, priors=priors[:1]))
+        design = posterior_design(outcome_posterior(data, priors=priors))
         if target > 0 and float(np.sqrt(design.variance).mean()) <= target:
             status = "resolved"
             break

@@ -75,14 +75,16 @@ class MovePrior:
     Attributes:
         stay: probability that they are the same.
         spread: pairs (weight, concentration); weights and ``stay`` sum to one.
-        unknown: leaving mass of a step whose probability was not recorded (between sentences, say).
+        unknown: leaving masses that steps whose probability was not recorded may have (between sentences, say), all of
+            a question the same, each as likely beforehand.  No step moves by more than its leaving mass, so that the
+            largest bounds what can be seen.
         runs: kinds of runs to one side, of large and of small steps, say; without any, steps forget those before them.
 
     """
 
     stay: float = 0.9
     spread: tuple[tuple[float, float], ...] = ((0.08, 80.0), (0.02, 3.0))
-    unknown: float = 0.5
+    unknown: tuple[float, ...] = (0.5, 0.7, 0.95)
     runs: tuple[RunPrior, ...] = ()
 
     def validate(self) -> None:
@@ -97,7 +99,9 @@ class MovePrior:
         require(abs(total - 1.0) < 1e-9, "prior, weights", total, "weights that sum to one with `stay`")
         require(min([self.stay, *(w for w, _ in self.spread)]) >= 0, "prior, weights", self, "no negative weight")
         require(all(c > 0 for _, c in self.spread), "prior, concentrations", self.spread, "positive numbers")
-        require(0 < as_real(self.unknown) < 1, "prior, unknown", self.unknown, "a probability inside (0, 1)")
+        masses = isinstance(self.unknown, (tuple, list)) and bool(self.unknown)
+        masses = masses and all(0 < as_real(q) < 1 for q in self.unknown)
+        require(masses, "prior, unknown", self.unknown, "leaving masses inside (0, 1), at least one")
         for run in checked_all(self.runs, "prior, runs", RunPrior, "RunPrior"):
             run.validate()
         begin = sum(run.begin for run in self.runs)
@@ -191,9 +195,9 @@ def _kernel(leaving: float, concentration: float, pull: float = 1.0) -> np.ndarr
     return np.maximum(np.diff(np.concatenate([ends[0], below, ends[1]], axis=1), axis=1), 0.0)
 
 
-def leaving_levels(leaving: np.ndarray, prior: MovePrior) -> np.ndarray:
-    """Indices into :data:`LEVELS` of leaving masses, NaN standing for ``prior.unknown``."""
-    known = np.where(np.isnan(leaving), prior.unknown, leaving)
+def leaving_levels(leaving: np.ndarray, unknown: float) -> np.ndarray:
+    """Indices into :data:`LEVELS` of leaving masses, NaN standing for ``unknown``."""
+    known = np.where(np.isnan(leaving), unknown, leaving)
     return np.minimum(np.searchsorted(LEVELS, known - 1e-6), LEVELS.size - 1)
 
 

@@ -8,6 +8,7 @@ prequential score: each position's draws are predicted from those before it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -143,8 +144,9 @@ class OutcomePosterior:
     Attributes:
         data: what was seen.
         sets: ``[S, A]`` bool, answers in each set.
-        filters: one per prior.
-        settings: ``[P]`` weights of the priors.
+        filters: one per prior; where leaving masses are not known, one per prior and mass, each prior's together.
+        settings: ``[P]`` weights of these.
+        given: priors that were given, each with as many filters.
 
     """
 
@@ -152,6 +154,11 @@ class OutcomePosterior:
     sets: np.ndarray
     filters: tuple[SharePosterior, ...]
     settings: np.ndarray
+    given: int
+
+    def prior_weights(self) -> np.ndarray:
+        """Weights of the priors that were given, leaving masses summed out."""
+        return self.settings.reshape(self.given, -1).sum(axis=1)
 
     def marginals(self) -> np.ndarray:
         """``[T, S, G]`` law of each set's share at each position, priors averaged."""
@@ -182,7 +189,8 @@ def outcome_posterior(
         data: what was seen.
         sets: ``[S, A]`` bool; single answers when None.
         priors: to be averaged.
-        settings: ``[P]`` weights of the priors when they are known; else their evidence from single answers.
+        settings: ``[P]`` weights of the filters when they are known (``OutcomePosterior.settings`` of other sets); else
+            their evidence from single answers.
 
     Returns:
         The posterior.
@@ -193,19 +201,38 @@ def outcome_posterior(
     """
     data.validate()
     require(len(priors) > 0, "priors", priors, "at least one prior")
+    given, priors = len(priors), _with_masses(priors, data.leaving)
     answers = len(data.categories)
     sets = np.eye(answers, dtype=bool) if sets is None else np.asarray(sets, bool)
     inside = sets.sum(axis=1)
     first = 0.5 * np.stack([inside, np.maximum(answers - inside, 1)], axis=1)
     totals, counts = data.counts.sum(axis=1), data.counts @ sets.T.astype(np.float64)
     kernels, started, chains = _stacked(tuple(priors))
-    levels = np.stack([leaving_levels(data.leaving, p) for p in priors])
+    levels = np.stack([leaving_levels(data.leaving, p.unknown[0]) for p in priors])
     filters = filter_shares(counts, totals, kernels, levels, first, (started, chains))
     if settings is None:
-        # Shares of one question repeat one another: of two answers, each is the other's complement.
-        evidence = np.asarray([f.evidence.sum() for f in filters]) * (answers - 1) / answers
+        evidence = prior_evidence(filters, answers)
         settings = np.exp(evidence - evidence.max())
-    return OutcomePosterior(data, sets, filters, np.asarray(settings) / np.sum(settings))
+    return OutcomePosterior(data, sets, filters, np.asarray(settings) / np.sum(settings), given)
+
+
+def _with_masses(priors: Sequence[MovePrior], leaving: np.ndarray) -> list[MovePrior]:
+    """Each prior with each of its masses for steps that are not known; as they are where all steps are."""
+    if not np.isnan(leaving).any():
+        return list(priors)
+    # All with as many, so that weights of filters fold back into weights of priors.
+    most = math.lcm(*(len(p.unknown) for p in priors))
+    masses = [p.unknown * (most // len(p.unknown)) for p in priors]
+    return [replace(p, unknown=(mass,)) for p, own in zip(priors, masses, strict=True) for mass in own]
+
+
+def prior_evidence(filters: Sequence[SharePosterior], answers: int) -> np.ndarray:
+    """``[P]`` log-probability of the draws under each prior, from the filters of single answers.
+
+    Shares of one question repeat one another (of two answers, each is the other's complement): the sum over ``A``
+    answers counts for ``A - 1``.
+    """
+    return np.asarray([f.evidence.sum() for f in filters]) * (answers - 1) / answers
 
 
 def outcome_curve(
@@ -264,7 +291,7 @@ def outcome_curve(
         None,
         None,
         level,
-        posterior.settings,
+        posterior.prior_weights(),
         status,
         "posterior of shares that move as a martingale, exact on a grid; credible bands",
     )

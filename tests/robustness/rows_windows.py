@@ -233,7 +233,7 @@ def recorded() -> list[Row]:
             {
                 "stay": fraction(0.9),
                 "spread": thing(((0.1, 2.0),), "weights and concentrations").says("spread", "prior"),
-                "unknown": fraction(0.5),
+                "unknown": thing((0.5, 0.9), "leaving masses").says("unknown", "prior"),
                 "runs": thing((RunPrior(),), "kinds of runs").but("an empty list").says("runs", "prior"),
             },
         ),

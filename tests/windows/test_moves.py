@@ -163,7 +163,7 @@ def from_the_prior(rng, prior, steps=40):
     leaving = np.where(rng.random(steps - 1) < 0.2, rng.choice(LEVELS[LEVELS > 0.3], steps - 1), 0.001)
     x = [int(rng.choice(GRID, p=np.diff(np.concatenate([[0.0], 2 / np.pi * np.arcsin(np.sqrt(EDGES)), [1.0]]))))]
     mode = int(rng.choice(law.size, p=law)) if law.size > 1 else 0
-    for level in leaving_levels(leaving, prior):
+    for level in leaving_levels(leaving, 0.5):
         mode = int(rng.choice(law.size, p=chain[mode])) if law.size > 1 else 0
         x.append(int(rng.choice(GRID, p=kernels[level, mode, x[-1]])))
     return np.stack([SHARES[x], 1 - SHARES[x]], axis=1), leaving

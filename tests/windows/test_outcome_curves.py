@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from sloc.windows.move_kernels import (
 )
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve, outcome_posterior
+from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.proportions import clopper_pearson
 from sloc.windows.recorded import Branch, Recording
 from sloc.windows.recorded_import import from_forking_fast
@@ -211,7 +213,7 @@ def test_coverage_under_the_prior_itself():
     kernels, inside = move_kernels(ONE), []
     for _ in range(40):
         leaving = rng.choice([0.001, 0.02, 0.3, 0.6], 49)
-        levels = leaving_levels(leaving, ONE)
+        levels = leaving_levels(leaving, 0.5)
         x = [int(rng.choice(GRID, p=np.diff(np.concatenate([[0.0], 2 / np.pi * np.arcsin(np.sqrt(EDGES)), [1.0]]))))]
         for level in levels:
             x.append(int(rng.choice(GRID, p=kernels[level, x[-1]])))
@@ -287,6 +289,9 @@ def test_bad_settings_are_refused():
     ):
         with pytest.raises(InvalidInput, match=rf"runs\.{name}"):
             mode_kernels(MovePrior(runs=(RunPrior(**bad),)))
+    for masses in (0.5, (), (1.0,), ("a",)):
+        with pytest.raises(InvalidInput, match="prior, unknown"):
+            move_kernels(MovePrior(unknown=masses))
     with pytest.raises(InvalidInput, match="at least one prior"):
         outcome_posterior(counts([[1, 1]]), priors=())
 
@@ -339,3 +344,34 @@ def test_branches_drawn_in_proportion_count_as_drawn():
         assert np.array_equal(data.counts, np.round(data.counts)) == whole
         if whole:
             assert data.counts.tolist() == [[14.0, 11.0]]
+
+
+def test_a_step_that_is_not_known_may_be_of_any_size():
+    """Sentences: one step from .1 to .95, 200 draws on either side, far beyond half."""
+    truth = np.repeat([0.1, 0.95], 10)
+    rng = np.random.default_rng(5)
+    hits = rng.binomial(200, truth).astype(np.float64)
+    counts = np.stack([hits, 200 - hits], axis=1)
+    data = OutcomeCounts("q", ("A", "B"), np.arange(20.0), counts, np.full(19, np.nan))
+    curve = outcome_curve(data)
+    # A share of 200 draws strays by .1 with probability 2 exp(-2 200 .01) = .04 at one of 20; seeds are fixed.
+    assert np.abs(curve.value[:, 0] - truth).max() < 0.1
+    assert ((curve.lower[:, 0] <= truth) & (truth <= curve.upper[:, 0])).all()
+    (move,) = posterior_moves([data], gap=1, separation=1).found
+    (exact,) = exact_moves([data], [None], gap=1, separation=1).found
+    # The two ways to a size do not contradict one another, and both hold the truth.
+    assert move.size_interval[0] <= 0.85 <= move.size_interval[1]
+    assert max(move.size_interval[0], exact.size_interval[0]) <= min(move.size_interval[1], exact.size_interval[1])
+    assert np.isclose(curve.settings.sum(), 1.0)
+    assert curve.settings.size == len(PRIORS)
+
+
+def test_priors_of_different_masses_keep_their_weights():
+    priors = (MovePrior(unknown=(0.5, 0.95)), MovePrior(0.6, ((0.3, 150.0), (0.1, 2.0)), unknown=(0.7,)))
+    counts = np.asarray([[9.0, 1.0], [8.0, 2.0], [1.0, 9.0]])
+    data = OutcomeCounts("q", ("A", "B"), np.arange(3.0), counts, np.full(2, np.nan))
+    posterior = outcome_posterior(data, priors=priors)
+    assert len(posterior.filters) == 4
+    assert np.allclose(posterior.prior_weights(), posterior.settings.reshape(2, 2).sum(axis=1))
+    known = outcome_posterior(replace(data, leaving=np.full(2, 0.6)), priors=priors)
+    assert len(known.filters) == 2

@@ -66,7 +66,7 @@ class Population(Contract):
         """Draw ``X ~ p^theta`` for ``theta = component`` (an int32 scalar, possibly traced)."""
         raise missing_method(self, "sample(key, component)", "draw from a sub-population")
 
-    def _signal(self) -> Any:
+    def _known_x(self) -> Any:
         """Return what is known of ``X``, a tree of :class:`~sloc.contracts.signal.Coordinates`; None for nothing."""
         if not overrides(self, Population, "sample"):
             return None
@@ -346,7 +346,7 @@ def check_fits(process: ObservationProcess, population: Population) -> None:
         InvalidInput: names the population, what the process takes, and what was found instead.
 
     """
-    x = population._signal()
+    x = population._known_x()
     if x is not None:
         words = process._misfit(x)
         require(not words, "population", population, words)

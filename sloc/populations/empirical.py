@@ -167,7 +167,7 @@ class Empirical(Population):
         new._seen = self._seen  # the same atoms: what is found out about them here is known of these too
         return new
 
-    def _signal(self) -> Any:
+    def _known_x(self) -> Any:
         """Return the shapes of the atoms, with their least and largest values, found once, unless they are traced."""
         leaves, structure = jax.tree.flatten(self._data)
 

@@ -12,7 +12,7 @@ import pytest
 import sloc
 from sloc.contracts import InvalidInput, check_fits
 from sloc.engine import count_traces
-from sloc.populations import Empirical, GaussianMixture, ProductCategorical
+from sloc.populations import Empirical, GaussianMixture, KalmanDiscourse, ProductCategorical
 from sloc.processes import (
     AnisotropicGaussian,
     BinarySymmetric,
@@ -150,6 +150,7 @@ def test_parts_of_other_sizes_are_refused(process, population, message):
         (BinarySymmetric(), Empirical(np.array([[False, True], [True, True]]))),
         (Erasure(2.0), BITS),
         (OU, PIXELS),
+        (Truncation(6), KalmanDiscourse([[1.0, 0.0], [0.0, 1.0]], 20.0, 3)),
     ],
 )
 def test_what_fits_is_taken(process, population):

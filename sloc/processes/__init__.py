@@ -16,7 +16,7 @@ from sloc.processes.ctmc import RateMatrix, UniformCTMC, with_symbol, without_sy
 from sloc.processes.gaussian import FlowMatching, IsotropicGaussian, OrnsteinUhlenbeck, VarianceExploding
 from sloc.processes.halfspace import HalfSpace
 from sloc.processes.levels import LEVEL_UNITS, level, same_level, time_at
-from sloc.processes.linear import AnisotropicGaussian, LinearGaussian
+from sloc.processes.linear import AnisotropicGaussian, AnisotropicOrnsteinUhlenbeck, LinearGaussian
 from sloc.processes.permuted import Permuted
 from sloc.processes.product import Product
 from sloc.processes.retimed import Retimed
@@ -40,6 +40,7 @@ __all__ = [
     "LEAST_NOISE",
     "LEVEL_UNITS",
     "AnisotropicGaussian",
+    "AnisotropicOrnsteinUhlenbeck",
     "BinarySymmetric",
     "Clock",
     "Composed",

@@ -1,4 +1,4 @@
-"""Linear Gaussian channels: a fixed matrix or none, noise of a fixed shape that grows."""
+"""Linear Gaussian channels: fixed measurements under noise that grows, and diffusion at a rate for each direction."""
 
 from __future__ import annotations
 
@@ -136,9 +136,9 @@ class LinearGaussian(_GrowingNoise):
     """``Y_t = A X + C^{1/2} B_t``: ``m`` linear measurements under noise of covariance ``t C``, ``0 <= t < inf``.
 
     Stochastic localization observes ``s A X + B_s`` with ``s`` growing; that is ``s Y_t`` at ``s = 1/t``, ``C = I``.
-    At ``t = 0`` the measurements ``A x`` are left, which are ``x`` itself only where ``A`` has rank ``d``.  Derive
-    from :class:`~sloc.LinearGaussianChannel` for an ``A_t`` that changes.  Source: Montanari 2023
-    (linear observation process).
+    At ``t = 0`` the measurements ``A x`` are left, which are ``x`` itself only where ``A`` has rank ``d``.  Where
+    ``A_t`` changes: :class:`AnisotropicOrnsteinUhlenbeck`, or derive from :class:`~sloc.LinearGaussianChannel`.
+    Source: Montanari 2023 (linear observation process).
 
     Attributes:
         matrix: ``A [m, d]``.
@@ -161,3 +161,73 @@ class LinearGaussian(_GrowingNoise):
 
     def _noise(self) -> Any:
         return self.covariance
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class AnisotropicOrnsteinUhlenbeck(LinearGaussianChannel):
+    """``dY = -M Y dt + sqrt(2 M) dB``, ``0 <= t < inf``: every eigenvector of ``M`` is forgotten at a rate of its own.
+
+    ``Y_t = e^{-M t} X + (1 - e^{-2 M t})^{1/2} Z``: ``A_t`` and ``Sigma_t`` change, and their shapes do too; with
+    ``M = I`` the Ornstein-Uhlenbeck process.  With larger rates for finer scales it blurs while it adds noise.  Source:
+    variation of constants; Montanari 2023 (``Y = A_t X`` plus noise); Hoogeboom & Salimans 2023 (blurring).
+
+    Attributes:
+        rates: ``M``, positive rates ``[d]`` of the coordinates or a positive definite matrix ``[d, d]``.
+
+    """
+
+    rates: Any = field(metadata={"dtype": float})
+
+    def validate(self) -> None:
+        """Refuse rates that are not positive, or a matrix that is not positive definite."""
+        shape = np.shape(self.rates)
+        require(len(shape) in (1, 2), "rates", shown(shape), "rates [d] or a matrix [d, d]")
+        check_covariance(self.rates, None, "rates")
+
+    def matrices(self, t: Any) -> tuple[Any, Any]:
+        """Return ``(e^{-M t}, 1 - e^{-2 M t})``, both ``[d, d]``; exact, float64 off the device."""
+        xp, vectors, rates, t = self._modes(t)
+        shapes = xp.exp(-rates * t), -xp.expm1(-2.0 * rates * t)
+        return tuple(xp.matmul(vectors * shape[None, :], vectors.T) for shape in shapes)  # pyright: ignore[reportReturnType]
+
+    def noise_root(self, t: Any) -> Any:
+        """Return ``L_t`` by a QR decomposition of ``Sigma_t^{1/2}``: zero at ``t = 0``, where Cholesky's fails."""
+        xp, vectors, rates, t = self._modes(t)
+        lower = xp.linalg.qr((vectors * _deviation(xp, rates * t)[None, :]).T)[1].T
+        return lower * xp.where(xp.diagonal(lower) < 0, -1.0, 1.0).astype(lower.dtype)[None, :]
+
+    def kernel(self, s: Any, t: Any) -> tuple[Any, Any]:
+        """Return ``(e^{-M (t - s)}, U (1 - e^{-2 m (t - s)})^{1/2})``, ``U`` and ``m`` the modes of ``M``."""
+        xp, vectors, rates, gap = self._modes(t - s)
+        step = xp.matmul(vectors * xp.exp(-rates * gap)[None, :], vectors.T)
+        return step, vectors * _deviation(xp, rates * gap)[None, :]
+
+    def time_of_log_snr(self, log_snr: Any) -> Any:
+        """Return the ``t`` with ``mean_i 1 / (e^{2 m_i t} - 1) = e^log_snr``, elementwise, by bisection.
+
+        The slowest and the fastest mode alone bracket it; 60 halvings leave a float64's rounding of the bracket.
+        """
+        xp, _, rates, log_snr = self._modes(log_snr)
+        alone = xp.logaddexp(xp.zeros_like(log_snr), -log_snr)
+        low, high = 0.5 * alone / xp.max(rates), 0.5 * alone / xp.min(rates)
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            # Logarithms: far out either side of the equation underflows.
+            each = -2.0 * rates * middle[..., None]
+            found = xp.log(xp.mean(xp.exp(each) / -xp.expm1(each), axis=-1))
+            low, high = xp.where(found > log_snr, middle, low), xp.where(found > log_snr, high, middle)
+        return 0.5 * (low + high)
+
+    def _modes(self, t: Any) -> tuple[Any, Any, Any, Any]:
+        """``(xp, U [d, d], m [d], t)``; eigenvectors of a symmetric matrix, the axes where rates are given."""
+        xp, t, rates = placed(t, self.rates)
+        if rates.ndim == 1:
+            return xp, xp.eye(rates.shape[0], dtype=rates.dtype), rates, t
+        values, vectors = xp.linalg.eigh(rates)
+        return xp, vectors, values, t
+
+
+def _deviation(xp: Any, exponent: Any) -> Any:
+    """``(1 - e^{-2 exponent})^{1/2}``, precise where it is small."""
+    return xp.sqrt(-xp.expm1(-2.0 * exponent))

@@ -8,6 +8,7 @@ import pytest
 from sloc.contracts import ContractError, InvalidInput
 from sloc.processes import (
     AnisotropicGaussian,
+    AnisotropicOrnsteinUhlenbeck,
     FlowMatching,
     IsotropicGaussian,
     Masking,
@@ -33,6 +34,7 @@ T = np.asarray([0.05, 0.4, 0.9])
         (IsotropicGaussian(), 1 / T),
         (FlowMatching(), ((1 - T) / T) ** 2),
         (AnisotropicGaussian([1.0, 2.0, 4.0]), (1 + 1 / 2 + 1 / 4) / 3 / T),
+        (AnisotropicOrnsteinUhlenbeck([0.5, 2.0]), (1 / np.expm1(T) + 1 / np.expm1(4 * T)) / 2),
         (Projected(OrnsteinUhlenbeck(), [[1.0, 2.0, 3.0], [0.0, 1.0, 1.0]]), 1 / np.expm1(2 * T)),
         (Poisson(), 1 / T),
         (Retimed(Poisson(), Power(3.0)), 1 / T**3),

@@ -46,6 +46,7 @@ FAST = {
 SLOW = {
     "IsotropicGaussian": (processes.IsotropicGaussian(), REAL),
     "AnisotropicGaussian, variances": (processes.AnisotropicGaussian([0.5, 1.0, 2.0, 4.0]), REAL),
+    "AnisotropicOrnsteinUhlenbeck": (processes.AnisotropicOrnsteinUhlenbeck(np.eye(4) + 0.3), REAL),
     "AnisotropicGaussian": (processes.AnisotropicGaussian(np.eye(4) + 0.3), REAL.reshape(2, 2, 2)),
     "LinearGaussian": (processes.LinearGaussian(A, C), REAL),
     "Projected OU": (processes.Projected(processes.OrnsteinUhlenbeck(), A), REAL),

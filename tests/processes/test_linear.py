@@ -16,6 +16,7 @@ import sloc
 from sloc.contracts import InvalidInput, LinearGaussianChannel, namespace, overrides
 from sloc.processes import (
     AnisotropicGaussian,
+    AnisotropicOrnsteinUhlenbeck,
     IsotropicGaussian,
     LinearGaussian,
     OrnsteinUhlenbeck,
@@ -28,12 +29,21 @@ A = RNG.normal(size=(3, 4))
 C = np.eye(3) + 0.4
 Q = np.diag([0.5, 1.0, 2.0, 4.0]) + 0.2
 B = np.asarray([[1.0, 2.0, 0.0], [0.0, 1.0, 1.0]])
+RATES = np.asarray([0.3, 1.0, 1.0, 2.5])
 CASES = {
     "isotropic": (IsotropicGaussian(), lambda t: (np.eye(4), t * np.eye(4))),
     "anisotropic": (AnisotropicGaussian(Q), lambda t: (np.eye(4), t * Q)),
     "anisotropic, variances": (AnisotropicGaussian(np.diag(Q)), lambda t: (np.eye(4), t * np.diag(np.diag(Q)))),
     "linear": (LinearGaussian(A, C), lambda t: (A, t * C)),
     "linear, scalar noise": (LinearGaussian(A, 0.5), lambda t: (A, 0.5 * t * np.eye(3))),
+    "OU, a rate each": (
+        AnisotropicOrnsteinUhlenbeck(RATES),
+        lambda t: (np.diag(np.exp(-t * RATES)), np.diag(-np.expm1(-2 * t * RATES))),
+    ),
+    "OU, a matrix of rates": (
+        AnisotropicOrnsteinUhlenbeck(Q),
+        lambda t: (expm(-t * Q), np.eye(4) - expm(-2 * t * Q)),
+    ),
     "projected linear": (Projected(LinearGaussian(A, C), B), lambda t: (B @ A, t * B @ C @ B.T)),
     "projected OU": (
         Projected(OrnsteinUhlenbeck(), A),
@@ -88,7 +98,7 @@ def test_isotropic_is_stochastic_localization_in_other_time():
 
 def test_noiseless_start():
     x = jnp.asarray(X, jnp.float32)
-    for case in ("linear", "projected linear", "projected OU"):
+    for case in ("linear", "OU, a rate each", "OU, a matrix of rates", "projected linear", "projected OU"):
         process, truth = CASES[case]
         y = process.canonical().sample(jax.random.key(0), x, jnp.float32(0.0))
         np.testing.assert_allclose(y, truth(0.0)[0] @ X, rtol=1e-5, atol=1e-5)
@@ -158,6 +168,28 @@ def test_without_a_kernel_there_is_no_path():
         Bare().degrade(jax.random.key(0), jnp.zeros(2), jnp.float32(0.1), jnp.float32(0.2))
     with pytest.raises(sloc.ContractError, match="time_of_log_snr"):
         Bare().grid(3)
+
+
+def test_rates_that_are_none_are_refused():
+    for rates, message in (
+        ([1.0, -1.0], "positive variances|positive"),
+        (np.ones((2, 3)), "rates = "),
+        (1.0, r"rates \[d\]"),
+    ):
+        with pytest.raises(InvalidInput, match=message):
+            AnisotropicOrnsteinUhlenbeck(rates).validate()
+
+
+def test_windows_under_equal_rates_are_those_of_ornstein_uhlenbeck():
+    two = sloc.populations.GaussianMixture([0.5, 0.5], [[1.5, 0.0], [-1.5, 0.0]])
+    key, t = jax.random.key(0), 0.6
+    found = [
+        float(sloc.tv(key, process, two, t, 0, 1, n=4096, method="monte-carlo").value)
+        for process in (OrnsteinUhlenbeck(), AnisotropicOrnsteinUhlenbeck(np.eye(2)))
+    ]
+    truth = 2 * norm.cdf(1.5 * np.exp(-t)) - 1
+    # Half ranges by Hoeffding at 1e-10 each.
+    np.testing.assert_allclose(found, truth, atol=np.sqrt(np.log(2e10) / (2 * 4096)))
 
 
 @pytest.mark.slow

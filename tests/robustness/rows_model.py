@@ -67,6 +67,7 @@ def processes() -> list[Row]:
     knots = numbers([0.0, 1.0])
     return [
         process_row(p + "AnisotropicGaussian", PAIR, covariance=numbers(np.eye(2))),
+        process_row(p + "AnisotropicOrnsteinUhlenbeck", PAIR, rates=numbers(np.eye(2))),
         process_row(p + "LinearGaussian", PAIR, matrix=numbers(np.eye(2)), covariance=numbers(np.eye(2))),
         process_row(p + "Projected", PAIR, process=inner, matrix=numbers(np.eye(2))),
         process_row(p + "Permuted", PAIR, process=inner, order=numbers([1, 0])),

@@ -54,7 +54,12 @@ class Coordinates:
         at, ends = np.asarray(index), self.ends
         if ends is None:
             return replace(self, shape=(at.size,))
-        return replace(self, shape=(at.size,), ends=lambda: Ends(*(v if v is None else v[at] for v in ends())))
+
+        def taken() -> Ends:
+            low, high, broken = ends()
+            return Ends(low[at], high[at], None if broken is None else broken[at])
+
+        return replace(self, shape=(at.size,), ends=taken)
 
 
 def reached(rows: np.ndarray, chunk: int = 4096) -> Ends:

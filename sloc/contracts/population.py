@@ -22,6 +22,7 @@ from sloc.contracts.process import (
     RevealingChannel,
     missing_method,
 )
+from sloc.contracts.signal import Coordinates
 
 Sets = Any
 """An index, a name, or a sequence of them: a set of sub-populations."""
@@ -65,6 +66,23 @@ class Population(Contract):
         """Draw ``X ~ p^theta`` for ``theta = component`` (an int32 scalar, possibly traced)."""
         raise missing_method(self, "sample(key, component)", "draw from a sub-population")
 
+    def _known_x(self) -> Any:
+        """Return what is known of ``X``, a tree of :class:`~sloc.contracts.signal.Coordinates`; None for nothing."""
+        if not overrides(self, Population, "sample"):
+            return None
+        try:
+            drawn = _draw.eval_shape(self)
+        except Exception:  # what is wrong with it shows itself where it runs
+            return None
+        letters = getattr(self, "num_letters", None)
+        letters = letters if isinstance(letters, int) else None
+
+        def known(leaf: Any) -> Coordinates:
+            whole = np.issubdtype(leaf.dtype, np.integer)
+            return Coordinates(tuple(leaf.shape), np.dtype(leaf.dtype), letters if whole else None)
+
+        return jax.tree.map(known, drawn)
+
     def log_marginals(self, process: ObservationProcess, y: Observation, t: Array) -> Array:
         """``log p_t^theta(y)`` for every ``theta``, shape ``[K]``, not multiplied by ``w``."""
         return resolve_marginals(process, self).marginals(process, self, y, t)
@@ -95,6 +113,12 @@ class Population(Contract):
     def log_affinities(self, process: ObservationProcess, t: Array) -> Array:
         """``log int sqrt(p_t^i p_t^j)`` for all pairs, ``[K, K]``, symmetric and at most 0 (optional)."""
         raise missing_method(self, "log_affinities(process, t)", "weigh the draws of bridge_pair")
+
+
+# Traced for its shapes alone, which JAX keeps by the structure of the population: asking again costs microseconds.
+@jax.jit
+def _draw(population: Any) -> Any:
+    return population.sample(jax.random.key(0), jnp.zeros((), jnp.int32))
 
 
 def component_names(population: Population) -> tuple[str, ...]:
@@ -300,6 +324,7 @@ def check_pair(process: ObservationProcess, population: Population) -> None:
     Raises:
         ContractError: see :func:`resolve_marginals`; or the population's own ``log_marginals`` asks this process for
             what it does not have.
+        InvalidInput: see :func:`check_fits`.
 
     """
     own = overrides(population, Population, "log_marginals")
@@ -309,6 +334,22 @@ def check_pair(process: ObservationProcess, population: Population) -> None:
         raise missing_method(process, "sample(key, x, t)", "draw observations")
     if own:
         check_runs(process, population, "log_marginals")
+    check_fits(process, population)
+
+
+def check_fits(process: ObservationProcess, population: Population) -> None:
+    """Refuse a population whose ``X`` a process cannot take: too many coordinates, letters outside its alphabet.
+
+    What is static is looked at always; the atoms of labelled data once, and only where they are not traced.
+
+    Raises:
+        InvalidInput: names the population, what the process takes, and what was found instead.
+
+    """
+    x = population._known_x()
+    if x is not None:
+        words = process._misfit(x)
+        require(not words, "population", population, words)
 
 
 _TRIED: set[tuple[type, type, str]] = set()

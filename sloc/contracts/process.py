@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts.base import Contract, ContractError, float_dtype, require
+from sloc.contracts.signal import of_size, one_array, outside_alphabet
 
 Array = jax.Array
 Observation = Any
@@ -66,6 +67,51 @@ class ObservationProcess(Contract):
         if self.discrete:
             return np.unique(np.round(np.linspace(0, int(self.horizon), n)).astype(np.int32))
         return np.linspace(0.0, float(self.horizon), n + 2)[1:-1]
+
+    def _misfit(self, x: Any) -> str:
+        """Say what is expected of an ``X`` that this process cannot take; an empty text where it can.
+
+        Families and their members each add their own and go on with ``super()``, so that a wrapped process of a family
+        is asked by both: what the family takes, and what the inner process does.
+
+        Args:
+            x: a tree of :class:`~sloc.contracts.signal.Coordinates`, of the structure of ``X``.
+
+        """
+        return ""
+
+    def _check_times(self, times: np.ndarray, argument: str) -> None:
+        """Refuse times (float64, in order) at which the process is not what it says; most are at all times."""
+
+
+def _name(process: ObservationProcess) -> str:
+    """Return the name of a process's class as users write it: a combinator's without that of the family."""
+    own = (c for c in type(process).__mro__ if "__new__" in vars(c) and issubclass(c, ObservationProcess))
+    return next(own, type(process)).__name__
+
+
+def _time_of(process: ObservationProcess) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((), np.dtype(np.int32) if process.discrete else float_dtype())
+
+
+# Jitted functions of the module, for their shapes alone: JAX keeps these by the structure of the arguments, so that
+# asking again costs some microseconds.
+@jax.jit
+def _letter_matrix(process: Any, t: Any) -> Any:
+    return process.transition(t)
+
+
+@jax.jit
+def _signal_matrix(process: Any, t: Any) -> Any:
+    return process.matrices(t)[0]
+
+
+def _shape(asked: Any, process: ObservationProcess) -> tuple[int, ...] | None:
+    """Return the shape of what a method gives, None where it gives none: what is wrong shows itself where it runs."""
+    try:
+        return tuple(asked.eval_shape(process, _time_of(process)).shape)
+    except Exception:
+        return None
 
 
 def missing_method(obj: object, method: str, purpose: str) -> ContractError:
@@ -139,6 +185,9 @@ class GaussianChannel(ObservationProcess):
         precision_share = sigma_s / sigma_t
         mean = (q / sigma_t**2) * (a_s * _real(x)) + precision_share**2 * r * y
         return mean, precision_share * jnp.sqrt(q)
+
+    def _misfit(self, x: Any) -> str:
+        return one_array(x, _name(self)) or super()._misfit(x)
 
     def _transition(self, s: Array, t: Array) -> tuple[Array, Array, Array, Array]:
         a_s, sigma_s = self.coefficients(s)
@@ -231,6 +280,12 @@ class LinearGaussianChannel(ObservationProcess):
         high, low = log_snr or self.log_snr_range
         return np.asarray(self.time_of_log_snr(np.linspace(high, low, n)), np.float64)
 
+    def _misfit(self, x: Any) -> str:
+        found = _shape(_signal_matrix, self)
+        if found is None or len(found) != 2:
+            return one_array(x, _name(self)) or super()._misfit(x)
+        return of_size(x, found[1], _name(self), "columns in its matrix") or super()._misfit(x)
+
     def _mean(self, x: Any, t: Array) -> Array:
         signal, x = jnp.asarray(self.matrices(t)[0]), _real(x).reshape(-1)
         require(signal.shape[1] == x.size, "x", x.shape, f"{signal.shape[1]} coordinates, one per column of A_t")
@@ -282,6 +337,9 @@ class RevealingChannel(ObservationProcess):
         known = jnp.asarray(t) < self.thresholds(key, x)
         return Revealed(jnp.where(known, x, jnp.zeros_like(x)), known)
 
+    def _misfit(self, x: Any) -> str:
+        return one_array(x, _name(self)) or super()._misfit(x)
+
     def log_prob(self, y: Revealed, x: Array, t: Array) -> Array:
         """Log mass of the pattern where the seen coordinates agree with ``x``; ``-inf`` where they do not."""
         agree = jnp.all(~y.known | (y.values == x))
@@ -306,3 +364,9 @@ class MemorylessChannel(ObservationProcess):
     def transition(self, t: Any) -> Any:
         """Return ``P_t [q, q]`` with ``P_t[i, j] = P(Y = j | X = i)`` for one coordinate."""
         raise missing_method(self, "transition(t)", "use it as a memoryless channel")
+
+    def _misfit(self, x: Any) -> str:
+        words, found = one_array(x, _name(self)), _shape(_letter_matrix, self)
+        if not words and found is not None and len(found) == 2:
+            words = outside_alphabet(x, found[0], _name(self))
+        return words or super()._misfit(x)

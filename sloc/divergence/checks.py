@@ -32,7 +32,8 @@ def checked_pair(process: Any, population: Any) -> tuple[ObservationProcess, Pop
 
     Raises:
         ContractError: a class that is not registered, a static field that is not hashable, a missing method.
-        InvalidInput: what their ``validate`` refuses, duplicate names, or a wrong number of names.
+        InvalidInput: what their ``validate`` refuses, duplicate names, or a wrong number of names; an ``X`` that the
+            process cannot take.
 
     """
     check_registered(process, "process", ObservationProcess)
@@ -107,6 +108,8 @@ def _check_range(
             given,
             "times above 0: densities of noised data points are singular at t = 0",
         )
+    if is_concrete(process):
+        process._check_times(host, argument)
 
 
 def checked_count(n: Any, argument: str = "n", least: int = 2) -> int:

@@ -16,11 +16,13 @@ from sloc.contracts import (
     Population,
     RevealingChannel,
     float_dtype,
+    is_concrete,
     register_marginals,
     require,
     shown,
 )
 from sloc.contracts.arguments import as_array, is_one_of
+from sloc.contracts.signal import Coordinates, Ends, reached
 from sloc.populations.atoms import Draws, class_log_sums, worth_tiling
 from sloc.populations.bridge_laws import resolve_bridge
 from sloc.populations.discrete import draw_letters
@@ -89,6 +91,7 @@ class Empirical(Population):
         self._counts = tuple(int(c) for c in np.bincount(index, minlength=len(classes)))
         self._names = tuple(classes)
         self._kernel = kernel
+        self._seen: dict[int, Ends] = {}
         if weights is None:
             self._log_weights: Any = np.log(np.asarray(self._counts, np.float64) / n)
         else:
@@ -150,6 +153,7 @@ class Empirical(Population):
         new = object.__new__(cls)
         new._data, new._log_weights = children
         new._counts, new._names, new._kernel = aux
+        new._seen = {}
         return new
 
     @property
@@ -159,7 +163,23 @@ class Empirical(Population):
     def canonical(self) -> Empirical:
         """Return a copy with strong-typed arrays."""
         leaves = jax.tree.map(_as_leaf, self._data)
-        return self.tree_unflatten(self._static, (leaves, jnp.asarray(self._log_weights, float_dtype())))
+        new = self.tree_unflatten(self._static, (leaves, jnp.asarray(self._log_weights, float_dtype())))
+        new._seen = self._seen  # the same atoms: what is found out about them here is known of these too
+        return new
+
+    def _known_x(self) -> Any:
+        """Return the shapes of the atoms, with their least and largest values, found once, unless they are traced."""
+        leaves, structure = jax.tree.flatten(self._data)
+
+        def known(i: int, leaf: Any) -> Coordinates:
+            def ends() -> Ends:
+                if i not in self._seen:
+                    self._seen[i] = reached(np.asarray(leaf))
+                return self._seen[i]
+
+            return Coordinates(tuple(leaf.shape[1:]), np.dtype(leaf.dtype), None, ends if is_concrete(leaf) else None)
+
+        return jax.tree.unflatten(structure, [known(i, leaf) for i, leaf in enumerate(leaves)])
 
     def __repr__(self) -> str:
         """Return sizes, not data."""

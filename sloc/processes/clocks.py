@@ -14,6 +14,9 @@ from sloc.contracts import Contract, float_dtype, is_concrete, require
 from sloc.contracts.arguments import as_array, as_real
 from sloc.processes.places import placed
 
+_EVEN = 2049
+"""New times at which a function is looked at, evenly over the span of the process's grid."""
+
 
 class Clock(Contract):
     """A strictly increasing map from the new time ``t`` to the time ``u`` of the process that is retimed.
@@ -40,6 +43,9 @@ class Clock(Contract):
     def span(self) -> tuple[float, float]:
         """Return the least and the largest ``u`` that are reached."""
         return 0.0, np.inf
+
+    def _check_at(self, times: np.ndarray, argument: str) -> None:
+        """Refuse new times (float64) at which the clock is not what it says; only a function's may not be."""
 
 
 @jax.tree_util.register_dataclass
@@ -165,7 +171,13 @@ class Steps(Clock):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Function(Clock):
-    """A time change given by a function and its inverse, checked on the times of the process's grid.
+    """A time change given by a function and its inverse, each checked against the other at some thousands of times.
+
+    These are times of the process's grid, new times spread over what the grid spans and up to sixteen times beyond
+    (not beyond the horizon), and whatever times a call is asked for.  Between them nothing is known of the functions: a
+    dip narrower than a two-thousandth of the grid's span is seen only if it holds a time that is asked for, and the
+    times that a search of an edge tries in between are not looked at.  A function that no longer moves within rounding,
+    as ``1 - exp(-t)`` at 40, is taken for increasing.
 
     Attributes:
         forward: ``t -> u``, elementwise on NumPy and JAX arrays, strictly increasing (static).
@@ -198,11 +210,12 @@ class Function(Clock):
             t = float(self.inverse(np.float64(horizon)))
         return np.inf if np.isnan(t) else t
 
-    def check_on(self, times: np.ndarray) -> None:
+    def check_on(self, times: np.ndarray, horizon: float = np.inf) -> None:
         """Refuse a time change that is not strictly increasing, or whose inverse is another function.
 
         Args:
             times: increasing times ``u`` of the process, inside its range.
+            horizon: that of the process.
 
         Raises:
             InvalidInput: see above; times that are negative or not finite.
@@ -222,6 +235,61 @@ class Function(Clock):
         again = np.asarray(self(new), np.float64)
         good = again.shape == times.shape and np.allclose(again, times, rtol=1e-4, atol=1e-6 * float(times[-1]))
         require(bool(good), "clock.forward", f"forward(backward({times})) = {again}", "the inverse of clock.backward")
+        self._check_span(new, float(times[-1]), self.end(horizon))
+
+    def _check_span(self, new: np.ndarray, scale: float, end: float) -> None:
+        """Look at new times spread over ``new``, before and beyond, up to ``end``, with the ``scale`` of ``u``."""
+        first, last = float(new[0]), float(new[-1])
+        if last <= 0:
+            return
+        inside = [np.linspace(first, last, _EVEN), np.geomspace(max(first, 1e-9 * last), last, _EVEN // 2)]
+        outside = [np.linspace(0.0, first, 17), last * np.geomspace(1.0, 16.0, 257)]
+        times = np.unique(np.concatenate([*inside, *outside]))
+        self._check_at(times[times <= end], "clock.forward", scale)
+
+    def _check_at(self, times: np.ndarray, argument: str, scale: float | None = None) -> None:
+        """Refuse new times at which ``forward`` falls, or is not undone by ``backward``.
+
+        Both are allowed the error that :meth:`check_on` allows, in ``u``: the time must lie between what ``backward``
+        gives of a little less and of a little more, where that is a number.
+
+        Args:
+            times: ``[T]``, increasing.
+            argument: what is named: that of the call which asks for them, or ``clock.forward``.
+            scale: the ``u`` whose millionth part is within rounding; the largest at the times if None.
+
+        Raises:
+            InvalidInput: see above, or ``forward`` is no number at a time that is asked for.
+
+        """
+        asked = argument != "clock.forward"
+        expected = "a strictly increasing clock.forward whose inverse is clock.backward"
+        with np.errstate(all="ignore"):
+            u = np.asarray(self(times), np.float64)
+            require(u.shape == times.shape, "clock.forward", u.shape, f"shape {times.shape}: one time for each")
+            if asked and np.isnan(u).any():
+                i = int(np.argmax(np.isnan(u)))
+                require(False, argument, f"{times[i]:g}", "times of which clock.forward is a number")
+            known = np.isfinite(u)
+            times, u = times[known], u[known]
+            if not u.size:
+                return
+            slack = 1e-4 * np.abs(u) + 1e-6 * (float(np.max(np.abs(u))) if scale is None else scale)
+            falls = np.diff(u) < -slack[1:]
+            if falls.any():
+                i = int(np.argmax(falls))
+                found = f"{u[i]:g} at {times[i]:g}, {u[i + 1]:g} at {times[i + 1]:g}"
+                require(False, "clock.forward", found, expected)
+            low = np.asarray(self.inverse(np.maximum(u - slack, 0.0)), np.float64)
+            high = np.asarray(self.inverse(u + slack), np.float64)
+            room = 1e-6 * times
+            # Where the upper bound is no number or makes no sense the clock ends: there is none.
+            off = (low > times + room) | ((high < times - room) & (high >= low))
+        if off.any():
+            i = int(np.argmax(off))
+            back = float(np.asarray(self.inverse(u[i])))
+            found = f"forward({times[i]:g}) = {u[i]:g}, backward({u[i]:g}) = {back:g}"
+            require(False, argument if asked else "clock", found, expected)
 
 
 def _check_knots(argument: str, knots: Any) -> None:

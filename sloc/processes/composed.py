@@ -101,6 +101,12 @@ class Projected(LinearGaussianChannel):
         step, root = self.process.kernel(s, t)
         return step[0, 0] * eye, _triangular(_product(matrix, root, xp), xp)
 
+    def _misfit(self, x: Any) -> str:
+        return super()._misfit(x) or self.process._misfit(x)
+
+    def _check_times(self, times: np.ndarray, argument: str) -> None:
+        self.process._check_times(times, argument)
+
     def time_of_log_snr(self, log_snr: Any) -> Any:
         """Return the inner time: log-SNR per coordinate of the inner observation, not of the projection."""
         return self.process.time_of_log_snr(log_snr)
@@ -194,6 +200,12 @@ class Composed(ObservationProcess):
     def grid(self, n: int) -> np.ndarray:
         """Return the inner grid."""
         return self.process.grid(n)
+
+    def _misfit(self, x: Any) -> str:
+        return self.process._misfit(x)
+
+    def _check_times(self, times: np.ndarray, argument: str) -> None:
+        self.process._check_times(times, argument)
 
     def _given(self, name: str, method: str) -> Callable[..., Any]:
         value = getattr(self, name)

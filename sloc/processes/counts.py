@@ -12,6 +12,7 @@ import numpy as np
 
 from sloc.contracts import Array, ObservationProcess, float_dtype, require
 from sloc.contracts.arguments import as_whole
+from sloc.contracts.signal import below_zero, one_array
 from sloc.processes.places import placed
 
 
@@ -59,6 +60,13 @@ class Poisson(ObservationProcess):
         require(as_whole(n) >= 1, "n", n, "at least one time")
         high, low = exposure or self.exposure_range
         return 1.0 / np.geomspace(high, low, n)
+
+    def _misfit(self, x: Any) -> str:
+        words = one_array(x, "Poisson")
+        if words:
+            return words
+        found = below_zero(x)
+        return f"intensities that are not negative, under Poisson; {found}" if found else ""
 
     def _rate(self, x: Any, t: Array) -> Array:
         x = jnp.asarray(x)

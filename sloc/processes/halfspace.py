@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Array, ObservationProcess, Revealed, float_dtype, is_concrete, require
+from sloc.contracts.signal import of_size
 from sloc.processes.revealing import Masking
 
 
@@ -106,6 +107,9 @@ class HalfSpace(ObservationProcess):
         key_answer, key_mask = jax.random.split(key)
         answers = jnp.where(y.known, y.values, self._answers(key_answer, x))
         return Masking().bridge(key_mask, y, answers, s, t)
+
+    def _misfit(self, x: Any) -> str:
+        return of_size(x, int(np.shape(self.directions)[1]), "HalfSpace", "columns in its directions")
 
     def _margins(self, x: Any) -> Array:
         directions = jnp.asarray(self.directions, float_dtype())

@@ -53,6 +53,12 @@ class LetterChannel(MemorylessChannel):
         target = bits[-1] + (bits[0] - bits[-1]) * np.arange(n, 0, -1) / (n + 1)
         return np.exp(np.interp(-target, -bits, np.log(times)))
 
+    def _misfit(self, x: Any) -> str:
+        words = super()._misfit(x)
+        if words or x.dtype is None or x.dtype.kind in "iu":
+            return words
+        return f"whole numbers for letters, which {type(self).__name__} looks up in its matrix; X is of {x.dtype}"
+
     def _time_range(self) -> tuple[float, float]:
         """Return a time at which next to nothing is lost and one at which next to nothing more will be."""
         return 1e-4, 40.0

@@ -22,6 +22,7 @@ from sloc.contracts import (
     require,
     tells_of_thresholds,
 )
+from sloc.contracts.signal import Coordinates, of_size
 from sloc.processes.retimed import lacking
 
 
@@ -69,7 +70,7 @@ class Permuted(ObservationProcess):
         return lacking(self.process)
 
     def validate(self) -> None:
-        """Refuse an inner object that is no process, and an order that is not a permutation."""
+        """Refuse an inner object that is no process, and an order that is no permutation or of another length."""
         require(isinstance(self.process, ObservationProcess), "process", self.process, "an observation process")
         self.process.validate()
         shape = np.shape(self.order)
@@ -78,6 +79,8 @@ class Permuted(ObservationProcess):
             order = np.asarray(self.order)
             valid = order.dtype.kind in "iu" and np.array_equal(np.sort(order), np.arange(order.size))
             require(valid, "order", self.order, f"a permutation of 0 .. {order.size - 1}")
+        words = self.process._misfit(Coordinates((int(shape[0]),)))
+        require(not words, "order", shape, f"one coordinate each for the inner process: {words}")
 
     def sample(self, key: Array, x: Any, t: Array) -> Observation:
         """Draw the inner ``Y_t`` given ``x[order]``."""
@@ -98,6 +101,13 @@ class Permuted(ObservationProcess):
     def grid(self, n: int) -> np.ndarray:
         """Return the inner grid."""
         return self.process.grid(n)
+
+    def _misfit(self, x: Any) -> str:
+        words = of_size(x, int(np.shape(self.order)[0]), "Permuted", "entries in its order")
+        return words or self.process._misfit(x.taken(self.order if is_concrete(self.order) else None))
+
+    def _check_times(self, times: np.ndarray, argument: str) -> None:
+        self.process._check_times(times, argument)
 
     def _entries(self, y: Observation) -> Observation:
         """Return an observation's entries in the inner order."""

@@ -23,6 +23,7 @@ from sloc.contracts import (
     tells_of_thresholds,
 )
 from sloc.contracts.arguments import as_whole
+from sloc.contracts.signal import Coordinates, of_size
 from sloc.processes.retimed import lacking
 
 
@@ -99,6 +100,9 @@ class Product(ObservationProcess):
         flat = sorted(i for group in self.groups for i in group)
         valid = all(len(g) > 0 for g in self.groups) and flat == list(range(len(flat)))
         require(valid, "groups", self.groups, "a partition of 0 .. L-1 into tuples that are not empty")
+        for part, group in zip(parts, self.groups, strict=True):
+            words = part._misfit(Coordinates((len(group),)))
+            require(not words, "groups", group, f"one coordinate each for its process: {words}")
 
     def canonical(self) -> Product:
         """Return a copy with every part canonical."""
@@ -145,6 +149,25 @@ class Product(ObservationProcess):
         if self.discrete:
             return merged[np.unique(np.round(np.linspace(0, merged.size - 1, n)).astype(int))].astype(np.int32)
         return np.interp(np.linspace(0, merged.size - 1, n), np.arange(merged.size), merged)
+
+    def _misfit(self, x: Any) -> str:
+        if self.groups is None:
+            structure = jax.tree.structure(self.processes, is_leaf=_is_process)
+            try:
+                every = structure.flatten_up_to(x)
+            except (TypeError, ValueError):
+                return f"an X of the structure of the processes of Product, {structure}"
+        else:
+            words = of_size(x, sum(len(g) for g in self.groups), "Product", "in its groups")
+            if words:
+                return words
+            every = [x.taken(group) for group in self.groups]
+        found = (part._misfit(own) for part, own in zip(self.parts, every, strict=True))
+        return next((words for words in found if words), "")
+
+    def _check_times(self, times: np.ndarray, argument: str) -> None:
+        for part in self.parts:
+            part._check_times(np.asarray(_held(part, times)), argument)
 
     def _split(self, x: Any) -> list[Any]:
         if self.groups is None:

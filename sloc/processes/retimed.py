@@ -77,7 +77,7 @@ class Retimed(ObservationProcess):
         if not is_concrete(self):
             return
         if isinstance(self.clock, Function):
-            self.clock.check_on(np.asarray(self.process.grid(33), np.float64))
+            self.clock.check_on(np.asarray(self.process.grid(33), np.float64), float(self.process.horizon))
         last, horizon = self.clock(self.horizon) if math.isfinite(self.horizon) else 0.0, float(self.process.horizon)
         beyond = f"times up to the horizon of the process, {horizon:g}"
         require(float(last) <= horizon * (1 + 1e-6), "clock", f"last time {float(last):g}", beyond)
@@ -97,6 +97,14 @@ class Retimed(ObservationProcess):
     def bridge(self, key: Array, y: Observation, x: Any, s: Array, t: Array) -> Observation:
         """Draw the inner ``Y_u(s) | Y_u(t) = y, X = x``."""
         return self.process.bridge(key, y, x, self.clock(s), self.clock(t))
+
+    def _misfit(self, x: Any) -> str:
+        return self.process._misfit(x)
+
+    def _check_times(self, times: np.ndarray, argument: str) -> None:
+        if is_concrete(self):
+            self.clock._check_at(times, argument)
+            self.process._check_times(np.asarray(self.clock(times)), argument)
 
     def grid(self, n: int) -> np.ndarray:
         """Return the new times of the inner grid; in discrete time all steps, thinned to at most ``n``."""

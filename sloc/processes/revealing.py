@@ -11,6 +11,7 @@ import numpy as np
 
 from sloc.contracts import Array, Revealed, RevealingChannel, float_dtype, is_concrete, require
 from sloc.contracts.arguments import as_whole, check_size
+from sloc.contracts.signal import of_size
 from sloc.processes.logs import binomial_log_weight
 
 
@@ -152,6 +153,12 @@ class Erasure(RevealingChannel):
         given = np.asarray(self.exponents, np.float64)
         return np.broadcast_to(given, shape) if given.ndim == 0 else given.reshape(shape)
 
+    def _misfit(self, x: Any) -> str:
+        given = np.shape(self.exponents)
+        if not given:
+            return super()._misfit(x)
+        return of_size(x, int(np.prod(given, dtype=int)), "Erasure", "exponents")
+
     def _check_shape(self, x: Array) -> None:
         given = np.shape(self.exponents)
         same = given == () or int(np.prod(given)) == int(np.prod(np.shape(x), dtype=int))
@@ -169,6 +176,9 @@ class _FixedOrder(RevealingChannel):
 
     def _length(self) -> int:
         return int(self.horizon)
+
+    def _misfit(self, x: Any) -> str:
+        return of_size(x, self._length(), type(self).__name__, "steps")
 
     def thresholds(self, key: Array | None, x: Array) -> Array:
         """Return the step from which each coordinate of ``x`` is hidden (int32, the shape of ``x``; no randomness).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from sloc.contracts import (
     InvalidInput,
     ObservationProcess,
     Population,
+    check_fits,
     check_registered,
     check_runs,
     component_names,
@@ -55,7 +57,7 @@ def checked_model(process: Any, population: Any, *methods: str) -> tuple[Any, An
     Raises:
         ContractError: a class that is not registered, or a missing method; the message says what can be used instead;
             or a method of the population that asks the process for what it does not have.
-        InvalidInput: what their ``validate`` refuses.
+        InvalidInput: what their ``validate`` refuses; an ``X`` that the process cannot take.
 
     """
     check_registered(process, "process", ObservationProcess)
@@ -77,6 +79,7 @@ def checked_model(process: Any, population: Any, *methods: str) -> tuple[Any, An
             )
     if "posterior_sample" in methods:
         check_runs(process, population, "posterior_sample")
+    check_fits(process, population)
     return process, population
 
 
@@ -121,7 +124,44 @@ def _cast(process: ObservationProcess, population: Population, values: Any, argu
         )
     cast = host.astype(np.int32 if process.discrete else float_dtype())
     require(bool((np.diff(cast) > 0).all()), argument, times, f"times strictly increasing in {cast.dtype}")
+    if is_concrete(process):
+        process._check_times(host, argument)
     return jnp.asarray(cast)
+
+
+# Traced for its shapes alone, which JAX keeps for each function: asking again does not run the function again.
+@functools.partial(jax.jit, static_argnums=0)
+def _called(function: Any, *given: Any) -> Any:
+    return function(*given)
+
+
+def checked_trace(function: Any, argument: str, named: Any, expected: str, *given: Any) -> Any:
+    """Trace a function of the caller for its shapes, so that what it cannot do is refused before anything is compiled.
+
+    Args:
+        function: what is traced; equal functions are traced once.
+        argument: its name.
+        named: what the message shows for it.
+        expected: what it should be, for the message.
+        given: the shapes of its arguments.
+
+    Returns:
+        The shapes of what it returns.
+
+    Raises:
+        InvalidInput: it raised (the message says what), or returned what is no tree of numbers.
+
+    """
+    try:
+        return _called.eval_shape(function, *given)
+    except (InvalidInput, ContractError):
+        raise
+    except Exception as error:
+        said = next(iter(str(error).strip().splitlines()), "")
+        raise InvalidInput(
+            f"{argument} = {shown(named)}: expected {expected}; JAX traces it for one draw, where it raised "
+            f"{type(error).__name__}: {said}"
+        ) from error
 
 
 def positions(grid: Array, at: Any, times: Array, argument: str) -> np.ndarray:

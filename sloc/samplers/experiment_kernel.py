@@ -49,7 +49,7 @@ class ExperimentKernel:
         return args
 
     def __call__(self, state: Any, key: Array) -> Any:
-        """Return labels ``[T, B, C]`` (and samples), frequencies ``[T, F, 1]`` or shares of pairs ``[T, 1]``."""
+        """Return labels ``[T, B, C]`` (and samples), frequencies ``[T, F + 1, 1]`` or shares of pairs ``[T, 1]``."""
         process, population, log_init, times, localizer, grid = state
         keys = jax.vmap(lambda k: jax.random.split(k, 4))(jax.random.split(key, BLOCK_DRAWS)[: self.draws])
         components = jax.vmap(draw_component, (0, None))(keys[:, 0], log_init)
@@ -78,7 +78,7 @@ class ExperimentKernel:
             if self.feature is None:
                 return draw_with_label(key, process, population, y, t)
             x = population.posterior_sample(key, process, y, t)
-            return _as_label(self.feature(x)), x
+            return Labelled(self.feature)(x), x
 
         return jax.vmap(jax.vmap(one, (0, None)))(keys, y)
 
@@ -96,7 +96,7 @@ class ExperimentKernel:
         key_x, key_label = jax.random.split(jax.random.fold_in(key, 0))
         x = localizer.finish(key_x, last)
         if self.feature is not None:
-            label = _as_label(self.feature(x))
+            label = Labelled(self.feature)(x)
         else:
             assert localizer.log_posterior is not None
             label = draw_component(key_label, localizer.log_posterior(last))
@@ -104,7 +104,10 @@ class ExperimentKernel:
         return jnp.where(is_spoilt(x), SPOILT, label), x
 
     def reduced(self, labels: Array) -> Array:
-        """Sum labels ``[B, C]`` of a block up: frequencies ``[F, 1]``, or the share of pairs that agree ``[1]``."""
+        """Sum labels ``[B, C]`` of a block up: frequencies ``[F + 1, 1]``, or the share of pairs that agree ``[1]``.
+
+        The last frequency is that of labels outside ``0 .. F - 1``.
+        """
         dtype = jnp.result_type(float)
         spoilt = jnp.any(labels == SPOILT)
         if self.keep == "agreement":
@@ -114,9 +117,11 @@ class ExperimentKernel:
             hits = jnp.arange(self.num_labels, dtype=jnp.int32)[:, None] == flat[None, :]
             counts = jnp.sum(hits, axis=1, dtype=jnp.int32)
         else:
-            # A label outside the range is dropped, not folded into the last one.
+            # A label outside the range is counted below, not folded into the last one.
             inside = jnp.where(flat >= 0, flat, self.num_labels)
             counts = jnp.zeros((self.num_labels,), jnp.int32).at[inside].add(1, mode="drop")
+        outside = flat.shape[0] - jnp.sum(counts, dtype=jnp.int32)
+        counts = jnp.concatenate([counts, outside[None]])
         return jnp.where(spoilt, jnp.nan, counts.astype(dtype) / flat.shape[0])[:, None]
 
 
@@ -141,13 +146,21 @@ def over_times(at: Callable[[Any], Any], given: Any, at_once: int) -> Any:
     return jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:])[:count], out)
 
 
-def _as_label(value: Any) -> Array:
-    label = jnp.asarray(value)
-    require(label.shape == (), "feature(x)", label.shape, "a scalar label for one sample")
-    require(
-        jnp.issubdtype(label.dtype, jnp.integer) or label.dtype == jnp.bool_,
-        "feature(x)",
-        label.dtype,
-        "an integer label",
-    )
-    return label.astype(jnp.int32)
+@dataclass(frozen=True)
+class Labelled:
+    """A feature whose label is checked."""
+
+    feature: Feature
+
+    def __call__(self, x: Any) -> Array:
+        """Return the label of one sample as int32.
+
+        Raises:
+            InvalidInput: no scalar, or no whole number.
+
+        """
+        label = jnp.asarray(self.feature(x))
+        require(label.shape == (), "feature(x)", label.shape, "a scalar label for one sample")
+        whole = jnp.issubdtype(label.dtype, jnp.integer) or label.dtype == jnp.bool_
+        require(whole, "feature(x)", label.dtype, "an integer label")
+        return label.astype(jnp.int32)

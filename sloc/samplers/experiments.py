@@ -21,9 +21,9 @@ from sloc.contracts import (
 from sloc.contracts.arguments import as_real
 from sloc.engine import BLOCK_DRAWS, Plan, gather, stream
 from sloc.results import Curve
-from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times_or_one
+from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times_or_one, checked_trace
 from sloc.samplers.exact import check_labels
-from sloc.samplers.experiment_kernel import ExperimentKernel, Feature
+from sloc.samplers.experiment_kernel import ExperimentKernel, Feature, Labelled
 from sloc.samplers.level_grids import checked_grids
 from sloc.samplers.localization import drawn_of_block, observation_numbers
 from sloc.samplers.localizer import Localizer, as_argument
@@ -132,8 +132,8 @@ def label_frequencies(
         init: ``S``: an index, a name, or a sequence of them.
         t: a time, or ``[T]`` strictly increasing times.
         n: trajectories, rounded up to whole blocks of 1,024.
-        feature: ``x -> int`` in ``0 .. num_labels - 1`` (others are not counted); a module-level function, since
-            another function object compiles anew.
+        feature: ``x -> int`` in ``0 .. num_labels - 1`` (others are refused, once they have come up); a module-level
+            function, since another function object compiles anew.
         num_labels: how many labels a feature has.
         delta: error level of the band.
         localizer: as in :func:`forward_reverse`.
@@ -158,7 +158,9 @@ def label_frequencies(
     labels = names or tuple(str(i) for i in range(count))
     run = functools.partial(_count, key, process, population, init, t, n, feature, localizer, grid, plan)
     times, value, draws, start = run("frequencies", 1, count)
-    quantity = f"P(label | start in {start}), forward–reverse"
+    if feature is not None:
+        _refuse_outside(feature, value[:, count], times, draws, count)
+    value, quantity = value[:, :count], f"P(label | start in {start}), forward–reverse"
     return _curve(times, value, draws, delta, quantity, labels)
 
 
@@ -236,6 +238,13 @@ def _count(
     return np.asarray(times), moments.on_host()[1], blocks * BLOCK_DRAWS, start
 
 
+def _refuse_outside(feature: Feature, share: np.ndarray, times: np.ndarray, draws: int, count: int) -> None:
+    """Refuse a feature that gave labels which are not counted: their frequencies would be missing without a word."""
+    worst = int(np.argmax(share))
+    found = f"{round(float(share[worst]) * draws):,} of {draws:,} draws have others at t = {times[worst]:g}"
+    require(not share[worst] > 0, "feature", feature, f"labels 0 .. {count - 1}, as num_labels = {count} says; {found}")
+
+
 def _check_level(delta: Any) -> None:
     require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
 
@@ -283,6 +292,9 @@ def _prepare(
             "a function x -> int, since this localizer has no log_posterior to draw sub-populations from",
         )
     shapes = jax.eval_shape(lambda k: population.sample(k, jnp.zeros((), jnp.int32)), jax.random.key(0))
+    if feature is not None:
+        expected = "a function x -> int of one sample"
+        checked_trace(Labelled(feature), "feature", feature, expected, shapes)
     size = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
     return (process, population, log_init, times, localizer, grid), times, max(size, population.path_elements(), 1)
 

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import ObservationProcess, Population, require
+from sloc.contracts import ObservationProcess, Population, require, shown
 from sloc.engine import BLOCK_DRAWS, Plan, gather, stream
-from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times, positions
+from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times, checked_trace, positions
 from sloc.samplers.exact import exact_localizer
 from sloc.samplers.localizer import Localizer, LocalizerState, as_argument
 from sloc.samplers.spoilt import naming_steps, refuse_spoilt_letters, spoilt_observation
@@ -26,6 +26,7 @@ STATE = LocalizerState(y=0, t=None, memory=0)  # pyright: ignore[reportArgumentT
 
 _TILE_NUMBERS = 1 << 19
 """Numbers that the draws stepped side by side hold at once, roughly."""
+_NUMBERS = (jnp.floating, jnp.integer, jnp.bool_)
 _LARGEST_TILE = 16
 _ROUND = 32
 """Fewer draws than a block are rounded up to a multiple of this."""
@@ -276,6 +277,11 @@ def localization_statistics(
     require(callable(statistic), "statistic", statistic, "a function (y, t) -> numbers")
     key, n = checked_key(key), checked_count(n)
     times, slots, localizer, grid, numbers = _prepare(process, population, grid, at, localizer)
+    expected = "a function (y, t) -> real numbers"
+    kept = checked_trace(statistic, "statistic", statistic, expected, _observed(localizer, grid), grid[-1])
+    found = jax.tree.leaves(kept)
+    good = [any(jnp.issubdtype(leaf.dtype, kind) for kind in _NUMBERS) for leaf in found]
+    require(bool(found) and all(good), "statistic", statistic, f"{expected}; it returned {shown(kept)}")
     kernel, blocks = LocalizeKernel(statistic, times.shape[0], means=True), -(-n // BLOCK_DRAWS)
     moments = stream(
         kernel,
@@ -324,13 +330,16 @@ def observation_numbers(localizer: Localizer, grid: Array, y: Any = None) -> int
         y: shapes of an observation that it starts from; None where it draws its own.
 
     """
+    return max(1, sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(_observed(localizer, grid, y))))
+
+
+def _observed(localizer: Localizer, grid: Array, y: Any = None) -> Any:
+    """Return the shapes of one observation; see :func:`observation_numbers`."""
     # The top is looked up before tracing, so that a localizer can refuse a time at which it cannot start.
     top = grid[-1]
     if y is None:
-        shapes = jax.eval_shape(lambda key: localizer.init(key, top).y, jax.random.key(0))
-    else:
-        shapes = jax.eval_shape(lambda key, y: localizer.init(key, top, y).y, jax.random.key(0), y)
-    return max(1, sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes)))
+        return jax.eval_shape(lambda key: localizer.init(key, top).y, jax.random.key(0))
+    return jax.eval_shape(lambda key, y: localizer.init(key, top, y).y, jax.random.key(0), y)
 
 
 def _tile(numbers: int) -> int:

@@ -36,6 +36,7 @@ from sloc.processes import (
     Poisson,
     Power,
     Product,
+    Projected,
     RateMatrix,
     Retimed,
     Steps,
@@ -197,6 +198,61 @@ def test_parameters_of_a_clock_do_not_recompile():
 def test_bad_time_changes_are_refused(process, clock, message):
     with pytest.raises(InvalidInput, match=message):
         Retimed(process, clock).validate()
+
+
+def same(u):
+    return u
+
+
+def dip(width):
+    return Function(lambda t: t + 0.3 * np.exp(-(((t - 0.612) / width) ** 2)), same)
+
+
+BACK = Function(lambda t: np.where(t < 20.0, t, 40.0 - t), same)
+WAYS = {
+    "tv": lambda process, t: sloc.tv(KEY, process, PAIR, t, 0, 1, n=1024),
+    "curve": lambda process, t: sloc.tv_curve(KEY, process, PAIR, [0.1, t], 0, 1, n=1024),
+    "window": lambda process, t: sloc.critical_window(KEY, process, PAIR, 0, [0, 1], epsilon=0.1, times=[0.1, t]),
+    "localize": lambda process, t: sloc.localize(KEY, process, PAIR, grid=[0.1, t], n=4),
+    "experiment": lambda process, t: sloc.forward_reverse(KEY, process, PAIR, 0, t, n=4),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("clock", [dip(0.005), BACK], ids=["dips", "turns back"])
+@pytest.mark.parametrize("outer", [lambda p: p, lambda p: Permuted(p, [1, 0]), lambda p: Projected(p, [[1.0, 1.0]])])
+def test_clocks_that_fall_between_the_times_of_the_grid_are_refused(way, clock, outer):
+    process = outer(Retimed(OrnsteinUhlenbeck(), clock))
+    with pytest.raises(InvalidInput, match=r"clock\.forward = .* at .*: expected a strictly increasing"):
+        WAYS[way](process, 0.5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("outer", [lambda p: p, lambda p: Permuted(p, [1, 0]), lambda p: Product((p, p), ((0,), (1,)))])
+def test_a_narrow_dip_is_refused_at_a_time_that_is_asked_for(way, outer):
+    process = outer(Retimed(OrnsteinUhlenbeck(), dip(1e-6)))
+    WAYS["tv"](process, 0.5)
+    with pytest.raises(InvalidInput, match=r"times? = |t = |grid = |clock"):
+        WAYS[way](process, 0.612)
+
+
+@pytest.mark.parametrize(
+    ("process", "forward", "backward", "times"),
+    [
+        (Masking(), lambda t: -np.expm1(-t), lambda u: -np.log1p(-u), [0.0, 1e-6, 0.5, 8.0, 40.0, 700.0]),
+        (Masking(), lambda t: -jnp.expm1(-t), lambda u: -jnp.log1p(-u), [0.0, 1e-3, 0.5, 8.0, 16.0]),
+        (Masking(), lambda t: t / (1 + t), lambda u: u / (1 - u), [0.0, 1e-6, 1.0, 1e9]),
+        (OrnsteinUhlenbeck(), np.expm1, np.log1p, [1e-9, 0.5, 3.0, 500.0]),
+        (OrnsteinUhlenbeck(), lambda t: 9 * np.tanh(t / 9), lambda u: 9 * np.arctanh(u / 9), [1e-9, 1.0, 500.0]),
+        (OrnsteinUhlenbeck(), jnp.tan, jnp.arctan, [1e-4, 0.5, 1.5]),
+        (VarianceExploding(), jnp.square, jnp.sqrt, [1e-4, 0.5, 1e6]),
+        (BinarySymmetric(), lambda t: -0.5 * np.expm1(-t), lambda u: -np.log1p(-2 * u), [0.0, 1e-6, 0.5, 60.0]),
+    ],
+)
+def test_clocks_that_round_at_their_ends_are_taken(process, forward, backward, times):
+    retimed = Retimed(process, Function(forward, backward))
+    retimed.validate()
+    retimed._check_times(np.asarray(times), "times")
 
 
 # --------------------------------------------------------------------------------------------

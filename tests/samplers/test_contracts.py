@@ -13,9 +13,16 @@ import pytest
 
 import sloc
 from sloc.contracts import ContractError, InvalidInput
+from sloc.engine import count_traces
 from sloc.populations import GaussianMixture, MarkovChains
 from sloc.processes import OrnsteinUhlenbeck, Truncation
-from sloc.samplers import euler_reverse, exact_localizer
+from sloc.samplers import (
+    clone_frequencies,
+    euler_reverse,
+    exact_localizer,
+    label_frequencies,
+    localization_statistics,
+)
 from sloc.samplers.exact import has_joint
 from sloc.samplers.experiment_kernel import ExperimentKernel
 from sloc.samplers.localization import LocalizeKernel, observation
@@ -99,6 +106,55 @@ def test_bad_input_is_refused(keywords, message):
     given = {"key": jax.random.key(0), "init": 0, "t": 0.5, "n": 10} | keywords
     with pytest.raises(InvalidInput, match=message):
         sloc.forward_reverse(given.pop("key"), OrnsteinUhlenbeck(), MIXTURE, given.pop("init"), given.pop("t"), **given)
+
+
+@pytest.mark.parametrize("through", ["forward_reverse", "label_frequencies", "clone_frequencies"])
+@pytest.mark.parametrize(
+    ("feature", "message"),
+    [
+        (lambda x: int(x[0] > 0), "ConcretizationTypeError"),
+        (lambda x: "left", "TypeError: Value 'left'|ValueError: invalid literal"),
+        (lambda x: x[1, 2], "IndexError"),
+        (lambda: 0, "TypeError: .*takes 0 positional arguments"),
+    ],
+)
+def test_features_that_cannot_be_traced_are_refused(through, feature, message):
+    runs = {"forward_reverse": sloc.forward_reverse, "label_frequencies": label_frequencies}
+    run: Any = runs.get(through, clone_frequencies)
+    given = {"init": 0, "t": 0.5, "n": 10, "feature": feature}
+    given |= {"num_labels": 2} if through == "label_frequencies" else {}
+    before = count_traces()
+    with pytest.raises(InvalidInput, match=rf"feature = <function .*: expected a function x -> int .*({message})"):
+        run(jax.random.key(0), OrnsteinUhlenbeck(), MIXTURE, **given)
+    assert count_traces() == before
+
+
+def test_labels_that_are_not_counted_are_refused():
+    def feature(x):
+        return 1 + (x[0] > 0.5).astype(jnp.int32)
+
+    given = (jax.random.key(0), OrnsteinUhlenbeck(), MIXTURE, [0, 1], 0.3)
+    with pytest.raises(
+        InvalidInput, match=r"feature = .*labels 0 \.\. 1, as num_labels = 2 says; .* of 1,024 draws have"
+    ):
+        label_frequencies(*given, n=1024, feature=feature, num_labels=2)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "message"),
+    [
+        (lambda y, t: "text", "TypeError"),
+        (lambda y, t: float(y[0]), "ConcretizationTypeError"),
+        (lambda y: y, "TypeError"),
+        (lambda y, t: None, "it returned None"),
+        (lambda y, t: jax.lax.complex(y, y), "it returned ShapeDtypeStruct.*complex64"),
+    ],
+)
+def test_statistics_that_are_no_numbers_are_refused(statistic, message):
+    before = count_traces()
+    with pytest.raises(InvalidInput, match=rf"statistic = <function .*real numbers; .*{message}"):
+        localization_statistics(jax.random.key(0), OrnsteinUhlenbeck(), MIXTURE, statistic, grid=3, n=10)
+    assert count_traces() == before
 
 
 CHAINS = MarkovChains(np.full((2, 2), 0.5), np.full((2, 2, 2), 0.5), 3)

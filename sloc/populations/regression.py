@@ -110,6 +110,10 @@ class SparseRegression(Population):
             return super().marginals_words(process)
         return f"marginals by sequential Monte Carlo ({self.particles} particles)"
 
+    def exact_marginals_by(self, process: ObservationProcess) -> str:
+        """Enumerate all supports."""
+        return f"raise most_supports to {self.num_supports:,}, so that the supports are enumerated"
+
     def path_elements(self) -> int:
         """Numbers held per draw and time, at most."""
         return self.num_supports * (self.sparsity + 1) if self.exact else self.particles * self.features

@@ -31,6 +31,12 @@ from sloc.contracts.base import (
     shown,
 )
 from sloc.contracts.population import (
+    EXACT_MARGINALS as EXACT_MARGINALS,
+)
+from sloc.contracts.population import (
+    OF_DRAWS_ALONE as OF_DRAWS_ALONE,
+)
+from sloc.contracts.population import (
     Marginals,
     MarginalsFn,
     Population,
@@ -42,12 +48,6 @@ from sloc.contracts.population import (
     register_marginals,
     resolve_marginals,
     set_name,
-)
-from sloc.contracts.population import (
-    EXACT_MARGINALS as EXACT_MARGINALS,
-)
-from sloc.contracts.population import (
-    OF_DRAWS_ALONE as OF_DRAWS_ALONE,
 )
 from sloc.contracts.population import (
     Sets as Sets,

@@ -163,7 +163,7 @@ def component_mask(population: Population, sets: Sets, argument: str) -> np.ndar
 
 
 def marginals_method(process: ObservationProcess, population: Population) -> str:
-    """Return how marginals are got, for the method of a curve; of estimates, that its interval leaves out their error."""
+    """Return how marginals are got, for the method of a curve, and of estimates that its interval leaves them out."""
     words = population.marginals_words(process)
     return words + OF_DRAWS_ALONE if population.estimates_marginals(process) else words
 

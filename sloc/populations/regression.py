@@ -49,8 +49,8 @@ class SparseRegression(Population):
     ``p_t^signal``, hence its logarithm is low on average and distances are no longer exact, as a rule too large.  Bands
     of curves are of the draws alone and say nothing of that; nothing is certified.  With the particles of the default,
     at ``v = .02`` and where TV is near one half, it is off by .001 at ``n = 20``, ``k = 2``, by .01 at ``n = 40``,
-    ``k = 3`` (both enumerable), by .15 at ``n = 60``, ``k = 4`` (487,635 supports).  Ask again with four times the ``particles`` and another ``seed``: what the answers differ
-    by is what the estimate does not know at least.
+    ``k = 3`` (both enumerable), by .15 at ``n = 60``, ``k = 4`` (487,635 supports).  Ask again with four times the
+    ``particles`` and another ``seed``: the answers differ by what the estimate does not know at least.
 
     Under ``Truncation(N (n + 1))`` ``t``
     counts coordinates, under ``Retimed(Truncation(N (n + 1)), Steps((n + 1) * np.arange(N + 1)))`` samples.  Source:

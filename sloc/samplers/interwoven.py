@@ -85,11 +85,13 @@ def interweave(
     check_stops(localizer, times)
     alternative = jnp.asarray(chosen, times.dtype)
     stops = chosen if localizer.stops is None else np.union1d(np.asarray(localizer.stops), chosen)
-    woven = localizer._replace(step=Partial(_step, localizer, kernel, alternative), stops=jnp.asarray(stops, times.dtype))
+    step = Partial(_step, localizer, kernel, alternative)
+    woven = localizer._replace(step=step, stops=jnp.asarray(stops, times.dtype))
     if tolerance is None:
         tolerance = _NATS * (1 + observation_numbers(woven, times)) * float(jnp.finfo(jnp.result_type(float)).eps)
     changes, sums = (np.asarray(v) for v in _changes(woven, jax.random.split(key, n), times, alternative))
-    for values, what in ((changes, "the step to t = {:g} moves"), (sums, "the alternative steps down to t = {:g} move")):
+    one, many = "the step to t = {:g} moves", "the alternative steps down to t = {:g} move"
+    for values, what in ((changes, one), (sums, many)):
         found = np.where(np.isnan(values), np.inf, values)
         worst = int(np.argmax(found))
         if found[worst] > tolerance:

@@ -108,8 +108,8 @@ def check_stops(localizer: Localizer, grid: Any, start: float | None = None) -> 
     stops, given = np.asarray(localizer.stops), np.asarray(grid)
     passed = stops if start is None else stops[stops < start]
     missing = passed[~np.isin(passed, given[:-1] if start is None else given)]
-    below = " and a last time above" if start is None else ""
-    expected = f"a grid through {shown([v.item() for v in missing])}{below}: the interwoven kernel takes the steps to these"
+    through = shown([v.item() for v in missing]) + (" and a last time above" if start is None else "")
+    expected = f"a grid through {through}: the interwoven kernel takes the steps to these"
     require(missing.size == 0, "grid", given.tolist(), expected)
 
 

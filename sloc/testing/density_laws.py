@@ -1,4 +1,4 @@
-"""Checks of what posteriors do not show: that ``log_prob`` is normalised and of the kind it says, that all is forgotten."""
+"""Checks of what posteriors do not show: is ``log_prob`` normalised, is it of the kind it says, is all forgotten."""
 
 from __future__ import annotations
 
@@ -81,13 +81,14 @@ def check_density(
 ) -> None:
     """Check that ``log_prob`` is a density or a mass, as ``has_density`` says, and that it is normalised.
 
-    A law is continuous where draws from one input do not repeat; a mass may say that it has a density if it has no value
-    at ``t = 0``, as counts of an infinite intensity.  Of a continuous one half of the observations are drawn from
+    A law is continuous where draws from one input do not repeat.  One that has a value at ``t = 0`` may say that it is
+    no density (it is not singular there), and a mass that has none, as of infinite counts, that it is.  Of a continuous
+    one half of the observations are drawn from
     ``sample`` and half from a reference ``q`` (normal in each coordinate, fitted to other draws and cut to the box that
     they fill), and ``sigma(log_prob(y) - log q(y))`` must be calibrated for which it was: a normalised density is, and
     a factor shows.  Where it is discrete the most frequent observations of one half of the draws must have their mass
     in the other half, and the masses of all that were seen must not exceed 1.  Only the first input is looked at.
-    What the draws cannot show is reported: mixed observations, laws too far from ``q``, observations too many to repeat.
+    What the draws cannot show is reported: mixed observations, laws far from ``q``, observations that do not repeat.
 
     Raises:
         ConformanceError: ``has_density`` contradicts the draws, or ``log_prob`` is not normalised.
@@ -121,14 +122,17 @@ def check_density(
             shown += not kinds[-1] or float(np.mean(pi * (1.0 - pi))) >= _TELLING
         if not shown:
             reasons.append("draws too unlike a reference" if kinds[-1] else "observations that do not repeat")
-    expect(
-        process.has_density or not any(kinds),
-        f"{name}.has_density is False, but draws of sample do not repeat: log_prob is a density, singular at t = 0",
-    )
-    expect(
-        not process.has_density or any(kinds) or _singular(process, key, x),
-        f"{name}.has_density is True, but draws of sample repeat: log_prob is a mass, and has a value at t = 0",
-    )
+    if process.has_density != any(kinds):
+        singular = _singular(process, key, x)
+        expect(
+            process.has_density or not singular,
+            f"{name}.has_density is False, but draws of sample do not repeat: log_prob is a density, and has no value at "
+            "t = 0",
+        )
+        expect(
+            not process.has_density or singular,
+            f"{name}.has_density is True, but draws of sample repeat: log_prob is a mass, and has a value at t = 0",
+        )
     report.checked.append(f"has_density: {process.has_density}, as draws show")
     if shown:
         report.checked.append("log_prob: normalised (input 0)")

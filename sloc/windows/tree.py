@@ -82,8 +82,8 @@ def mixture_tree(
 
     Raises:
         InvalidInput: fewer than two classes or more than 5,000, ``epsilon`` outside ``[1e-6, 1)``, ``delta`` outside
-            ``(0, 1)``, bad times, ``n < 2``, ``closed-form`` where there is none; nodes or pairs that would be sampled
-            with marginals that are estimates (:meth:`sloc.Population.estimates_marginals`): the checks are certificates.
+            ``(0, 1)``, bad times, ``n < 2``, ``closed-form`` where there is none; marginals that are estimates where
+            draws are needed (:meth:`sloc.Population.estimates_marginals`): the checks are certificates.
         ContractError: see :func:`sloc.measure`.
 
     Source: Li, Karan & Chen 2025, Def. 8, with conditions 2 and 3 in the form that Theorem 2 needs for Cor. 1;

@@ -346,14 +346,12 @@ class NeverForgets(ObservationProcess):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class DensityCalledMass(NeverForgets):
-    """Noise, called a mass."""
+class DensityCalledMass(VarianceExploding):
+    """Noise that vanishes at first, called a mass."""
 
-    horizon: ClassVar[float] = np.inf
     has_density: ClassVar[bool] = False
-
-    def grid(self, n):
-        return np.linspace(0.1, 1.0, n)
+    degrade = ObservationProcess.degrade
+    bridge = ObservationProcess.bridge
 
 
 @jax.tree_util.register_dataclass
@@ -366,11 +364,14 @@ class MassCalledDensity(LikelihoodOnly):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class OffByAFactor(DensityCalledMass):
+class OffByAFactor(NeverForgets):
     """A density times a factor that changes with time and cancels in every posterior."""
 
-    has_density: ClassVar[bool] = True
+    horizon: ClassVar[float] = np.inf
     nats: float = 17.0
+
+    def grid(self, n):
+        return np.linspace(0.1, 1.0, n)
 
     def log_prob(self, y, x, t):
         return super().log_prob(y, x, t) + self.nats * t

@@ -126,8 +126,7 @@ def check_density(
         singular = _singular(process, key, x)
         expect(
             process.has_density or not singular,
-            f"{name}.has_density is False, but draws of sample do not repeat: log_prob is a density, and has no value at "
-            "t = 0",
+            f"{name}.has_density is False, but draws of sample do not repeat: log_prob is a density, singular at t = 0",
         )
         expect(
             not process.has_density or singular,

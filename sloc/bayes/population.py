@@ -293,6 +293,10 @@ class NumPyroPopulation(Population):
             return super().marginals_words(process)
         return f"marginals {text}" if text.startswith("exact") else f"marginals by {text}"
 
+    def estimates_marginals(self, process: ObservationProcess) -> bool:
+        """Whether they are a Monte Carlo mean; quadrature, and what is exact given posterior draws, are not."""
+        return "monte-carlo" in self.exactness_under(process)
+
     def log_marginals(self, process: ObservationProcess, y: Any, t: Array) -> Array:
         """``log p_t^theta(y)`` for every theta, ``[K]``; see :attr:`exactness` for how."""
         return _log_marginals(self, process, y, t)

@@ -31,6 +31,12 @@ from sloc.contracts.base import (
     shown,
 )
 from sloc.contracts.population import (
+    EXACT_MARGINALS as EXACT_MARGINALS,
+)
+from sloc.contracts.population import (
+    OF_DRAWS_ALONE as OF_DRAWS_ALONE,
+)
+from sloc.contracts.population import (
     Marginals,
     MarginalsFn,
     Population,
@@ -46,6 +52,12 @@ from sloc.contracts.population import (
 )
 from sloc.contracts.population import (
     Sets as Sets,
+)
+from sloc.contracts.population import (
+    marginals_method as marginals_method,
+)
+from sloc.contracts.population import (
+    refuse_estimates as refuse_estimates,
 )
 from sloc.contracts.process import (
     Array as Array,

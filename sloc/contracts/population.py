@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts.base import Contract, ContractError, float_dtype, overrides, require, shown
+from sloc.contracts.base import Contract, ContractError, InvalidInput, float_dtype, overrides, require, shown
 from sloc.contracts.process import (
     Array,
     GaussianChannel,
@@ -23,6 +23,10 @@ from sloc.contracts.process import (
     missing_method,
 )
 from sloc.contracts.signal import Coordinates
+
+EXACT_MARGINALS = "exact marginals"
+OF_DRAWS_ALONE = ", whose own error the interval leaves out"
+"""What methods add to the words of marginals that are estimates."""
 
 Sets = Any
 """An index, a name, or a sequence of them: a set of sub-populations."""
@@ -60,7 +64,20 @@ class Population(Contract):
 
     def marginals_words(self, process: ObservationProcess) -> str:
         """How ``log p_t^theta(y)`` is got under a process, for the ``method`` of results; override where not exact."""
-        return "exact marginals"
+        return EXACT_MARGINALS
+
+    def estimates_marginals(self, process: ObservationProcess) -> bool:
+        """Whether ``log p_t^theta(y)`` has an error of its own under a process, as a Monte Carlo mean has.
+
+        Nothing is certified of such marginals, and intervals of curves say that they are of the draws alone.  By
+        default wherever :meth:`marginals_words` says anything but ``exact marginals``; override where what it says is
+        exact to rounding, as quadrature is.
+        """
+        return self.marginals_words(process) != EXACT_MARGINALS
+
+    def exact_marginals_by(self, process: ObservationProcess) -> str:
+        """What would make estimated marginals exact, for refusals: ``raise most_supports``; empty if nothing known."""
+        return ""
 
     def sample(self, key: Array, component: Array) -> Any:
         """Draw ``X ~ p^theta`` for ``theta = component`` (an int32 scalar, possibly traced)."""
@@ -167,6 +184,35 @@ def component_mask(population: Population, sets: Sets, argument: str) -> np.ndar
             mask[int(item)] = True
     require(bool(mask.any()), argument, sets, "at least one sub-population")
     return mask
+
+
+def marginals_method(process: ObservationProcess, population: Population) -> str:
+    """Return how marginals are got, for the method of a curve, and of estimates that its interval leaves them out."""
+    words = population.marginals_words(process)
+    return words + OF_DRAWS_ALONE if population.estimates_marginals(process) else words
+
+
+def refuse_estimates(process: ObservationProcess, population: Population, what: str) -> None:
+    """Refuse to certify where marginals are estimates: their error is in every draw, and no number of draws shows it.
+
+    Args:
+        process: the process.
+        population: the population.
+        what: what was asked for, such as ``certified edges``.
+
+    Raises:
+        InvalidInput: the population estimates its marginals under this process; the message says what is available.
+
+    """
+    if not population.estimates_marginals(process):
+        return
+    more = population.exact_marginals_by(process)
+    raise InvalidInput(
+        f"population = {type(population).__name__}: expected exact marginals for {what}, but under "
+        f"{type(process).__name__} they are estimates ({population.marginals_words(process)}), whose own error no "
+        "interval would hold; available are uncertified curves and windows, which name the estimate"
+        f"{', or ' + more if more else ''}"
+    )
 
 
 def set_name(population: Population, mask: np.ndarray, most: int = 6) -> str:

@@ -28,7 +28,8 @@ class ObservationProcess(Contract):
     Attributes:
         horizon: the time at which ``Y_t`` says nothing about ``X`` (``inf`` allowed).
         discrete: whether time is an int32 count of steps.
-        has_density: whether ``log_prob`` is a density, so that ``t = 0`` is singular on atoms.
+        has_density: whether ``log_prob`` is a density, so that ``t = 0`` is singular on atoms.  (In doubt the second
+            half decides: a density that has a value there may say no, counts that are infinite there say yes.)
         absent: methods that the class defines and this object cannot follow, as where a combinator wraps a
             process that lacks them; they count as not defined.
 

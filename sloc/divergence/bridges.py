@@ -39,6 +39,7 @@ from sloc.contracts import (
     Sets,
     component_mask,
     is_concrete,
+    marginals_method,
     set_name,
 )
 from sloc.divergence.bands import interval_words, mean_interval, streamed
@@ -315,5 +316,5 @@ def bridge_overlap(
     if refused is not None:
         value = jnp.where(refused > 0, jnp.nan, value)
     value, lower, upper = ((1 - share) + share * x for x in (value, lower, upper))
-    method = f"bridge, {population.marginals_words(process)}" + interval_words(interval)
+    method = f"bridge, {marginals_method(process, population)}" + interval_words(interval)
     return Curve(shown, value, share * stderr, lower, upper, draws, method, name, delta=delta)

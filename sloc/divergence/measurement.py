@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import ObservationProcess, Population, float_dtype, is_concrete, require
+from sloc.contracts import ObservationProcess, Population, float_dtype, is_concrete, marginals_method, require
 from sloc.contracts.arguments import checked_all
 from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.checks import (
@@ -308,7 +308,7 @@ def _sample(
     moments, counts = streamed(whole.kernel, whole.args, key, blocks, interval, spans=spans, tile=tile, plan=plan)
     curves, draws = {}, blocks * whole.block_draws
     process, population, *_ = whole.args
-    words = population.marginals_words(process)
+    words = marginals_method(process, population)
     for g, names in enumerate(whole.groups):
         for i, name in enumerate(names):
             part = jax.tree.map(lambda leaf, i=i: leaf if leaf.ndim == 0 else leaf[i], moments[g])

@@ -73,15 +73,23 @@ def enumerated_evidence(population: Any, values: Array, known: Array) -> tuple[A
 
 
 def particle_evidence(population: Any, values: Array, known: Array) -> tuple[Array, Array]:
-    """Estimate :func:`enumerated_evidence` by sequential Monte Carlo over the samples.
+    """Estimate :func:`enumerated_evidence` by sequential Monte Carlo over the samples, one feature summed out.
 
-    Particles start as uniform supports.  At each sample: weights multiply by the density of ``b_i``, the running
-    estimate of the evidence by their mean; systematic resampling; ``moves`` Gibbs steps per particle, each of which
-    redraws one feature of the support given the others and the samples so far.  Unbiased for
-    ``p(b_1 .. b_i | design)`` at every ``i``.  The randomness comes from ``population.seed`` alone.
+    A particle is a set ``R`` of ``k - 1`` features and stands for all supports ``R + {j}``: its likelihood is the sum
+    over ``j`` of theirs.  Particles start uniform.  At each sample: weights multiply by the growth of that sum, the
+    running estimate of the evidence by their mean; systematic resampling; ``moves`` steps per particle, each of which
+    draws ``j`` given ``R`` and the samples so far and lets it take the place of one feature of ``R``.  Unbiased for
+    ``p(b_1 .. b_i | design)`` at every ``i``, without error for ``k = 1``.  The randomness comes from
+    ``population.seed`` alone.
+
+    Args:
+        population: a sparse regression.
+        values: ``[N, n + 1]``, rows ``(a_i, b_i)``.
+        known: which of them are seen.
 
     Returns:
-        Running log-estimate ``[N]`` and the log-likelihood of each particle's support, ``[P]``.
+        Running log-estimate ``[N]`` and the log-likelihood of each particle's supports, ``[P, n]``, ``-inf`` for
+        features in ``R``.
 
     """
     n, k, count = population.features, population.sparsity, population.particles
@@ -91,41 +99,45 @@ def particle_evidence(population: Any, values: Array, known: Array) -> tuple[Arr
     b, counted = values[:, -1], known[:, -1]
     rows = jnp.arange(population.samples, dtype=jnp.int32)
 
-    def row_logs(support: Array, row: Array) -> Array:
-        mean, unseen = jnp.sum(design[row][support]), jnp.sum(hidden[row][support])
-        return jnp.where(counted[row], log_normal(b[row] - mean, variance + unseen), jnp.zeros_like(mean))
+    def of_rows(members: Array, chosen: Any) -> Array:
+        """Log-density of ``b`` in some rows for each ``j``, ``[..., n]``."""
+        mean, unseen = jnp.sum(design[chosen][..., members], -1), jnp.sum(hidden[chosen][..., members], -1)
+        spread = variance + unseen[..., None] + hidden[chosen]
+        logs = log_normal((b[chosen] - mean)[..., None] - design[chosen], spread)
+        return jnp.where(counted[chosen][..., None], logs, jnp.zeros_like(logs))
 
-    def gibbs(key: Array, support: Array, row: Array) -> Array:
+    def outside(members: Array) -> Array:
+        return jnp.zeros((n,), values.dtype).at[members].set(-jnp.inf)
+
+    def move(key: Array, members: Array, logs: Array, row: Array) -> tuple[Array, Array]:
         key_place, key_feature = jax.random.split(key)
-        place = jax.random.randint(key_place, (), 0, k)
-        others = jnp.arange(k) != place
-        mean = jnp.sum(jnp.where(others[None, :], design[:, support], jnp.zeros((), design.dtype)), -1)
-        unseen = jnp.sum(jnp.where(others[None, :], hidden[:, support], jnp.zeros((), design.dtype)), -1)
-        logs = log_normal((b - mean)[:, None] - design, variance + unseen[:, None] + hidden)
-        used = counted & (rows <= row)
-        logs = jnp.sum(jnp.where(used[:, None], logs, jnp.zeros_like(logs)), 0)
-        taken = jnp.zeros((n,), bool).at[support].set(True).at[support[place]].set(False)
-        logs = jnp.where(taken, -jnp.inf, logs)
-        return support.at[place].set(jax.random.categorical(key_feature, logs).astype(support.dtype))
+        feature = jax.random.categorical(key_feature, logs).astype(members.dtype)
+        members = members.at[jax.random.randint(key_place, (), 0, k - 1)].set(feature)
+        seen = of_rows(members, rows)
+        seen = jnp.sum(jnp.where((rows <= row)[:, None], seen, jnp.zeros_like(seen)), 0)
+        return members, seen + outside(members)
 
-    def step(carry: tuple[Array, Array], given: tuple[Array, Array]) -> tuple[Any, Array]:
-        supports, total = carry
+    def step(carry: tuple[Array, Array, Array], given: tuple[Array, Array]) -> tuple[Any, Array]:
+        members, logs, total = carry
         key, row = given
         key_resample, key_moves = jax.random.split(key)
-        logs = jax.vmap(row_logs, (0, None))(supports, row)
-        total = total + jax.nn.logsumexp(logs) - math.log(count)
+        fresh = logs + jax.vmap(of_rows, (0, None))(members, row)
+        growth = jax.nn.logsumexp(fresh, -1) - jax.nn.logsumexp(logs, -1)
+        total = total + jax.nn.logsumexp(growth) - math.log(count)
         uniform = jax.random.uniform(key_resample, (), logs.dtype)
         ranks = (jnp.arange(count, dtype=logs.dtype) + uniform) / count
-        cumulative = jnp.cumsum(jax.nn.softmax(logs))
-        chosen = supports[jnp.searchsorted(cumulative / cumulative[-1], ranks)]
-        for key_move in jax.random.split(key_moves, population.moves) if population.moves else ():
-            chosen = jax.vmap(gibbs, (0, 0, None))(jax.random.split(key_move, count), chosen, row)
-        return (jnp.where(counted[row], chosen, supports), total), total
+        cumulative = jnp.cumsum(jax.nn.softmax(growth))
+        chosen = jnp.searchsorted(cumulative / cumulative[-1], ranks)
+        moved, fresh = members[chosen], fresh[chosen]
+        for key_move in jax.random.split(key_moves, population.moves) if population.moves and k > 1 else ():
+            moved, fresh = jax.vmap(move, (0, 0, 0, None))(jax.random.split(key_move, count), moved, fresh, row)
+        used = counted[row]
+        return (jnp.where(used, moved, members), jnp.where(used, fresh, logs), total), total
 
     key_start, key_steps = jax.random.split(jax.random.key(population.seed))
-    draw = jax.vmap(lambda key: jax.random.permutation(key, n)[:k].astype(jnp.int32))
-    start = (draw(jax.random.split(key_start, count)), jnp.zeros((), values.dtype))
+    draw = jax.vmap(lambda key: jax.random.permutation(key, n)[: k - 1].astype(jnp.int32))
+    members = draw(jax.random.split(key_start, count))
+    start = (members, jax.vmap(outside)(members), jnp.zeros((), values.dtype))
     given = (jax.random.split(key_steps, population.samples), rows)
-    (supports, _), running = jax.lax.scan(step, start, given)
-    final = jax.vmap(lambda support: jnp.sum(jax.vmap(row_logs, (None, 0))(support, rows)))(supports)
-    return running, final
+    (_, logs, _), running = jax.lax.scan(step, start, given)
+    return running, logs

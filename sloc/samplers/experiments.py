@@ -26,7 +26,7 @@ from sloc.samplers.exact import check_labels
 from sloc.samplers.experiment_kernel import ExperimentKernel, Feature, Labelled
 from sloc.samplers.level_grids import checked_grids
 from sloc.samplers.localization import drawn_of_block, observation_numbers
-from sloc.samplers.localizer import Localizer, as_argument
+from sloc.samplers.localizer import Localizer, as_argument, check_stops
 from sloc.samplers.spoilt import naming_times, refuse_spoilt
 
 Array = jax.Array
@@ -284,6 +284,8 @@ def _prepare(
     else:
         localizer = as_argument(localizer)
         grid = checked_grids(process, population, grid, times)
+        for start, own in zip(np.asarray(times), np.asarray(grid), strict=True):
+            check_stops(localizer, own, start)
         observation_numbers(localizer, times, _observed(process, population, times))
         require(
             feature is not None or localizer.log_posterior is not None,

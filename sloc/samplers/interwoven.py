@@ -14,8 +14,8 @@ from sloc.contracts import ContractError, InvalidInput, require, shown
 from sloc.contracts.arguments import checked_number
 from sloc.engine import BLOCK_DRAWS
 from sloc.samplers.checks import checked_count, checked_key
-from sloc.samplers.localization import STATE
-from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState, as_argument
+from sloc.samplers.localization import STATE, observation_numbers
+from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState, as_argument, check_stops
 
 Array = jax.Array
 Kernel = Callable[[Array, Any, Array, Array], Any]
@@ -23,6 +23,8 @@ Kernel = Callable[[Array, Any, Array, Array], Any]
 
 _FLOOR = float(np.log(1e-6))
 """Posteriors below 1e-6 count as equal: their logarithms carry no digits."""
+_NATS = 16.0
+"""Size of a coordinate's log density, in nats, whose rounding is allowed for."""
 
 
 def interweave(
@@ -33,7 +35,7 @@ def interweave(
     key: Array,
     grid: Any,
     n: int = BLOCK_DRAWS,
-    tolerance: float = 1e-2,
+    tolerance: float | None = None,
 ) -> Localizer:
     """Let another kernel take chosen steps of a localizer, after checking that it carries no information on ``theta``.
 
@@ -41,28 +43,32 @@ def interweave(
     whose Assumption 1 asks that alternative transitions carry no information on ``theta``: then the posterior after
     such a step is the one before it, ``P(theta | Y_s) = P(theta | Y_t)``, and windows and Theorem 2 hold for the
     interwoven sampler.  That equality is checked on ``n`` trajectories of the interwoven sampler, at every alternative
-    step: a test on draws, which can refute the assumption and cannot prove it.
+    step and for their changes added up along each trajectory, since many small ones make a large one: a test on draws,
+    which can refute the assumption and cannot prove it.
 
     Args:
         localizer: the sampler, with ``log_posterior``.
         kernel: ``(key, y, s, t) -> y``, draws ``Y_s`` from one ``Y_t = y``; a :class:`jax.tree_util.Partial` for
             parameters that do not recompile.
-        at: the times of the grid that the kernel steps to, one or several.
+        at: the times of the grid that the kernel steps to, one or several.  Grids of runs to come must have them.
         key: typed PRNG key for the check.
         grid: ``[m]`` strictly increasing times, those of the runs to come.
         n: trajectories of the check.
-        tolerance: largest change of a log posterior, in nats, that counts as rounding; posteriors below 1e-6 are
-            not compared.
+        tolerance: largest change of a log posterior, in nats, that counts as rounding, of one step and of all added up;
+            posteriors below 1e-6 are not compared.  Default ``16 (1 + d)`` machine epsilons for observations of ``d``
+            numbers, log densities of 16 nats a number: 1e-5 for four letters.  A larger one allows as much information.
 
     Returns:
-        The interwoven localizer; alternative steps report a draw of ``finish`` as their ``info.x``.
+        The interwoven localizer; alternative steps report a draw of ``finish`` as their ``info.x``.  Runs on a grid
+        without a time of ``at`` that they would pass are refused.
 
     Raises:
-        InvalidInput: times not on the grid, or Assumption 1 fails on a draw: the message names the time and the change.
+        InvalidInput: times not on the grid, or Assumption 1 fails on a draw: the message names the time and the change,
+            or the change up to that time where single steps are within the tolerance.
         ContractError: the localizer has no ``log_posterior``, or the kernel cannot be called.
 
     """
-    tolerance = checked_number(tolerance, "tolerance", 0)
+    tolerance = None if tolerance is None else checked_number(tolerance, "tolerance", 0)
     localizer, key, n = as_argument(localizer), checked_key(key), checked_count(n)
     if localizer.log_posterior is None:
         raise ContractError("localizer.log_posterior = None: expected a function (state) -> [K] to check Assumption 1")
@@ -76,16 +82,24 @@ def interweave(
     chosen = np.atleast_1d(_as_time(at, "at"))
     inside = np.isin(chosen, np.asarray(times)[:-1])
     require(inside.size > 0 and bool(inside.all()), "at", at, "times of the grid below its last")
-    woven = localizer._replace(step=Partial(_step, localizer, kernel, jnp.asarray(chosen, times.dtype)))
-    changes = np.asarray(_changes(woven, jax.random.split(key, n), times, jnp.asarray(chosen, times.dtype)))
-    changes = np.where(np.isnan(changes), np.inf, changes)
-    worst = int(np.argmax(changes))
-    if changes[worst] > tolerance:
-        raise InvalidInput(
-            f"kernel = {shown(kernel.func)}: expected transitions that carry no information on the sub-population "
-            f"(Assumption 1), but the step to t = {float(times[worst]):g} moves a log posterior by "
-            f"{changes[worst]:.3g} nats on one of {n:,} draws (tolerance {tolerance:g})"
-        )
+    check_stops(localizer, times)
+    alternative = jnp.asarray(chosen, times.dtype)
+    stops = chosen if localizer.stops is None else np.union1d(np.asarray(localizer.stops), chosen)
+    step = Partial(_step, localizer, kernel, alternative)
+    woven = localizer._replace(step=step, stops=jnp.asarray(stops, times.dtype))
+    if tolerance is None:
+        tolerance = _NATS * (1 + observation_numbers(woven, times)) * float(jnp.finfo(jnp.result_type(float)).eps)
+    changes, sums = (np.asarray(v) for v in _changes(woven, jax.random.split(key, n), times, alternative))
+    one, many = "the step to t = {:g} moves", "the alternative steps down to t = {:g} move"
+    for values, what in ((changes, one), (sums, many)):
+        found = np.where(np.isnan(values), np.inf, values)
+        worst = int(np.argmax(found))
+        if found[worst] > tolerance:
+            raise InvalidInput(
+                f"kernel = {shown(kernel.func)}: expected transitions that carry no information on the sub-population "
+                f"(Assumption 1), but {what.format(float(times[worst]))} a log posterior by "
+                f"{found[worst]:.3g} nats on one of {n:,} draws (tolerance {tolerance:.3g})"
+            )
     return woven
 
 
@@ -113,8 +127,11 @@ def _step(
 
 
 @jax.jit
-def _changes(localizer: Localizer, keys: Array, grid: Array, at: Array) -> Array:
-    """Largest change of a log posterior over the draws, for each time of ``grid`` (0 where the usual step is taken)."""
+def _changes(localizer: Localizer, keys: Array, grid: Array, at: Array) -> tuple[Array, Array]:
+    """Largest change of a log posterior over the draws, by the step to each time of ``grid`` and added up so far.
+
+    Both are 0 where the usual step is taken.
+    """
     assert localizer.log_posterior is not None
 
     def seen(state: LocalizerState) -> Array:
@@ -124,19 +141,23 @@ def _changes(localizer: Localizer, keys: Array, grid: Array, at: Array) -> Array
     def own(stage: Array) -> Array:
         return jax.vmap(jax.random.fold_in, (0, None))(keys, stage)
 
-    def step(state: LocalizerState, given: tuple[Array, Array]) -> tuple[LocalizerState, Array]:
-        stage, s = given
+    def step(carry: tuple[LocalizerState, Array], given: tuple[Array, Array]) -> tuple[Any, tuple[Array, Array]]:
+        (state, total), (stage, s) = carry, given
         after, _ = jax.vmap(localizer.step, (0, STATE, None), (STATE, 0))(own(stage), state, s)
 
-        def change(before: LocalizerState, after: LocalizerState) -> Array:
-            return jnp.max(jnp.abs(seen(after) - seen(before)))
+        def change(before: LocalizerState, after: LocalizerState, total: Array) -> tuple[Array, Array, Array]:
+            moved = seen(after) - seen(before)
+            return total + moved, jnp.max(jnp.abs(moved)), jnp.max(jnp.abs(total + moved))
 
-        def nothing(before: LocalizerState, after: LocalizerState) -> Array:
-            return jnp.zeros((), jnp.result_type(float))
+        def nothing(before: LocalizerState, after: LocalizerState, total: Array) -> tuple[Array, Array, Array]:
+            return total, jnp.zeros((), total.dtype), jnp.zeros((), total.dtype)
 
-        return after, jax.lax.cond(jnp.any(at == s), change, nothing, state, after)
+        total, one, added = jax.lax.cond(jnp.any(at == s), change, nothing, state, after, total)
+        return (after, total), (one, added)
 
     first = jax.vmap(localizer.init, (0, None), STATE)(own(jnp.zeros((), jnp.int32)), grid[-1])
     stages = jnp.arange(1, grid.shape[0], dtype=jnp.int32)
-    changes = jax.lax.scan(step, first, (stages, grid[:-1][::-1]))[1]
-    return jnp.concatenate([changes[::-1], jnp.zeros((1,), changes.dtype)])
+    start = first, jnp.zeros_like(seen(first))
+    changes = jax.lax.scan(step, start, (stages, grid[:-1][::-1]))[1]
+    one, added = (jnp.concatenate([v[::-1], jnp.zeros((1,), v.dtype)]) for v in changes)
+    return one, added

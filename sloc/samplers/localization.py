@@ -14,7 +14,7 @@ from sloc.contracts import ObservationProcess, Population, require, shown
 from sloc.engine import BLOCK_DRAWS, Plan, gather, stream
 from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times, checked_trace, positions
 from sloc.samplers.exact import exact_localizer
-from sloc.samplers.localizer import Localizer, LocalizerState, as_argument
+from sloc.samplers.localizer import Localizer, LocalizerState, as_argument, check_stops
 from sloc.samplers.spoilt import naming_steps, refuse_spoilt_letters, spoilt_observation
 
 Array = jax.Array
@@ -305,6 +305,7 @@ def _prepare(
     process, population = checked_model(process, population, "sample")
     given = exact_localizer(process, population) if localizer is None else as_argument(localizer)
     grid = checked_times(process, population, grid, "grid")
+    check_stops(given, grid)
     times = grid if at is None else checked_times(process, population, at, "at")
     slots = jnp.asarray(positions(grid, at, times, "at"))
     return times, slots, given, grid, max(observation_numbers(given, grid), population.path_elements())

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
-from sloc.contracts import ContractError, shown
+from sloc.contracts import ContractError, require, shown
 
 Array = jax.Array
 
@@ -57,6 +58,8 @@ class Localizer(NamedTuple):
         step: ``(key, state, s) -> (LocalizerState, LocalizerInfo)``: go back from ``state.t`` to ``s < state.t``.
         finish: ``(key, state) -> x``: draw ``X`` (or what stands for it) from the last state.
         log_posterior: ``(state) -> [K]``, log posterior over sub-populations; None where it is not known.
+        stops: times that a grid must have where it passes them, since the step to each is of its own
+            (:func:`sloc.samplers.interweave`); None where every grid serves.
 
     """
 
@@ -64,6 +67,7 @@ class Localizer(NamedTuple):
     step: Callable[..., tuple[LocalizerState, LocalizerInfo]]
     finish: Callable[..., Any] = observation_itself
     log_posterior: Callable[..., Array] | None = None
+    stops: Any = None
 
 
 def as_argument(localizer: Any) -> Localizer:
@@ -81,10 +85,32 @@ def as_argument(localizer: Any) -> Localizer:
     for name in ("init", "step", "finish"):
         if not callable(getattr(localizer, name)):
             raise ContractError(f"localizer.{name} = {shown(getattr(localizer, name))}: expected a function")
-    init, step, finish, posterior = localizer
-    return Localizer(
-        _portable(init), _portable(step), _portable(finish), None if posterior is None else _portable(posterior)
-    )
+    init, step, finish, posterior, stops = localizer
+    posterior = None if posterior is None else _portable(posterior)
+    return Localizer(_portable(init), _portable(step), _portable(finish), posterior, stops)
+
+
+def check_stops(localizer: Localizer, grid: Any, start: float | None = None) -> None:
+    """Refuse a grid that passes a time at which the localizer's step is of its own.
+
+    Args:
+        localizer: the sampler.
+        grid: ``[m]`` increasing times.
+        start: where a run begins that passes only what lies below it; None for the grid's last, and then every stop
+            must be passed.
+
+    Raises:
+        InvalidInput: a grid without one of ``localizer.stops``, or that starts at one.
+
+    """
+    if localizer.stops is None:
+        return
+    stops, given = np.asarray(localizer.stops), np.asarray(grid)
+    passed = stops if start is None else stops[stops < start]
+    missing = passed[~np.isin(passed, given[:-1] if start is None else given)]
+    through = shown([v.item() for v in missing]) + (" and a last time above" if start is None else "")
+    expected = f"a grid through {through}: the interwoven kernel takes the steps to these"
+    require(missing.size == 0, "grid", given.tolist(), expected)
 
 
 def _portable(function: Callable[..., Any]) -> jax.tree_util.Partial:

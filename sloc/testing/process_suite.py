@@ -11,6 +11,7 @@ import numpy as np
 from sloc.contracts import Array, ObservationProcess, overrides, require
 from sloc.contracts.arguments import as_real, as_whole, checked_key, checked_whole
 from sloc.testing.conformance import ConformanceReport, expect, failing_as
+from sloc.testing.density_laws import check_density, check_horizon
 from sloc.testing.family_laws import check_family
 from sloc.testing.process_laws import check_bridge, check_degrade, check_likelihood
 from sloc.testing.structure import check_pytree, check_transforms, spec
@@ -35,8 +36,13 @@ def check_process(
     observations have one structure; ``log_prob`` is a scalar; ``grid`` increases inside ``(0, horizon]``.
     Law: ``log_prob`` is calibrated against ``sample``; ``degrade`` after ``sample`` has the law of
     ``sample``; ``sample`` then ``bridge`` has the joint law of ``sample`` then ``degrade``; what a member gives
-    to its family (``coefficients``, ``thresholds``, ``count_law``, ``transition`` ...) agrees with ``sample``.
-    Methods that are not defined are skipped and reported.
+    to its family (``coefficients``, ``thresholds``, ``count_law``, ``transition`` ...) agrees with ``sample``;
+    two inputs have one law at a finite ``horizon``; ``has_density`` agrees with whether draws repeat, and ``log_prob``
+    is normalised, where draws can show it.  Methods that are not defined, and what was not shown, are reported.
+
+    Not seen: errors at times and inputs that are not looked at, or smaller than ``draws`` draws resolve; laws that
+    differ only in what no summary sees (up to six coordinates, sums, squares, products of neighbours); whether
+    ``sample`` is the channel that you had in mind.
 
     Args:
         process: the process.
@@ -67,9 +73,9 @@ def check_process(
     if process.has_density:
         # The law of Y_0 has atoms: there is no density to compare.
         grid = grid[grid > 0]
-    k_form, k_likelihood, k_degrade, k_bridge, k_family = jax.random.split(key, 5)
+    k_form, k_likelihood, k_degrade, k_bridge, k_family, k_horizon, k_density = jax.random.split(key, 7)
     _check_form(process, k_form, inputs, grid, has, report)
-    level = false_alarm / 4
+    level = false_alarm / 6
     check_family(process, k_family, inputs, grid, draws, level, report)
     if has["log_prob"]:
         check_likelihood(process, k_likelihood, inputs, grid, draws, level, report)
@@ -77,6 +83,9 @@ def check_process(
         check_degrade(process, k_degrade, inputs, grid, draws, level, has["log_prob"], report)
     if has["bridge"]:
         check_bridge(process, k_bridge, inputs, grid, draws, level, has["degrade"], report)
+    check_horizon(process, k_horizon, inputs, draws, level, report)
+    if has["log_prob"]:
+        check_density(process, k_density, inputs, grid, draws, level, report)
     report.skipped += [f"{method}: not defined" for method, defined in has.items() if not defined]
     return report
 

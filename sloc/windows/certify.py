@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from sloc.contracts import ObservationProcess, Population
+from sloc.contracts import EXACT_MARGINALS, ObservationProcess, Population
 from sloc.divergence.betting import betting_lower, betting_upper
 from sloc.engine import BLOCK_DRAWS, Plan
 from sloc.windows.edges import Edge, crossing_point
@@ -112,12 +112,13 @@ def certified_search(
         edges[name] = edge
         spent += pilot.draws + draws
         ways.add(pilot.overlap.estimator)
-    return Found(edges, {}, spent, f"certified, {kinds_of(ways)}", delta)
+    return Found(edges, {}, spent, f"certified, {kinds_of(ways, process, population)}", delta)
 
 
-def kinds_of(estimators: set[str]) -> str:
-    """Name the estimators, as a method of a window does."""
-    return f"{' and '.join(sorted(estimators)) or 'no'} draws"
+def kinds_of(estimators: set[str], process: ObservationProcess, population: Population) -> str:
+    """Name the estimators, and the marginals where they are not plainly exact, as a method of a window does."""
+    words = population.marginals_words(process)
+    return f"{' and '.join(sorted(estimators)) or 'no'} draws{'' if words == EXACT_MARGINALS else ', ' + words}"
 
 
 def make_plan(

@@ -13,6 +13,7 @@ from sloc.contracts import (
     Population,
     Sets,
     component_mask,
+    refuse_estimates,
     require,
     set_name,
     shown,
@@ -91,7 +92,8 @@ def critical_window(
 
     Raises:
         InvalidInput: ``after`` not inside ``before``, sets empty or unknown, ``epsilon`` outside ``[1e-6, 1)``, bad
-            times, ``n < 2``, ``budget < 1``, a ``tolerance`` that is not positive.
+            times, ``n < 2``, ``budget < 1``, a ``tolerance`` that is not positive; ``certify`` where the population's
+            marginals are estimates (:meth:`sloc.Population.estimates_marginals`).
         ContractError: see :func:`sloc.measure`.
 
     Source: Li, Karan & Chen 2025, Def. 4; its order ``T_after <= T_before`` is not guaranteed, and a window that
@@ -166,13 +168,14 @@ def anytime_windows(
         Windows, without end.
 
     Raises:
-        InvalidInput: see :func:`critical_window`; ``growth`` below 1.
+        InvalidInput: see :func:`critical_window`; ``growth`` below 1; marginals that are estimates.
 
     Source: Waudby-Smith & Ramdas 2024 for the sequences; fixed-sequence testing for the walk.
 
     """
     key = checked_key(key)
     process, population = checked_pair(process, population)
+    refuse_estimates(process, population, "certified edges")
     plan = as_plan(plan)
     questions, name = _questions(population, after, before, epsilon)
     grid = default_times(process, population, times)
@@ -269,9 +272,16 @@ def exact_or_certified(
     """Answer by closed forms of the pair as given, else, where asked for, certified; None leaves it to sampling.
 
     ``spending`` goes to :func:`~sloc.windows.certify.certified_search`.
+
+    Raises:
+        InvalidInput: marginals that are estimates, where edges are to be certified.
+
     """
     found = exactly(*given, questions, method)
-    return certified_search(key, *checked, times, questions, **spending) if found is None and certify else found
+    if found is not None or not certify:
+        return found
+    refuse_estimates(*checked, "certified edges")
+    return certified_search(key, *checked, times, questions, **spending)
 
 
 def default_times(process: ObservationProcess, population: Population, times: Any) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sloc.contracts import require
+from sloc.contracts import OF_DRAWS_ALONE, require
 from sloc.contracts.arguments import as_real
 from sloc.divergence.checks import checked_epsilon
 from sloc.divergence.sampler_bounds import MODEL_LAW
@@ -45,7 +45,8 @@ def certified_limits(
         the curves' own, by the union bound, whether or not they share draws: NaN where a curve does not tell its level.
 
     Raises:
-        InvalidInput: no bound at all, curves with columns or of different laws, ``epsilon`` outside [1e-6, 1).
+        InvalidInput: no bound at all, curves with columns or of different laws, ``epsilon`` outside [1e-6, 1), curves
+            of estimated marginals, whose bands leave out the estimate's own error.
 
     Source: Li, Karan & Chen 2025, Def. 4.
 
@@ -56,6 +57,9 @@ def certified_limits(
     for name, curve in named.items():
         require(curve is None or isinstance(curve, Curve), name, curve, "a sloc.Curve, or None")
         require(curve is None or np.ndim(curve.value) == 1, name, curve, "a scalar curve, [T]")
+        estimated = curve is not None and OF_DRAWS_ALONE in curve.method
+        expected = "bounds that hold: its marginals are estimates, and its band is of the draws alone"
+        require(not estimated, name, curve.method if curve else curve, expected)
     require(as_real(horizon) > 0, "horizon", horizon, "a positive number, or infinity")
     of_models = [c.quantity == MODEL_LAW for c in given]
     law = "the models' samplers" if all(of_models) else "the data"

@@ -79,7 +79,7 @@ def certified_stream(
         edges = {name: search.edge() for name, search in searches.items()}
         ways = set().union(*(search.estimators for search in searches.values()))
         spent = sum(search.spent for search in searches.values())
-        yield Found(edges, {}, spent, f"certified at every stopping time, {kinds_of(ways)}", delta)
+        yield Found(edges, {}, spent, f"certified at every stopping time, {kinds_of(ways, process, population)}", delta)
         look = math.ceil(growth * look)
 
 

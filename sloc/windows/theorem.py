@@ -16,6 +16,7 @@ from sloc.contracts import (
     Sets,
     check_registered,
     component_mask,
+    refuse_estimates,
     require,
     set_name,
     shown,
@@ -93,7 +94,8 @@ def theorem2(
 
     Raises:
         InvalidInput: ``init`` not inside ``target``, sets empty or unknown, ``epsilon`` outside ``[1e-6, 1)``,
-            ``n < 2``, ``budget < 1``, a ``tolerance`` that is not positive.
+            ``n < 2``, ``budget < 1``, a ``tolerance`` that is not positive; ``certify`` where the population's
+            marginals are estimates (:meth:`sloc.Population.estimates_marginals`).
         ContractError: see :func:`sloc.measure`.
 
     Source: Li, Karan & Chen 2025, Theorem 2, and its proof for the certificate; closed forms by
@@ -177,12 +179,13 @@ def anytime_theorem2(
         Windows, without end; ``draws`` counts those for the edges.
 
     Raises:
-        InvalidInput: see :func:`theorem2`; ``growth`` below 1.
+        InvalidInput: see :func:`theorem2`; ``growth`` below 1; marginals that are estimates.
 
     Source: Li, Karan & Chen 2025, Theorem 2; Waudby-Smith & Ramdas 2024 for the sequences.
 
     """
     key, asked = checked_key(key), _asked(process, population, init, target, epsilon, times)
+    refuse_estimates(*asked.checked, "certified edges")
     n, delta, plan = checked_count(n), checked_level(delta, "delta"), as_plan(plan)
     key_curves, key_edges = jax.random.split(key)
     stream = certified_stream(

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from sloc.contracts import InvalidInput, ObservationProcess, Population, component_names, require
+from sloc.contracts import InvalidInput, ObservationProcess, Population, component_names, refuse_estimates, require
 from sloc.divergence import measure
 from sloc.divergence.checks import (
     checked_count,
@@ -82,7 +82,8 @@ def mixture_tree(
 
     Raises:
         InvalidInput: fewer than two classes or more than 5,000, ``epsilon`` outside ``[1e-6, 1)``, ``delta`` outside
-            ``(0, 1)``, bad times, ``n < 2``, ``closed-form`` where there is none.
+            ``(0, 1)``, bad times, ``n < 2``, ``closed-form`` where there is none; marginals that are estimates where
+            draws are needed (:meth:`sloc.Population.estimates_marginals`): the checks are certificates.
         ContractError: see :func:`sloc.measure`.
 
     Source: Li, Karan & Chen 2025, Def. 8, with conditions 2 and 3 in the form that Theorem 2 needs for Cor. 1;
@@ -107,6 +108,8 @@ def mixture_tree(
         )
     affinity = _affinity(given, forms, method)
     sample_nodes = method == "monte-carlo" or (method == "auto" and (forms is None or k <= SAMPLED_CLASSES))
+    if sample_nodes or forms is None:
+        refuse_estimates(process, population, "the checks of a mixture tree")
     if forms is not None:
         pairs = exact_pairs(forms, grid, epsilon)
     else:

@@ -126,7 +126,8 @@ SLOW = [c if c not in ("network", "sound") else pytest.param(c, marks=pytest.mar
 @pytest.mark.parametrize("case", SLOW)
 def test_process_conforms(case):
     process, data = CASES[case]
-    assert check_process(process, data[:2], draws=4096).skipped == []
+    mixed = ["normalisation of log_prob: not shown (some coordinates continuous, some not)"]
+    assert check_process(process, data[:2], draws=4096).skipped == (mixed if case == "pytree" else [])
 
 
 @pytest.mark.slow

@@ -127,7 +127,7 @@ def samplers() -> list[Row]:
             at=times([0.25]).but("NaN", "-1", "a time twice"),
             grid=grid,
             n=some,
-            tolerance=positive(0.01),
+            tolerance=positive(0.01).optional(),
         ),
         row(p + "level_grids", times=starts, steps=whole(4), least=positive(0.01).optional()),
         row(p + "ancestral", model=model, variance=choice("posterior")),

@@ -331,6 +331,65 @@ class TextLeaf(LikelihoodOnly):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
+class NeverForgets(ObservationProcess):
+    """A little noise, the same at all times, though all should be gone at the horizon."""
+
+    horizon: ClassVar[float] = 1.0
+    has_density: ClassVar[bool] = True
+
+    def sample(self, key, x, t):
+        return x + 0.1 * jax.random.normal(key, x.shape)
+
+    def log_prob(self, y, x, t):
+        return -jnp.sum(50.0 * (y - x) ** 2) - x.size * (jnp.log(0.1) + 0.5 * jnp.log(2.0 * jnp.pi))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class DensityCalledMass(VarianceExploding):
+    """Noise that vanishes at first, called a mass."""
+
+    has_density: ClassVar[bool] = False
+    degrade = ObservationProcess.degrade
+    bridge = ObservationProcess.bridge
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class MassCalledDensity(LikelihoodOnly):
+    """Flips, called a density."""
+
+    has_density: ClassVar[bool] = True
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class OffByAFactor(NeverForgets):
+    """A density times a factor that changes with time and cancels in every posterior."""
+
+    horizon: ClassVar[float] = np.inf
+    nats: float = 17.0
+
+    def grid(self, n):
+        return np.linspace(0.1, 1.0, n)
+
+    def log_prob(self, y, x, t):
+        return super().log_prob(y, x, t) + self.nats * t
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class MassOffByAFactor(LikelihoodOnly):
+    """The same of a mass."""
+
+    nats: float = 0.3
+
+    def log_prob(self, y, x, t):
+        return super().log_prob(y, x, t) + self.nats
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class TwoPoints(Population):
     """Sub-populations 0 and 1: constant words of that bit, with a little noise of their own.  Not broken."""
 

@@ -16,6 +16,7 @@ import pytest
 from sloc.contracts import InvalidInput, ObservationProcess
 from sloc.processes import BinarySymmetric
 from sloc.testing import ConformanceError, ConformanceReport, check_process
+from sloc.testing.density_laws import check_density
 from tests.testing import broken, ill_formed
 
 BITS = np.asarray([[0, 1, 1, 0], [1, 1, 0, 0]], np.int32)
@@ -70,6 +71,32 @@ LAWS = [
     (ill_formed.DegradeNotANumber(), REAL, r"DegradeNotANumber\.degrade\(.* -> .*\) gives NaN$"),
     (ill_formed.DegradeOutside(), BITS, r"DegradeOutside\.log_prob of a draw of degrade\(0.05 -> 0.15\) is NaN$"),
     (ill_formed.BridgeNotANumber(), REAL, r"BridgeNotANumber\.bridge\(.* <- .*\) gives NaN$"),
+    (
+        broken.NeverForgets(),
+        REAL,
+        r"NeverForgets\.horizon = 1 is not consistent with sample\(1\), which still tells input 0 from input 1: p = ",
+    ),
+    (broken.DensityCalledMass(), REAL, r"DensityCalledMass\.has_density is False, but draws of sample do not repeat"),
+    (broken.MassCalledDensity(), BITS, r"MassCalledDensity\.has_density is True, but draws of sample repeat: log_prob"),
+    *(
+        (
+            broken.OffByAFactor(nats),
+            REAL,
+            r"OffByAFactor\.log_prob is not normalised at t = 0\.1 \(input 0\): draws of sample among those of a "
+            r"reference claimed in 0\.\d+ of 8192 draws, seen in 0\.\d+: p = ",
+        )
+        for nats in (17.0, -3.0)
+    ),
+    (
+        broken.MassOffByAFactor(),
+        BITS,
+        r"log_prob is not normalised at t = .*: the 1\d observations seen have a mass of 1\.3",
+    ),
+    (
+        broken.MassOffByAFactor(-0.3),
+        BITS,
+        r"log_prob is not normalised at t = .*: the observation \[0, 1, 1, 0\] claimed in 0\.6.* seen in 0\.8.*: p = ",
+    ),
 ]
 FORMS = [
     (broken.LogProbVector(), r"log_prob returns .*expected a scalar"),
@@ -128,14 +155,14 @@ class SampleOnly(ObservationProcess):
     horizon = 1.0
 
     def sample(self, key, x, t):
-        return {"sum": x["a"] + x["b"] + t * jax.random.normal(key)}
+        return {"sum": (1.0 - t) * (x["a"] + x["b"]) + t * jax.random.normal(key)}
 
 
 def test_what_is_not_defined_is_skipped_and_reported():
     report = check_process(SampleOnly(), {"a": jnp.arange(3.0), "b": jnp.ones(3)}, draws=64)
     assert isinstance(report, ConformanceReport)
     assert report.skipped == ["log_prob: not defined", "degrade: not defined", "bridge: not defined"]
-    assert report.p_values == {}
+    assert report.p_values == {"horizon": 1.0}
     assert "skipped  bridge" in str(report)
 
 
@@ -152,6 +179,44 @@ def test_times_may_stand_in_for_a_grid():
     assert "grid: not defined (infinite horizon)" in check_process(NoGrid(), xs, draws=64, times=[0.5, 2.0]).skipped
     with pytest.raises(ConformanceError, match="grid"):
         check_process(NoGrid(), xs, draws=64)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class MaskedAndNoisy(ObservationProcess):
+    """A bit that may be hidden beside a number with noise."""
+
+    horizon = np.inf
+    has_density = True
+
+    def sample(self, key, x, t):
+        k_bit, k_number = jax.random.split(key)
+        seen = jax.random.bernoulli(k_bit, jnp.exp(-t))
+        return {"bit": jnp.where(seen, x["bit"], -1), "number": x["number"] + t * jax.random.normal(k_number)}
+
+    def log_prob(self, y, x, t):
+        bit = jnp.where(y["bit"] == -1, jnp.log1p(-jnp.exp(-t)), jnp.where(y["bit"] == x["bit"], -t, -jnp.inf))
+        return bit + jax.scipy.stats.norm.logpdf(y["number"], x["number"], t)
+
+
+def test_what_draws_do_not_show_of_the_normalisation_is_reported():
+    def skipped(process, xs, times):
+        report = ConformanceReport(type(process).__name__, 512, 1e-9)
+        check_density(process.canonical(), jax.random.key(0), xs, np.float32(times), 512, 1e-9, report)
+        return report.skipped, report.checked
+
+    mixed = {"bit": jnp.asarray([0, 1]), "number": jnp.asarray([0.0, 1.0])}
+    assert skipped(MaskedAndNoisy(), mixed, [0.3, 1.0]) == (
+        ["normalisation of log_prob: not shown (some coordinates continuous, some not)"],
+        ["has_density: True, as draws show"],
+    )
+    # Of 64 letters no word is seen twice.
+    assert skipped(broken.MassOffByAFactor(0.0), jnp.eye(64, dtype=jnp.int32)[:2], [0.3, 0.4]) == (
+        ["normalisation of log_prob: not shown (observations that do not repeat)"],
+        ["has_density: False, as draws show"],
+    )
+    short = skipped(broken.MassOffByAFactor(0.0), BITS, [0.3, 0.4])
+    assert short == ([], ["has_density: False, as draws show", "log_prob: normalised (input 0)"])
 
 
 def test_false_alarm_is_kept():

@@ -66,17 +66,6 @@ def test_windows_around_the_speciation_time():
     bounds(row("speciation", "T_before", "the first within all"), 0, draws, 0.1, 6 / 7)
 
 
-def test_speciation_follows_the_leading_eigenvalue():
-    found = [f for f in FOUND["speciation"]["fits"] if f["claimed"] == 0.5]
-    assert len(found) == 6
-    for f in found:
-        assert f["low"] <= f["exponent"] <= f["high"]
-        if f["y"].startswith("certified"):
-            # In d the slope is one half; in the eigenvalue 1 + 4 d it tends to it, from above.
-            assert f["low"] <= 0.5 <= f["high"] or f["x"].startswith("Λ")
-        assert f["exponent"] == pytest.approx(0.5, abs=0.01)
-
-
 def test_clones_of_narrow_classes():
     line = mixtures.Line([0.5, 0.5], [1.5, -1.5], 0.3, *channels.ornstein_uhlenbeck(0.8))
     assert printed.pair_clones(1.5, 0.8, 0.3) == pytest.approx(line.clones([0, 1]), abs=1e-7)
@@ -92,7 +81,6 @@ def test_collapse(d):
     assert (np.abs(mean - value) <= SIGMAS * np.sqrt(2) * error + 2e-4).all()
     r = row("speciation", "t at which clones agree on the atom", f"d = {d}")
     assert r["printed"] == pytest.approx(said)
-    assert 1 < r["found"] / said < 2.1
 
 
 def test_collapse_time_balances_entropies():
@@ -136,8 +124,8 @@ def test_certified_window_of_a_grammar():
     def tv(s: float) -> float:
         return sum(math.comb(n, h) * s**h * (1 - s) ** (n - h) * by_hidden[h] for h in range(n + 1))
 
-    holds(row("grammar", "T_after"), oracle.edge(tv, 0.96, 1e-6, 0.99), 1e-6)
-    holds(row("grammar", "T_before"), oracle.edge(tv, 0.2 / 0.75, 1e-6, 0.999), 1e-6)
+    holds(row("grammar", "T_after", "erasing"), oracle.edge(tv, 0.96, 1e-6, 0.99), 1e-6)
+    holds(row("grammar", "T_before", "erasing"), oracle.edge(tv, 0.2 / 0.75, 1e-6, 0.999), 1e-6)
 
 
 def test_levels_of_a_deep_grammar():

@@ -83,11 +83,10 @@ def run(draws: int = 512) -> Result:
     table = np.array(widths)
     rise = np.exp(np.array(DEPTHS))  # So that the slope is per level.
     fit = Fit(NAME, "class sharpens with depth", "depth (slope per level)", "ln width of the class, .75 to .25",
-              *slope(rise, table[:, 0], band=(table[:, 1], table[:, 2])),
-              -math.log(steepness(said[1] or 0.0)))  # fmt: skip
-    deep = deep_fits(NAME, LETTERS, RULES, -math.log(steepness(said[1] or 0.0)))
+              *slope(rise, table[:, 0], band=(table[:, 1], table[:, 2])), None)  # fmt: skip
+    deep, pools = deep_fits(NAME, LETTERS, RULES, -math.log(steepness(said[1] or 0.0)))
     more, fits, levels = drawn(NAME)
-    series = {"t": TIMES, "noise": NOISE, **levels, "curves": curves, "said": said, "depth": DEPTHS}
+    series = {"t": TIMES, "noise": NOISE, **levels, "curves": curves, "pools": pools, "said": said, "depth": DEPTHS}
     return Result(rows + more, [fit, *deep, *fits], series)
 
 

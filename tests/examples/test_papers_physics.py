@@ -196,11 +196,27 @@ def test_pools_of_messages_are_those_of_trees():
         assert abs(found - exact) <= SIGMAS * 3 * spread / math.sqrt(12_000) + 1e-9
 
 
-def test_deeper_grammars_come_closer_to_the_claimed_slope():
-    shallow, deep = (fit("grammar", f"ln width of the class by pools, depths {d}") for d in ("3", "8"))
-    trees = fit("grammar", "ln width of the class, .75")
-    assert trees["low"] <= shallow["exponent"] <= trees["high"]
-    gaps = [abs(f["exponent"] - f["claimed"]) for f in (shallow, deep)]
-    assert gaps[1] < 0.5 * gaps[0]
-    # And past it: what the page says.
-    assert shallow["high"] < deep["claimed"] < deep["low"] < deep["high"]
+def test_deep_grammars_settle_at_a_slope():
+    logs = np.asarray(FOUND["grammar"]["series"]["pools"])
+    depths = np.arange(3, grammar_deep.DEPTH + 1)
+    assert logs.shape == (grammar_deep.GRAMMARS, len(depths))
+    parts = [fit("grammar", f"ln width of the class by pools, depths {first} ") for first, _ in grammar_deep.PARTS]
+    for f, (first, last) in zip(parts, grammar_deep.PARTS, strict=True):
+        each = [np.polyfit(depths[first - 3 : last - 2], one[first - 3 : last - 2], 1)[0] for one in logs]
+        assert f["exponent"] == pytest.approx(np.mean(each), abs=1e-8)
+        # 99 % of Student's t with five degrees of freedom.
+        half = 4.0321 * np.std(each, ddof=1) / math.sqrt(len(each))
+        assert f["high"] - f["exponent"] == pytest.approx(f["exponent"] - f["low"]) == pytest.approx(half, rel=1e-4)
+    trees, limit = (
+        fit("grammar", "ln width of the class, .75"),
+        fit("grammar", "ln width of the class by pools, in the l"),
+    )
+    assert trees["low"] <= parts[0]["exponent"] <= trees["high"]
+    # Gentler and gentler, and what is fitted of all depths holds where the last of them have come to.
+    assert parts[0]["high"] < parts[1]["low"] < parts[1]["exponent"] < parts[2]["exponent"]
+    assert limit["low"] <= parts[2]["exponent"] <= limit["high"]
+    assert limit["high"] - limit["low"] < 0.02
+    # The mean field's slope is left out, by less than a tenth of it: what the page says.
+    assert limit["claimed"] == pytest.approx(-0.3075, abs=1e-4)
+    assert limit["claimed"] < limit["low"]
+    assert limit["exponent"] / limit["claimed"] > 0.9

@@ -113,9 +113,9 @@ def closed() -> Result:
             "below it no prefix, however long, meets 1 - ε²"),
     ]  # fmt: skip
     table = np.array([counts(d, EPSILON, int(6 / d**2)) for d in DRIFTS])
-    fits = [
-        Fit(NAME, "Θ(1/Δ²)", "Δ", "n_after", *slope(DRIFTS, table[:, 0]), -2.0),
-        Fit(NAME, "Θ(1/Δ²)", "Δ", "n_after - n_before", *slope(DRIFTS, table[:, 0] - table[:, 1]), -2.0),
+    fits = [  # Whole numbers, and TV climbs in steps of two tokens: each edge may lie so much lower.
+        Fit(NAME, "Θ(1/Δ²)", "Δ", y, *slope(DRIFTS, n, band=(n - step, n), bend=("Δ²", np.square(DRIFTS))), -2.0)
+        for y, n, step in (("n_after", table[:, 0], 2), ("n_after - n_before", table[:, 0] - table[:, 1], 4))
     ]
     drift, n = 0.05, np.arange(0, 2001, 10)
     series = {

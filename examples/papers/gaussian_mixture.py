@@ -13,10 +13,11 @@ from scipy.special import logsumexp
 import sloc
 from sloc.windows import printed
 
+from . import gaussian_certificate as certificate
 from .rows import Fit, Result, Row, ends, slope
 
 NAME, EPSILON, CLASSES, SCALE = "Ex. 2", 0.1, 4, 6.0
-DIMENSIONS = (4, 16, 64, 256, 1024)
+DIMENSIONS, BEYOND = (4, 16, 64, 256, 1024), (4096, 16384, 65536)
 
 
 def means(d: int) -> np.ndarray:
@@ -76,14 +77,21 @@ def run(budget: int = 150_000) -> Result:
             Row(NAME, setting, "T_before", edges[1], *ends(window.t_before, window.before_interval), how, text.before,
                 "valid, late"),
         ]  # fmt: skip
-    table = np.array(exact)
-    widths = table[:, 1] - table[:, 0]
+    for d in (DIMENSIONS[0], DIMENSIONS[-1]):
+        rows += certificate.rows(NAME, means(d), reduced(means(d)), EPSILON)
+    table, beyond = np.array(exact), np.array([exact_edges(means(d)) for d in BEYOND])
+    every = np.concatenate([DIMENSIONS, BEYOND])
+    widths = np.diff(np.concatenate([table, beyond]), axis=1)[:, 0]
+    # Distances of random means differ from their limit by a random share of order d^-1/2, and so do widths.
+    scatter = ("d^-½", every**-0.5)
     fits = [
-        Fit(NAME, "width free of d", "d", "exact T_before - T_after", *slope(DIMENSIONS, widths), 0.0),
+        Fit(NAME, "width free of d", "d", "exact T_before - T_after", *slope(every, widths, scatter=scatter), 0.0),
         Fit(NAME, "width free of d", "d", "certified T_before - T_after",
-            *slope(DIMENSIONS, (np.array(low) + high) / 2, band=(low, high)), 0.0),
+            *slope(DIMENSIONS, (np.array(low) + high) / 2, band=(low, high), scatter=("d^-½", scatter[1][:len(low)])),
+            0.0),
     ]  # fmt: skip
-    return Result(rows, fits, {"d": DIMENSIONS, "exact": table, "printed": said, "low": low, "high": high})
+    series = {"d": DIMENSIONS, "exact": table, "printed": said, "low": low, "high": high}
+    return Result(rows, fits, {**series, "beyond": {"d": BEYOND, "exact": beyond}})
 
 
 def draw(axes: Any, found: dict[str, Any]) -> None:

@@ -14,20 +14,39 @@ from scipy.stats import norm
 import sloc
 from sloc.windows import edge_on_grid, printed
 
+from .certified import window_rows
 from .rows import Fit, Result, Row, ends, slope
 
-NAME, NORM, EPSILON = "Ex. 1", 4.0, 0.1
+NAME, NORM, EPSILON, WEIGHTS = "Ex. 1", 4.0, 0.1, (0.2, 0.8)
 DIMENSIONS = (1, 4, 16, 64, 256, 1024)
 
 
-def pair(mean: np.ndarray) -> sloc.populations.GaussianMixture:
-    """Return the mixture of ``N(mean, I)`` and ``N(-mean, I)``."""
-    return sloc.populations.GaussianMixture([0.5, 0.5], np.stack([mean, -mean]))
+def pair(mean: np.ndarray, weight: float = 0.5) -> sloc.populations.GaussianMixture:
+    """Return the mixture of ``N(mean, I)``, of a given weight, and ``N(-mean, I)``."""
+    return sloc.populations.GaussianMixture([weight, 1 - weight], np.stack([mean, -mean]))
 
 
-def exact_edges(size: float, epsilon: float) -> tuple[float, float]:
-    """Return the window in closed form: ``Phi(-r) = eps^2 / 2`` and ``Phi(r) = 1/2 + eps``, ``r = |mu| e^{-t}``."""
-    return math.log(size / -norm.ppf(epsilon**2 / 2)), math.log(size / norm.ppf(0.5 + epsilon))
+def exact_edges(size: float, epsilon: float, weight: float = 0.5) -> tuple[float, float]:
+    """Return the window of the first in closed form: ``Phi(-r) = eps^2/2``, ``Phi(r) = 1/2 + eps / 2 (1 - w)``."""
+    share = epsilon / (1 - weight)
+    return math.log(size / -norm.ppf(epsilon**2 / 2)), math.log(size / norm.ppf(0.5 + share / 2))
+
+
+def lopsided(key: Any, budget: int) -> list[Row]:
+    """Return the certified windows of the lighter and of the heavier of two classes."""
+    process, mean, rows = sloc.processes.OrnsteinUhlenbeck(), np.array([0.0, 0.0, NORM]), []
+    for weight in WEIGHTS:
+        window = sloc.critical_window(
+            key, process, pair(mean, weight), 0, [0, 1], epsilon=EPSILON, method="monte-carlo", certify=True,
+            budget=budget,
+        )  # fmt: skip
+        notes = ("free of the weights", "the less the others weigh, the nearer the first is to the whole")
+        setting = f"|μ| = {NORM:g}, ε = {EPSILON:g}, w = {weight:g}"
+        rows += window_rows(
+            NAME, setting, exact_edges(NORM, EPSILON, weight), window, said=printed.gaussian_pair_edges(NORM, EPSILON),
+            notes=notes,
+        )  # fmt: skip
+    return rows
 
 
 def lost_mass(r: float) -> float:
@@ -89,7 +108,7 @@ def run(budget: int = 200_000) -> Result:
     grid = np.linspace(0, 5, 101)
     tv = 2 * norm.cdf(NORM * np.exp(-grid)) - 1
     series = {"t": grid, "tv": tv, "d": DIMENSIONS, "edges": edges, "printed": said, "exact": (after, before)}
-    return Result(rows, fits, series)
+    return Result(rows + lopsided(key, budget), fits, series)
 
 
 def draw(axes: Any, found: dict[str, Any]) -> None:

@@ -12,7 +12,9 @@ import numpy as np
 from sloc.windows import printed
 
 from .grammar_deep import deep_fits
-from .grammar_levels import NOISE, certified, drawn, exact_rows
+from .grammar_diffused import certified as certified_under_diffusion
+from .grammar_erased import certified
+from .grammar_levels import NOISE, drawn, exact_rows
 from .grammar_trees import exact_by_hidden, exact_survival, grammar, survival
 from .rows import Fit, Result, Row, crossing, same, slope
 
@@ -62,6 +64,7 @@ def run(draws: int = 512) -> Result:
             "belief propagation, all trees and masks", None, "smooth, and no transition"),
         *exact_rows(NAME, setting, exact, TIMES),
         *certified(NAME, small),
+        *certified_under_diffusion(NAME),
     ]  # fmt: skip
     rng, widths, curves = np.random.default_rng(0), [], {}
     for depth in DEPTHS:
@@ -80,11 +83,10 @@ def run(draws: int = 512) -> Result:
     table = np.array(widths)
     rise = np.exp(np.array(DEPTHS))  # So that the slope is per level.
     fit = Fit(NAME, "class sharpens with depth", "depth (slope per level)", "ln width of the class, .75 to .25",
-              *slope(rise, table[:, 0], band=(table[:, 1], table[:, 2])),
-              -math.log(steepness(said[1] or 0.0)))  # fmt: skip
-    deep = deep_fits(NAME, LETTERS, RULES, -math.log(steepness(said[1] or 0.0)))
+              *slope(rise, table[:, 0], band=(table[:, 1], table[:, 2])), None)  # fmt: skip
+    deep, pools = deep_fits(NAME, LETTERS, RULES, -math.log(steepness(said[1] or 0.0)))
     more, fits, levels = drawn(NAME)
-    series = {"t": TIMES, "noise": NOISE, "levels": levels, "curves": curves, "said": said, "depth": DEPTHS}
+    series = {"t": TIMES, "noise": NOISE, **levels, "curves": curves, "pools": pools, "said": said, "depth": DEPTHS}
     return Result(rows + more, [fit, *deep, *fits], series)
 
 

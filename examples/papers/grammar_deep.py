@@ -7,11 +7,9 @@ import numpy as np
 
 import sloc
 
-from .rows import Fit, crossing
+from .rows import Fit, crossing, slope
 
-DEPTH, POOL, GRAMMARS, PARTS = 14, 800, 3, ((3, 8), (8, 14))
-SHARES = np.concatenate([np.linspace(0.55, 0.7, 6, endpoint=False), np.linspace(0.7, 0.83, 66)])
-"""Blur of a leaf: from depth 10 on the class is lost within 0.02."""
+DEPTH, POOL, GRAMMARS, PARTS = 20, 800, 6, ((3, 8), (8, 14), (14, 20))
 
 
 def pooled(rules: np.ndarray, share: float, size: int, seed: int) -> np.ndarray:
@@ -39,21 +37,30 @@ def widths(letters: int, choices: int, seed: int, size: int = POOL) -> np.ndarra
         jax.random.key(seed), letters, DEPTH, branching=2, vocabulary=letters, rules=choices
     )
     rules = np.asarray(population.rules)
+    low, high = 0.7, 0.85
+    while high - low > 2e-5:
+        middle = (low + high) / 2
+        low, high = (middle, high) if pooled(rules, middle, size, seed)[-1] > 0.5 else (low, middle)
+    # Shares crowd around the deepest transition as the widths of shallower ones do: all are as well resolved.
+    away = np.geomspace(2e-4, 0.12, 22)
+    shares = np.concatenate([np.linspace(0.4, low - 0.13, 10), low - away[::-1], [low], low + away])
     # Common random numbers: one seed for all shares.
-    kept = np.array([pooled(rules, share, size, seed) for share in SHARES])
-    falls = np.minimum.accumulate(kept)
-    return np.array([crossing(SHARES, f, 0.25) - crossing(SHARES, f, 0.75) for f in falls[:, 2:].T])
+    falls = np.minimum.accumulate([pooled(rules, share, size, seed) for share in shares])
+    return np.array([crossing(shares, f, 0.25) - crossing(shares, f, 0.75) for f in falls[:, 2:].T])
 
 
-def deep_fits(name: str, letters: int, choices: int, claimed: float) -> list[Fit]:
-    """Return the slope per level of ln width over shallow and over deep grammars, with its range over grammars."""
-    logs = np.log([widths(letters, choices, seed) for seed in range(GRAMMARS)])
-    fits = []
-    for first, last in PARTS:
-        slopes = (logs[:, last - 3] - logs[:, first - 3]) / (last - first)
-        fits.append(
-            Fit(name, f"class sharpens, depths {first} to {last} (pools)", "depth (slope per level)",
-                f"ln width of the class by pools, depths {first} to {last}", float(slopes.mean()), float(slopes.min()),
-                float(slopes.max()), f"least and largest of {GRAMMARS} grammars", claimed)
-        )  # fmt: skip
-    return fits
+def deep_fits(name: str, letters: int, choices: int, claimed: float) -> tuple[list[Fit], np.ndarray]:
+    """Return the slope per level of ln width over parts of the depth and in the limit, and ln widths by grammar."""
+    logs, depths = np.log([widths(letters, choices, seed) for seed in range(GRAMMARS)]), np.arange(3, DEPTH + 1)
+    fits = [
+        Fit(name, f"class sharpens, depths {first} to {last} (pools)", "depth (slope per level)",
+            f"ln width of the class by pools, depths {first} to {last}",
+            *slope(np.exp(depths[first - 3 : last - 2]), logs[:, first - 3 : last - 2], log_y=False), None)
+        for first, last in PARTS
+    ]  # fmt: skip
+    limit = slope(np.exp(depths), logs, log_y=False, bend=("1/depth", 1 / depths))
+    name_of = "ln width of the class by pools, in the limit"
+    fits.append(
+        Fit(name, "class sharpens as in mean field (pools)", "depth (slope per level)", name_of, *limit, claimed)
+    )
+    return fits, logs

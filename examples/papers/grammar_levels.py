@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import brentq
 
 import sloc
 
-from .certified import window_rows
-from .grammar_trees import all_trees, grammar, right_beliefs, survival
+from .grammar_diffused import level_edges
+from .grammar_trees import grammar, right_beliefs, survival
 from .rows import Fit, Row, crossing, same, slope
 
-LETTERS, RULES, DEPTHS, TREES, SIGMAS = 8, 4, (3, 4, 5, 6, 7), 256, 5
+LETTERS, RULES, DEPTHS, TREES, SIGMAS, SMALL = 8, 4, (3, 4, 5, 6, 7), 256, 5, (4, 2, 3)
 NOISE = np.geomspace(0.02, 1.0, 25)
-EPSILON = 0.2
 
 
 def level_name(level: int, depth: int) -> str:
@@ -51,42 +48,62 @@ def exact_rows(name: str, setting: str, exact: np.ndarray, times: np.ndarray) ->
     return rows
 
 
-def diffused(depth: int, trees: int = TREES) -> np.ndarray:
+def diffused(letters: int, rules: int, depth: int, trees: int = TREES) -> np.ndarray:
     """Return survival by tree, noise and level under diffusion of one-hot leaves, ``[trees, T, L + 1]``."""
-    population, process = grammar(LETTERS, RULES, depth, one_hot=True), sloc.processes.OrnsteinUhlenbeck()
+    population, process = grammar(letters, rules, depth, one_hot=True), sloc.processes.OrnsteinUhlenbeck()
 
     def one(key: jax.Array, t: jax.Array) -> jax.Array:
         k_class, k_tree, k_noise = jax.random.split(key, 3)
-        tree = population.sample_tree(k_tree, jax.random.randint(k_class, (), 0, LETTERS, jnp.int32))
+        tree = population.sample_tree(k_tree, jax.random.randint(k_class, (), 0, letters, jnp.int32))
         return right_beliefs(population, tree, process.sample(k_noise, population.codes()[tree[-1]], t), process, t)
 
     at = jax.jit(lambda keys, t: jax.vmap(lambda key: one(key, t))(keys))
     keys = jax.random.split(jax.random.key(1), trees)
-    return survival(np.stack([np.asarray(at(keys, jnp.float32(t))) for t in NOISE], 1), LETTERS)
+    return survival(np.stack([np.asarray(at(keys, jnp.float32(t))) for t in NOISE], 1), letters)
 
 
-def drawn(name: str) -> tuple[list[Row], list[Fit], np.ndarray]:
-    """Return rows of all levels of the deepest grammar, how widths follow the depth, and the deepest curves."""
-    rng, rows, widths, values = np.random.default_rng(1), [], [], np.empty(0)
-    for depth in DEPTHS:
-        values = diffused(depth)
-        mean = values.mean(0)
-        found = np.array([edges(NOISE, mean[:, level]) for level in range(depth + 1)])
-        picks = [rng.integers(0, TREES, TREES) for _ in range(100)]
-        again = np.array(
-            [[edges(NOISE, values[p, :, level].mean(0)) for level in range(depth + 1)] for p in picks]
-        )  # fmt: skip
-        low, high = found - SIGMAS * again.std(0), found + SIGMAS * again.std(0)
-        widths.append([[np.log(v[level, 1]) for v in (found, low, high)] for level in (0, depth)])
-    depth, setting = DEPTHS[-1], f"v = {LETTERS}, m = {RULES}, s = 2, depth {DEPTHS[-1]}, diffusion"
+def with_band(values: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return half-point and ratio of each level, ``[L + 1, 2]``, and the ends of their intervals."""
+
+    def of(picked: Any) -> np.ndarray:
+        mean = values[picked].mean(0)
+        return np.array([edges(NOISE, mean[:, level]) for level in range(mean.shape[1])])
+
+    found, again = of(slice(None)), np.array([of(rng.integers(0, len(values), len(values))) for _ in range(100)])
+    return found, found - SIGMAS * again.std(0), found + SIGMAS * again.std(0)
+
+
+def level_rows(
+    name: str, letters: int, rules: int, depth: int, trees: int, band: Any, exact: Any, notes: dict[int, str]
+) -> list[Row]:
+    """Return two rows for each level: its half-point and how abruptly it goes, by draws in double precision."""
+    rows, (found, low, high), (double, error, _) = [], band, exact
+    setting = f"v = {letters}, m = {rules}, s = 2, depth {depth}, diffusion"
+    how = f"belief propagation, {trees:,} trees, ±{SIGMAS} standard errors"
     for level in range(depth + 1):
-        called, how = level_name(level, depth), f"belief propagation, {TREES} trees, ±{SIGMAS} standard errors"
-        note = {0: "flips", depth: "move smoothly"}.get(level, "")
+        called = level_name(level, depth)
         for i, quantity in enumerate((f"t with ½ of {called} kept", f"{called}: t with ¼ kept over t with ¾ kept")):
-            rows.append(
-                Row(name, setting, quantity, None, found[level, i], low[level, i], high[level, i], how, None,
-                    note if i else "")
-            )  # fmt: skip
+            words = f"exact ± {error[level, i]:.1g}: draws in double precision"
+            note = f"{notes[level]}; {words}" if i and level in notes else words
+            ends = (float(v[level, i]) for v in (found, low, high))
+            rows.append(Row(name, setting, quantity, float(double[level, i]), *ends, how, None, note))
+    return rows
+
+
+def drawn(name: str) -> tuple[list[Row], list[Fit], dict[str, Any]]:
+    """Return rows of all levels of a small and of the deepest grammar, how widths follow the depth, and curves."""
+    rng, widths, values = np.random.default_rng(1), [], np.empty(0)
+    band: Any = None
+    for depth in DEPTHS:
+        values = diffused(LETTERS, RULES, depth)
+        band = with_band(values, rng)
+        widths.append([[np.log(v[level, 1]) for v in band] for level in (0, depth)])
+    small, deep = grammar(*SMALL), grammar(LETTERS, RULES, DEPTHS[-1])
+    few = with_band(diffused(*SMALL, trees=16 * TREES), rng)
+    exact = [level_edges(np.asarray(g.rules), trees, edges) for g, trees in ((small, 80_000), (deep, 8_000))]
+    notes = {0: "flips", DEPTHS[-1]: "move smoothly"}
+    rows = level_rows(name, *SMALL, 16 * TREES, few, exact[0], {})
+    rows += level_rows(name, LETTERS, RULES, DEPTHS[-1], TREES, band, exact[1], notes)
     table, rise = np.array(widths), np.exp(np.array(DEPTHS))
     fits = [
         Fit(name, claim, "depth (slope per level)", f"ln of ln(t(¼) / t(¾)) of {who}",
@@ -96,42 +113,4 @@ def drawn(name: str) -> tuple[list[Row], list[Fit], np.ndarray]:
             (1, "the leaves", "leaves move smoothly: as slowly at any depth", 0.0),
         )
     ]  # fmt: skip
-    return rows, fits, values.mean(0)
-
-
-def class_tv(population: sloc.populations.RandomHierarchy) -> np.ndarray:
-    """Return TV of class 0 and the rest by number of erased leaves: all trees, all masks."""
-    levels, n = all_trees(population), population.num_leaves
-    first = levels[0][:, 0] == 0
-    totals, counts = np.zeros(n + 1), np.zeros(n + 1)
-    for known in itertools.product((False, True), repeat=n):
-        shown = np.unique(np.where(known, levels[-1], -1), axis=0, return_inverse=True)[1].ravel()
-        laws = [np.bincount(shown, own / own.sum(), shown.max() + 1) for own in (first, ~first)]
-        totals[n - sum(known)] += np.abs(laws[0] - laws[1]).sum() / 2
-        counts[n - sum(known)] += 1
-    return totals / counts
-
-
-def exact_window(by_hidden: np.ndarray, classes: int, epsilon: float = EPSILON) -> tuple[float, float]:
-    """Return the window of one class within all when leaves are erased with probability ``t``."""
-    n = len(by_hidden) - 1
-
-    def tv(t: float) -> float:
-        return sum(math.comb(n, h) * t**h * (1 - t) ** (n - h) * by_hidden[h] for h in range(n + 1))
-
-    levels = 1 - epsilon**2, epsilon / (1 - 1 / classes)
-    found: Any = [brentq(lambda t: tv(t) - level, 1e-9, 1 - 1e-9, xtol=1e-12) for level in levels]  # noqa: B023
-    return float(found[0]), float(found[1])
-
-
-def certified(name: str, population: sloc.populations.RandomHierarchy, budget: int = 120_000) -> list[Row]:
-    """Return the window of class 0 within all when leaves are erased, certified and exact."""
-    classes = population.num_components
-    window = sloc.critical_window(
-        jax.random.key(19), sloc.processes.Masking(), population, 0, range(classes), epsilon=EPSILON,
-        times=np.linspace(0.01, 0.99, 33), method="monte-carlo", certify=True, budget=budget,
-    )  # fmt: skip
-    setting = f"v = 4, m = 2, s = 2, depth 3, erasing, ε = {EPSILON:g}"
-    note = "certified here only: blurred beliefs are no observation, so have no TV; deep levels are no sub-populations"
-    exact = exact_window(class_tv(population), classes)
-    return window_rows(name, setting, exact, window, unit="class 0 within all", notes=(note, ""))
+    return rows, fits, {"levels": values.mean(0), "double": {"small": exact[0][2], "deep": exact[1][2]}}

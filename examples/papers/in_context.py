@@ -101,8 +101,9 @@ def run(n: int = 100_000) -> Result:
     exact = [least_examples(0.5, 0.5 - g, EPSILON * g) for g in GAPS]
     mended = [printed.examples_needed_corrected(h, EPSILON) for h in hellinger]
     said_all = [printed.examples_needed(h, EPSILON) for h in hellinger]
+    whole = {"band": (np.array(exact) - 1, exact), "bend": ("δ", hellinger)}
     fits = [
-        Fit(NAME, "examples ~ 1/δ", "δ", "exact number with E[1-π] = ε", *slope(hellinger, exact), -1.0),
+        Fit(NAME, "examples ~ 1/δ", "δ", "exact number with E[1-π] = ε", *slope(hellinger, exact, **whole), -1.0),
         Fit(NAME, "examples ~ 1/δ", "δ", "printed number", *slope(hellinger, said_all), -1.0),
     ]
     grid = np.arange(0, 401, 4)

@@ -55,7 +55,9 @@ def run(budget: int = 150_000) -> Result:
     ]
     windows = [sloc.critical_window(key, process, strings(h), 0, [0, 1], epsilon=EPSILON) for h in DISTANCES]
     edges = np.array([[w.t_after, w.t_before] for w in windows], np.float64)
-    fit = Fit(NAME, "width O(1/h)", "h", "T_before - T_after", *slope(DISTANCES, edges[:, 1] - edges[:, 0]), -1.0)
+    bend = ("1/h", 1 / np.array(DISTANCES))
+    fit = Fit(NAME, "width O(1/h)", "h", "T_before - T_after",
+              *slope(DISTANCES, edges[:, 1] - edges[:, 0], bend=bend), -1.0)  # fmt: skip
     return Result(
         rows, [fit], {"h": DISTANCES, "edges": edges, "exact": exact_edges(DISTANCE, EPSILON), "printed": said}
     )

@@ -10,6 +10,8 @@ import numpy as np
 
 from sloc.results import Interval
 
+from .exponents import slope as slope
+
 
 @dataclass(frozen=True)
 class Row:
@@ -56,7 +58,7 @@ class Fit:
         claim: what is claimed.
         x: name of what varies.
         y: name of what follows.
-        exponent: least-squares slope.
+        exponent: fitted slope.
         low: lower end of its interval.
         high: upper end.
         kind: what the interval means.
@@ -89,30 +91,6 @@ class Result:
     rows: list[Row]
     fits: list[Fit] = field(default_factory=list)
     series: dict[str, Any] = field(default_factory=dict)
-
-
-LOCAL = "least and largest slope between neighbours"
-BOX = "all slopes that the intervals allow"
-
-
-def slope(
-    x: Any, y: Any, *, band: tuple[Any, Any] | None = None, log_y: bool = True
-) -> tuple[float, float, float, str]:
-    """Return the least-squares slope of ``ln y`` (or ``y``) on ``ln x``, an interval, and what the interval means.
-
-    Where ``y`` is exact the interval runs from the least to the largest slope between neighbouring points: how far the
-    points are from a power law.  Where it has a band, the slope is linear in the values, so its extremes over the band
-    are attained at corners: the interval holds whenever the band does.
-    """
-    u = np.log(np.asarray(x, np.float64))
-    v = np.log(y) if log_y else np.asarray(y, np.float64)
-    c = (u - u.mean()) / np.sum((u - u.mean()) ** 2)
-    if band is None:
-        local = np.diff(v) / np.diff(u)
-        return float(c @ v), float(local.min()), float(local.max()), LOCAL
-    low, high = (np.log(b) if log_y else np.asarray(b, np.float64) for b in band)
-    corners = np.where(c > 0, low, high), np.where(c > 0, high, low)
-    return float(c @ v), float(c @ corners[0]), float(c @ corners[1]), BOX
 
 
 def same(value: Any) -> tuple[float | None, float | None, float | None]:

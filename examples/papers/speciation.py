@@ -14,6 +14,7 @@ from scipy.stats import norm
 import sloc
 from sloc.windows import edge_on_grid, printed
 
+from .atom_clones import half_time
 from .rows import Fit, Result, Row, crossing, same, slope
 from .speciation_windows import scaling, windows
 
@@ -106,10 +107,12 @@ def run(n: int = 100_000) -> Result:
         ratio = [cuts[0][2] / cuts[0][0], cuts[1][2] / cuts[2][0], cuts[2][2] / cuts[1][0]]
         widths.append(np.log(ratio))
         number = printed.collapse_time(len(atoms(d)), d)
+        exact_half, error = half_time(atoms(d), number)
+        how = f"± {error:.1g}: draws in double precision" if error else "a sum over a lattice"
         rows.append(
             Row(NAME, f"{len(atoms(d))} atoms of N(0, I), d = {d}", "t at which clones agree on the atom half the time",
-                None, *cut, f"{int(found.n):,} draws, ±{SIGMAS:g} standard errors", number,
-                "asymptotic in d at ln n / d = ½")
+                exact_half, *cut, f"{int(found.n):,} draws, ±{SIGMAS:g} standard errors", number,
+                f"printed: asymptotic in d at ln n / d = ½; exact {how}")
         )  # fmt: skip
         curves[str(d)] = {"t": t / number, "value": value}
     table = np.array(widths)
@@ -118,7 +121,8 @@ def run(n: int = 100_000) -> Result:
     exact = [clones(NORM * math.exp(-t)) for t in grid]
     tv = 2 * norm.cdf(NORM * np.exp(-grid)) - 1
     series = {"t": grid, "clones": exact, "tv": tv, "said": said, "collapse": curves}
-    return Result(rows + windows(), [fit, *scaling()], series)
+    more, by_dimension = scaling()
+    return Result(rows + windows(), [fit, *more], {**series, "scaling": by_dimension})
 
 
 def draw(axes: Any, found: dict[str, Any]) -> None:

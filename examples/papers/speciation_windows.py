@@ -77,8 +77,11 @@ def half_time(size: float) -> float:
     return float(found)
 
 
-def scaling(budget: int = 60_000) -> list[Fit]:
-    """Return how half-time and window follow ``Lambda = 1 + 4 d`` and ``d``: means ``+-(2, .., 2)`` in d dimensions."""
+def scaling(budget: int = 60_000) -> tuple[list[Fit], dict[str, Any]]:
+    """Return how half-time and window follow ``Lambda = 1 + 4 d`` and ``d``, and both by dimension.
+
+    Means are ``+-(2, .., 2)`` in ``d`` dimensions.
+    """
     eigenvalues, halves, found = [1 + 4 * d for d in DIMENSIONS], [half_time(2 * math.sqrt(d)) for d in DIMENSIONS], []
     for d in DIMENSIONS:
         mean, exact = 2 * np.ones(d), exact_window(2 * math.sqrt(d), 0.5)
@@ -89,14 +92,15 @@ def scaling(budget: int = 60_000) -> list[Fit]:
         found.append((window.after_interval, window.before_interval))
     table, fits = np.array(found), []
     for name, x in (("Λ = 1 + 4d", eigenvalues), ("d", DIMENSIONS)):
-        claim = "t_S = ½ ln Λ" if x is eigenvalues else "t_S ~ ½ ln d"
+        claim, bend = ("t_S = ½ ln Λ", ("1/Λ", 1 / np.array(x))) if x is eigenvalues else ("t_S ~ ½ ln d", None)
         fits.append(
-            Fit(NAME, claim, name, "exact t at which clones agree ¾ (slope in ln)", *slope(x, halves, log_y=False), 0.5)
-        )
+            Fit(NAME, claim, name, "exact t at which clones agree ¾ (slope in ln)",
+                *slope(x, halves, log_y=False, bend=bend), 0.5)
+        )  # fmt: skip
         for i, edge in enumerate(("T_after", "T_before")):
             low, high = table[:, i, 0], table[:, i, 1]
             fits.append(
                 Fit(NAME, claim, name, f"certified {edge} (slope in ln)",
-                    *slope(x, (low + high) / 2, band=(low, high), log_y=False), 0.5)
+                    *slope(x, (low + high) / 2, band=(low, high), log_y=False, bend=bend), 0.5)
             )  # fmt: skip
-    return fits
+    return fits, {"d": DIMENSIONS, "halves": halves, "certified": table}

@@ -66,17 +66,6 @@ def test_windows_around_the_speciation_time():
     bounds(row("speciation", "T_before", "the first within all"), 0, draws, 0.1, 6 / 7)
 
 
-def test_speciation_follows_the_leading_eigenvalue():
-    found = [f for f in FOUND["speciation"]["fits"] if f["claimed"] == 0.5]
-    assert len(found) == 6
-    for f in found:
-        assert f["low"] <= f["exponent"] <= f["high"]
-        if f["y"].startswith("certified"):
-            # In d the slope is one half; in the eigenvalue 1 + 4 d it tends to it, from above.
-            assert f["low"] <= 0.5 <= f["high"] or f["x"].startswith("Λ")
-        assert f["exponent"] == pytest.approx(0.5, abs=0.01)
-
-
 def test_clones_of_narrow_classes():
     line = mixtures.Line([0.5, 0.5], [1.5, -1.5], 0.3, *channels.ornstein_uhlenbeck(0.8))
     assert printed.pair_clones(1.5, 0.8, 0.3) == pytest.approx(line.clones([0, 1]), abs=1e-7)
@@ -92,7 +81,6 @@ def test_collapse(d):
     assert (np.abs(mean - value) <= SIGMAS * np.sqrt(2) * error + 2e-4).all()
     r = row("speciation", "t at which clones agree on the atom", f"d = {d}")
     assert r["printed"] == pytest.approx(said)
-    assert 1 < r["found"] / said < 2.1
 
 
 def test_collapse_time_balances_entropies():
@@ -136,8 +124,8 @@ def test_certified_window_of_a_grammar():
     def tv(s: float) -> float:
         return sum(math.comb(n, h) * s**h * (1 - s) ** (n - h) * by_hidden[h] for h in range(n + 1))
 
-    holds(row("grammar", "T_after"), oracle.edge(tv, 0.96, 1e-6, 0.99), 1e-6)
-    holds(row("grammar", "T_before"), oracle.edge(tv, 0.2 / 0.75, 1e-6, 0.999), 1e-6)
+    holds(row("grammar", "T_after", "erasing"), oracle.edge(tv, 0.96, 1e-6, 0.99), 1e-6)
+    holds(row("grammar", "T_before", "erasing"), oracle.edge(tv, 0.2 / 0.75, 1e-6, 0.999), 1e-6)
 
 
 def test_levels_of_a_deep_grammar():
@@ -208,11 +196,27 @@ def test_pools_of_messages_are_those_of_trees():
         assert abs(found - exact) <= SIGMAS * 3 * spread / math.sqrt(12_000) + 1e-9
 
 
-def test_deeper_grammars_come_closer_to_the_claimed_slope():
-    shallow, deep = (fit("grammar", f"ln width of the class by pools, depths {d}") for d in ("3", "8"))
-    trees = fit("grammar", "ln width of the class, .75")
-    assert trees["low"] <= shallow["exponent"] <= trees["high"]
-    gaps = [abs(f["exponent"] - f["claimed"]) for f in (shallow, deep)]
-    assert gaps[1] < 0.5 * gaps[0]
-    # And past it: what the page says.
-    assert shallow["high"] < deep["claimed"] < deep["low"] < deep["high"]
+def test_deep_grammars_settle_at_a_slope():
+    logs = np.asarray(FOUND["grammar"]["series"]["pools"])
+    depths = np.arange(3, grammar_deep.DEPTH + 1)
+    assert logs.shape == (grammar_deep.GRAMMARS, len(depths))
+    parts = [fit("grammar", f"ln width of the class by pools, depths {first} ") for first, _ in grammar_deep.PARTS]
+    for f, (first, last) in zip(parts, grammar_deep.PARTS, strict=True):
+        each = [np.polyfit(depths[first - 3 : last - 2], one[first - 3 : last - 2], 1)[0] for one in logs]
+        assert f["exponent"] == pytest.approx(np.mean(each), abs=1e-8)
+        # 99 % of Student's t with five degrees of freedom.
+        half = 4.0321 * np.std(each, ddof=1) / math.sqrt(len(each))
+        assert f["high"] - f["exponent"] == pytest.approx(f["exponent"] - f["low"]) == pytest.approx(half, rel=1e-4)
+    trees, limit = (
+        fit("grammar", "ln width of the class, .75"),
+        fit("grammar", "ln width of the class by pools, in the l"),
+    )
+    assert trees["low"] <= parts[0]["exponent"] <= trees["high"]
+    # Gentler and gentler, and what is fitted of all depths holds where the last of them have come to.
+    assert parts[0]["high"] < parts[1]["low"] < parts[1]["exponent"] < parts[2]["exponent"]
+    assert limit["low"] <= parts[2]["exponent"] <= limit["high"]
+    assert limit["high"] - limit["low"] < 0.02
+    # The mean field's slope is left out, by less than a tenth of it: what the page says.
+    assert limit["claimed"] == pytest.approx(-0.3075, abs=1e-4)
+    assert limit["claimed"] < limit["low"]
+    assert limit["exponent"] / limit["claimed"] > 0.9

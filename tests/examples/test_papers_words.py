@@ -39,9 +39,6 @@ def test_two_strings_under_masking():
     # At w = .95 the distance to the whole is .05 TV, below .1 already at t = 0.
     assert 0.05 * tv(1e-9) <= 0.1
     assert printed.masked_pair_edges(10, 0.1).before == pytest.approx(0.9895192582, abs=1e-9)
-    f = fit("masked_pair", "T_before - T_after")
-    assert f["exponent"] == pytest.approx(-1, abs=0.01)
-    assert -1.0 <= f["low"] <= f["high"] <= -0.95
 
 
 @pytest.mark.parametrize("leak", critical_token.LEAKS)
@@ -104,12 +101,6 @@ def test_absorbed_walks():
     assert oracle.absorbed_tv(0.55, 33, 20_000) < 1 - 0.05**2 < oracle.absorbed_tv(0.55, 34, 20_000)
 
 
-def test_coins_take_the_inverse_square_of_their_lean():
-    for y in ("n_after", "n_after - n_before"):
-        (f,) = [f for f in FOUND["coins"]["fits"] if f["y"] == y]
-        assert -2.01 < f["low"] <= f["exponent"] <= f["high"] < -1.99
-
-
 # ------------------------------------------------------------------------------------------------- Thm. 9, Ex. 6
 
 
@@ -163,5 +154,4 @@ def test_in_context():
     needed = row("in_context", "examples after which")["exact"]
     assert needed == next(n for n in range(330) if 0.2 * error[n] <= 1e-3)
     assert 0.2 * error[325] <= 1e-3
-    assert fit("in_context", "exact")["exponent"] == pytest.approx(-1, abs=0.02)
     assert abs(fit("in_context", "printed")["exponent"]) < 0.01

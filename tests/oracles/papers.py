@@ -299,3 +299,69 @@ def parted_tv(
         moves = [(1 - share) * common + share * branch for branch in branches]
         laws = [law[..., None] * move for law, move in zip(laws, moves, strict=True)]
     return float(np.abs(laws[0] - laws[1]).sum() / 2)
+
+
+def diffused_class_tv(trees: hierarchy_oracle.Derivations, time: float, draws: int, seed: int) -> tuple[float, float]:
+    """TV of class 0 and the mean of the others, one-hot leaves under Ornstein-Uhlenbeck noise, and its standard error.
+
+    Draws of the noise; likelihoods of the classes by listing all derivations.
+    """
+    rng, leaves, own = np.random.default_rng(seed), trees.levels[-1], trees.classes == 0
+    letters, signal, variance = int(leaves.max()) + 1, math.exp(-time), -math.expm1(-2 * time)
+    words = np.eye(letters)[leaves].reshape(len(leaves), -1)
+    laws = [np.where(side, trees.mass, 0) / trees.mass[side].sum() for side in (own, ~own)]
+    values = []
+    for law in laws:
+        shown = words[rng.choice(len(words), draws, p=law)]
+        y = signal * shown + math.sqrt(variance) * rng.normal(size=shown.shape)
+        logs = signal / variance * y @ words.T
+        p = np.exp(logs - logs.max(1, keepdims=True)) @ np.transpose(laws)
+        values.append(np.abs(p[:, 0] - p[:, 1]) / p.sum(1))
+    mean = np.mean(values, axis=0)
+    return float(mean.mean()), float(mean.std(ddof=1) / math.sqrt(draws))
+
+
+def diffused_pair_tv(trees: hierarchy_oracle.Derivations, time: float, spacing: float = 0.02) -> float:
+    """The same for two letters and two leaves, by quadrature: all that counts of a leaf is ``y_0 - y_1``."""
+    signal, deviation = math.exp(-time), math.sqrt(-2 * math.expm1(-2 * time))
+    u = np.arange(-signal - 9 * deviation, signal + 9 * deviation, spacing * deviation)
+    near = [norm.pdf(u, signal * sign, deviation) for sign in (1, -1)]
+    laws = np.zeros((2, len(u), len(u)))
+    for kind, mass, (left, right) in zip(trees.classes, trees.mass, trees.levels[-1], strict=True):
+        laws[kind] += mass * np.outer(near[left], near[right])
+    return float(np.abs(laws[0] - laws[1]).sum() / 2 * (u[1] - u[0]) ** 2)
+
+
+def diffused_beliefs(
+    trees: hierarchy_oracle.Derivations, time: float, draws: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Belief in the true symbols over chance, ``[L + 1]``, and standard errors, by listing all derivations."""
+    rng, leaves, mass = np.random.default_rng(seed), trees.levels[-1], trees.mass / trees.mass.sum()
+    letters, signal, variance = int(leaves.max()) + 1, math.exp(-time), -math.expm1(-2 * time)
+    words, picked = np.eye(letters)[leaves].reshape(len(leaves), -1), rng.choice(len(leaves), draws, p=mass)
+    y = signal * words[picked] + math.sqrt(variance) * rng.normal(size=(draws, words.shape[1]))
+    logs = signal / variance * y @ words.T + np.log(mass)
+    post = np.exp(logs - logs.max(1, keepdims=True))
+    post /= post.sum(1, keepdims=True)
+    means, errors = [], []
+    for level in trees.levels:
+        right = np.mean([(post * (column == column[picked][:, None])).sum(1) for column in level.T], axis=0)
+        means.append((right.mean() - 1 / letters) / (1 - 1 / letters))
+        errors.append(right.std() / math.sqrt(draws) / (1 - 1 / letters))
+    return np.array(means), np.array(errors)
+
+
+def atoms_clones_by_nodes(atoms: np.ndarray, time: float, nodes: int = 22) -> float:
+    """``E sum pi^2`` of atoms under the Ornstein-Uhlenbeck process by a Gauss-Hermite rule around each."""
+    x, w = np.polynomial.hermite_e.hermegauss(nodes)
+    d = atoms.shape[1]
+    grid = np.stack(np.meshgrid(*[x] * d, indexing="ij"), -1).reshape(-1, d)
+    weights = np.stack(np.meshgrid(*[w] * d, indexing="ij"), -1).reshape(-1, d).prod(1) / w.sum() ** d
+    a, sigma = math.exp(-time), math.sqrt(-math.expm1(-2 * time))
+    total = 0.0
+    for own in atoms:
+        y = a * own + sigma * grid
+        logs = -((y[:, None] - a * atoms) ** 2).sum(-1) / (2 * sigma**2)
+        p = np.exp(logs - logs.max(1, keepdims=True))
+        total += float(weights @ ((p**2).sum(1) / p.sum(1) ** 2))
+    return total / len(atoms)

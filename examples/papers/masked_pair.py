@@ -32,15 +32,16 @@ SHARE = 0.9
 
 
 def mass(weight: float, n: int = 100_000) -> Row:
-    """Return the posterior mass that the other string gets, ``E[1 - pi] = (1 - w) t^h``, at one share of masked letters."""
+    """Return the posterior mass of the other string, ``E[1 - pi] = (1 - w) t^h``, at one share of masked letters."""
     curve = sloc.measure(
         jax.random.key(22), sloc.processes.Masking(), strings(DISTANCE, weight), [SHARE], {"it": sloc.Misassignment(0)},
         n=n, delta=1e-6, method="monte-carlo",
     )["it"]  # fmt: skip
     found, low, high = (float(np.asarray(v)[0]) for v in (curve.value, curve.lower, curve.upper))
     return Row(
-        NAME, f"h = {DISTANCE}, w = {weight:g}", f"posterior mass E[1-π] at t = {SHARE:g}", (1 - weight) * SHARE**DISTANCE,
-        found, low, high, f"{int(curve.n):,} draws", None, "(1-w) t^h: the prior, where no place that differs is seen",
+        NAME, f"h = {DISTANCE}, w = {weight:g}", f"posterior mass E[1-π] at t = {SHARE:g}",
+        (1 - weight) * SHARE**DISTANCE, found, low, high, f"{int(curve.n):,} draws", None,
+        "(1-w) t^h: the prior, where no place that differs is seen",
     )  # fmt: skip
 
 

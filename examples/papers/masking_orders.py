@@ -39,7 +39,7 @@ def exact_depth(d: int, process: str) -> int:
     In order: with ``t`` letters hidden two words are either equal in what is left or not, so classes only split and
     TV is 0 or 1; a level is a ``t`` at which the largest class grows.  Under diffusion a set of ``s`` of the ``d + 1``
     words, more than one and not all, has a member and a neighbour outside, and two members at least as far from each
-    other.  Members that have merged are within ``2 eps`` of each other, hence that neighbour within ``2 eps`` of its own:
+    other.  Members that have merged are within ``2 eps`` of each other, hence so are these two neighbours:
     ``1 - TV`` of set and rest is at least ``(1 - 2 eps) / max(s, d + 1 - s)``, too much where that is above ``eps^2``.
     Counted are the sizes at which it is not, and the whole.
     """

@@ -87,12 +87,14 @@ def permuted() -> tuple[list[Row], list[Fit], dict[str, Any]]:
         "by halves": "log₂ d + 1, the least of any order",
     }
     rows = [
-        Row(NAME, f"d = {last}, ε = {EPSILON:g}, read {name}", "depth of the ε-mixture tree", visible_depth(last, order),
-            *same(depths[name][-1]), "closed form, conditions certified", last if "from" in name else None, notes[name])
+        Row(NAME, f"d = {last}, ε = {EPSILON:g}, read {name}", "depth of the ε-mixture tree",
+            visible_depth(last, order), *same(depths[name][-1]), "closed form, conditions certified",
+            last if "from" in name else None, notes[name])
         for name, order in orders(last).items()
     ]  # fmt: skip
     fits = [
-        Fit(NAME, "depth ~ d in order", "d", "depth, read from the left", *slope(LENGTHS, depths["from the left"]), 1.0),
+        Fit(NAME, "depth ~ d in order", "d", "depth, read from the left",
+            *slope(LENGTHS, depths["from the left"]), 1.0),
         Fit(NAME, "depth ~ log₂ d by halves", "d", "depth, read by halves (slope in ln d)",
             *slope(LENGTHS, depths["by halves"], log_y=False), 1 / math.log(2)),
     ]  # fmt: skip

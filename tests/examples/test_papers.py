@@ -153,16 +153,29 @@ def check_regression(features: int, draws: int) -> None:
     assert row("all_or_nothing", "samples at TV", f"n = {features},")["exact"] == pytest.approx(exact[1], abs=1e-8)
     width = row("all_or_nothing", "width", f"n = {features},")["exact"]
     assert width == pytest.approx(exact[2] - exact[0], abs=1e-8)
-    if features != 20:
+    if features not in all_or_nothing.CERTIFIED:
         return
     at = lambda t: (mean[10 - int(t)], error[10 - int(t)])  # noqa: E731
-    # The edges are whole numbers: the committed draws, which agree with these, say where TV is on either side.
-    for quantity, level, above in (("T_after", 0.99, 0), ("T_before", 0.2, 1)):
-        last = 10 - int(row("all_or_nothing", quantity)["exact"]) + above
-        assert double[last] - level > SIGMAS * curve["error"][last]
-        assert level - double[last - 1] > SIGMAS * curve["error"][last - 1]
-    bounds(row("all_or_nothing", "T_after"), 1, at, 0.99)
-    bounds(row("all_or_nothing", "T_before"), 1, at, 0.1, 0.5)
+    bounds(row("all_or_nothing", "T_after", f"n = {features},"), 1, at, 0.99)
+    bounds(row("all_or_nothing", "T_before", f"n = {features},"), 1, at, 0.1, 0.5)
+
+
+@pytest.mark.parametrize("features", all_or_nothing.CERTIFIED)
+def test_windows_of_all_or_nothing(features):
+    curve, threshold = (
+        FOUND["all_or_nothing"]["series"]["curves"][str(features)],
+        4 * math.log(features / 2) / math.log(101),
+    )
+    for quantity, level, above, side in (("T_after", 0.99, 0, 1.5), ("T_before", 0.2, 1, 0.5)):
+        r = row("all_or_nothing", quantity, f"n = {features},")
+        # The edges are whole numbers: the committed draws say where TV is on either side.
+        last = 10 - int(r["exact"]) + above
+        assert curve["double"][last] - level > 6 * curve["error"][last]
+        assert level - curve["double"][last - 1] > 6 * curve["error"][last - 1]
+        # N + 2 - (1 +- delta) N*, with delta = 1/2 as the note says.
+        assert r["printed"] == pytest.approx(12 - side * threshold, abs=1e-8)
+        assert "δ = 0.5" in r["note"]
+        assert r["ratio"] == pytest.approx(r["printed"] / r["exact"])
 
 
 def test_all_or_nothing_with_few_features():

@@ -73,8 +73,8 @@ def test_speciation_follows_the_leading_eigenvalue():
     d = np.array(speciation_windows.DIMENSIONS, float)
     for f in found:
         assert f["low"] <= f["exponent"] <= f["high"]
-        # Each edge is ln of the norm 2 sqrt(d) and a constant.  In d its slope is one half, in the eigenvalue 1 + 4 d it
-        # tends to it from above: by least squares over the same points as the fit.
+        # Each edge is ln of the norm 2 sqrt(d) and a constant.  In d its slope is one half, in the eigenvalue 1 + 4 d
+        # it tends to it from above: by least squares over the same points as the fit.
         x = np.log(1 + 4 * d if f["x"].startswith("Λ") else d)
         predicted = np.polyfit(x, np.log(2 * np.sqrt(d)), 1)[0]
         assert f["low"] - 1e-7 <= predicted <= f["high"] + 1e-7, f

@@ -77,7 +77,8 @@ def test_exponents_are_those_of_the_points():
         assert (f["exponent"], f["low"], f["high"]) == pytest.approx((value, low, high), rel=1e-6)
         assert f["claimed"] == claimed
     # Whole words: an edge in continuous time lies within one of each.
-    table = [(a, after, before) for a, (after, before) in zip(discourse.ALPHAS, FOUND["discourse"]["series"]["edges"], strict=True)]  # fmt: skip
+    edges = FOUND["discourse"]["series"]["edges"]
+    table = [(a, after, before) for a, (after, before) in zip(discourse.ALPHAS, edges, strict=True)]
     told = [(a, after) for a, after, _ in table if after is not None]
     x, low = [a for a, _ in told], [after for _, after in told]
     want = slope(x, [v + 0.5 for v in low], band=(low, [v + 1 for v in low]), log_y=False)

@@ -333,10 +333,10 @@ def search_tree_height(keys: list[int]) -> int:
 def merged_sets_apart(words: np.ndarray, epsilon: float) -> list[tuple[int, ...]]:
     """Sets of words, more than one and not all, that diffusion may merge while they are apart from the rest.
 
-    All sets, one by one.  A set has merged where each of its words is within ``epsilon`` of its mean: there the means of
-    two of its words are within ``2 epsilon``, so the noise is at least what makes it so for the farthest two, and less
-    noise tells sets apart better.  At that noise ``1 - TV`` of set and rest is at least any sum of ``c_ij (1 - TV_ij)`` with
-    ``sum_j c_ij <= 1 / |S|`` and ``sum_i c_ij <= 1 / |rest|``; taken are pairs in the order of their distances.
+    All sets, one by one.  A set has merged where each of its words is within ``epsilon`` of its mean, so two of them
+    within ``2 epsilon`` of each other: the noise is at least what makes it so for the farthest two, and less noise
+    tells sets apart better.  At that noise ``1 - TV`` of set and rest is at least any sum of ``c_ij (1 - TV_ij)``
+    with ``sum_j c_ij <= 1 / |S|`` and ``sum_i c_ij <= 1 / |rest|``; taken are pairs in the order of their distances.
     """
     gaps = np.sqrt(((words[:, None] - words[None]) ** 2).sum(-1))
     possible = []
@@ -346,7 +346,7 @@ def merged_sets_apart(words: np.ndarray, epsilon: float) -> list[tuple[int, ...]
             noise = gaps[np.ix_(members, members)].max() / (2 * norm.ppf(0.5 + epsilon))
             inside, outside, overlap = [1 / size] * size, [1 / len(rest)] * len(rest), 0.0
             pairs = itertools.product(range(size), range(len(rest)))
-            for i, j in sorted(pairs, key=lambda p: gaps[members[p[0]], rest[p[1]]]):  # noqa: B023
+            for i, j in sorted(pairs, key=lambda p: gaps[members[p[0]], rest[p[1]]]):
                 share = min(inside[i], outside[j])
                 overlap += share * 2 * norm.sf(gaps[members[i], rest[j]] / (2 * noise))
                 inside[i], outside[j] = inside[i] - share, outside[j] - share

@@ -103,9 +103,7 @@ def rows_of(rule: int, n: int) -> list[Row]:
     for number in (enough, math.ceil(said)):
         laws = counted(number)
         exact = float(laws[rule] @ next_error(beliefs(laws, WEIGHTS), rule))
-        note = (
-            f"printed: ε/w*; {'holds' if exact <= claimed else f'wrong: {exact / claimed:.0f} times what is claimed'}"
-        )
+        verdict = "holds" if exact <= claimed else f"wrong: {exact / claimed:.0f} times what is claimed"
         rows.append(
             Row(NAME, setting, f"error of the next output after {number} examples (TV)", exact,
                 *by_draws(number, rule, n), f"{n:,} draws", claimed, f"printed: ε/w*; {verdict}")

@@ -7,10 +7,12 @@ import math
 from functools import lru_cache
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy.special import gammaln
 
 import sloc
+from sloc.divergence import betting_interval
 from sloc.windows import printed
 
 from .rows import Fit, Row, same, slope
@@ -72,12 +74,12 @@ def by_draws(examples: int, rule: int, n: int) -> tuple[float, float, float]:
 
     @jax.jit
     def belief(key: jax.Array) -> jax.Array:
-        seen = sloc.processes.Revealed(population.sample(key, rule), np.ones(2 * examples, bool))
+        seen = sloc.processes.Revealed(population.sample(key, jnp.asarray(rule)), jnp.ones(2 * examples, bool))
         return sloc.posterior(process, population, seen, 0)
 
     pi = np.exp(np.asarray(jax.vmap(belief)(jax.random.split(jax.random.key(24), n)), np.float64))
     values = next_error(pi.T, rule)
-    low, high = sloc.divergence.betting_interval(np.clip(values, 0, 1), 1e-6)
+    low, high = betting_interval(np.clip(values, 0, 1), 1e-6)
     return float(values.mean()), float(low), float(high)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 import sloc
 from sloc.contracts import Revealed
+from sloc.divergence import betting_interval
 from sloc.windows import edge_on_grid
 
 from .certified import window_rows
@@ -65,7 +66,7 @@ def woven_window(n: int) -> list[Row]:
     weight, t = float(WEIGHTS[RULE]), np.arange(EXAMPLES + 1)
     pi = np.stack([np.asarray(beliefs(words, EXAMPLES - removed), np.float64) for removed in t])
     shared = np.clip(np.minimum(pi / weight, (1 - pi) / (1 - weight)), 0, 1)
-    low, high = sloc.divergence.betting_interval(shared, 0.05 / len(t))
+    low, high = betting_interval(shared, 0.05 / len(t))
     tv, least, most = 1 - shared.mean(1), 1 - high, 1 - low
     kept, rows = 1 - weight, []
     for name, truth, scale, level, side in zip(

@@ -24,6 +24,7 @@ EXAMPLES = (
     "coins",
     "discourse",
     "in_context",
+    "interwoven",
     "all_or_nothing",
     "masking_orders",
     "speciation",

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 SPARSITY, VARIANCE, SAMPLES, EPSILON = 2, 0.02, 10, 0.1
-DOUBLE = {20: 20_000, 100: 3_000, 300: 600}
+DOUBLE = {20: 20_000, 100: 8_000, 300: 600}
 """Pairs of draws in double precision for the exact column; a row of 300 features sums 44,850 supports for each."""
 
 

@@ -28,6 +28,23 @@ def exact_edges(distance: int, epsilon: float, weight: float = 0.5) -> tuple[flo
     return epsilon ** (2 / distance), max(0.0, 1 - epsilon / (1 - weight)) ** (1 / distance)
 
 
+SHARE = 0.9
+
+
+def mass(weight: float, n: int = 100_000) -> Row:
+    """Return the posterior mass of the other string, ``E[1 - pi] = (1 - w) t^h``, at one share of masked letters."""
+    curve = sloc.measure(
+        jax.random.key(22), sloc.processes.Masking(), strings(DISTANCE, weight), [SHARE], {"it": sloc.Misassignment(0)},
+        n=n, delta=1e-6, method="monte-carlo",
+    )["it"]  # fmt: skip
+    found, low, high = (float(np.asarray(v)[0]) for v in (curve.value, curve.lower, curve.upper))
+    return Row(
+        NAME, f"h = {DISTANCE}, w = {weight:g}", f"posterior mass E[1-π] at t = {SHARE:g}",
+        (1 - weight) * SHARE**DISTANCE, found, low, high, f"{int(curve.n):,} draws", None,
+        "(1-w) t^h: the prior, where no place that differs is seen",
+    )  # fmt: skip
+
+
 def run(budget: int = 150_000) -> Result:
     """Return the window at three weights, and how its width shrinks with the distance."""
     process, key, rows = sloc.processes.Masking(), jax.random.key(3), []
@@ -53,6 +70,7 @@ def run(budget: int = 150_000) -> Result:
         Row(NAME, setting, "T_after", edges[0], *ends(sampled.t_after, sampled.after_interval), how, said.after),
         Row(NAME, setting, "T_before", edges[1], *ends(sampled.t_before, sampled.before_interval), how, said.before),
     ]
+    rows += [mass(weight) for weight in (0.5, 0.95)]
     windows = [sloc.critical_window(key, process, strings(h), 0, [0, 1], epsilon=EPSILON) for h in DISTANCES]
     edges = np.array([[w.t_after, w.t_before] for w in windows], np.float64)
     bend = ("1/h", 1 / np.array(DISTANCES))

@@ -12,15 +12,11 @@ from sloc.results import MixtureTree
 
 from .atom_windows import exact_window, first_step_tv
 from .certified import window_rows
+from .masking_permuted import checked_depth, lemma, permuted, staircase
 from .rows import Fit, Result, Row, same, slope
 
 NAME, EPSILON = "Ex. 7", 0.1
 LENGTHS = (4, 8, 16, 32, 64)
-
-
-def staircase(d: int) -> np.ndarray:
-    """Return the words of ``d`` letters that are ``i`` ones, then zeros, ``[d + 1, d]``."""
-    return np.tril(np.ones((d + 1, d), int), -1)
 
 
 def trees(d: int) -> dict[str, MixtureTree]:
@@ -37,26 +33,19 @@ def trees(d: int) -> dict[str, MixtureTree]:
     }
 
 
-def checked_depth(tree: MixtureTree) -> int:
-    """Return the most merges on a path to a leaf at which the conditions of an epsilon-mixture tree hold."""
-    good = [bool(n.children) and n.merged.verdict == n.apart.verdict == "holds" for n in tree.nodes]
-    below = [0] * len(tree.nodes)
-    for node in tree.nodes:
-        below[node.index] = good[node.index] + max((below[c] for c in node.children), default=0)
-    return below[-1]
-
-
 def exact_depth(d: int, process: str) -> int:
-    """Return the depth by looking at the words.
+    """Return the depth by looking at the words, or at how near they are.
 
     In order: with ``t`` letters hidden two words are either equal in what is left or not, so classes only split and
-    TV is 0 or 1; a level is a ``t`` at which the largest class grows.  Under diffusion a set of two or more merged
-    words has a neighbour outside at the distance of its own neighbours, so the overlap with the rest is at least
-    ``(1 - eps) / d`` and no set but the whole is apart while ``d < (1 - eps) / eps^2``.
+    TV is 0 or 1; a level is a ``t`` at which the largest class grows.  Under diffusion a set of ``s`` of the ``d + 1``
+    words, more than one and not all, has a member and a neighbour outside, and two members at least as far from each
+    other.  Members that have merged are within ``2 eps`` of each other, hence so are these two neighbours:
+    ``1 - TV`` of set and rest is at least ``(1 - 2 eps) / max(s, d + 1 - s)``, too much where that is above ``eps^2``.
+    Counted are the sizes at which it is not, and the whole.
     """
     if process == "diffusion":
-        assert d < (1 - EPSILON) / EPSILON**2
-        return 1
+        overlap = [(1 - 2 * EPSILON) / max(s, d + 1 - s) for s in range(2, d + 1)]
+        return 1 + sum(o <= EPSILON**2 for o in overlap)
     largest = [np.unique(staircase(d)[:, : d - t], axis=0, return_counts=True)[1].max() for t in range(d + 1)]
     return int(np.count_nonzero(np.diff(largest)))
 
@@ -121,26 +110,30 @@ def run() -> Result:
         Fit(NAME, "depth ~ d in order", "d", "depth, ordered masking", *slope(LENGTHS, depths["ordered masking"]), 1.0),
         Fit(NAME, "depth O(1) under diffusion", "d", "depth, diffusion", *slope(LENGTHS, depths["diffusion"]), 0.0),
     ]
-    return Result(rows + certified(), fits, {"d": LENGTHS, "depths": depths, "merges": merges})
+    other, more, series = permuted()
+    return Result(
+        rows + other + certified() + lemma(),
+        fits + more,
+        {"d": LENGTHS, "depths": depths, "merges": merges, "permuted": series},
+    )
 
 
 def draw(axes: Any, found: dict[str, Any]) -> None:
-    """Draw depths against length: of trees that meet the conditions, and of merges whatever the conditions."""
-    from .pictures import BLUE, GREEN, ORANGE, ticks
+    """Draw depths against length: hidden in order against diffusion, and by the order of reading."""
+    from .pictures import BLUE, GREEN, ORANGE, SKY, ticks
 
-    left, right = axes
-    colours = {"ordered masking": BLUE, "masking": GREEN, "diffusion": ORANGE}
-    marks, sizes = {"ordered masking": "o", "masking": "^", "diffusion": "s"}, {"masking": 8}
-    for ax, depths, title in (
-        (left, found["depths"], "levels at which the conditions hold"),
-        (right, found["merges"], "levels of merges, conditions or not"),
-    ):
-        for name, values in depths.items():
-            ax.plot(
-                found["d"], values, color=colours[name], marker=marks[name], markersize=sizes.get(name, 4), label=name
-            )
+    read = found["permuted"]
+    shares = {f"{name}, all merges": found["merges"][name] for name in ("masking", "diffusion")}
+    panels = (
+        ({**found["depths"], **shares}, found["d"], "levels at which the conditions hold, and merges"),
+        (read["depths"], read["d"], "levels by the order of reading"),
+    )
+    looks = ((BLUE, "o", "-", 7), (ORANGE, "s", "-", 4), (GREEN, "^", "--", 8), (SKY, "v", "--", 4))
+    for ax, (depths, lengths, title) in zip(axes, panels, strict=True):
+        for (name, values), (colour, mark, line, size) in zip(depths.items(), looks, strict=True):
+            ax.plot(lengths, values, color=colour, marker=mark, markersize=size, linestyle=line, label=name)
         ax.set(xscale="log", yscale="log", xlabel="letters d", ylabel="depth of the tree", title=title)
         ax.legend(fontsize=7.5)
-        ticks(ax, found["d"])
-        ax.set_yticks([1, *found["d"]], labels=[str(d) for d in (1, *found["d"])])
+        ticks(ax, lengths)
+        ax.set_yticks([1, *lengths], labels=[str(d) for d in (1, *lengths)])
         ax.yaxis.minorticks_off()

@@ -17,6 +17,7 @@ from sloc.populations import CriticalTokens
 from sloc.windows import printed
 from tests.examples.papers_rows import FOUND, check_removed, fit, holds, row
 from tests.oracles import atoms
+from tests.oracles import discourse as discourse_oracle
 from tests.oracles import papers as oracle
 
 # ------------------------------------------------------------------------------------------------- Ex. 3, 4, 5
@@ -34,6 +35,10 @@ def test_two_strings_under_masking():
             r = row("masked_pair", quantity, "w = 0.5", method)
             assert tv(r["exact"]) == pytest.approx(level, abs=1e-8)
             holds(r, r["exact"], 1e-9)
+    for weight in (0.5, 0.95):
+        finite = atoms.Finite(atoms.observed_laws(strings, [0, 1], atoms.masking(0.9))[0], [weight, 1 - weight])
+        holds(row("masked_pair", "posterior mass", f"w = {weight:g}"), finite.misassignment([0]), 1e-9)
+        assert finite.misassignment([0]) == pytest.approx((1 - weight) * 0.9**10)
     lopsided = row("masked_pair", "T_before", "w = 0.95")
     assert lopsided["exact"] == lopsided["found"] == 0.0
     # At w = .95 the distance to the whole is .05 TV, below .1 already at t = 0.
@@ -122,12 +127,30 @@ def test_discourse():
     assert said.before - mended == pytest.approx(0.5 * math.log(1e8) + 0.5 * math.log(4), abs=1e-3)
 
 
+@pytest.mark.parametrize("t", [6, 8])
+def test_affinity_of_one_word(t):
+    topics = np.array([[1.0, 0.0], [0.3, math.sqrt(0.91)]])
+    words = [discourse_oracle.covariance(u, 1e8, np.array([float(t)])) for u in topics]
+    truth = discourse_oracle.affinity(*words)
+    r = row("discourse", "BC of one word", f"t = {t}")
+    holds(r, truth, 1e-9)
+    assert r["printed"] == pytest.approx(truth, rel=1e-9)
+    # One minus TV is between BC^2 / 2 and BC: the determinants against a sum over the plane.
+    tv = discourse_oracle.planar_tv(*words)
+    assert truth**2 / 2 <= 1 - tv <= truth
+
+
 def test_discourse_formulas_invert_what_they_say():
     for alpha, cosine, epsilon in ((1e8, 0.3, 0.1), (50.0, -0.6, 0.4)):
         x = alpha * math.exp(-2 * printed.discourse_edges(alpha, cosine, epsilon).after)
         phi = (2 + x) / ((2 + x * (1 + cosine) / 2) * (2 + x * (1 - cosine) / 2))
         assert phi == pytest.approx(epsilon**2, rel=1e-9)
-    assert printed.discourse_slack(1e8, 20) == pytest.approx(row("discourse", "e^{-T}")["exact"], rel=1e-8)
+    # 2 KL of N(0, I + alpha theta theta^T) from N(0, I): trace - dimension - log determinant, shrunk by e^{-2T}.
+    grown = np.eye(3) + 1e8 * np.outer([0.6, 0.0, 0.8], [0.6, 0.0, 0.8])
+    slack = math.exp(-20) * math.sqrt(np.trace(grown) - 3 - np.linalg.slogdet(grown)[1])
+    r = row("discourse", "e^{-T}")
+    assert r["exact"] == pytest.approx(slack, rel=1e-8)
+    assert r["printed"] == pytest.approx(slack, rel=1e-8)
     exact, said = fit("discourse", "exact T_before"), fit("discourse", "printed T_before")
     assert exact["low"] <= 0.5 <= exact["high"] < 0.6
     early = fit("discourse", "exact T_after")

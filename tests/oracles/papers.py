@@ -31,20 +31,27 @@ def coins_tv(p: float, q: float, tokens: int) -> np.ndarray:
     return np.array(out)
 
 
-def long_coins_tv(p: float, q: float, tokens: int, reach: float = 40.0) -> float:
-    """TV of so many coins, by ratios of neighbouring masses outwards from the mode."""
+def heads_masses(bias: float, tokens: int, reach: float = 40.0) -> np.ndarray:
+    """Masses of the number of heads, by ratios of neighbouring masses outwards from the mode."""
+    mode, spread = int(tokens * bias), int(reach * math.sqrt(tokens)) + 10
+    low, high = max(mode - spread, 0), min(mode + spread, tokens)
+    k = np.arange(low, high)
+    steps = np.log((tokens - k) / (k + 1) * (bias / (1 - bias)))
+    logs = np.concatenate([[0.0], np.cumsum(steps)])
+    out = np.zeros(tokens + 1)
+    out[low : high + 1] = np.exp(logs - logs.max())
+    return out / out.sum()
 
-    def masses(bias: float) -> np.ndarray:
-        mode, spread = int(tokens * bias), int(reach * math.sqrt(tokens)) + 10
-        low, high = max(mode - spread, 0), min(mode + spread, tokens)
-        k = np.arange(low, high)
-        steps = np.log((tokens - k) / (k + 1) * (bias / (1 - bias)))
-        logs = np.concatenate([[0.0], np.cumsum(steps)])
-        out = np.zeros(tokens + 1)
-        out[low : high + 1] = np.exp(logs - logs.max())
-        return out / out.sum()
 
-    return float(np.abs(masses(p) - masses(q)).sum() / 2)
+def long_coins_tv(p: float, q: float, tokens: int) -> float:
+    """TV of so many coins."""
+    return float(np.abs(heads_masses(p, tokens) - heads_masses(q, tokens)).sum() / 2)
+
+
+def long_coins_mass(p: float, q: float, tokens: int) -> float:
+    """``E[1 - pi]`` of the first bias after so many coins, equal weights: ``sum p q / (p + q)``."""
+    a, b = heads_masses(p, tokens), heads_masses(q, tokens)
+    return float(np.divide(a * b, a + b, out=np.zeros_like(a), where=a + b > 0).sum())
 
 
 def absorbed_tv(p: float, barrier: int, steps: int) -> float:
@@ -365,3 +372,50 @@ def atoms_clones_by_nodes(atoms: np.ndarray, time: float, nodes: int = 22) -> fl
         p = np.exp(logs - logs.max(1, keepdims=True))
         total += float(weights @ ((p**2).sum(1) / p.sum(1) ** 2))
     return total / len(atoms)
+
+
+def alike_depth(words: np.ndarray, order: list[int]) -> int:
+    """Depth of the tree of words that agree in the letters read first, by comparing words letter by letter."""
+
+    def below(members: list[int], read: int) -> int:
+        while read < len(order):
+            parts = {letter: [w for w in members if words[w][order[read]] == letter] for letter in (0, 1)}
+            read += 1
+            if all(parts.values()):
+                return 1 + max(below(part, read) for part in parts.values())
+        return 0
+
+    return below(list(range(len(words))), 0)
+
+
+def search_tree_height(keys: list[int]) -> int:
+    """Nodes on the longest path of a binary search tree whose keys come in this order."""
+    if not keys:
+        return 0
+    root, *rest = keys
+    return 1 + max(search_tree_height([k for k in rest if (k < root) is side]) for side in (True, False))
+
+
+def merged_sets_apart(words: np.ndarray, epsilon: float) -> list[tuple[int, ...]]:
+    """Sets of words, more than one and not all, that diffusion may merge while they are apart from the rest.
+
+    All sets, one by one.  A set has merged where each of its words is within ``epsilon`` of its mean, so two of them
+    within ``2 epsilon`` of each other: the noise is at least what makes it so for the farthest two, and less noise
+    tells sets apart better.  At that noise ``1 - TV`` of set and rest is at least any sum of ``c_ij (1 - TV_ij)``
+    with ``sum_j c_ij <= 1 / |S|`` and ``sum_i c_ij <= 1 / |rest|``; taken are pairs in the order of their distances.
+    """
+    gaps = np.sqrt(((words[:, None] - words[None]) ** 2).sum(-1))
+    possible = []
+    for size in range(2, len(words)):
+        for members in itertools.combinations(range(len(words)), size):
+            rest = [w for w in range(len(words)) if w not in members]
+            noise = gaps[np.ix_(members, members)].max() / (2 * norm.ppf(0.5 + epsilon))
+            inside, outside, overlap = [1 / size] * size, [1 / len(rest)] * len(rest), 0.0
+            pairs = itertools.product(range(size), range(len(rest)))
+            for i, j in sorted(pairs, key=lambda p: gaps[members[p[0]], rest[p[1]]]):
+                share = min(inside[i], outside[j])
+                overlap += share * 2 * norm.sf(gaps[members[i], rest[j]] / (2 * noise))
+                inside[i], outside[j] = inside[i] - share, outside[j] - share
+            if overlap <= epsilon**2:
+                possible.append(members)
+    return possible

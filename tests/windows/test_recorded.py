@@ -155,7 +155,7 @@ REFUSED = {
     "two taken": (branch(2, is_base=True), "one branch at most"),
     "costs": (branch(0, cont_lens=[1]), "one a draw"),
     "no branches": (record(branches=[]), "at least one branch"),
-    "categories": (record(categories=["A", "A", "B", "C"]), "names that differ"),
+    "categories": (record(categories=["A", "A", "B", "C"]), "texts that differ"),
     "not a store": ({"a": 1}, "branches"),
     "cell": (record(branches=[{"t": 0}]), "tok_id"),
 }
@@ -213,5 +213,5 @@ def test_one_question_twice_is_refused(tmp_path):
     recording, _ = from_forking_fast(record())
     with pytest.raises(InvalidInput, match="different names"):
         write_store(tmp_path / "a.jsonl", [recording, recording])
-    with pytest.raises(InvalidInput, match="names that differ"):
+    with pytest.raises(InvalidInput, match="texts that differ"):
         make_recording("q", ["a", "a"], [make_branch("b", ("a",), ["a"], 0, "", 1.0, taken=True)])

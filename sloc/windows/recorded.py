@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import as_real, checked_all, checked_choice
+from sloc.contracts.arguments import as_real, checked_all, checked_choice, is_one_of
 from sloc.results.resampled import Axis
 from sloc.windows.recorded_checks import (
     AXES,
@@ -137,7 +137,9 @@ class Recording:
         checked_choice(self.axis, "axis", AXES)
         full = as_real(self.full)
         require(0 < full < math.inf, "full", self.full, "a positive number")
-        require(self.reference is None or self.reference in names, "reference", self.reference, f"one of {names}")
+        require(
+            self.reference is None or is_one_of(self.reference, names), "reference", self.reference, f"one of {names}"
+        )
         listed = checked_all(self.expected, "expected", object, "positions")
         expected = tuple(checked_place(e, f"expected[{i}]") for i, e in enumerate(listed))
         at = np.asarray([b.position for b in branches])

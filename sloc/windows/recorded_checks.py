@@ -130,11 +130,11 @@ def check_plain(value: Any, argument: str) -> None:
         InvalidInput: NaN, infinities, arrays, tuples (they come back as lists), names that are no texts, and others.
 
     """
-    if value is None or isinstance(value, (str, bool)) or type(value) is int:
+    if value is None or isinstance(value, (str, int)):
         return
-    if type(value) is float:
+    if isinstance(value, float):
         require(math.isfinite(value), argument, value, "a finite number: JSON has no other")
-    elif type(value) is list:
+    elif isinstance(value, list):
         for i, inner in enumerate(value):
             check_plain(inner, f"{argument}[{i}]")
     elif isinstance(value, Mapping):

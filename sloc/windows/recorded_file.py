@@ -31,7 +31,7 @@ import numpy as np
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_all, checked_file, checked_path
 from sloc.windows.recorded import Branch, Recording, make_branch, make_recording
-from sloc.windows.recorded_checks import check_plain, checked_list, checked_object, checked_place
+from sloc.windows.recorded_checks import check_plain, checked_categories, checked_list, checked_object, checked_place
 
 FORMAT, VERSION = "sloc-traces", 1
 STORE_SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
@@ -198,9 +198,11 @@ def _read_jsonl(file: Path, shown: str) -> Iterator[tuple[Recording, tuple[str, 
 def _said_of_question(where: str, record: Any) -> dict[str, Any]:
     """What a store says of a question, with the kinds that JSON allows instead of one another told apart."""
     _check_fields(where, record, ("question", *_QUESTION, "meta"))
-    require(isinstance(record["question"], str) and bool(record["question"]), f"{where}, question", record, "a name")
+    name = record["question"]
+    require(isinstance(name, str) and bool(name), f"{where}, question", name, "a name")
     for name in ("categories", "expected"):
         checked_list(record[name], f"{where}, {name}")
+    checked_categories(record["categories"], f"{where}, categories")
     checked_object(record["meta"], f"{where}, meta")
     return record
 
@@ -216,7 +218,7 @@ def _branch(where: str, question: dict[str, Any], record: dict[str, Any]) -> Bra
     _check_fields(where, record, ("position", "branch", "weight", "taken", "answers", "costs"))
     return make_branch(
         where,
-        question["categories"],
+        tuple(question["categories"]),
         checked_list(record["answers"], f"{where}, answers"),
         record["position"],
         record["branch"],

@@ -196,13 +196,13 @@ def test_a_bad_file_leaves_nothing(folder, tmp_path):
 
 
 def branch_table(axis="position", per_branch=True, questions=1):
-    """A share that rises by 0.77 if branches count by their weights, and by nothing if they are pooled evenly."""
+    """A share that rises by 0.9 if branches count by their weights, and by nothing if they are pooled evenly."""
     rows = []
     for q in range(questions):
         for t in range(20):
-            hits = {"x": 2 if t < 10 else 19, "y": 18 if t < 10 else 1}
-            for name, weight in (("x", 0.9), ("y", 0.1)):
-                kept = t if axis == "position" else t / 20
+            hits = {"x": 0 if t < 10 else 20, "y": 20 if t < 10 else 0}
+            for name, weight in (("x", 0.95), ("y", 0.05)):
+                kept = 3 * t if axis == "position" else t / 20
                 first = 0 if per_branch or name == "x" else 20
                 answers = ["A"] * hits[name] + ["B"] * (20 - hits[name])
                 rows += [(f"q{q}", kept, name, weight, name == "x", first + i, a) for i, a in enumerate(answers)]
@@ -225,9 +225,10 @@ def test_the_command_counts_a_table_of_branches_by_their_weights(tmp_path, name,
             frame.to_json(file, orient="records", lines=True)
         result = CliRunner().invoke(app, ["traces", str(file), "--json"])
         assert result.exit_code == 0, result.output
-        (found,) = json.loads(result.output)["results"]["found"]
-        assert found["start"] < (10 if axis == "position" else 0.5) <= found["stop"]
-        assert found["size"] > 0.6
+        best, *_ = json.loads(result.output)["results"]["found"]
+        step = 3 if axis == "position" else 0.05
+        assert abs(0.5 * (best["start"] + best["stop"]) / step - 9.5) < 2
+        assert best["rising"] == "A"
 
 
 def test_a_table_of_branches_without_their_weights_is_refused(tmp_path):

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sloc.contracts import require
 from sloc.report.move_tables import Beside, found_beside
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
@@ -17,7 +19,7 @@ from sloc.windows.outcome_curves import outcome_counts, outcome_curve
 from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Recording
 from sloc.windows.recorded_file import is_store, read_store, write_store
-from sloc.windows.recorded_import import read_forking_fast
+from sloc.windows.recorded_import import names_branches, read_forking_fast, recordings_from_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,11 +27,11 @@ if TYPE_CHECKING:
 
 
 def is_recorded(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a store of recorded branches: sloc's own, a forking-fast JSON file, or a folder of those."""
+    """Whether a path holds recorded branches: sloc's store, a forking-fast JSON file, a folder, a table of branches."""
     file = Path(path)
     if file.is_dir():
         return any(True for p in file.iterdir() if p.name.endswith((".json", ".json.gz")))
-    return file.name.endswith((".json", ".json.gz")) or is_store(file)
+    return file.name.endswith((".json", ".json.gz")) or is_store(file) or names_branches(file)
 
 
 def read_recordings(path: str | os.PathLike[str]) -> tuple[tuple[Recording, ...], tuple[str, ...]]:
@@ -41,7 +43,7 @@ def read_recordings(path: str | os.PathLike[str]) -> tuple[tuple[Recording, ...]
     """
     file = Path(path)
     if file.is_file() and not file.name.endswith((".json", ".json.gz")):
-        return read_store(file)
+        return read_store(file) if is_store(file) else recordings_from_table(file)
     files = sorted(p for p in file.iterdir() if p.name.endswith((".json", ".json.gz"))) if file.is_dir() else [file]
     read = [read_forking_fast(f) for f in files]
     names = [r.question for r, _ in read]
@@ -76,7 +78,8 @@ def run_recorded(
         size: a move exceeds this in total variation.
         alpha: Bayesian false-discovery rate of the moves; of the exact tests the false-discovery rate
             (Benjamini-Hochberg) or the chance of any false move (Holm).
-        gap: how far apart the two positions of a move are; one step where positions are further apart.
+        gap: how far apart the two positions of a move are; one step where positions are further apart, and where
+            they are fractions.
         level: coverage of the bands.
         overwrite: whether a run in ``out`` may be replaced.
         json: print one JSON object instead of the table.
@@ -92,6 +95,7 @@ def run_recorded(
     if out is not None:
         check_run_folder(out, overwrite)
     recordings, notes = read_recordings(path)
+    gap = _gap(recordings, gap)
     merged = [r.merged() for r in recordings]
     curves = [outcome_curve(r, level=level, simultaneous=True) for r in merged]
     moves = posterior_moves([outcome_counts(r) for r in merged], tau=size, alpha=alpha, gap=gap, separation=2 * gap)
@@ -114,6 +118,12 @@ def run_recorded(
         record["output"] = str(Path(out))
     _show(moves, record, json, beside.lines(), console)
     return record
+
+
+def _gap(recordings: Sequence[Recording], gap: float) -> float:
+    """``gap``, or, of fractions, which no distance of tokens fits, their smallest step: pairs are neighbours then."""
+    steps = [float(d) for r in recordings if r.axis == "fraction" for d in np.diff(r.positions)]
+    return min([gap, *steps])
 
 
 def _write(

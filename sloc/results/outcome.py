@@ -28,8 +28,8 @@ class OutcomeCurve:
         upper_all: ``[T, A]`` the same above.
         level: nominal coverage of either kind of band.
         settings: posterior weights of the priors that were averaged over.
-        status: ``"resolved"``; ``"one answer"`` where there is one category only, so that nothing can move;
-            ``"undecided"`` where the bands are too wide to say anything (their mean width exceeds a half).
+        status: ``"resolved"``; ``"undecided"`` where the bands are too wide to say anything (their mean width exceeds a
+            half); else ``"one answer"`` where only one was ever seen, so that no move can have been.
         method: how the numbers were got.
 
     """
@@ -99,6 +99,7 @@ class Move:
             being false among this and all likelier moves.
         found: whether ``adjusted`` is at most the error level.
         method: how it was got.
+        categories: the answers that were possible, ``rising`` among them; empty where they are not known.
 
     """
 
@@ -114,6 +115,10 @@ class Move:
     adjusted: float
     found: bool
     method: str
+    categories: tuple[str, ...] = ()
+
+
+_NOT_COLUMNS = ("size_interval", "location", "rising", "categories")
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ class Moves:
         tau: the size that a move exceeds.
         alpha: the error level.
         control: what the level is of.
-        statuses: question to status: ``"resolved"``, ``"empty"`` (no move), ``"one answer"``.
+        statuses: question to status: ``"resolved"``, ``"empty"`` (no move), ``"one answer"`` (only one was ever seen).
 
     """
 
@@ -151,7 +156,7 @@ class Moves:
         """Return one row per move that was looked at."""
         import pandas as pd
 
-        names = [n for n in Move.__dataclass_fields__ if n not in ("size_interval", "location", "rising")]
+        names = [n for n in Move.__dataclass_fields__ if n not in _NOT_COLUMNS]
         rows = [
             {
                 **{n: getattr(m, n) for n in names},

@@ -146,7 +146,8 @@ class TraceWindows:
         curves: one per question.
         rule: one window per question by the rule (its largest rise); ``empty`` where no step rises
             enough or a drop forbids it, ``below_grid`` where none does but more than ``rise`` is
-            still missing at the last point, ``unresolved`` where one point allows no step.
+            still missing at the last point, ``unresolved`` where one point allows no step, ``one answer`` where all
+            resamples and the full generation agree.
         calibrated: one per question by the test; ``unresolved`` where the rule sees a window that the
             test does not certify.
         steps: every step of every question, in order.

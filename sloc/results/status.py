@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from sloc.contracts.arguments import checked_choice, checked_whole
 
-Status = Literal["resolved", "empty", "inverted", "below_grid", "above_grid", "unresolved"]
+Status = Literal["resolved", "empty", "inverted", "below_grid", "above_grid", "unresolved", "one answer"]
 """How an edge was found.
 
 ``resolved``
@@ -19,6 +19,8 @@ Status = Literal["resolved", "empty", "inverted", "below_grid", "above_grid", "u
     The edge lies before the first or after the last time that was looked at.
 ``unresolved``
     The draws do not separate the curve from its threshold; more are needed.
+``one answer``
+    Of recorded answers: only one was ever seen, so that there is nothing to decide.
 """
 
 STATUSES: tuple[str, ...] = get_args(Status)

@@ -22,7 +22,30 @@ from sloc.windows.outcome_curves import OutcomeCounts, outcome_curve, outcome_po
 from sloc.windows.recorded import Branch, Recording
 
 Draw = Callable[[str, float, int], Sequence[str]]
-"""``(question, position, n)`` to at most ``n`` new answers."""
+"""``(question, position, n)`` to at most ``n`` new answers, each one of the question's categories, as text."""
+
+
+def _asked(draw: Draw, question: str, position: float, n: int, categories: Sequence[str]) -> list[str]:
+    """Ask for draws, and check what comes: a sequence of at most ``n`` texts, each one of the categories.
+
+    Raises:
+        InvalidInput: anything else; an answer outside the categories is no answer that "did not rise".
+
+    """
+    where = f"question {question!r}, draws at {position:g}"
+    got = draw(question, position, n)
+    listed = isinstance(got, Sequence) and not isinstance(got, (str, bytes))
+    listed = listed or (isinstance(got, np.ndarray) and got.ndim == 1)
+    answers = list(got) if listed else []
+    require(listed and all(isinstance(a, str) for a in answers), where, got, "a sequence of answers, each a text")
+    require(len(answers) <= n, where, len(answers), f"at most the {n} answers that were asked for")
+    wrong = next((a for a in answers if categories and a not in categories), None)
+    if wrong is not None:
+        raise InvalidInput(
+            f"question {question!r}, position {position:g}, answer {wrong!r}: expected one of the categories "
+            f"{tuple(categories)}"
+        )
+    return answers
 
 
 @dataclass
@@ -163,7 +186,8 @@ def allocate_draws(
         The draws and the curve.
 
     Raises:
-        InvalidInput: settings out of range, or an answer outside the categories.
+        InvalidInput: settings out of range, or a generator that returns no sequence of texts, more than it was asked
+            for, or an answer outside the categories.
 
     """
     require(callable(draw), "draw", draw, "a function (question, position, n) -> answers")
@@ -203,7 +227,7 @@ def allocate_draws(
             wanted = min(batch, left)
             if wanted == 0:
                 break
-            got = list(draw(question, float(positions[t]), wanted))
+            got = _asked(draw, question, float(positions[t]), wanted, names)
             _add(data, int(t), got)
             empty[t] = len(got) < wanted
             left -= len(got)
@@ -227,14 +251,8 @@ def _first_positions(leaving: np.ndarray, steps: int, number: int) -> np.ndarray
 
 
 def _add(data: OutcomeCounts, t: int, answers: Sequence[str]) -> None:
-    code = {c: i for i, c in enumerate(data.categories)}
     for answer in answers:
-        if answer not in code:
-            raise InvalidInput(
-                f"question {data.question!r}, position {data.positions[t]:g}, answer {answer!r}: expected one of the "
-                f"categories {data.categories}"
-            )
-        data.counts[t, code[answer]] += 1
+        data.counts[t, data.categories.index(answer)] += 1
 
 
 def _best_positions(design: Design, prices: np.ndarray, empty: np.ndarray, batch: int, number: int) -> np.ndarray:
@@ -260,16 +278,21 @@ def certify_moves(
 
     Args:
         draw: the generator; it has to return fresh draws.
-        candidates: from :func:`sloc.windows.posterior_moves.posterior_moves` (those found), or any moves.
+        candidates: from :func:`sloc.windows.posterior_moves.posterior_moves` (those found), or any moves.  Answers have
+            to be among the ``categories`` of a move; one made by hand without them takes any text.
         n: draws on either side.
         alpha: chance of certifying any false move.
         tau: the size that a move exceeds, in [0, 1).
 
     Returns:
-        The candidates with p-values, sizes and verdicts from the fresh draws alone.
+        The candidates with p-values, sizes and verdicts from the fresh draws alone.  ``size_interval`` is of level
+        ``1 - alpha / m`` for each of ``m`` candidates (Bonferroni), so that all hold at once with probability
+        ``1 - alpha`` at least: Clopper-Pearson limits at ``alpha / (2 m)`` for either share, subtracted.  Holm's
+        verdict is the sharper one: a certified move's interval may reach below ``tau``.
 
     Raises:
-        InvalidInput: ``n`` below 1, or a generator that has no draw left at a candidate.
+        InvalidInput: ``n`` below 1, or a generator that has no draw left at a candidate, or returns no sequence of
+            texts, more than it was asked for, or an answer outside the move's categories.
 
     """
     require(as_whole(n) >= 1, "n", n, "a number of draws, at least 1")
@@ -282,12 +305,14 @@ def certify_moves(
     for move in wanted:
         hits, sizes = [], []
         for position in (move.start, move.stop):
-            answers = list(draw(move.question, position, int(n)))
+            answers = _asked(draw, move.question, position, int(n), move.categories)
             require(bool(answers), f"question {move.question!r}, draws at {position:g}", 0, "at least one fresh draw")
             hits.append(sum(a in move.rising for a in answers))
             sizes.append(len(answers))
         p = rise_p_value(hits[0], sizes[0], hits[1], sizes[1], tau)
-        tested.append((move, p, hits[1] / sizes[1] - hits[0] / sizes[0], _size_interval(hits, sizes)))
+        tested.append(
+            (move, p, hits[1] / sizes[1] - hits[0] / sizes[0], _size_interval(hits, sizes, alpha / len(wanted)))
+        )
     adjusted = holm(np.asarray([p for _, p, *_ in tested]))
     moves = tuple(
         replace(
@@ -306,9 +331,9 @@ def certify_moves(
     return Moves(moves, tau, alpha, "chance of any false move at most", statuses)
 
 
-def _size_interval(hits: Sequence[int], sizes: Sequence[int]) -> tuple[float, float]:
-    """95 % interval of a rise: Clopper-Pearson at 97.5 % on either side, subtracted."""
+def _size_interval(hits: Sequence[int], sizes: Sequence[int], level: float) -> tuple[float, float]:
+    """Interval that misses a rise with chance ``level`` at most: Clopper-Pearson at half of it for either share."""
     from sloc.windows.proportions import clopper_pearson
 
-    low, high = clopper_pearson(np.asarray(hits), np.asarray(sizes), 0.025)
+    low, high = clopper_pearson(np.asarray(hits), np.asarray(sizes), 0.5 * level)
     return float(max(low[1] - high[0], 0.0)), float(max(high[1] - low[0], 0.0))

@@ -206,7 +206,8 @@ def exact_moves(
     moves: list[Move] = []
     statuses: dict[str, str] = {}
     for (data, windows, found), flat in zip(tests, adjusted, strict=True):
-        if len(data.categories) == 1:
+        if data.one_answer():
+            # Its p-values are all 1: it stays among the hypotheses, which the answers do not choose.
             statuses[data.question] = "one answer"
             continue
         own = _separate(data, windows, found, flat.reshape(found.p.shape), alpha, tau, separation)
@@ -304,6 +305,7 @@ def _separate(
                 adjusted=float(adjusted[c, s]),
                 found=certified,
                 method=f"exact test of TV <= {tau:g}, {w} positions pooled on either side",
+                categories=data.categories,
             )
         )
     return moves

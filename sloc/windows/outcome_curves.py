@@ -89,6 +89,11 @@ class OutcomeCounts:
         known = self.leaving[~np.isnan(self.leaving)]
         require(bool(((known >= 0) & (known <= 1)).all()), f"{where}, leaving", known, "probabilities, or NaN")
 
+    def one_answer(self) -> bool:
+        """Whether only one answer was ever seen, checked by :meth:`validate`; there is no move then."""
+        self.validate()
+        return int((self.counts.sum(axis=0) > 0).sum()) == 1
+
 
 def outcome_counts(recording: Recording, *, adjacent: bool | None = None) -> OutcomeCounts:
     """Count a recording, branch-stratified: weights are known, so only the answers within a branch are random.
@@ -279,7 +284,8 @@ def outcome_curve(
     low, high = quantiles(marginals, np.asarray([tail]), np.asarray([1.0 - tail]))
     low, high = low[0], high[0]
     low, high = np.minimum(low, value), np.maximum(high, value)
-    status = "undecided" if float((high - low).max(axis=1).mean()) > UNDECIDED else "resolved"
+    wide = float((high - low).max(axis=1).mean()) > UNDECIDED
+    status = "undecided" if wide else "one answer" if data.one_answer() else "resolved"
     curve = OutcomeCurve(
         data.question,
         data.categories,

@@ -69,8 +69,9 @@ def posterior_moves(
     statuses: dict[str, str] = {}
     for question in questions:
         data = outcome_counts(question) if isinstance(question, Recording) else question
-        own = [] if len(data.categories) == 1 else _candidates(data, tau, gap, separation, priors)
-        statuses[data.question] = "one answer" if len(data.categories) == 1 else "empty"
+        alone = data.one_answer()
+        own = [] if alone else _candidates(data, tau, gap, separation, priors)
+        statuses[data.question] = "one answer" if alone else "empty"
         found.extend(own)
     ordered = sorted(found, key=lambda m: -m.probability)
     false = np.cumsum([1.0 - m.probability for m in ordered]) / np.arange(1, len(ordered) + 1)
@@ -138,10 +139,11 @@ def _move(
         size_interval=(max(low, 0.0), max(high, 0.0)),
         location=shortest_range(place, np.where(near, steps, 0.0), LEVEL),
         p_value=float("nan"),
-        probability=float(joint[rise > tau].sum()),
+        probability=min(float(joint[rise > tau].sum()), 1.0),  # rounding
         adjusted=1.0,
         found=False,
         method="posterior of the difference, prior of steps and runs",
+        categories=data.categories,
     )
 
 

@@ -9,21 +9,30 @@ branches is one branch of weight 1 a position.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import as_real
+from sloc.contracts.arguments import as_real, checked_all, checked_choice, is_one_of
 from sloc.results.resampled import Axis
+from sloc.windows.recorded_checks import (
+    AXES,
+    WEIGHT_SLACK,
+    checked_categories,
+    checked_codes,
+    checked_costs,
+    checked_object,
+    checked_place,
+    checked_truth,
+    checked_weight,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-
-WEIGHT_SLACK = 1e-6
-"""Weights of a position may exceed one by this much, for probabilities that were rounded when written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +46,10 @@ class Branch:
         taken: whether the generation itself took it.
         answers: ``[n]`` int, indices into the question's categories, in the order of the draws.
         costs: ``[n]`` int64, tokens of each continuation, or None where they were not recorded.
-        extra: whatever else a source said of it, carried along.
+        extra: whatever else a source said of it, carried along; to be written to a store it has to be plain JSON.
+
+    Raises:
+        InvalidInput: a field that is none of these, no draws, a weight outside (0, 1].
 
     """
 
@@ -48,6 +60,20 @@ class Branch:
     answers: np.ndarray
     costs: np.ndarray | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check each field by itself; numbers become Python's own."""
+        require(isinstance(self.name, str), "name", self.name, "a text")
+        answers = checked_codes(self.answers)
+        checked_object(self.extra, "extra")
+        checked = {
+            "position": checked_place(self.position, "position"),
+            "weight": checked_weight(self.weight),
+            "taken": checked_truth(self.taken, "taken"),
+            "costs": checked_costs(self.costs, answers.size),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     def __eq__(self, other: object) -> bool:
         """Whether every field agrees, draw by draw."""
@@ -71,12 +97,17 @@ class Recording:
     Attributes:
         question: its name.
         categories: answers that are possible, at least one.
-        branches: in the order of their positions.
-        axis: what a kept part is counted in.
-        full: what the full generation keeps: 1, or its length.
+        branches: in the order of their positions, one a name and position.
+        axis: what a kept part is counted in, ``"position"`` or ``"fraction"`` (then no position is above 1).
+        full: what the full generation keeps: 1, or its length; positive.
         reference: the full generation's answer, one of ``categories``, or None where it was not recorded.
         expected: positions that were to be drawn at; those without a branch are :attr:`missing`.
-        meta: whatever else a source said of the question, carried along.
+        meta: whatever else a source said of the question, carried along; to be written to a store it has to be plain
+            JSON.
+
+    Raises:
+        InvalidInput: a field that is none of these, answers outside the categories, weights of a position above one,
+            two taken branches at one position.
 
     """
 
@@ -88,6 +119,49 @@ class Recording:
     reference: str | None = None
     expected: tuple[float, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the fields, and the branches against one another."""
+        require(isinstance(self.question, str) and bool(self.question), "question", self.question, "a name")
+        where = f"question {self.question!r}"
+        try:
+            checked = self._checked()
+        except InvalidInput as error:
+            raise InvalidInput(f"{where}, {error}") from error
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        _check_masses(where, self)
+
+    def _checked(self) -> dict[str, Any]:
+        names = checked_categories(self.categories)
+        branches = checked_all(self.branches, "branches", Branch, "Branches")
+        require(len(branches) > 0, "branches", [], "at least one branch with draws")
+        checked_choice(self.axis, "axis", AXES)
+        full = as_real(self.full)
+        require(0 < full < math.inf, "full", self.full, "a positive number")
+        require(
+            self.reference is None or is_one_of(self.reference, names), "reference", self.reference, f"one of {names}"
+        )
+        listed = checked_all(self.expected, "expected", object, "positions")
+        expected = tuple(checked_place(e, f"expected[{i}]") for i, e in enumerate(listed))
+        at = np.asarray([b.position for b in branches])
+        require(bool((np.diff(at) >= 0).all()), "branches", at, "branches in the order of their positions")
+        if self.axis == "fraction":
+            last = max(*at.tolist(), *expected, 0.0)
+            require(last <= 1.0, "position", last, "a fraction in [0, 1]")
+        top = np.asarray([int(b.answers.max()) for b in branches])
+        if (top >= len(names)).any():
+            branch = branches[int(np.argmax(top >= len(names)))]
+            raise InvalidInput(
+                f"position {branch.position:g}, branch {branch.name!r}, answers = {int(branch.answers.max())}: "
+                f"expected indices of the {len(names)} categories {names}"
+            )
+        keys = [(b.position, b.name) for b in branches]
+        if len(set(keys)) < len(keys):
+            position, name = next(k for i, k in enumerate(keys) if k in keys[:i])
+            raise InvalidInput(f"position {position:g}, branch {name!r}: expected one record of a branch; found two")
+        checked_object(self.meta, "meta")
+        return {"categories": names, "branches": branches, "full": full, "expected": expected}
 
     @property
     def positions(self) -> np.ndarray:
@@ -195,27 +269,18 @@ def make_branch(
             number than the answers.
 
     """
-    answers = list(answers)
+    listed = isinstance(answers, Sequence) and not isinstance(answers, (str, bytes))
+    require(listed, f"{where}, answers", answers, "a list of texts")
     require(len(answers) > 0, f"{where}, answers", answers, "at least one draw")
     code = {c: i for i, c in enumerate(categories)}
-    wrong = next((i for i, a in enumerate(answers) if a not in code), None)
+    wrong = next((i for i, a in enumerate(answers) if not isinstance(a, str) or a not in code), None)
     if wrong is not None:
         raise InvalidInput(f"{where}, draw {wrong} = {answers[wrong]!r}: expected one of the categories {categories}")
-    good = isinstance(weight, (int, float)) and bool(np.isfinite(weight)) and 0 < weight <= 1 + WEIGHT_SLACK
-    require(good, f"{where}, weight", weight, "a probability in (0, 1]")
-    good = isinstance(position, (int, float)) and bool(np.isfinite(position)) and position >= 0
-    require(good, f"{where}, position", position, "a number that is finite and not negative")
-    costs = fields.pop("costs", None)
-    if costs is not None:
-        costs = np.asarray(costs)
-        require(
-            costs.shape == (len(answers),) and costs.dtype.kind in "iu" and bool((costs >= 0).all()),
-            f"{where}, costs",
-            costs,
-            f"{len(answers)} whole numbers that are not negative, one a draw",
-        )
-    codes = np.asarray([code[a] for a in answers], np.int16)
-    return Branch(float(position), str(name), float(weight), answers=codes, costs=costs, **fields)
+    codes = np.asarray([code[a] for a in answers], np.int16 if len(code) < 2**15 else np.int64)
+    try:
+        return Branch(position, name, weight, answers=codes, **fields)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}, {error}") from error
 
 
 def make_recording(question: str, categories: Any, branches: Any, **fields: Any) -> tuple[Recording, tuple[str, ...]]:
@@ -235,11 +300,7 @@ def make_recording(question: str, categories: Any, branches: Any, **fields: Any)
             position above one, two taken branches at one position, a reference outside the categories.
 
     """
-    where, categories = f"question {question!r}", tuple(str(c) for c in categories)
-    require(len(categories) > 0, f"{where}, categories", categories, "at least one category")
-    require(len(set(categories)) == len(categories), f"{where}, categories", categories, "names that differ")
-    reference = fields.get("reference")
-    require(reference is None or reference in categories, f"{where}, reference", reference, f"one of {categories}")
+    where = f"question {question!r}"
     notes: list[str] = []
     seen: dict[tuple[float, str], Branch] = {}
     for branch in branches:
@@ -253,10 +314,8 @@ def make_recording(question: str, categories: Any, branches: Any, **fields: Any)
             notes.append(f"{where}, position {branch.position:g}: a repeated branch counted once")
             continue
         seen[key] = branch
-    require(bool(seen), f"{where}, branches", [], "at least one branch with draws")
     ordered = tuple(sorted(seen.values(), key=lambda b: b.position))
     recording = Recording(question, categories, ordered, **fields)
-    _check_masses(where, recording)
     short = recording.kept_mass < 1.0 - WEIGHT_SLACK
     if short.any():
         notes.append(

@@ -8,8 +8,10 @@
    "extra": {...}}``, answers as text in the order of the draws;
 3. ``{"end": number of lines before}``: a file that was cut has no such line.
 
-**Parquet**: one row per draw with the columns ``question, position, branch, weight, taken, draw, answer, cost``;
-what is said of questions and branches lies in the file's metadata under ``sloc-traces``.
+**Parquet**: one row per draw with the columns ``question, position, branch, weight, taken, draw, answer, cost``, in any
+order; what is said of questions and branches lies in the file's metadata under ``sloc-traces``:
+``{"version": 1, "questions": [...], "branches": [...]}``, for each question a list of ``{"position", "branch", "draws":
+number of them, "extra"}``, so that nothing can be lost or mixed up unseen.
 """
 
 from __future__ import annotations
@@ -29,9 +31,11 @@ import numpy as np
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_all, checked_file, checked_path
 from sloc.windows.recorded import Branch, Recording, make_branch, make_recording
+from sloc.windows.recorded_checks import check_plain, checked_categories, checked_list, checked_object, checked_place
 
 FORMAT, VERSION = "sloc-traces", 1
 STORE_SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+_COLUMNS = ("question", "position", "branch", "weight", "taken", "draw", "answer", "cost")
 _QUESTION = ("categories", "axis", "full", "reference", "expected")
 
 
@@ -46,7 +50,8 @@ def write_store(path: str | os.PathLike[str], recordings: Sequence[Recording]) -
         The path.
 
     Raises:
-        InvalidInput: another ending, no recordings, a question twice, or a place that cannot be written to.
+        InvalidInput: another ending, no recordings, a question twice, a ``meta`` or ``extra`` that is not plain JSON
+            (it would not come back as it is), or a place that cannot be written to.
 
     """
     file = Path(checked_path(path, "file"))
@@ -55,6 +60,8 @@ def write_store(path: str | os.PathLike[str], recordings: Sequence[Recording]) -
     require(len(recordings) > 0, "recordings", recordings, "at least one question")
     names = [r.question for r in recordings]
     require(len(set(names)) == len(names), "recordings", names, "questions of different names")
+    for recording in recordings:
+        _check_storable(recording)
     temporary = file.parent / f".{file.name}.partial-{secrets.token_hex(4)}"
     try:
         if file.name.endswith(".parquet"):
@@ -66,10 +73,20 @@ def write_store(path: str | os.PathLike[str], recordings: Sequence[Recording]) -
         os.replace(temporary, file)
     except OSError as error:
         raise InvalidInput(f"file = {str(path)!r}: expected a place that can be written to ({error})") from error
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"recordings: expected texts that UTF-8 can hold ({error})") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     return file
+
+
+def _check_storable(recording: Recording) -> None:
+    where = f"question {recording.question!r}"
+    check_plain(recording.meta, f"{where}, meta")
+    for b in recording.branches:
+        if b.extra:
+            check_plain(b.extra, f"{where}, position {b.position:g}, branch {b.name!r}, extra")
 
 
 def _text(recordings: Sequence[Recording]) -> bytes:
@@ -164,47 +181,65 @@ def _read_jsonl(file: Path, shown: str) -> Iterator[tuple[Recording, tuple[str, 
     question: dict[str, Any] | None = None
     branches: list[Branch] = []
     for number, record in enumerate(records[1:-1], 2):
-        require(isinstance(record, dict), f"{shown}, line {number}", record, "a JSON object")
-        try:
-            if "question" in record:
-                if question is not None:
-                    yield _assembled(question, branches)
-                question, branches = record, []
-                continue
-            require(question is not None, f"{shown}, line {number}", record, "a question before its branches")
-            assert question is not None
-            branches.append(_branch(f"{shown}, line {number}", question, record))
-        except KeyError as error:
-            raise InvalidInput(f"{shown}, line {number}: expected a field {error} (see the format)") from error
+        where = f"{shown}, line {number}"
+        require(isinstance(record, dict), where, record, "a JSON object")
+        if "question" in record:
+            if question is not None:
+                yield _assembled(f"{shown}, ", question, branches)
+            question, branches = _said_of_question(where, record), []
+            continue
+        require(question is not None, where, record, "a question before its branches")
+        assert question is not None
+        branches.append(_branch(where, question, record))
     if question is not None:
-        yield _assembled(question, branches)
+        yield _assembled(f"{shown}, ", question, branches)
+
+
+def _said_of_question(where: str, record: Any) -> dict[str, Any]:
+    """What a store says of a question, with the kinds that JSON allows instead of one another told apart."""
+    _check_fields(where, record, ("question", *_QUESTION, "meta"))
+    name = record["question"]
+    require(isinstance(name, str) and bool(name), f"{where}, question", name, "a name")
+    for name in ("categories", "expected"):
+        checked_list(record[name], f"{where}, {name}")
+    checked_categories(record["categories"], f"{where}, categories")
+    checked_object(record["meta"], f"{where}, meta")
+    return record
+
+
+def _check_fields(where: str, record: Any, names: Sequence[str]) -> None:
+    checked_object(record, where)
+    lacking = next((n for n in names if n not in record), None)
+    if lacking is not None:
+        raise InvalidInput(f"{where}: expected a field {lacking!r} (see the format)")
 
 
 def _branch(where: str, question: dict[str, Any], record: dict[str, Any]) -> Branch:
+    _check_fields(where, record, ("position", "branch", "weight", "taken", "answers", "costs"))
     return make_branch(
         where,
         tuple(question["categories"]),
-        record["answers"],
+        checked_list(record["answers"], f"{where}, answers"),
         record["position"],
         record["branch"],
         record["weight"],
-        taken=bool(record["taken"]),
+        taken=record["taken"],
         costs=record["costs"],
         extra=record.get("extra", {}),
     )
 
 
-def _assembled(question: dict[str, Any], branches: list[Branch]) -> tuple[Recording, tuple[str, ...]]:
+def _assembled(where: str, question: dict[str, Any], branches: list[Branch]) -> tuple[Recording, tuple[str, ...]]:
     fields = {name: question[name] for name in _QUESTION if name != "categories"}
-    fields["expected"] = tuple(fields["expected"])
-    return make_recording(question["question"], question["categories"], branches, meta=question["meta"], **fields)
+    try:
+        return make_recording(question["question"], question["categories"], branches, meta=question["meta"], **fields)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}{error}") from error
 
 
 def _write_parquet(file: Path, recordings: Sequence[Recording]) -> None:
     pa, parquet = _arrow()
-    columns: dict[str, list[Any]] = {
-        k: [] for k in ("question", "position", "branch", "weight", "taken", "draw", "answer", "cost")
-    }
+    columns: dict[str, list[Any]] = {k: [] for k in _COLUMNS}
     for recording in recordings:
         for b in recording.branches:
             n = b.answers.size
@@ -217,7 +252,13 @@ def _write_parquet(file: Path, recordings: Sequence[Recording]) -> None:
     said = {
         "version": VERSION,
         "questions": [_question_record(r) for r in recordings],
-        "extra": [[dict(b.extra) for b in r.branches] for r in recordings],
+        "branches": [
+            [
+                {"position": b.position, "branch": b.name, "draws": int(b.answers.size), "extra": dict(b.extra)}
+                for b in r.branches
+            ]
+            for r in recordings
+        ],
     }
     integers = {"draw": pa.int64(), "cost": pa.int64()}
     table = pa.table({k: pa.array(v, type=integers.get(k)) for k, v in columns.items()})
@@ -235,24 +276,99 @@ def _read_parquet(file: Path, shown: str) -> Iterator[tuple[Recording, tuple[str
         ) from error
     raw: Any = (table.schema.metadata or {}).get(FORMAT.encode())
     require(raw is not None, "file", shown, f"a Parquet file with the metadata {FORMAT!r}")
-    said = json.loads(raw)
-    frame = table.to_pandas()
-    for record, extras in zip(said["questions"], said["extra"], strict=True):
-        own = frame[frame["question"] == record["question"]]
-        branches = []
-        groups = own.groupby(["position", "branch"], sort=False)
-        for ((position, name), rows), extra in zip(groups, extras, strict=True):
-            where = f"{shown}, question {record['question']!r}, position {position:g}, branch {name!r}"
-            draws = rows["draw"].to_numpy()
-            require(
-                bool((np.sort(draws) == np.arange(draws.size)).all()), f"{where}, draw", draws, "0, 1, 2, … each once"
-            )
-            rows = rows.sort_values("draw")
-            costs = None if rows["cost"].isna().all() else rows["cost"].to_numpy(np.int64)
-            weight, taken = float(rows["weight"].iloc[0]), bool(rows["taken"].iloc[0])
-            line = {"position": position, "branch": name, "weight": weight, "taken": taken, "costs": costs}
-            branches.append(_branch(where, record, {**line, "answers": rows["answer"].tolist(), "extra": extra}))
-        yield _assembled(record, branches)
+    questions, listed = _parquet_header(shown, raw)
+    lacking = [c for c in _COLUMNS if c not in table.column_names]
+    require(not lacking, f"{shown}, columns", table.column_names, f"the columns {', '.join(_COLUMNS)}")
+    frame = table.select(list(_COLUMNS)).to_pandas()
+    _check_columns(shown, frame)
+    rows = {str(name): own for name, own in frame.groupby("question", sort=False)}
+    names = [q["question"] for q in questions]
+    other = sorted(set(rows) ^ set(names))
+    require(not other, f"{shown}, question", other, "the same questions in the rows and in what is said of them")
+    for record, branches in zip(questions, listed, strict=True):
+        groups = dict(iter(rows[record["question"]].groupby(["position", "branch"], sort=False)))
+        where = f"{shown}, question {record['question']!r}"
+        keys = [(b["position"], b["branch"]) for b in branches]
+        other = sorted(set(groups) ^ set(keys))
+        require(not other, f"{where}, branch", other, "the same branches in the rows and in what is said of them")
+        read = [
+            _branch_of_rows(f"{where}, position {b['position']:g}, branch {b['branch']!r}", record, b, groups[k])
+            for k, b in zip(keys, branches, strict=True)
+        ]
+        yield _assembled(f"{shown}, ", record, read)
+
+
+def _parquet_header(shown: str, raw: bytes) -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:
+    """What the metadata say of questions, and of the branches of each."""
+    where = f"{shown}, metadata {FORMAT!r}"
+    try:
+        said = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{where}: expected JSON: {error}") from error
+    _check_fields(where, said, ("version", "questions", "branches"))
+    require(said["version"] == VERSION, f"{where}, version", said["version"], str(VERSION))
+    questions = checked_list(said["questions"], f"{where}, questions")
+    branches = checked_list(said["branches"], f"{where}, branches")
+    require(len(branches) == len(questions), f"{where}, branches", len(branches), f"{len(questions)}, one a question")
+    for i, (question, own) in enumerate(zip(questions, branches, strict=True)):
+        _said_of_question(f"{where}, questions[{i}]", question)
+        for j, branch in enumerate(checked_list(own, f"{where}, branches[{i}]")):
+            at = f"{where}, branches[{i}][{j}]"
+            _check_fields(at, branch, ("position", "branch", "draws", "extra"))
+            checked_place(branch["position"], f"{at}, position")
+            require(isinstance(branch["branch"], str), f"{at}, branch", branch["branch"], "a text")
+    names = [q["question"] for q in questions]
+    require(len(set(names)) == len(names), where, names, "every question once")
+    return questions, branches
+
+
+def _check_columns(shown: str, frame: Any) -> None:
+    """Refuse cells that are missing, and columns of another kind than they are written with."""
+    for name, kinds, what in (
+        ("question", "OT", "texts"),
+        ("branch", "OT", "texts"),
+        ("answer", "OT", "texts"),
+        ("position", "iuf", "numbers"),
+        ("weight", "iuf", "numbers"),
+        ("taken", "b", "truth values"),
+        ("draw", "iu", "whole numbers"),
+    ):
+        column = frame[name]
+        missing = np.flatnonzero(column.isna())
+        if missing.size:
+            raise InvalidInput(f"{shown}, column {name}, row {missing[0] + 1}: expected a value; it is missing")
+        good = column.dtype.kind in kinds and (what != "texts" or all(isinstance(v, str) for v in column))
+        require(good, f"{shown}, column {name}", str(column.dtype), what)
+    missing = frame["cost"].isna()
+    good = bool(missing.all()) or frame["cost"].dtype.kind in "iuf"
+    require(good, f"{shown}, column cost", str(frame["cost"].dtype), "whole numbers, or none")
+
+
+def _branch_of_rows(where: str, question: dict[str, Any], said: dict[str, Any], rows: Any) -> Branch:
+    """One branch from its rows, in whatever order they stand."""
+    rows = rows.sort_values("draw")
+    draws = rows["draw"].to_numpy()
+    require(draws.tolist() == list(range(draws.size)), f"{where}, draw", draws, "0, 1, 2, … each once")
+    require(draws.size == said["draws"], f"{where}, draws", draws.size, f"{said['draws']}, as many as were written")
+    for name in ("weight", "taken"):
+        values = rows[name].unique().tolist()
+        require(len(values) == 1, f"{where}, {name}", values, "one for all draws of a branch")
+    cost = rows["cost"].to_numpy(np.float64, na_value=np.nan)
+    costs = None
+    if not np.isnan(cost).all():
+        whole = bool((np.isfinite(cost) & (cost >= 0) & (cost == np.round(cost))).all())
+        require(whole, f"{where}, cost", cost, "a whole number for each draw, or for none")
+        costs = cost.astype(np.int64)
+    line = {
+        "position": float(rows["position"].iloc[0]),
+        "branch": rows["branch"].iloc[0],
+        "weight": float(rows["weight"].iloc[0]),
+        "taken": bool(rows["taken"].iloc[0]),
+        "answers": rows["answer"].tolist(),
+        "costs": costs,
+        "extra": said["extra"],
+    }
+    return _branch(where, question, line)
 
 
 def _arrow() -> tuple[Any, Any]:

@@ -102,8 +102,8 @@ class RuleFiring:
 
     Attributes:
         question: its name.
-        status: ``"fires"``, ``"silent"``, or ``"one answer"``; ``"no pair"`` where no two positions a gap apart have
-            ``draws`` draws.
+        status: ``"fires"``, ``"silent"``, or ``"one answer"`` (only one was ever seen); ``"no pair"`` where no two
+            positions a gap apart have ``draws`` draws.
         answer: whose share is looked at: the full generation's, or, where it was not recorded, the most frequent at
             the last position.
         start: position before the largest observed rise, NaN where there is no pair.
@@ -181,7 +181,7 @@ def rule_firing(
     nan = float("nan")
     return RuleFiring(
         question=data.question,
-        status="one answer" if len(data.categories) == 1 else status,
+        status="one answer" if data.one_answer() else status,
         answer=data.categories[which],
         start=nan if best is None else float(data.positions[full[start[best]]]),
         stop=nan if best is None else float(data.positions[full[stop[best]]]),

@@ -189,7 +189,9 @@ def _calibrated_window(curve: ResampledCurve, steps: list[RiseStep], rise: float
 
 
 def _without_step(curve: ResampledCurve, rise: float, certain: bool = False) -> Status:
-    """Why no step is a window: none to look at, the rise lies after the last point, or there is none."""
+    """Why no step is a window: one answer only, none to look at, the rise lies after the last point, or none."""
+    if len(curve.answers) == 1:
+        return "one answer"
     last = float(curve.upper[-1, 0] if certain else curve.same[-1])
     if 1.0 - last > rise + TOLERANCE:
         return "below_grid"

@@ -7,9 +7,9 @@ import json
 import os
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_file
@@ -48,11 +48,36 @@ def read_frame(path: str | os.PathLike[str]) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
+def column_names(path: str | os.PathLike[str]) -> set[str]:
+    """Return the names of a table's columns, stripped and in lower case; of JSONL, of all its lines.
+
+    Args:
+        path: a file whose name ends in one of :data:`SUFFIXES`.
+
+    Raises:
+        InvalidInput: as :func:`read_frame`, of what has to be read for the names.
+
+    """
+    file, shown = checked_file(path, "file", "a file that exists"), str(path)
+    kind = next((s for s in sorted(SUFFIXES, key=len, reverse=True) if file.name.lower().endswith(s)), "")
+    try:
+        if kind.startswith(".csv"):
+            return {str(c).strip().lower() for c in _csv(file, shown, rows=0).columns}
+        if kind in (".parquet", ".pq"):
+            import pyarrow.parquet as parquet
+
+            return {c.strip().lower() for c in parquet.read_schema(file).names}
+    except Exception as error:  # pyarrow raises several unrelated classes for a damaged file
+        raise InvalidInput(_unreadable(shown, kind, error)) from error
+    names = {str(c) for record in _records(file, shown) for c in record} if kind else set()
+    return {c.strip().lower() for c in names}
+
+
 def _reader(kind: str) -> Callable[[Path, str], pd.DataFrame]:
     return {"c": _csv, "j": _jsonl, "n": _jsonl, "p": _parquet}[kind[1]]
 
 
-def _csv(file: Path, shown: str) -> pd.DataFrame:
+def _csv(file: Path, shown: str, rows: int | None = None) -> pd.DataFrame:
     import pandas as pd
 
     try:
@@ -64,6 +89,7 @@ def _csv(file: Path, shown: str) -> pd.DataFrame:
                 keep_default_na=False,
                 na_filter=False,
                 index_col=False,
+                nrows=rows,
                 encoding="utf-8-sig",
                 compression="gzip" if file.suffix.lower() == ".gz" else None,
             )
@@ -76,7 +102,13 @@ def _csv(file: Path, shown: str) -> pd.DataFrame:
 def _jsonl(file: Path, shown: str) -> pd.DataFrame:
     import pandas as pd
 
-    records, number = [], 0
+    records = list(_records(file, shown))
+    require(bool(records), "file", shown, "at least one line with a JSON object")
+    return pd.DataFrame.from_records(records).astype(object)
+
+
+def _records(file: Path, shown: str) -> Iterator[dict[str, Any]]:
+    number = 0
     try:
         opener = gzip.open if file.suffix.lower() == ".gz" else open
         with opener(file, "rt", encoding="utf-8-sig") as lines:
@@ -84,11 +116,9 @@ def _jsonl(file: Path, shown: str) -> pd.DataFrame:
                 if line.strip():
                     record = json.loads(line)
                     require(isinstance(record, dict), f"{shown}, line {number}", record, "a JSON object")
-                    records.append(record)
+                    yield record
     except (json.JSONDecodeError, UnicodeDecodeError, EOFError) as error:
         raise InvalidInput(_unreadable(f"{shown}, line {max(number, 1)}", "JSONL", error)) from error
-    require(bool(records), "file", shown, "at least one line with a JSON object")
-    return pd.DataFrame.from_records(records).astype(object)
 
 
 def _parquet(file: Path, shown: str) -> pd.DataFrame:

@@ -126,18 +126,24 @@ def trace_table(frame: pd.DataFrame) -> TraceTable:
         The checked table.
 
     Raises:
-        InvalidInput: a column is missing or doubled, a cell missing or out of range, a point has one
-            resample, draws or references contradict one another, or the full generation's answer is
-            not given.
+        InvalidInput: a column is missing or doubled, branches without weights of their draws, a cell missing or out
+            of range, a point has one resample, draws or references contradict one another, or the full
+            generation's answer is not given.
 
     """
     rows, axis, found = checked_rows(frame)
+    require(
+        "weight" in frame or "branch_weight" not in frame,
+        "columns",
+        list(frame.columns),
+        "no `branch_weight` without `weight`: branches are not alike (sloc.windows.recordings_from_table takes them)",
+    )
     notes = list(found)
     zero = rows["weight"] == 0
     if bool(zero.any()):
         notes.append(f"{int(zero.sum())} rows of weight 0 left out")
     groups = rows.groupby("question", sort=False)
-    questions = tuple(_question(str(name), group, axis, "reference" in frame) for name, group in groups)
+    questions = tuple(_question(str(name), group, axis) for name, group in groups)
     return TraceTable(questions, axis, len(frame), tuple(notes))
 
 
@@ -212,9 +218,9 @@ def checked_rows(frame: pd.DataFrame) -> tuple[Any, Axis, tuple[str, ...]]:
     rows: Any = pd.DataFrame(
         {
             "question": question,
-            "kept": np.round(_numbers(frame, axis, 0.0, upper, hint), 12),
+            "kept": np.round(checked_column(frame, axis, 0.0, upper, hint), 12),
             "answer": answer,
-            "weight": _numbers(frame, "weight", 0.0, math.inf, "a weight, finite and not negative")
+            "weight": checked_column(frame, "weight", 0.0, math.inf, "a weight, finite and not negative")
             if "weight" in frame
             else 1.0,
         }
@@ -237,7 +243,7 @@ def _axis(columns: list[str]) -> Axis:
     return "fraction" if "fraction" in both else "position"
 
 
-def _as_text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
     """Text of a cell, None where it is missing; 1.0 and 1 are the same answer."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -252,7 +258,7 @@ def _as_text(value: Any) -> str | None:
 
 
 def _optional_text(column: Any) -> list[str | None]:
-    return [_as_text(v) for v in column.tolist()]
+    return [as_text(v) for v in column.tolist()]
 
 
 def _cell(column: Any, row: int) -> str:
@@ -271,13 +277,20 @@ def _text(frame: Any, name: str, what: str) -> list[str]:
     return [str(v) for v in values]
 
 
-def _numbers(frame: Any, name: str, low: float, high: float, what: str) -> np.ndarray:
+def checked_column(frame: Any, name: str, low: float, high: float, what: str, *, whole: bool = False) -> np.ndarray:
+    """Return a column of numbers between two bounds.
+
+    Raises:
+        InvalidInput: a cell that is none; the first row is named.
+
+    """
     import pandas as pd
 
     column = frame[name]
     converted: Any = pd.to_numeric(column, errors="coerce")
     numbers = converted.to_numpy(np.float64, na_value=np.nan)
-    bad = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= low) & (numbers <= high)))
+    good = np.isfinite(numbers) & (numbers >= low) & (numbers <= high)
+    bad = np.flatnonzero(~(good & (numbers == np.round(numbers))) if whole else ~good)
     if bad.size:
         raise InvalidInput(
             f"column {name}, row {bad[0] + 1} = {_cell(column, bad[0])}: expected {what} "
@@ -304,8 +317,31 @@ def _without_repeats(rows: Any, axis: Axis, notes: list[str]) -> Any:
     return distinct
 
 
-def _question(name: str, rows: Any, axis: Axis, has_reference: bool) -> QuestionTraces:
-    given = [r for r in dict.fromkeys(rows["reference"].tolist()) if isinstance(r, str)] if has_reference else []
+def _question(name: str, rows: Any, axis: Axis) -> QuestionTraces:
+    last = float(rows["kept"].max())
+    given, rows = stated_reference(name, rows, axis)
+    require(given is not None, f"question {name!r}, full generation's answer", "absent", REFERENCE_RULE)
+    full = 1.0 if axis == "fraction" or last == 0.0 else last
+    return _count(name, rows[rows["weight"] > 0], str(given), full, axis)
+
+
+def stated_reference(name: str, rows: Any, axis: Axis, *, single: bool = True) -> tuple[str | None, Any]:
+    """Find the full generation's answer among the rows of a question (the rule: this module's description).
+
+    Args:
+        name: the question.
+        rows: ``kept, answer, reference`` of each.
+        axis: what ``kept`` counts.
+        single: whether, of positions, a single row at the last says what the full generation answered.
+
+    Returns:
+        The answer, None where nothing states it, and the rows that are resamples.
+
+    Raises:
+        InvalidInput: two answers.
+
+    """
+    given = [r for r in dict.fromkeys(rows["reference"].tolist()) if isinstance(r, str)]
     require(
         len(given) < 2,
         f"question {name!r}, reference",
@@ -317,7 +353,7 @@ def _question(name: str, rows: Any, axis: Axis, has_reference: bool) -> Question
     if axis == "fraction":
         states_full = last == 1.0
     else:
-        states_full = len(at_last) == 1 and (not given or at_last["answer"].iloc[0] == given[0])
+        states_full = single and len(at_last) == 1 and (not given or at_last["answer"].iloc[0] == given[0])
     if states_full:
         stated = list(dict.fromkeys(at_last["answer"]))
         require(
@@ -334,9 +370,7 @@ def _question(name: str, rows: Any, axis: Axis, has_reference: bool) -> Question
         )
         given = stated
         rows = rows[rows["kept"] < last]
-    require(bool(given), f"question {name!r}, full generation's answer", "absent", REFERENCE_RULE)
-    full = 1.0 if axis == "fraction" or last == 0.0 else last
-    return _count(name, rows[rows["weight"] > 0], given[0], full, axis)
+    return (given[0] if given else None), rows
 
 
 def _count(name: str, rows: Any, reference: str, full: float, axis: Axis) -> QuestionTraces:

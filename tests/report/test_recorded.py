@@ -21,6 +21,7 @@ from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded_file import read_store
 from sloc.windows.recorded_tests import recorded_exact_moves
 from sloc.windows.rule_rates import rule_rates
+from sloc.windows.traces_table import trace_table
 
 
 def store(row, seed=0):
@@ -192,3 +193,75 @@ def test_a_bad_file_leaves_nothing(folder, tmp_path):
     with pytest.raises(InvalidInput, match="cut in the middle"):
         run_recorded(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def branch_table(axis="position", per_branch=True, questions=1):
+    """A share that rises by 0.9 if branches count by their weights, and by nothing if they are pooled evenly."""
+    rows = []
+    for q in range(questions):
+        for t in range(20):
+            hits = {"x": 0 if t < 10 else 20, "y": 20 if t < 10 else 0}
+            for name, weight in (("x", 0.95), ("y", 0.05)):
+                kept = 3 * t if axis == "position" else t / 20
+                first = 0 if per_branch or name == "x" else 20
+                answers = ["A"] * hits[name] + ["B"] * (20 - hits[name])
+                rows += [(f"q{q}", kept, name, weight, name == "x", first + i, a) for i, a in enumerate(answers)]
+    columns = ["question", axis, "branch", "branch_weight", "taken", "draw", "answer"]
+    return pd.DataFrame(rows, columns=columns).assign(reference="A")
+
+
+@pytest.mark.parametrize("axis", ["position", "fraction"])
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl", "a.parquet"])
+def test_the_command_counts_a_table_of_branches_by_their_weights(tmp_path, name, axis):
+    """Draws numbered within each branch, as the format has them; over all branches; and not numbered."""
+    file = tmp_path / name
+    shapes = (branch_table(axis), branch_table(axis, False), branch_table(axis).drop(columns="draw"))
+    for frame in shapes if name == "a.csv" else shapes[:1]:
+        if ".csv" in name:
+            frame.to_csv(file, index=False)
+        elif name.endswith(".parquet"):
+            frame.to_parquet(file)
+        else:
+            frame.to_json(file, orient="records", lines=True)
+        result = CliRunner().invoke(app, ["traces", str(file), "--json"])
+        assert result.exit_code == 0, result.output
+        said = json.loads(result.output)["results"]
+        # Of fractions, pairs are neighbours: a distance of tokens would leave none to be certified.
+        assert min(said["certified"].values()) >= 1
+        if axis == "position":
+            best, *_ = said["found"]
+            assert abs(0.5 * (best["start"] + best["stop"]) / 3 - 9.5) < 2
+            assert best["rising"] == "A"
+
+
+def test_a_table_of_branches_without_their_weights_is_refused(tmp_path):
+    file = tmp_path / "a.csv"
+    branch_table().drop(columns="branch_weight").to_csv(file, index=False)
+    refused = CliRunner().invoke(app, ["traces", str(file)])
+    assert refused.exit_code != 0
+    assert "branch_weight" in refused.output
+    branch_table().to_csv(file, index=False)
+    refused = CliRunner().invoke(app, ["traces", str(file), "--across", "bh"])
+    assert refused.exit_code != 0
+    assert "--across" in refused.output
+    with pytest.raises(InvalidInput, match=r"no `branch_weight` without `weight`"):
+        trace_table(branch_table().drop(columns="draw"))
+    assert not is_recorded(tmp_path / "absent.jsonl.gz")
+
+
+def test_a_question_of_one_answer_of_several_is_a_status(tmp_path):
+    """Five categories of which one was ever seen: merging rare ones leaves two, and none of the tables says silent."""
+    said = {**store(0), "categories": ["<A>", "B&", "C", "D", "E"]}
+    for branch in said["branches"]:
+        branch["answers"] = ["<A>"] * 20
+    file = tmp_path / "row000.json"
+    file.write_text(json.dumps(said))
+    run_recorded(file, tmp_path / "out")
+    assert pd.read_csv(tmp_path / "out" / "rule.csv")["status"].tolist() == ["one answer"]
+    (recording,), _ = read_recordings(file)
+    for given in (recording, recording.merged()):
+        assert outcome_curve(given).status == "one answer"
+        assert posterior_moves([given]).statuses == {"0": "one answer"}
+        exact = recorded_exact_moves([given])
+        assert exact.statuses == {"0": "one answer"}
+        assert not exact.moves

@@ -98,7 +98,7 @@ def test_a_run_writes_a_folder_that_repeats_it(tmp_path):
         }
     )
     assert len(saved["results"]["table_sha256"]) == 64
-    assert pd.read_csv(tmp_path / "out" / "windows.csv")["rule_status"].tolist() == ["resolved"] * 4 + ["empty"]
+    assert pd.read_csv(tmp_path / "out" / "windows.csv")["rule_status"].tolist() == ["resolved"] * 4 + ["one answer"]
     assert len(pd.read_csv(tmp_path / "out" / "steps.csv")) == 20
     assert "written to" in out.file.getvalue()
     arguments = dict(saved["arguments"])

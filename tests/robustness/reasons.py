@@ -37,8 +37,8 @@ REASONS: dict[str, tuple[str, ...]] = {
         *("sloc.samplers.Localization", "sloc.samplers.LocalizationStatistics", "sloc.samplers.Localizer"),
         *("sloc.samplers.LocalizerInfo", "sloc.samplers.LocalizerState", "sloc.samplers.OracleChains"),
         *("sloc.samplers.OracleSettings", "sloc.samplers.Prediction", "sloc.testing.ConformanceReport"),
-        *("sloc.windows.Allocation", "sloc.windows.Branch", "sloc.windows.Edge", "sloc.windows.RecordedDraws"),
-        *("sloc.windows.Recording", "sloc.windows.RuleFiring", "sloc.windows.RuleRates", "sloc.windows.TraceTable"),
+        *("sloc.windows.Allocation", "sloc.windows.Edge", "sloc.windows.RecordedDraws"),
+        *("sloc.windows.RuleFiring", "sloc.windows.RuleRates", "sloc.windows.TraceTable"),
         *("sloc.windows.printed.PrintedEdges", "sloc.lm.DecoderConfig"),
     ),
     ABSTRACT: (

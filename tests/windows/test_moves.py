@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import beta, binom
 
 from sloc.contracts import InvalidInput
 from sloc.windows.allocation import RecordedDraws, allocate_draws, certify_moves, recorded_draws
@@ -294,3 +294,65 @@ def test_branches_are_mixed_by_their_weights():
     # Binomial, false alarms below 1e-5.
     assert binom.ppf(5e-6, 800, 0.1) <= hits <= binom.isf(5e-6, 800, 0.1)
     assert draw.spent == 2 * (800 - hits) + 5 * hits
+
+
+ASKED = {
+    "outside": (lambda n: ["banana"] * n, r"answer 'banana': expected one of the categories \('A', 'B'\)"),
+    "another case": (lambda n: ["b"] * n, r"answer 'b': expected one of the categories"),
+    "too many": (lambda n: ["A"] * (n + 1), r"draws at .*: expected at most the \d+ answers that were asked for"),
+    "a text": (lambda n: "AB", r"draws at .* = 'AB': expected a sequence of answers"),
+    "None": (lambda n: None, r"draws at .* = None: expected a sequence of answers"),
+    "numbers": (lambda n: [0] * n, r"expected a sequence of answers, each a text"),
+    "lists": (lambda n: [["A"]] * n, r"expected a sequence of answers, each a text"),
+}
+
+
+@pytest.mark.parametrize("case", ASKED)
+def test_what_a_generator_returns_is_checked(case):
+    """By both: no draw beyond what was asked for, and no answer that is merely counted as not rising."""
+    answers, message = ASKED[case]
+    counts = np.array([[10, 0]] * 10 + [[0, 10]] * 10, float)
+    located = posterior_moves([OutcomeCounts("q", ("A", "B"), np.arange(20.0), counts, np.full(19, np.nan))])
+    with pytest.raises(InvalidInput, match=message):
+        certify_moves(lambda q, p, n: answers(n), located, n=20)
+    with pytest.raises(InvalidInput, match=message):
+        allocate_draws(lambda q, p, n: answers(n), "q", ("A", "B"), np.arange(20.0), budget=40)
+
+
+def test_sizes_are_certified_at_the_level_that_was_asked_for():
+    """Each of ``m`` candidates has an interval of level ``1 - alpha / m``, from limits of either share."""
+    counts = np.array([[10, 0]] * 10 + [[0, 10]] * 10, float)
+    both = [OutcomeCounts(name, ("A", "B"), np.arange(20.0), counts, np.full(19, np.nan)) for name in "qr"]
+
+    def interval(alpha, questions):
+        seen = certify_moves(
+            lambda q, p, n: np.array(["A"] * 24 + ["B"] * 6 if p < 10 else ["A"] * 3 + ["B"] * 27),
+            posterior_moves(questions),
+            n=30,
+            alpha=alpha,
+        )
+        (found,) = {m.size_interval for m in seen.moves}
+        assert len(seen.moves) == len(questions)
+        return found
+
+    def by_hand(level):
+        (a, b), (c, d) = ((beta.ppf(level / 4, k, 31 - k), beta.isf(level / 4, k + 1, 30 - k)) for k in (6, 27))
+        return max(c - b, 0.0), d - a
+
+    for alpha in (0.01, 0.05, 0.2):
+        assert np.allclose(interval(alpha, both[:1]), by_hand(alpha))
+        assert np.allclose(interval(alpha, both), by_hand(alpha / 2))
+
+
+def test_probabilities_stay_inside_their_range():
+    """Rounding of a sum over the grid left 1 + 2e-16, and the mean of what is false below zero."""
+    rng = np.random.default_rng(0)
+    counts = [
+        OutcomeCounts(str(i), ("A", "B"), np.arange(20.0), np.stack([k, n - k], axis=1), np.full(19, 0.5))
+        for i, n in enumerate(rng.integers(50, 400, 40))
+        for k in [np.where(np.arange(20) < 10, n, 0).astype(float)]
+    ]
+    moves = posterior_moves(counts).moves
+    assert len(moves) == 40
+    assert all(0.0 <= m.probability <= 1.0 and m.adjusted >= 0.0 for m in moves)
+    assert max(m.probability for m in moves) > 1.0 - 1e-12

@@ -155,7 +155,7 @@ REFUSED = {
     "two taken": (branch(2, is_base=True), "one branch at most"),
     "costs": (branch(0, cont_lens=[1]), "one a draw"),
     "no branches": (record(branches=[]), "at least one branch"),
-    "categories": (record(categories=["A", "A", "B", "C"]), "names that differ"),
+    "categories": (record(categories=["A", "A", "B", "C"]), "texts that differ"),
     "not a store": ({"a": 1}, "branches"),
     "cell": (record(branches=[{"t": 0}]), "tok_id"),
 }
@@ -213,5 +213,28 @@ def test_one_question_twice_is_refused(tmp_path):
     recording, _ = from_forking_fast(record())
     with pytest.raises(InvalidInput, match="different names"):
         write_store(tmp_path / "a.jsonl", [recording, recording])
-    with pytest.raises(InvalidInput, match="names that differ"):
+    with pytest.raises(InvalidInput, match="texts that differ"):
         make_recording("q", ["a", "a"], [make_branch("b", ("a",), ["a"], 0, "", 1.0, taken=True)])
+
+
+def test_a_table_tells_the_full_generation_by_its_last_rows():
+    """As a table of counts does: rows at fraction 1, or of positions a single one at the last, are no draws."""
+    frame = pd.DataFrame({"question": "q", "fraction": [0.2] * 3 + [0.6] * 3 + [1.0], "answer": list("ABAAABA")})
+    (recording,), _ = recordings_from_table(frame)
+    assert (recording.reference, recording.positions.tolist()) == ("A", [0.2, 0.6])
+    (recording,), _ = recordings_from_table(frame.rename(columns={"fraction": "position"}))
+    assert (recording.reference, recording.positions.tolist(), recording.full) == ("A", [0.2, 0.6], 1.0)
+    with pytest.raises(InvalidInput, match="contradict one another"):
+        recordings_from_table(pd.concat([frame, frame.tail(1).assign(answer="B")]))
+    # A branch's single draw at the last position is a draw.
+    branches = frame.rename(columns={"fraction": "position"}).assign(branch="x", branch_weight=0.5)
+    (recording,), _ = recordings_from_table(branches)
+    assert (recording.reference, recording.positions.tolist()) == (None, [0.2, 0.6, 1.0])
+
+
+def test_names_of_branches_are_kept_as_they_are():
+    """Tokens that differ by a blank, that are blank, or that read as a missing cell."""
+    names = ["the", " the", "", " ", "nan", "NA"]
+    frame = pd.DataFrame({"question": "q", "position": 0, "branch": names, "branch_weight": 0.1, "answer": "A"})
+    (recording,), _ = recordings_from_table(frame.assign(taken=False))
+    assert sorted(b.name for b in recording.branches) == sorted(names)

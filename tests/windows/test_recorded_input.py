@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from sloc.contracts import InvalidInput
-from sloc.report.recorded_command import run_recorded
+from sloc.report.recorded_command import read_recordings, run_recorded
 from sloc.windows.allocation import allocate_draws
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import outcome_counts, outcome_curve
 from sloc.windows.posterior_moves import posterior_moves
+from sloc.windows.recorded import Branch, Recording
 from sloc.windows.recorded_file import read_store, write_store
-from sloc.windows.recorded_import import from_forking_fast, recordings_from_table
+from sloc.windows.recorded_import import from_forking_fast, recordings_from_table, to_forking_fast
 
 
 def branch(t, token, weight, answers, *, taken=True):
@@ -180,3 +183,225 @@ def test_a_plain_table_that_was_cut_is_refused(tmp_path, name):
     said = r"column answer, row 4 = ''" if name.endswith(".csv") else r"cut in the middle\?"
     with pytest.raises(InvalidInput, match=said):
         recordings_from_table(file)
+
+
+def changed_record(*path, to):
+    """A good forking-fast store with one field changed."""
+    made = copy.deepcopy(record(branch(0, 1, 0.6, "ABAB"), branch(1, 2, 1.0, "AA")))
+    made["base"] = {"gen_ids": [1, 2]}
+    at = made
+    for name in path[:-1]:
+        at = at[name]
+    at[path[-1]] = to
+    return made
+
+
+FIELDS = {
+    "answers null": (changed_record("branches", 1, "answers", to=None), r"position 1, answers = None: expected a list"),
+    "an answer that is a list": (changed_record("branches", 1, "answers", to=[["A"], "A"]), r"position 1, draw 0 = "),
+    "meta a text": (changed_record("meta", to="x"), r"record, meta = 'x': expected a JSON object"),
+    "base a list": (changed_record("base", to=[1]), r"record, base = \[1\]: expected a JSON object"),
+    "positions a text": (changed_record("idxs", to=["x"]), r"question '4', idxs\[0\] = 'x': expected a number"),
+    "positions null": (changed_record("idxs", to=[0, None]), r"question '4', idxs\[1\] = None: expected a number"),
+    "tokens a number": (changed_record("base", "gen_ids", to=5), r"question '4', base, gen_ids = 5: expected a list"),
+    "taken a text": (
+        changed_record("branches", 0, "is_base", to="no"),
+        r"position 0, is_base = 'no': expected true or",
+    ),
+    "a token null": (changed_record("branches", 0, "tok_id", to=None), r"branches\[0\], tok_id = None"),
+    "categories numbers": (changed_record("categories", to=[1, 2]), r"question '4', categories = \[1, 2\]"),
+}
+
+
+@pytest.mark.parametrize("case", FIELDS)
+def test_a_field_of_another_kind_is_refused_with_its_place(case, tmp_path):
+    bad, message = FIELDS[case]
+    file = tmp_path / "row.json"
+    file.write_text(json.dumps(bad), "utf-8")
+    with pytest.raises(InvalidInput, match=message):
+        read_recordings(file)
+
+
+@pytest.mark.parametrize("meta", [None, {}, {"row_id": None}])
+def test_a_store_without_a_row_takes_the_name_of_its_file(tmp_path, meta):
+    """And what has neither is refused, or named by the caller."""
+    nameless = changed_record("meta", to=meta)
+    nameless["base"] = None
+    file = tmp_path / "row007.json.gz"
+    file.write_bytes(gzip.compress(json.dumps(nameless).encode()))
+    (recording,), _ = read_recordings(file)
+    assert recording.question == "row007"
+    assert to_forking_fast(recording) == nameless
+    assert from_forking_fast(nameless, "mine")[0].question == "mine"
+    with pytest.raises(InvalidInput, match="question = None"):
+        from_forking_fast(nameless)
+
+
+LINES = {
+    "answers a number": (2, {"answers": 5}, r"line 3, answers = 5: expected a list"),
+    "an answer an object": (2, {"answers": [{}]}, r"line 3, draw 0 = \{\}: expected one of the categories"),
+    "extra a list": (2, {"extra": [1]}, r"line 3, extra = \[1\]: expected an object"),
+    "taken a text": (2, {"taken": "no"}, r"line 3, taken = 'no': expected true or false"),
+    "a branch's name a number": (2, {"branch": 7}, r"line 3, name = 7: expected a text"),
+    "costs a text": (2, {"costs": "abcd"}, r"line 3, costs = 'abcd': expected 4 whole numbers"),
+    "expected null": (1, {"expected": None}, r"line 2, expected = None: expected a list"),
+    "expected a text": (1, {"expected": ["q"]}, r"question '4', expected\[0\] = 'q': expected a number"),
+    "another axis": (1, {"axis": "zebra"}, r"question '4', axis = 'zebra': expected one of"),
+    "full a text": (1, {"full": "x"}, r"question '4', full = 'x': expected a positive number"),
+    "full negative": (1, {"full": -5}, r"question '4', full = -5: expected a positive number"),
+    "fractions above one": (1, {"axis": "fraction", "expected": [3]}, r"question '4', position = 3.0: expected a frac"),
+    "categories a text": (1, {"categories": "AB"}, r"line 2, categories = 'AB': expected a list"),
+    "a category a list": (1, {"categories": ["A", ["B"]]}, r"line 2, categories = .*expected a sequence of texts"),
+    "meta a list": (1, {"meta": [1]}, r"line 2, meta = \[1\]: expected an object"),
+    "a question a number": (1, {"question": 5}, r"line 2, question = 5: expected a name"),
+    "a reference unseen": (1, {"reference": "Z"}, r"question '4', reference = 'Z': expected one of"),
+}
+
+
+@pytest.mark.parametrize("case", LINES)
+def test_a_field_of_a_store_of_another_kind_is_refused(case, tmp_path):
+    line, changed, message = LINES[case]
+    file, lines = lines_of(tmp_path)
+    lines[line] |= changed
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    with pytest.raises(InvalidInput, match=message):
+        read_store(file)
+
+
+CELLS = {
+    "cost a text": (dict(cost=["3", "x"]), r"column cost, row 2 = 'x': expected a whole number"),
+    "cost missing": (dict(cost=[3.0, np.nan]), r"column cost, row 2 = nan"),
+    "cost broken": (dict(cost=[3.0, 1.7]), r"column cost, row 2 = 1.7: expected a whole number"),
+    "draw a text": (dict(draw=["1", "second"]), r"column draw, row 2 = 'second': expected a number"),
+    "weight a text": (dict(branch="x", branch_weight=["heavy", ".5"]), r"column branch_weight, row 1 = 'heavy'"),
+    "taken a text": (dict(branch="x", branch_weight=0.5, taken=["yes", "no"]), r"column taken, row 1 = 'yes'"),
+    "taken twice": (dict(branch="x", branch_weight=0.5, taken=[True, False]), r"taken = \[False, True\]: expected one"),
+    "no branch": (dict(branch=["x", None], branch_weight=0.5), r"column branch, row 2: expected the name"),
+}
+
+
+@pytest.mark.parametrize("case", CELLS)
+def test_a_cell_of_another_kind_is_refused(case):
+    changed, message = CELLS[case]
+    frame = pd.DataFrame({"question": "q", "fraction": [0.1, 0.1], "answer": ["a", "b"]} | changed)
+    with pytest.raises(InvalidInput, match=message):
+        recordings_from_table(frame)
+
+
+def tampered(tmp_path, change):
+    """A Parquet store whose rows were changed, its metadata kept."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    store = record(branch(0, 1, 1.0, "ABAB"), branch(1, 2, 0.5, "AA"), branch(1, 3, 0.4, "BB", taken=False))
+    for b in store["branches"]:
+        b["token"] = f"token {b['tok_id']}"
+    recording, _ = from_forking_fast(store)
+    file = write_store(tmp_path / "a.parquet", [recording])
+    table = parquet.read_table(file)
+    changed = pa.Table.from_pandas(change(table.to_pandas()), preserve_index=False)
+    parquet.write_table(changed.replace_schema_metadata(table.schema.metadata), file)
+    return file, recording
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_of_a_parquet_store_may_come_in_any_order(tmp_path, seed):
+    """What was said of a branch stays with it (24 orders of four branches' first rows: one in five may agree)."""
+    file, recording = tampered(tmp_path, lambda d: d.sample(frac=1, random_state=seed))
+    (again,), _ = read_store(file)
+    assert again == recording
+    assert [b.extra["token"] for b in again.branches] == ["token 1", "token 2", "token 3"]
+
+
+ROWS = {
+    "two weights": (lambda d: d.assign(weight=[0.9, *d["weight"][1:]]), r"position 0, branch '1', weight = .*one for"),
+    "two taken": (lambda d: d.assign(taken=[False, *d["taken"][1:]]), r"position 0, branch '1', taken = .*one for all"),
+    "a branch missing": (
+        lambda d: d[d["branch"] != "3"],
+        r"question '4', branch = \[\(1.0, '3'\)\]: expected the same",
+    ),
+    "another branch": (lambda d: d.assign(branch=d["branch"].replace("3", "5")), r"question '4', branch = "),
+    "another question": (lambda d: pd.concat([d, d.assign(question="zz")]), r"question = \['zz'\]: expected the same"),
+    "no rows of a question": (lambda d: d.assign(question="zz"), r"question = \['4', 'zz'\]: expected the same"),
+    "a column missing": (lambda d: d.drop(columns="weight"), r"columns = .*expected the columns question, position"),
+    "the last draw missing": (lambda d: d.drop(index=3), r"branch '1', draws = 3: expected 4, as many as were written"),
+    "a draw missing": (lambda d: d.drop(index=1), r"branch '1', draw = .*expected 0, 1, 2"),
+    "an answer missing": (
+        lambda d: d.assign(answer=[None, *d["answer"][1:]]),
+        r"column answer, row 1: expected a value",
+    ),
+    "draws that are texts": (lambda d: d.assign(draw=d["draw"].astype(str)), r"column draw = .*expected whole numbers"),
+    "positions that are texts": (lambda d: d.assign(position="x"), r"column position = .*expected numbers"),
+    "a cost of some": (lambda d: d.assign(cost=[1.0, *[np.nan] * 7]), r"branch '1', cost = .*a whole number for each"),
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_rows_of_a_parquet_store_that_do_not_fit_are_refused(case, tmp_path):
+    change, message = ROWS[case]
+    file, _ = tampered(tmp_path, change)
+    with pytest.raises(InvalidInput, match=message):
+        read_store(file)
+
+
+GOOD_BRANCH = Branch(0.5, "x", 1.0, True, np.array([0, 1]))
+PARTS = {
+    "a weight below zero": (lambda: replace(GOOD_BRANCH, weight=-1), r"weight = -1: expected a probability"),
+    "a position that is none": (lambda: replace(GOOD_BRANCH, position="x"), r"position = 'x': expected a number"),
+    "no draws": (lambda: replace(GOOD_BRANCH, answers=np.zeros(0, int)), r"at least one draw"),
+    "answers as texts": (lambda: replace(GOOD_BRANCH, answers=["A"]), r"answers = \['A'\]: expected an array of whole"),
+    "answers below zero": (lambda: replace(GOOD_BRANCH, answers=np.array([-1])), r"not negative"),
+    "costs too few": (lambda: replace(GOOD_BRANCH, costs=np.array([1])), r"costs = .*2 whole numbers"),
+    "an index too high": (
+        lambda: Recording("q", ("A",), (GOOD_BRANCH,)),
+        r"position 0.5, branch 'x', answers = 1: exp",
+    ),
+    "no branches": (lambda: Recording("q", ("A", "B"), ()), r"question 'q', branches = \[\]"),
+    "one branch twice": (lambda: Recording("q", ("A", "B"), (GOOD_BRANCH, GOOD_BRANCH)), r"expected one record"),
+    "out of order": (
+        lambda: Recording("q", ("A", "B"), (GOOD_BRANCH, replace(GOOD_BRANCH, position=0.0))),
+        r"in the order of their positions",
+    ),
+    "weights above one": (
+        lambda: Recording("q", ("A", "B"), (GOOD_BRANCH, replace(GOOD_BRANCH, name="y"))),
+        r"position 0.5, sum of weights = 2",
+    ),
+    "another axis": (lambda: Recording("q", ("A", "B"), (GOOD_BRANCH,), axis="zebra"), r"axis = 'zebra'"),
+    "a fraction of three": (
+        lambda: Recording("q", ("A", "B"), (replace(GOOD_BRANCH, position=3),), axis="fraction"),
+        r"position = 3.0: expected a fraction",
+    ),
+    "an expected NaN": (
+        lambda: Recording("q", ("A", "B"), (GOOD_BRANCH,), expected=(float("nan"),)),
+        r"expected\[0\] = nan",
+    ),
+    "categories as one text": (lambda: Recording("q", "AB", (GOOD_BRANCH,)), r"a sequence of texts, not one"),
+}
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_recordings_of_ones_own_check_themselves(case):
+    made, message = PARTS[case]
+    with pytest.raises(InvalidInput, match=message):
+        made()
+
+
+NOT_PLAIN = {
+    "NaN": ({"x": [1.0, float("nan")]}, r"question 'q', meta\.x\[1\] = nan: expected a finite number"),
+    "an array": ({"x": {"y": np.arange(2)}}, r"question 'q', meta\.x\.y = ndarray: expected plain JSON"),
+    "a tuple": ({"x": (1, 2)}, r"question 'q', meta\.x = tuple: expected plain JSON"),
+    "a number as a name": ({1: "x"}, r"question 'q', meta, name = 1: expected a text"),
+    "half a character": ({"x": "\ud800"}, r"texts that UTF-8 can hold"),
+}
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.parquet"])
+@pytest.mark.parametrize("case", NOT_PLAIN)
+def test_what_would_not_come_back_is_not_written(tmp_path, case, name):
+    meta, message = NOT_PLAIN[case]
+    with pytest.raises(InvalidInput, match=message):
+        write_store(tmp_path / name, [Recording("q", ("A", "B"), (GOOD_BRANCH,), meta=meta)])
+    if case != "half a character":
+        with pytest.raises(InvalidInput, match=message.replace("question 'q', meta", "branch 'x', extra")):
+            write_store(tmp_path / name, [Recording("q", ("A", "B"), (replace(GOOD_BRANCH, extra=meta),))])
+    assert not list(tmp_path.iterdir())

@@ -82,7 +82,7 @@ def test_statuses_are_named():
         "resolved",
         "empty",
         "below_grid",
-        "empty",
+        "one answer",
         "unresolved",
     ]
     assert [w.status_before for w in result.calibrated] == [
@@ -90,7 +90,7 @@ def test_statuses_are_named():
         "unresolved",
         "empty",
         "below_grid",
-        "empty",
+        "one answer",
         "unresolved",
     ]
     assert all(w.t_after is None and w.t_before is None for w in result.rule if not w.resolved)

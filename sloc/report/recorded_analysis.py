@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from sloc.contracts import require
 from sloc.contracts.arguments import as_real
 from sloc.report.move_tables import Beside, found_beside
 from sloc.results.outcome import Moves, OutcomeCurve
+from sloc.windows.move_kernels import RUN_PRIORS, MovePrior
 from sloc.windows.outcome_curves import PRIORS, outcome_counts, outcome_curve
 from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Recording
@@ -27,6 +28,9 @@ SIZE, ALPHA, LEVEL = 0.3, 0.1, 0.9
 """A move exceeds this in total variation; error level of moves; coverage of bands."""
 GAP = 4.0
 """How far apart the two positions of a move are, in tokens."""
+UNKNOWN = (0.5, 0.97)
+"""Leaving masses of a step that priors are averaged over where no probability was recorded.  A tenth of a generation
+may leave the path almost surely, so that a share may more than double, which is all that 0.5 allows."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Analysis:
         beside: exact tests and the published rule.
         gap: how far apart the two positions of a move are.
         level: coverage of the bands.
+        priors: that the curves were averaged over.
 
     """
 
@@ -53,6 +58,7 @@ class Analysis:
     beside: Beside
     gap: float
     level: float
+    priors: tuple[MovePrior, ...]
 
     def summary(self) -> dict[str, Any]:
         """Return counts: questions, draws, moves, those certified, questions undecided; and the moves found."""
@@ -79,7 +85,8 @@ class Analysis:
 
         rows = []
         for curve, recording in zip(self.curves, self.recordings, strict=True):
-            own = curve.settings if curve.settings.size == len(PRIORS) else np.full(len(PRIORS), np.nan)
+            # A single answer is no curve: nothing was averaged.
+            own = np.full(len(self.priors), np.nan) if curve.status == "one answer" else curve.settings
             rows.append(
                 {
                     "question": curve.question,
@@ -131,7 +138,9 @@ class Analysis:
             plot_recorded(self.curves, self.moves, folder / "traces.png")
         said = (*self.lines(), *notes)
         own = {r.question: r for r in self.merged}
-        write_recorded_report(folder / "report.html", self.curves, self.moves, own, said)
+        write_recorded_report(
+            folder / "report.html", self.curves, self.moves, own, said, smoothing=[prior_text(p) for p in self.priors]
+        )
 
 
 def analyse(
@@ -161,11 +170,18 @@ def analyse(
     check_settings(size, alpha, gap, level)
     apart = default_gap(recordings) if gap is None else float(gap)
     merged = tuple(r.merged() for r in recordings)
-    curves = tuple(outcome_curve(r, level=level, simultaneous=True) for r in merged)
+    blind = all(bool(np.isnan(r.taken_mass).all()) for r in merged)
+    priors, runs = (widened(p) if blind else p for p in (PRIORS, RUN_PRIORS))
+    curves = tuple(outcome_curve(r, level=level, simultaneous=True, priors=priors) for r in merged)
     counts = [outcome_counts(r) for r in merged]
-    moves = posterior_moves(counts, tau=size, alpha=alpha, gap=apart, separation=2 * apart)
+    moves = posterior_moves(counts, tau=size, alpha=alpha, gap=apart, separation=2 * apart, priors=runs)
     candidates, beside = found_beside(moves, merged, apart)
-    return Analysis(tuple(recordings), merged, curves, moves, candidates, beside, apart, level)
+    return Analysis(tuple(recordings), merged, curves, moves, candidates, beside, apart, level, priors)
+
+
+def widened(priors: Sequence[MovePrior]) -> tuple[MovePrior, ...]:
+    """Each prior with each leaving mass of :data:`UNKNOWN`, for recordings without any probability."""
+    return tuple(replace(p, unknown=u) for u in UNKNOWN for p in priors)
 
 
 def check_settings(size: float, alpha: float, gap: float | None, level: float) -> None:
@@ -174,6 +190,15 @@ def check_settings(size: float, alpha: float, gap: float | None, level: float) -
     require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
     require(gap is None or as_real(gap) > 0, "gap", gap, "a positive distance between two positions")
     require(0.0 < as_real(level) < 1.0, "level", level, "a coverage inside (0, 1)")
+
+
+def prior_text(prior: MovePrior) -> str:
+    """Say in words what a prior expects of one step."""
+    spread = " or ".join(f"{w:g} that they scatter like {c:g} draws" for w, c in prior.spread)
+    return (
+        f"what leaves the path answers alike with probability {prior.stay:g}, else {spread}; "
+        f"{prior.unknown:g} leaves where no probability is known"
+    )
 
 
 def default_gap(recordings: Sequence[Recording]) -> float:

@@ -137,7 +137,7 @@ def write_recorded_report(
     title: str = "Recorded traces",
     *,
     smoothing: Sequence[str] = (),
-    limit: int = 200,
+    limit: int = 100,
 ) -> Path:
     """Write the page, whole or not at all.
 
@@ -183,7 +183,7 @@ def recorded_page(
     title: str = "Recorded traces",
     *,
     smoothing: Sequence[str] = (),
-    limit: int = 200,
+    limit: int = 100,
 ) -> str:
     """Return the page as text (see :func:`write_recorded_report`)."""
     found: dict[str, list[Move]] = {}

@@ -210,7 +210,7 @@ def default_gap(recordings: Sequence[Recording]) -> float:
     if any(r.axis == "position" for r in recordings):
         return GAP
     steps = [float(np.diff(r.positions).min()) for r in recordings if r.positions.size > 1]
-    return min(steps, default=1.0)
+    return round(min(steps, default=1.0), 12)
 
 
 def digest(path: Path) -> str:

@@ -65,7 +65,7 @@ class Beside:
             f"questions; at these draws it fires on a flat curve with chance {flat:.2g} at most and misses a rise of "
             f"0.6 with chance {misses:.2g} at most (rule.csv)",
             f"{said['pairs_settled']:,} of {said['pairs']:,} pairs of positions cannot move by more than {self.tau:g}, "
-            "whatever the draws: log-probabilities settle them (questions.csv)",
+            "whatever the draws (settled by log-probabilities; questions.csv)",
         )
 
 

@@ -248,7 +248,7 @@ def _section(curve: OutcomeCurve, own: Sequence[Move], recording: Recording | No
     )
     if status == "undecided":
         parts.append("<p>Undecided: too few draws to tell a move from none.</p>")
-    parts.append(_svg(plot_outcomes(curve, own)))
+    parts.append(_svg(plot_outcomes(curve, own), curve.question))
     parts.extend(_alternatives(move, recording) for move in own if recording is not None)
     return "".join([*parts, "</section>"])
 
@@ -317,10 +317,13 @@ def _tokens(recording: Recording, low: float, high: float) -> str:
     return "".join(str(t) for t in texts[max(0, int(low) - 8) : int(high) + 9])
 
 
-def _svg(ax: Any) -> str:
+def _svg(ax: Any, name: str) -> str:
+    from matplotlib import rc_context
+
     stream = io.StringIO()
-    # No date, so that the same recordings give the same page.
-    ax.figure.savefig(stream, format="svg", metadata={"Date": None})
+    # No date and no random names, so that the same recordings give the same page; no name of one picture in another.
+    with rc_context({"svg.hashsalt": f"sloc {name}"}):
+        ax.figure.savefig(stream, format="svg", metadata={"Date": None})
     text = stream.getvalue()
     return re.sub(r"^.*?(?=<svg)", "", text, flags=re.DOTALL)
 

@@ -291,7 +291,8 @@ def _alternatives(move: Move, recording: Recording | None) -> str:
         parts.append(f"<p><code>{_safe(text)}</code></p>")
     rows = []
     inside = [b for b in recording.branches if low <= b.position <= high]
-    several = {b.position for b in inside if not b.taken}
+    # The one branch without a name of a plain table is no alternative to anything.
+    several = {b.position for b in inside if not b.taken and b.name}
     for branch in inside:
         if branch.position not in several:
             continue

@@ -15,6 +15,7 @@ from sloc.cli import app
 from sloc.contracts import InvalidInput
 from sloc.report import traces_command
 from sloc.report.recorded_analysis import analyse
+from sloc.report.recorded_command import run_recorded
 from sloc.report.traces import MAX_PANELS, plot_question, plot_traces, traces_summary_table
 from sloc.report.traces_command import recordings_of_table, run_traces
 from sloc.windows.resampled import trace_windows
@@ -145,7 +146,11 @@ def test_all_answers_of_a_table_have_moves_where_the_answers_move(tmp_path):
     rule = pd.read_csv(tmp_path / "out" / "rule.csv")
     assert rule.loc[0, ["answer", "status"]].tolist() == ["A", "silent"]
     assert (rule["misses"] > 0).all()
-    assert "Move at 0.3" in (tmp_path / "out" / "report.html").read_text("utf-8")
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "Move at 0.3" in page
+    assert "next token" not in page
+    again = run_recorded(tmp_path / "out" / "traces.jsonl.gz", None, console=console())["results"]
+    assert again["found"] == results["all_answers"]["found"]
 
 
 def test_tokens_of_a_table_are_not_taken_for_certain(tmp_path):

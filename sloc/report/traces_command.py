@@ -153,8 +153,10 @@ def recordings_of_table(frame: pd.DataFrame, table: TraceTable) -> tuple[tuple[R
     plain: Any = frame
     if "weight" in frame and "branch" not in frame and all(q.equal.all() for q in table.questions):
         # Weights that are equal at every position say nothing, and a draw of weight 0 was none.
-        plain = frame[pd.to_numeric(frame["weight"], errors="coerce") > 0].drop(columns="weight")
-    if "draw" in plain and bool(pd.to_numeric(plain["draw"], errors="coerce").isna().any()):
+        weights: Any = pd.to_numeric(frame["weight"], errors="coerce")
+        plain = plain[weights > 0].drop(columns="weight")
+    numbers: Any = pd.to_numeric(plain["draw"], errors="coerce") if "draw" in plain else None
+    if numbers is not None and bool(numbers.isna().any()):
         # Names of draws give no order but that of the rows.
         plain = plain.assign(draw=pd.factorize(plain["draw"].astype(str))[0])
     try:

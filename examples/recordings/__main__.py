@@ -23,6 +23,8 @@ def everything(folder: Path) -> dict[str, Any]:
     return {
         "windows": counts,
         "table": chain_of_thought.table_rows(published, folder),
+        "printed": chain_of_thought.printed_rows(folder),
+        "computed": chain_of_thought.computed_rows(published),
         "posterior": chain_of_thought.posterior_rows(published, tests),
         "blanks": blanks.blank_rows(folder),
         "consistency": blanks.consistency(folder),

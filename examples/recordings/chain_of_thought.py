@@ -104,6 +104,40 @@ def table_rows(curves: pd.DataFrame, folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
+MODELS = {"llama": "Llama-3.1-8B-Instruct", "phi3": "Phi-3", "qwen25": "Qwen-2.5"}
+"""Models of Table 1, by the names of the columns."""
+
+
+def printed_rows(folder: Path) -> list[dict[str, Any]]:
+    """Table 1 as it is printed: a data set a row; of each model the difference in accuracy and in critical windows."""
+    printed = pd.read_csv(folder / "paper_table1_dAcc_dCW.csv")
+    return [
+        {"data set": str(row["dataset"])}
+        | {
+            f"{name}, {word}": float(row[f"{column}_{word}"])
+            for column, name in MODELS.items()
+            for word in ("dAcc", "dCW")
+        }
+        for row in printed.to_dict("records")
+    ]
+
+
+def computed_rows(curves: pd.DataFrame) -> list[dict[str, Any]]:
+    """What :func:`sloc.windows.right_wrong_table` makes of the published generations: None where they do not say.
+
+    All of them have a window, so that there is no accuracy without one and no difference of either kind.
+    """
+    own = right_wrong_table(
+        trace_windows(trace_table(answers_of(curves)), rise=0.5, max_drop=0.3).to_dataframe()["rule_status"].to_numpy()
+        == "resolved",
+        curves["orig_string_equal_truth"],
+        list(curves["dataset"]),
+    ).rename(columns={"group": "data set"})
+    frame = own.astype(object)
+    rows = frame.where(frame.notna(), None).to_dict("records")
+    return sorted(rows, key=lambda row: str(row["data set"]))
+
+
 def implied_rate(accuracy_with: float, accuracy_without: float, excess: float) -> float | None:
     """Share ``w`` of generations with a window at which ``P(window | wrong) - P(window | right)`` is ``excess``.
 

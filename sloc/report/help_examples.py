@@ -13,7 +13,8 @@ _LINES = {
     "traces": (
         "sloc traces answers.csv --out my-traces",
         "sloc traces answers.csv --rise 0.5 --max-drop 0.3 --across holm",
-        "sloc traces release/ --rise 0.3 --alpha 0.1 --out my-traces",
+        "sloc traces release/ --rise 0.3 --alpha 0.1 --gap 4 --level 0.9 --out my-traces",
+        "sloc traces --from my-traces/run.json --out once-more",
     ),
     "train": (
         "sloc train digits --out my-model",

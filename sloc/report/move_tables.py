@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from sloc.results.outcome import Moves
-from sloc.windows.move_tests import exact_moves
+from sloc.windows.move_tests import choose_windows, exact_moves
 from sloc.windows.multiplicity import Across
-from sloc.windows.outcome_curves import recording_bounds
+from sloc.windows.outcome_curves import OutcomeCounts, recording_bounds
+from sloc.windows.posterior_moves import pairs_at
 from sloc.windows.recorded import Recording
 from sloc.windows.recorded_tests import RULE, plain_counts, rule_firing
 
@@ -26,19 +29,29 @@ class Beside:
     Attributes:
         exact: a row per place that exact tests looked at, once for each correction (``across``).
         rule: a row per question: the published rule and its computed rates.
+        pairs: a row per question: pairs of positions a gap apart, how many log-probabilities settle without any draw,
+            and how many were tested; the rest has no equal numbers of draws to compare.
         alpha: error level of the tests.
+        tau: the size that a move exceeds.
 
     """
 
     exact: pd.DataFrame
     rule: pd.DataFrame
+    pairs: pd.DataFrame
     alpha: float
+    tau: float
 
     def summary(self) -> dict[str, Any]:
         """Return counts of certified moves by correction, and of questions in which the rule fires."""
         found = self.exact["across"].to_numpy(object)[self.exact["found"].to_numpy(bool)].tolist()
         certified = {across: found.count(across) for across in NAMES}
-        return {"certified": certified, "rule_fires": self.rule["status"].tolist().count("fires")}
+        return {
+            "certified": certified,
+            "rule_fires": self.rule["status"].tolist().count("fires"),
+            "pairs": int(self.pairs["pairs"].to_numpy().sum()),
+            "pairs_settled": int(self.pairs["pairs_settled"].to_numpy().sum()),
+        }
 
     def lines(self) -> tuple[str, ...]:
         """Return the same in words."""
@@ -51,6 +64,8 @@ class Beside:
             f"the published rule (an observed rise above {RULE:g}) fires in {said['rule_fires']} of {len(self.rule)} "
             f"questions; at these draws it fires on a flat curve with chance {flat:.2g} at most and misses a rise of "
             f"0.6 with chance {misses:.2g} at most (rule.csv)",
+            f"{said['pairs_settled']:,} of {said['pairs']:,} pairs of positions cannot move by more than {self.tau:g}, "
+            "whatever the draws (settled by log-probabilities; questions.csv)",
         )
 
 
@@ -64,7 +79,7 @@ def found_beside(moves: Moves, recordings: Sequence[Recording], gap: float) -> t
 
     Returns:
         The posterior's candidates with three more columns, whether the exact test under either correction certifies a
-        move within ``2 gap`` and whether the rule fires there, and the tables of those two.
+        move within ``2 gap`` and whether the rule fires there, and the tables of those two and of the pairs.
 
     """
     import pandas as pd
@@ -78,14 +93,28 @@ def found_beside(moves: Moves, recordings: Sequence[Recording], gap: float) -> t
             plain, bounds, tau=moves.tau, alpha=moves.alpha, gap=gap, separation=near, across=cast(Across, across)
         )
         tables.append(found.to_dataframe().drop(columns="probability").assign(across=across))
-        places = [(m.question, m.start) for m in found.found]
-        table[f"certified_{across}"] = [_near(m.question, m.start, places, near) for m in moves.moves]
+        table[f"certified_{across}"] = _near(moves, [(m.question, m.start) for m in found.found], near)
     fired = [rule_firing(d, gap=gap, reference=r.reference) for d, r in zip(plain, recordings, strict=True)]
-    places = [(f.question, f.start) for f in fired if f.status == "fires"]
-    table["rule_fires"] = [_near(m.question, m.start, places, near) for m in moves.moves]
+    table["rule_fires"] = _near(moves, [(f.question, f.start) for f in fired if f.status == "fires"], near)
     rule = pd.DataFrame([f.to_record() for f in fired])
-    return table, Beside(pd.concat(tables, ignore_index=True), rule, moves.alpha)
+    pairs = pd.DataFrame([_pairs(d, b, moves.tau, gap) for d, b in zip(plain, bounds, strict=True)])
+    return table, Beside(pd.concat(tables, ignore_index=True), rule, pairs, moves.alpha, moves.tau)
 
 
-def _near(question: str, start: float, places: Sequence[tuple[str, float]], reach: float) -> bool:
-    return any(q == question and abs(start - at) <= reach for q, at in places)
+def _near(moves: Moves, places: Sequence[tuple[str, float]], reach: float) -> list[bool]:
+    """Whether a place of the same question lies within reach of each candidate."""
+    own: dict[str, list[float]] = {}
+    for question, start in places:
+        own.setdefault(question, []).append(start)
+    return [any(abs(m.start - at) <= reach for at in own.get(m.question, ())) for m in moves.moves]
+
+
+def _pairs(data: OutcomeCounts, bounds: np.ndarray | None, tau: float, gap: float) -> dict[str, Any]:
+    known = np.ones(data.positions.size - 1) if bounds is None else bounds
+    windows = choose_windows(data.positions, data.counts.sum(axis=1), known, tau, gap)
+    return {
+        "question": data.question,
+        "pairs": int(pairs_at(data.positions, gap)[0].size),
+        "pairs_settled": windows.settled,
+        "pairs_tested": int(windows.start.size),
+    }

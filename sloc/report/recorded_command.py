@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json as json_module
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from sloc.contracts import require
-from sloc.report.move_tables import Beside, found_beside
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
-from sloc.results.outcome import Moves, OutcomeCurve
-from sloc.windows.outcome_curves import outcome_counts, outcome_curve
-from sloc.windows.posterior_moves import posterior_moves
+from sloc.report.recorded_analysis import ALPHA, LEVEL, SIZE, Analysis, analyse, check_settings, digest
+from sloc.results.outcome import Moves
 from sloc.windows.recorded import Recording
-from sloc.windows.recorded_file import is_store, read_store, write_store
+from sloc.windows.recorded_file import is_store, read_store
 from sloc.windows.recorded_import import names_branches, read_forking_fast, recordings_from_table
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+NOTES = 20
+"""Notes that the terminal shows."""
+NO_PICTURES = "no page, no picture: matplotlib is not installed (pip install 'sloc[viz]')"
 
 
 def is_recorded(path: str | os.PathLike[str]) -> bool:
@@ -55,10 +54,10 @@ def run_recorded(
     path: str | os.PathLike[str],
     out: str | os.PathLike[str] | None,
     *,
-    size: float = 0.3,
-    alpha: float = 0.1,
-    gap: float = 4.0,
-    level: float = 0.9,
+    size: float = SIZE,
+    alpha: float = ALPHA,
+    gap: float | None = None,
+    level: float = LEVEL,
     overwrite: bool = False,
     json: bool = False,
     console: Console | None = None,
@@ -67,10 +66,11 @@ def run_recorded(
 
     The folder holds ``moves.csv`` (candidates of the posterior, and whether the other two say the same there),
     ``exact.csv`` (moves by exact tests of plain draws, each place under Holm and under Benjamini-Hochberg across
-    questions), ``rule.csv`` (a row per question: the published rule and its computed error rates), ``curves.csv`` (a
-    row per question, position and answer), ``traces.jsonl.gz`` (the recordings, see
+    questions), ``rule.csv`` (a row per question: the published rule and its computed error rates), ``questions.csv`` (a
+    row per question: statuses, weights of the priors, kept mass, pairs that log-probabilities settle), ``curves.csv``
+    (a row per question, position and answer), ``traces.jsonl.gz`` (the recordings, see
     :mod:`sloc.windows.recorded_file`), ``traces.png`` and ``report.html`` (both where matplotlib is installed) and
-    ``run.json``.
+    ``run.json``, from which the run can be repeated (:func:`sloc.report.traces_repeat.repeat_traces`).
 
     Args:
         path: what :func:`is_recorded` recognises.
@@ -78,8 +78,8 @@ def run_recorded(
         size: a move exceeds this in total variation.
         alpha: Bayesian false-discovery rate of the moves; of the exact tests the false-discovery rate
             (Benjamini-Hochberg) or the chance of any false move (Holm).
-        gap: how far apart the two positions of a move are; one step where positions are further apart, and where
-            they are fractions.
+        gap: how far apart the two positions of a move are, one step where positions are further apart; when None 4
+            tokens, or one step of fractions.
         level: coverage of the bands.
         overwrite: whether a run in ``out`` may be replaced.
         json: print one JSON object instead of the table.
@@ -94,67 +94,23 @@ def run_recorded(
     """
     if out is not None:
         check_run_folder(out, overwrite)
+    check_settings(size, alpha, gap, level)
     recordings, notes = read_recordings(path)
-    gap = _gap(recordings, gap)
-    merged = [r.merged() for r in recordings]
-    curves = [outcome_curve(r, level=level, simultaneous=True) for r in merged]
-    moves = posterior_moves([outcome_counts(r) for r in merged], tau=size, alpha=alpha, gap=gap, separation=2 * gap)
-    table, beside = found_beside(moves, merged, gap)
-    settings = {"size": size, "alpha": alpha, "gap": gap, "level": level}
-    results = {
-        "questions": len(recordings),
-        "draws": int(sum(r.draws.sum() for r in recordings)),
-        "moves": len(moves.found),
-        "questions_with_moves": sum(s == "resolved" for s in moves.statuses.values()),
-        **beside.summary(),
-        "notes": list(notes),
-        "found": [row for row in table.to_dict("records") if row["found"]],
-    }
-    arguments = {"table": str(Path(path).resolve()), **settings}
+    found = analyse(recordings, size=size, alpha=alpha, gap=gap, level=level)
+    source = Path(path).resolve()
+    arguments = {"table": str(source), "size": size, "alpha": alpha, "gap": found.gap, "level": level}
+    results = {**found.summary(), "table_sha256": digest(source), "notes": list(notes)}
     record = jsonable({"command": "traces", "arguments": arguments, "results": results, "output": None})
     if out is not None:
         with run_folder(out, overwrite) as folder:
-            _write(folder, merged, recordings, curves, moves, (table, beside), notes, record)
+            found.write(folder, notes)
+            if not (folder / "report.html").exists():
+                record["results"]["notes"].append(NO_PICTURES)
+            summary = {k: v for k, v in record["results"].items() if k != "found"}
+            write_run_json(folder, record["command"], record["arguments"], summary)
         record["output"] = str(Path(out))
-    _show(moves, record, json, beside.lines(), console)
+    _show(found, record, json, console)
     return record
-
-
-def _gap(recordings: Sequence[Recording], gap: float) -> float:
-    """``gap``, or, of fractions, which no distance of tokens fits, their smallest step: pairs are neighbours then."""
-    steps = [float(d) for r in recordings if r.axis == "fraction" for d in np.diff(r.positions)]
-    return min([gap, *steps])
-
-
-def _write(
-    folder: Path,
-    merged: list[Recording],
-    recordings: tuple[Recording, ...],
-    curves: list[OutcomeCurve],
-    moves: Moves,
-    tables: tuple[Any, Beside],
-    notes: tuple[str, ...],
-    record: dict[str, Any],
-) -> None:
-    import pandas as pd
-
-    table, beside = tables
-    table.to_csv(folder / "moves.csv", index=False)
-    beside.exact.to_csv(folder / "exact.csv", index=False)
-    beside.rule.to_csv(folder / "rule.csv", index=False)
-    pd.concat([c.to_dataframe() for c in curves]).to_csv(folder / "curves.csv", index=False)
-    write_store(folder / "traces.jsonl.gz", recordings)
-    if importlib.util.find_spec("matplotlib") is None:
-        record["results"]["notes"].append("no page, no picture: matplotlib is not installed (pip install 'sloc[viz]')")
-    else:
-        from sloc.report.recorded_report import plot_recorded, write_recorded_report
-
-        plot_recorded(curves, moves, folder / "traces.png")
-        write_recorded_report(
-            folder / "report.html", curves, moves, {r.question: r for r in merged}, (*beside.lines(), *notes)
-        )
-    summary = {k: v for k, v in record["results"].items() if k != "found"}
-    write_run_json(folder, record["command"], record["arguments"], summary)
 
 
 def moves_table(moves: Moves, limit: int = 20) -> Table:
@@ -179,17 +135,29 @@ def moves_table(moves: Moves, limit: int = 20) -> Table:
     return table
 
 
-def _show(moves: Moves, record: dict[str, Any], json: bool, lines: Sequence[str], console: Console | None) -> None:
+def print_found(found: Analysis, notes: Sequence[str], console: Console) -> None:
+    """Print the moves, what needs no prior, and the notes; those beyond :data:`NOTES` are counted."""
+    console.print(moves_table(found.moves))
+    for line in found.lines():
+        console.print(line, markup=False, highlight=False)
+    print_notes(notes, console)
+
+
+def print_notes(notes: Sequence[str], console: Console) -> None:
+    """Print notes; those beyond :data:`NOTES` are counted."""
+    for note in notes[:NOTES]:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    if len(notes) > NOTES:
+        console.print(f"... and {len(notes) - NOTES} more notes (run.json has all)", markup=False, highlight=False)
+
+
+def _show(found: Analysis, record: dict[str, Any], json: bool, console: Console | None) -> None:
     from rich.console import Console
 
     console = Console() if console is None else console
     if json:
         console.out(json_module.dumps(record, ensure_ascii=False, allow_nan=False), highlight=False)
         return
-    console.print(moves_table(moves))
-    for line in lines:
-        console.print(line, markup=False, highlight=False)
-    for note in record["results"]["notes"][:20]:
-        console.print(f"note: {note}", markup=False, highlight=False)
+    print_found(found, record["results"]["notes"], console)
     if record["output"] is not None:
         console.print(f"written to {record['output']}", markup=False, highlight=False)

@@ -21,16 +21,19 @@ from sloc.contracts import require
 from sloc.contracts.arguments import as_whole, checked_all, checked_kind, checked_path
 from sloc.report.traces import CERTIFIED, INK
 from sloc.results.outcome import Move, Moves, OutcomeCurve
+from sloc.windows.outcome_curves import TAILS
 from sloc.windows.recorded import Recording
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), "-", (0, (4, 2)), (0, (1, 1.2)))
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: .5rem 0 1rem; } th, td { text-align: left; padding: .15rem .8rem .15rem 0; }
+table { border-collapse: collapse; margin: .5rem 0 1rem; } .wide { overflow-x: auto; }
+th, td { text-align: left; padding: .15rem .8rem .15rem 0; }
 th { border-bottom: 1px solid #999; } td.n { text-align: right; font-variant-numeric: tabular-nums; }
 section { border-top: 1px solid #ddd; margin-top: 1.5rem; } svg { max-width: 100%; height: auto; }
-code { background: #f3f3f3; padding: 0 .2rem; white-space: pre-wrap; } .quiet { color: #666; }
+code { background: #f3f3f3; padding: 0 .2rem; white-space: pre-wrap; overflow-wrap: anywhere; } .quiet { color: #666; }
+h1, h2, p { overflow-wrap: anywhere; }
 """
 
 
@@ -132,6 +135,9 @@ def write_recorded_report(
     recordings: Mapping[str, Recording] | None = None,
     notes: Sequence[str] = (),
     title: str = "Recorded traces",
+    *,
+    smoothing: Sequence[str] = (),
+    limit: int = 100,
 ) -> Path:
     """Write the page, whole or not at all.
 
@@ -142,19 +148,27 @@ def write_recorded_report(
         recordings: question to recording, for the alternatives at each move and the tokens around it.
         notes: what was noticed in the recordings.
         title: of the page.
+        smoothing: what each prior says that the curves were averaged over, in the order of their weights.
+        limit: questions that are drawn at most, those with moves first; a line says how many are not.
 
     Returns:
         The path.
+
+    Raises:
+        InvalidInput: no curves, moves or recordings where they are asked for, or a limit below 1.
 
     """
     checked_all(curves, "curves", OutcomeCurve, "OutcomeCurves")
     checked_kind(moves, "moves", Moves, "Moves")
     checked_kind(recordings, "recordings", Mapping, "a recording for each question, or None", optional=True)
     checked_kind(title, "title", str, "a text")
+    smoothing = checked_all(smoothing, "smoothing", str, "texts, one a prior")
+    require(as_whole(limit) >= 1, "limit", limit, "a number of questions, at least 1")
     file = Path(checked_path(path))
+    page = recorded_page(curves, moves, recordings, notes, title, smoothing=smoothing, limit=int(limit))
     temporary = file.parent / f".{file.name}.partial-{secrets.token_hex(4)}"
     try:
-        temporary.write_text(recorded_page(curves, moves, recordings, notes, title), "utf-8")
+        temporary.write_text(page, "utf-8")
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
@@ -167,6 +181,9 @@ def recorded_page(
     recordings: Mapping[str, Recording] | None = None,
     notes: Sequence[str] = (),
     title: str = "Recorded traces",
+    *,
+    smoothing: Sequence[str] = (),
+    limit: int = 100,
 ) -> str:
     """Return the page as text (see :func:`write_recorded_report`)."""
     found: dict[str, list[Move]] = {}
@@ -174,32 +191,71 @@ def recorded_page(
         found.setdefault(move.question, []).append(move)
     parts = [
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_safe(title)}</title>',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>{_STYLE}</style></head><body><h1>{_safe(title)}</h1>",
         f"<p>{len(curves)} questions; {len(moves.found)} moves of more than {moves.tau:g} "
         f"({_safe(moves.control)} {moves.alpha:g}), in {len(found)} questions.</p>",
         _moves_table(sorted(moves.found, key=lambda m: (m.question, m.start)), moves),
         "".join(f'<p class="quiet">{_safe(n)}</p>' for n in notes),
+        _smoothing(curves, smoothing),
     ]
-    for curve in curves:
+    shown = sorted(curves, key=lambda c: c.question not in found)[:limit] if len(curves) > limit else curves
+    if len(shown) < len(curves):
+        parts.append(
+            f"<p>{len(shown)} questions are drawn, those with moves first; {len(curves) - len(shown)} more are in "
+            "<code>curves.csv</code> and <code>questions.csv</code>.</p>"
+        )
+    for curve in shown:
         own = sorted(found.get(curve.question, []), key=lambda m: m.start)
         recording = None if recordings is None else recordings.get(curve.question)
-        parts.append(_section(curve, own, recording))
+        parts.append(_section(curve, own, recording, moves.statuses.get(curve.question, "")))
     return "".join([*parts, "</body></html>\n"])
 
 
-def _section(curve: OutcomeCurve, own: Sequence[Move], recording: Recording | None) -> str:
+def _smoothing(curves: Sequence[OutcomeCurve], smoothing: Sequence[str]) -> str:
+    """What the curves were smoothed with, and what the bands hold, in words."""
+    levels = sorted({c.level for c in curves})
+    bands = " ".join(
+        f"Bands called {100 * v:g} % are the central {100 - 100 * TAILS * (1 - v):g} % of the posterior, wider than "
+        "their name, because coverage near moves needs it."
+        for v in levels
+    )
+    many = [c.settings for c in curves if len(smoothing) == c.settings.size and c.status != "one answer"]
+    if not many:
+        return f'<p class="quiet">{bands}</p>'
+    mean = np.mean(many, axis=0)
+    items = "".join(f"<li>{w:.2f}: {_safe(text)}</li>" for w, text in zip(mean, smoothing, strict=True))
+    return (
+        f'<p class="quiet">{bands}</p><p class="quiet">Smoothing: curves are averages over {len(smoothing)} priors of '
+        "one step, weighted in each question by how well each prior predicts the draws of a position from those before "
+        f'it. Mean weights:</p><ol class="quiet">{items}</ol>'
+    )
+
+
+def _section(curve: OutcomeCurve, own: Sequence[Move], recording: Recording | None, status: str) -> str:
     parts = [f"<section><h2>Question {_safe(curve.question)}</h2>"]
     asked = _asked(recording)
     if asked:
         parts.append(f"<p>{_safe(asked)}</p>")
     width = (curve.upper - curve.lower).mean()
+    kept = "" if recording is None or recording.kept_mass.min() > 1 - 1e-6 else _kept(recording)
+    many = curve.status != "one answer" and curve.settings.size > 1
+    weights = f"; weights of the priors {', '.join(f'{w:.2f}' for w in curve.settings)}" if many else ""
     parts.append(
         f'<p class="quiet">{curve.draws.sum():,.0f} draws at {int((curve.draws > 0).sum())} of {curve.positions.size} '
-        f"positions; status {_safe(curve.status)}; {100 * curve.level:g} % bands, mean width {width:.2f}</p>"
+        f"positions{kept}; curve {_safe(curve.status)}; {100 * curve.level:g} % bands (central "
+        f"{100 - 100 * TAILS * (1 - curve.level):g} % of the posterior), mean width {width:.2f}{weights}</p>"
     )
-    parts.append(_svg(plot_outcomes(curve, own)))
+    if status == "undecided":
+        parts.append("<p>Undecided: too few draws to tell a move from none.</p>")
+    parts.append(_svg(plot_outcomes(curve, own), curve.question))
     parts.extend(_alternatives(move, recording) for move in own if recording is not None)
     return "".join([*parts, "</section>"])
+
+
+def _kept(recording: Recording) -> str:
+    least, mean = recording.kept_mass.min(), recording.kept_mass.mean()
+    return f"; kept mass {least:.3f} at least, {mean:.3f} on average: estimates are of the kept branches"
 
 
 def _asked(recording: Recording | None) -> str:
@@ -209,7 +265,9 @@ def _asked(recording: Recording | None) -> str:
 
 def _moves_table(found: Sequence[Move], moves: Moves) -> str:
     if not found:
-        return "<p>No move at this error level.</p>"
+        open_ = list(moves.statuses.values()).count("undecided")
+        said = f" {open_} questions are undecided: too few draws to tell a move from none." if open_ else ""
+        return f"<p>No move at this error level.{said}</p>"
     word = "p, adjusted" if any(not np.isnan(m.p_value) for m in found) else "probability"
     rows = [
         f"<tr><td>{_safe(m.question)}</td><td class=n>{m.location[0]:g} – {m.location[1]:g}</td>"
@@ -219,7 +277,7 @@ def _moves_table(found: Sequence[Move], moves: Moves) -> str:
         for m in found
     ]
     head = "".join(f"<th>{h}</th>" for h in ("question", "location", "answers that gain", "size", "interval", word))
-    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+    return f'<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
 
 
 def _alternatives(move: Move, recording: Recording | None) -> str:
@@ -233,7 +291,8 @@ def _alternatives(move: Move, recording: Recording | None) -> str:
         parts.append(f"<p><code>{_safe(text)}</code></p>")
     rows = []
     inside = [b for b in recording.branches if low <= b.position <= high]
-    several = {b.position for b in inside if not b.taken}
+    # The one branch without a name of a plain table is no alternative to anything.
+    several = {b.position for b in inside if not b.taken and b.name}
     for branch in inside:
         if branch.position not in several:
             continue
@@ -247,7 +306,7 @@ def _alternatives(move: Move, recording: Recording | None) -> str:
         )
     if rows:
         head = "".join(f"<th>{h}</th>" for h in ("position", "next token", "probability", "answers"))
-        parts.append(f"<table><tr>{head}</tr>{''.join(rows)}</table>")
+        parts.append(f'<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>')
     return "".join(parts)
 
 
@@ -259,10 +318,13 @@ def _tokens(recording: Recording, low: float, high: float) -> str:
     return "".join(str(t) for t in texts[max(0, int(low) - 8) : int(high) + 9])
 
 
-def _svg(ax: Any) -> str:
+def _svg(ax: Any, name: str) -> str:
+    from matplotlib import rc_context
+
     stream = io.StringIO()
-    # No date, so that the same recordings give the same page.
-    ax.figure.savefig(stream, format="svg", metadata={"Date": None})
+    # No date and no random names, so that the same recordings give the same page; no name of one picture in another.
+    with rc_context({"svg.hashsalt": f"sloc {name}"}):
+        ax.figure.savefig(stream, format="svg", metadata={"Date": None})
     text = stream.getvalue()
     return re.sub(r"^.*?(?=<svg)", "", text, flags=re.DOTALL)
 

@@ -5,18 +5,26 @@ from __future__ import annotations
 import importlib.util
 import json as json_module
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sloc.contracts import InvalidInput, require
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
+from sloc.report.recorded_analysis import ALPHA, LEVEL, SIZE, Analysis, analyse, check_settings, digest
+from sloc.report.recorded_command import NO_PICTURES, is_recorded, print_found, print_notes
 from sloc.report.traces import plot_traces, traces_summary_table
 from sloc.results import TraceWindows
 from sloc.windows.binomial_rise import Statistic
 from sloc.windows.multiplicity import Across, Within
+from sloc.windows.recorded import Recording
+from sloc.windows.recorded_import import recordings_from_table
 from sloc.windows.resampled import trace_windows
-from sloc.windows.traces_table import TraceTable, read_trace_table
+from sloc.windows.traces_file import read_frame
+from sloc.windows.traces_table import TraceTable, trace_table
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
 COLUMN_HELP = """\
@@ -45,16 +53,23 @@ def run_traces(
     correction: Within = "bonferroni",
     across: Across = "none",
     statistic: Statistic = "difference",
+    size: float = SIZE,
+    move_alpha: float = ALPHA,
+    gap: float | None = None,
+    level: float = LEVEL,
     overwrite: bool = False,
     json: bool = False,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Read a table of recorded answers, find the windows, print them, and write the output folder.
+    """Read a table of recorded answers, find windows and moves, print them, and write the output folder.
 
-    The folder holds ``windows.csv`` (a row per question), ``steps.csv`` (a row per step), ``curves.nc``
-    (see :meth:`sloc.windows.resampled.TraceWindows.to_xarray`), ``traces.png`` (where matplotlib is
-    installed) and ``run.json`` (enough to repeat the run).  It appears when all is written; after
-    bad input, a failure or Ctrl-C nothing is there.
+    Of the full generation's answer: ``windows.csv`` (a row per question), ``steps.csv`` (a row per step) and
+    ``curves.nc`` (see :meth:`sloc.windows.resampled.TraceWindows.to_xarray`).  Of all answers, as of recorded branches:
+    ``moves.csv``, ``exact.csv``, ``rule.csv``, ``questions.csv``, ``curves.csv``, ``traces.jsonl.gz`` and
+    ``report.html`` (see :func:`sloc.report.recorded_command.run_recorded`), absent with a note where draws have
+    weights of their own.  Besides ``traces.png`` (it and the page where matplotlib is installed) and ``run.json``, from
+    which the run can be repeated.  The folder appears when all is written; after bad input, a failure or Ctrl-C
+    nothing is there.
 
     Args:
         path: the table (:data:`COLUMN_HELP`).
@@ -65,13 +80,17 @@ def run_traces(
         correction: over a question's steps, ``"bonferroni"`` or ``"holm"``.
         across: over questions, ``"none"``, ``"holm"`` or ``"bh"``.
         statistic: ``"difference"`` or ``"score"``.
+        size: a move exceeds this in total variation of all answers.
+        move_alpha: error level of the moves: Bayesian false-discovery rate, and that of the exact tests.
+        gap: how far apart the two positions of a move are; when None 4 tokens, or one step of fractions.
+        level: coverage of the bands of all answers' curves.
         overwrite: whether a run in ``out`` may be replaced.
         json: print one JSON object instead of the table.
         console: where to print; standard output when None.
 
     Returns:
         ``{"command", "arguments", "results", "output"}`` in JSON's types: ``results`` holds the counts,
-        the notes and a row per question.
+        the notes, a row per question and, as ``all_answers``, what was found of all answers.
 
     Raises:
         InvalidInput: bad input or a folder that cannot be written.
@@ -87,15 +106,74 @@ def run_traces(
         "across": across,
         "statistic": statistic,
     }
-    table = read_trace_table(path)
+    # What can be refused is refused before anything is computed.
+    check_settings(size, move_alpha, gap, level)
+    if isinstance(path, (str, os.PathLike)) and os.path.isdir(path):
+        require(False, "file", str(path), f"a table, or a folder of recorded branches; {_inside(path)}")
+    frame = read_frame(path)
+    table = trace_table(frame)
     result = trace_windows(table, **settings)
-    record = _record(path, settings, table, result)
+    recordings, notes = recordings_of_table(frame, table)
+    found = analyse(recordings, size=size, alpha=move_alpha, gap=gap, level=level) if recordings else None
+    apart = gap if found is None else found.gap
+    record = _record(
+        path, settings | {"size": size, "move_alpha": move_alpha, "gap": apart, "level": level}, table, result
+    )
+    record["results"]["notes"].extend(notes)
+    record["results"]["all_answers"] = None if found is None else jsonable(found.summary())
     if out is not None:
         with run_folder(out, overwrite) as folder:
-            _write(folder, result, record)
+            _write(folder, result, found, record)
         record["output"] = str(Path(out))
-    _show(result, record, json, console)
+    _show(result, found, record, json, console)
     return record
+
+
+def _inside(path: str | os.PathLike[str]) -> str:
+    """What a folder without recordings holds."""
+    folders = sorted(f"{p.name}/" for p in Path(path).iterdir() if p.is_dir() and is_recorded(p))
+    there = f"; its subfolder{'s' * (len(folders) > 1)} {', '.join(folders[:5])} do" if folders else ""
+    return f"no file in it ends in .json or .json.gz{there}"
+
+
+def recordings_of_table(frame: pd.DataFrame, table: TraceTable) -> tuple[tuple[Recording, ...], tuple[str, ...]]:
+    """Take a table that was checked as recordings, so that curves and moves of all answers can be asked of it.
+
+    Args:
+        frame: as it was read.
+        table: the same, checked (:func:`sloc.windows.traces_table.trace_table`).
+
+    Returns:
+        The recordings, without the rows that only state the full generation's answer, and notes; none of the first
+        and the reason where draws have weights of their own.
+
+    """
+    import pandas as pd
+
+    plain: Any = frame
+    if "weight" in frame and "branch" not in frame and all(q.equal.all() for q in table.questions):
+        # Weights that are equal at every position say nothing, and a draw of weight 0 was none.
+        weights: Any = pd.to_numeric(frame["weight"], errors="coerce")
+        plain = plain[weights > 0].drop(columns="weight")
+    numbers: Any = pd.to_numeric(plain["draw"], errors="coerce") if "draw" in plain else None
+    if numbers is not None and bool(numbers.isna().any()):
+        # Names of draws give no order but that of the rows.
+        plain = plain.assign(draw=pd.factorize(plain["draw"].astype(str))[0])
+    try:
+        read, notes = recordings_from_table(plain)
+    except InvalidInput as error:
+        return (), (f"no curves and moves of all answers: {error}",)
+    own = {q.question: q for q in table.questions}
+    recordings = []
+    for recording in read:
+        question = own[recording.question]
+        kept = set(question.kept.tolist())
+        branches = tuple(b for b in recording.branches if b.position in kept)
+        if "branch" not in frame:
+            # No token was recorded, so none is known to have been taken: weight 1 is no probability of one.
+            branches = tuple(replace(b, taken=False) for b in branches)
+        recordings.append(replace(recording, branches=branches, reference=question.reference, full=question.full))
+    return tuple(recordings), tuple(n for n in notes if n not in table.notes)
 
 
 def _record(
@@ -109,34 +187,32 @@ def _record(
         **result.summary(),
         "rows": table.rows,
         "axis": table.axis,
-        "table_sha256": _digest(file),
+        "table_sha256": digest(file),
         "notes": list(table.notes),
         "windows": rows,
     }
     return jsonable({"command": "traces", "arguments": arguments, "results": results, "output": None})
 
 
-def _digest(file: Path) -> str:
-    """SHA-256 of the input, so that a repeated run can tell whether the table is still the same."""
-    import hashlib
-
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _write(folder: Path, result: TraceWindows, record: dict[str, Any]) -> None:
+def _write(folder: Path, result: TraceWindows, found: Analysis | None, record: dict[str, Any]) -> None:
     result.to_dataframe().to_csv(folder / "windows.csv", index=False)
     result.steps_dataframe().to_csv(folder / "steps.csv", index=False)
     result.to_xarray().to_netcdf(folder / "curves.nc", engine="h5netcdf")
+    if found is not None:
+        found.write(folder, record["results"]["notes"], picture=False)
     if importlib.util.find_spec("matplotlib") is None:
-        record["results"]["notes"].append("no picture: matplotlib is not installed (pip install 'sloc[viz]')")
+        record["results"]["notes"].append(NO_PICTURES)
     else:
         plot_traces(result, folder / "traces.png")
     summary = {k: v for k, v in record["results"].items() if k != "windows"}
+    if found is not None:
+        summary["all_answers"] = {k: v for k, v in summary["all_answers"].items() if k != "found"}
     write_run_json(folder, record["command"], record["arguments"], summary)
 
 
-def _show(result: TraceWindows, record: dict[str, Any], json: bool, console: Console | None) -> None:
+def _show(
+    result: TraceWindows, found: Analysis | None, record: dict[str, Any], json: bool, console: Console | None
+) -> None:
     from rich.console import Console
 
     console = Console() if console is None else console
@@ -144,7 +220,9 @@ def _show(result: TraceWindows, record: dict[str, Any], json: bool, console: Con
         console.out(json_module.dumps(record, ensure_ascii=False, allow_nan=False), highlight=False)
         return
     console.print(traces_summary_table(result))
-    for note in record["results"]["notes"]:
-        console.print(f"note: {note}", markup=False, highlight=False)
+    if found is None:
+        print_notes(record["results"]["notes"], console)
+    else:
+        print_found(found, record["results"]["notes"], console)
     if record["output"] is not None:
         console.print(f"written to {record['output']}", markup=False, highlight=False)

@@ -130,7 +130,8 @@ class Moves:
         tau: the size that a move exceeds.
         alpha: the error level.
         control: what the level is of.
-        statuses: question to status: ``"resolved"``, ``"empty"`` (no move), ``"one answer"`` (only one was ever seen).
+        statuses: question to status: ``"resolved"``; ``"empty"``, no move at this error level; of the posterior
+            ``"undecided"``, no move and too few draws to say that there is none; ``"one answer"``, only one was seen.
 
     """
 

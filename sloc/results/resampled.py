@@ -122,6 +122,12 @@ class RiseStep:
         p_any: of "the probability did not rise at all".
         p_any_adjusted: the same, corrected.
         test: which test gave the p-values.
+        rise_low: lower end of an interval of the true rise that holds at all steps of the question at once, with
+            probability at least ``1 - alpha`` (exact: :func:`sloc.windows.binomial_rise.rise_interval`, Bonferroni).
+        rise_high: its upper end.
+        fires_flat: largest chance that an observed rise exceeds the threshold at as many draws where nothing changed;
+            NaN where weights or numbers of draws differ.
+        misses: largest chance that it does not though the true rise is 0.1 above the threshold; NaN likewise.
 
     """
 
@@ -136,6 +142,10 @@ class RiseStep:
     p_any: float
     p_any_adjusted: float
     test: str
+    rise_low: float = float("nan")
+    rise_high: float = float("nan")
+    fires_flat: float = float("nan")
+    misses: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -197,7 +207,12 @@ class TraceWindows:
         }
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row per question: where each kind of window lies, with statuses and p-values."""
+        """Return one row per question: where each kind of window lies, with statuses and p-values.
+
+        ``rise_low .. rise_high`` is the interval of the largest observed rise, which holds whichever step that is;
+        ``rule_...`` are the rule's computed rates at the question's numbers of draws, without the no-drop clause:
+        firing on a flat curve at a step and anywhere (union bound), missing a rise 0.1 above the threshold.
+        """
         import pandas as pd
 
         grouped: dict[str, list[RiseStep]] = {}
@@ -207,6 +222,8 @@ class TraceWindows:
         for curve, rule, test in zip(self.curves, self.rule, self.calibrated, strict=True):
             steps = grouped.get(curve.question, [])
             best = min(steps, key=lambda s: (s.p_adjusted, -s.rise), default=None)
+            top = max(steps, key=lambda s: s.rise, default=None)
+            flat = [s.fires_flat for s in steps]
             rows.append(
                 {
                     "question": curve.question,
@@ -218,11 +235,16 @@ class TraceWindows:
                     **_kept_edges("rule", rule, curve),
                     "certified_status": test.status_after,
                     **_kept_edges("certified", test, curve),
-                    "largest_rise": max((s.rise for s in steps), default=None),
+                    "largest_rise": None if top is None else top.rise,
+                    "rise_low": None if top is None else top.rise_low,
+                    "rise_high": None if top is None else top.rise_high,
                     "largest_drop": max((max(-s.rise, 0.0) for s in steps), default=None),
                     "p_adjusted": None if best is None else best.p_adjusted,
                     "p_any_adjusted": min((s.p_any_adjusted for s in steps), default=None),
                     "test": "" if best is None else best.test,
+                    "rule_fires_flat": float(np.max(flat)) if steps else None,
+                    "rule_fires_flat_anywhere": float(np.minimum(np.sum(flat), 1.0)) if steps else None,
+                    "rule_misses": float(np.max([s.misses for s in steps])) if steps else None,
                 }
             )
         return pd.DataFrame(rows)

@@ -24,6 +24,7 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_real, as_whole, is_one_of
+from sloc.divergence.binomial_interval import clopper_pearson
 
 Statistic = Literal["difference", "score"]
 """How outcomes are ordered."""
@@ -83,6 +84,41 @@ def rise_p_values(
     flat = [np.asarray(a).ravel() for a in (x1, n1, x2, n2)]
     values = [rise_p_value(*row, tau=tau, statistic=statistic) for row in zip(*flat, strict=True)]
     return np.asarray(values, np.float64).reshape(np.shape(x1))
+
+
+def rise_interval(
+    x1: np.ndarray, n1: np.ndarray, x2: np.ndarray, n2: np.ndarray, alpha: float = 0.05
+) -> tuple[np.ndarray, np.ndarray]:
+    """Interval for ``p2 - p1``, valid at every number of draws.
+
+    Equal numbers ``n``: the successes after and failures before, ``S``, sum ``2 n`` independent indicators of mean sum
+    ``n (1 + p2 - p1)``, whose tails are at most those of ``Bin(2 n, (1 + p2 - p1) / 2)`` from one beyond the mean on
+    (Hoeffding 1956, Theorem 4).  Hence ``2 [L, U] - 1`` of Clopper-Pearson's limits for ``S`` of ``2 n``, widened to
+    one success beyond ``S`` where they lie inside.  Unequal numbers: the difference of Clopper-Pearson's intervals at
+    ``alpha / 2`` each (union bound).  Numbers of draws alone say which.
+
+    Args:
+        x1: successes before, any shape.
+        n1: draws before, at least 1.
+        x2: successes after.
+        n2: draws after, at least 1.
+        alpha: error level in (0, 1).
+
+    Returns:
+        ``(low, high)`` in [-1, 1], coverage at least ``1 - alpha``.
+
+    """
+    require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    x1, n1, x2, n2 = np.broadcast_arrays(*(np.asarray(v, np.float64) for v in (x1, n1, x2, n2)))
+    require(bool((np.minimum(n1, n2) >= 1).all()), "n", n1, "numbers of draws, at least 1")
+    for name, x, n in (("x1", x1, n1), ("x2", x2, n2)):
+        require(bool(((x >= 0) & (x <= n)).all()), name, x, "counts between 0 and the number of draws")
+    rising = x2 + n1 - x1
+    low, high = (2.0 * limit - 1.0 for limit in clopper_pearson(rising, n1 + n2, alpha))
+    low, high = np.minimum(low, (rising - 1.0) / n1 - 1.0), np.maximum(high, (rising + 1.0) / n1 - 1.0)
+    (low1, high1), (low2, high2) = clopper_pearson(x1, n1, alpha / 2), clopper_pearson(x2, n2, alpha / 2)
+    low, high = np.where(n1 == n2, low, low2 - high1), np.where(n1 == n2, high, high2 - low1)
+    return np.clip(low, -1.0, 1.0), np.clip(high, -1.0, 1.0)
 
 
 def critical_rise(n: int, level: float, tau: float = 0.5) -> float | None:

@@ -18,9 +18,16 @@ from sloc.contracts import require
 from sloc.contracts.arguments import as_real, checked_all
 from sloc.results.outcome import Move, Moves
 from sloc.windows.move_kernels import RUN_PRIORS, SHARES, MovePrior
-from sloc.windows.outcome_curves import TAILS, OutcomeCounts, OutcomePosterior, outcome_counts, outcome_posterior
+from sloc.windows.outcome_curves import (
+    TAILS,
+    UNDECIDED,
+    OutcomeCounts,
+    OutcomePosterior,
+    outcome_counts,
+    outcome_posterior,
+)
 from sloc.windows.recorded import Recording
-from sloc.windows.share_filter import difference_quantiles
+from sloc.windows.share_filter import difference_quantiles, quantiles
 
 LOOK = 0.3
 """Candidates are local maxima above this share of ``tau``."""
@@ -53,7 +60,9 @@ def posterior_moves(
         The moves of all questions.  ``size_interval`` is a credible one of :data:`LEVEL`, with the tails of a curve's
         bands, rounded outwards to the grid of shares; ``location`` the shortest range that holds as much of the steps
         expected near the pair.  The suite ``traces`` counts how often both hold simulated truths.  Where shares rise by
-        more than log-probabilities allow (probabilities of another sampler), sizes are covered less often.
+        more than log-probabilities allow (probabilities of another sampler), sizes are covered less often.  A question
+        without a move is ``undecided`` where bands of its shares are too wide to say anything
+        (:data:`sloc.windows.outcome_curves.UNDECIDED`), else ``empty``.
 
     Raises:
         InvalidInput: a setting out of range, or counts that do not fit.
@@ -70,8 +79,8 @@ def posterior_moves(
     for question in questions:
         data = outcome_counts(question) if isinstance(question, Recording) else question
         alone = data.one_answer()
-        own = [] if alone else _candidates(data, tau, gap, separation, priors)
-        statuses[data.question] = "one answer" if alone else "empty"
+        own, status = ([], "one answer") if alone else _candidates(data, tau, gap, separation, priors)
+        statuses[data.question] = status
         found.extend(own)
     ordered = sorted(found, key=lambda m: -m.probability)
     false = np.cumsum([1.0 - m.probability for m in ordered]) / np.arange(1, len(ordered) + 1)
@@ -100,25 +109,30 @@ def spaced_maxima(height: np.ndarray, place: np.ndarray, least: float, separatio
 
 def _candidates(
     data: OutcomeCounts, tau: float, gap: float, separation: float, priors: Sequence[MovePrior]
-) -> list[Move]:
+) -> tuple[list[Move], str]:
     single = outcome_posterior(data, priors=priors)
-    mean = single.marginals() @ SHARES
+    marginals = single.marginals()
+    mean = marginals @ SHARES
     mean = mean / mean.sum(axis=1, keepdims=True)
+    tail = 0.5 * (1.0 - LEVEL) * TAILS
+    (low,), (high,) = quantiles(marginals, np.asarray([tail]), np.asarray([1.0 - tail]))
+    status = "undecided" if float((high - low).max(axis=1).mean()) > UNDECIDED else "empty"
     start, stop = pairs_at(data.positions, gap)
     if not start.size:
-        return []
+        return [], status
     distance = 0.5 * np.abs(mean[stop] - mean[start]).sum(axis=1)
     chosen = spaced_maxima(distance, data.positions[start], LOOK * tau, separation)
     if not chosen:
-        return []
+        return [], status
     sets = mean[stop[chosen]] > mean[start[chosen]]
     unique, which = np.unique(sets, axis=0, return_inverse=True)
     posterior = outcome_posterior(data, unique, priors=priors, settings=single.settings)
     steps = np.einsum("p,pts->ts", posterior.settings, np.stack([f.expected_steps() for f in posterior.filters]))
-    return [
+    moves = [
         _move(posterior, int(s), int(start[c]), int(stop[c]), tau, separation, steps[:, s])
         for c, s in zip(chosen, which.ravel(), strict=True)
     ]
+    return moves, status
 
 
 def _move(

@@ -15,17 +15,23 @@ Two definitions of a window stand side by side:
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_real, is_one_of
 from sloc.results import ResampledCurve, RiseStep, Status, TraceWindows, Window
 from sloc.results.resampled import Axis
-from sloc.windows.binomial_rise import STATISTICS, Statistic, rise_p_values
+from sloc.windows.binomial_rise import STATISTICS, Statistic, rise_interval, rise_p_values
 from sloc.windows.multiplicity import ACROSS, WITHIN, Across, Within, adjust_steps
 from sloc.windows.proportions import clopper_pearson, hoeffding_rise_p_value, weighted_interval
 from sloc.windows.rises import TOLERANCE, find_rises
+from sloc.windows.rule_rates import RuleRates, rule_rates
 from sloc.windows.traces_table import QuestionTraces, TraceTable
+
+BEYOND = 0.1
+"""Misses of the rule are computed for a true rise this much above its threshold."""
 
 
 def trace_windows(
@@ -80,6 +86,7 @@ def trace_windows(
     for i, (question, curve) in enumerate(zip(table.questions, curves, strict=True)):
         passing = find_rises(curve.times, curve.same, rise, max_drop)
         mine = range(*np.searchsorted(owner, [i, i + 1]))
+        low, high = _rise_intervals(question, alpha / max(len(mine), 1))
         own = [
             RiseStep(
                 question=curve.question,
@@ -93,6 +100,9 @@ def trace_windows(
                 p_any=float(p_any[i][j]),
                 p_any_adjusted=float(adjusted_any[s]),
                 test=_test_name(question, j, statistic),
+                rise_low=float(low[j]),
+                rise_high=float(high[j]),
+                **_rule_rates(question, j, rise),
             )
             for j, s in enumerate(mine)
         ]
@@ -165,6 +175,31 @@ def _p_values(question: QuestionTraces, tau: float, statistic: Statistic) -> np.
     return p
 
 
+def _rise_intervals(question: QuestionTraces, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals of every step's rise: exact where weights are equal, else from either point's own at half the level."""
+    same, n = question.counts[:, 0], question.draws
+    low, high = rise_interval(same[:-1], n[:-1], same[1:], n[1:], level)
+    exact = question.equal[:-1] & question.equal[1:]
+    if not exact.all():
+        lower, upper = (b[:, 0] for b in _bands(question, level / 2))
+        low, high = np.where(exact, low, lower[1:] - upper[:-1]), np.where(exact, high, upper[1:] - lower[:-1])
+    return low, high
+
+
+def _rule_rates(question: QuestionTraces, step: int, rise: float) -> dict[str, float]:
+    """Rates of the rule at a step, NaN where they are not computed: weights or numbers of draws that differ."""
+    before, after = (int(n) for n in question.draws[step : step + 2])
+    if before != after or not question.equal[step : step + 2].all():
+        return {"fires_flat": float("nan"), "misses": float("nan")}
+    rates = _rates(before, rise)
+    return {"fires_flat": rates.fires_flat, "misses": rates.misses}
+
+
+@lru_cache(maxsize=256)
+def _rates(draws: int, rise: float) -> RuleRates:
+    return rule_rates(draws, rise=rise, event=min(rise + BEYOND, 1.0))
+
+
 def _test_name(question: QuestionTraces, step: int, statistic: Statistic) -> str:
     exact = bool(question.equal[step] and question.equal[step + 1])
     return f"exact unconditional ({statistic})" if exact else "Hoeffding (weighted)"
@@ -202,11 +237,13 @@ def _window(
     curve: ResampledCurve, pair: tuple[int, int] | None, status: Status, rise: float, delta: float, method: str
 ) -> Window:
     before, after = (None, None) if pair is None else (float(curve.times[pair[0]]), float(curve.times[pair[1]]))
+    # Of a certified window no more is known than that the rise lies between its two points: either edge does.
+    place = None if not delta or before is None or after is None else (after, before)
     return Window(
         t_after=after,
         t_before=before,
-        after_interval=None,
-        before_interval=None,
+        after_interval=place,
+        before_interval=place,
         status_after=status,
         status_before=status,
         epsilon=rise,

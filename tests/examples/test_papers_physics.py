@@ -15,7 +15,6 @@ from examples.papers import (
     grammar_deep,
     grammar_levels,
     speciation,
-    speciation_windows,
 )
 from examples.papers.grammar_trees import grammar
 from examples.papers.rows import crossing

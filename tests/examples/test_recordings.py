@@ -57,6 +57,20 @@ def test_the_table_has_the_printed_numbers_and_the_listed_counts(kept):
         assert np.isclose(r["accuracy without, implied"], r["accuracy with"] + r["accuracy drop, printed"])
 
 
+def test_table_1_has_its_layout_and_leaves_empty_what_was_not_published(kept):
+    """Seven data sets by two differences of three models; of the published generations all have a window."""
+    assert [len(r) for r in kept["printed"]] == [7] * 7
+    assert kept["printed"][4]["data set"] == "MATH"
+    assert [kept["printed"][4][f"{m}, dCW"] for m in chain_of_thought.MODELS.values()] == [0.33, 0.33, 0.29]
+    assert [r["data set"] for r in kept["computed"]] == [r["data set"] for r in kept["printed"]]
+    listed = {r["data set"]: r for r in kept["table"]}
+    for r in kept["computed"]:
+        assert r["questions"] == r["windows"] == listed[r["data set"]]["windows listed"]
+        assert r["accuracy_with"] == listed[r["data set"]]["accuracy with"]
+        assert r["accuracy_without"] is None
+        assert r["accuracy_drop"] is r["accuracy_drop_low"] is None
+
+
 def test_the_posterior_agrees_with_tests_that_rises_are_there(kept):
     posterior = kept["posterior"]
     assert posterior["agree with the test of any rise"] > 0.9
@@ -77,6 +91,8 @@ def test_the_page_is_what_the_command_computes(kept, folder):
     counts, _ = chain_of_thought.window_counts(published)
     assert json.loads(json.dumps(counts)) == kept["windows"]
     assert json.loads(json.dumps(chain_of_thought.table_rows(published, folder))) == kept["table"]
+    assert json.loads(json.dumps(chain_of_thought.printed_rows(folder))) == kept["printed"]
+    assert json.loads(json.dumps(chain_of_thought.computed_rows(published))) == kept["computed"]
     assert json.loads(json.dumps(blanks.blank_rows(folder))) == kept["blanks"]
     assert json.loads(json.dumps(blanks.consistency(folder))) == kept["consistency"]
     assert json.loads(json.dumps(curves.curves(folder))) == kept["curves"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 from dataclasses import replace
@@ -10,12 +11,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from sloc.cli import app
 from sloc.contracts import InvalidInput
-from sloc.report.recorded_command import is_recorded, read_recordings, run_recorded
-from sloc.report.recorded_report import _alternatives, plot_recorded
+from sloc.report.recorded_analysis import analyse
+from sloc.report.recorded_command import is_recorded, print_notes, read_recordings, run_recorded
+from sloc.report.recorded_report import _alternatives, plot_recorded, recorded_page
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_curve
 from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded_file import read_store
@@ -70,7 +73,7 @@ def test_the_folder_holds_everything(folder, tmp_path):
     out = tmp_path / "out"
     record = run_recorded(folder, out)
     names = {p.name for p in out.iterdir()}
-    tables = {"moves.csv", "exact.csv", "rule.csv", "curves.csv"}
+    tables = {"moves.csv", "exact.csv", "rule.csv", "questions.csv", "curves.csv"}
     assert names == {*tables, "traces.jsonl.gz", "traces.png", "report.html", "run.json"}
     assert record["results"]["moves"] == 2
     for found in record["results"]["found"]:
@@ -114,6 +117,73 @@ def test_where_nothing_moves_nothing_is_certified(tmp_path):
     file.write_text(json.dumps(flat))
     results = run_recorded(file, None)["results"]
     assert (results["certified"], results["rule_fires"]) == ({"bh": 0, "holm": 0}, 0)
+
+
+def test_what_the_draws_leave_open_is_said(folder, tmp_path):
+    """Weights of the priors, kept mass, settled pairs and undecided questions, in the tables and on the page."""
+    poor = store(2)
+    poor["branches"] = [b | {"answers": b["answers"][:1], "cont_lens": [5]} for b in poor["branches"][:1]]
+    poor["branches"][0]["tok_p"] = 0.4
+    (folder / "row002.json").write_text(json.dumps(poor))
+    out = tmp_path / "out"
+    results = run_recorded(folder, out)["results"]
+    questions = pd.read_csv(out / "questions.csv").set_index("question")
+    assert questions["moves_status"].tolist() == ["resolved", "resolved", "undecided"]
+    assert questions["curve_status"].tolist() == ["resolved", "resolved", "undecided"]
+    assert results["questions_undecided"] == 1
+    assert np.allclose(questions.filter(like="prior_weight_").sum(axis=1), 1)
+    assert questions.loc[2, "kept_mass_least"] == 0.4
+    curves = pd.read_csv(out / "curves.csv")
+    own = curves.query("question == 2")
+    assert own.query("position == 0")["kept_mass"].eq(0.4).all()
+    assert own.query("position > 0")["kept_mass"].isna().all()
+    # Only pairs over the fork can move: one where either position is 9 or before and the other is after it.
+    assert questions.loc[0, ["pairs", "pairs_settled"]].tolist() == [16, 12]
+    page = (out / "report.html").read_text("utf-8")
+    assert "24 of 32 pairs of positions cannot move by more than 0.3, whatever the draws" in page
+    assert "Bands called 90 % are the central 96 % of the posterior" in page
+    assert "Smoothing: curves are averages over 3 priors" in page
+    assert "weights of the priors" in page
+    assert "1 of 3 questions are undecided" in page
+    assert "kept mass 0.400 at least" in page
+    short = recorded_page(*page_parts(folder), limit=1)
+    assert short.count("<section>") == 1
+    assert "2 more are in" in short
+
+
+def page_parts(folder):
+    """Curves and moves of a folder."""
+    found = analyse(read_recordings(folder)[0])
+    return found.curves, found.moves
+
+
+def test_notes_that_are_not_printed_are_counted():
+    out = Console(file=io.StringIO(), width=100)
+    print_notes([f"n{i}" for i in range(25)], out)
+    assert out.file.getvalue().splitlines()[19:] == ["note: n19", "... and 5 more notes (run.json has all)"]
+
+
+def test_a_run_of_branches_is_repeated_from_its_record(folder, tmp_path):
+    first, again = tmp_path / "out", tmp_path / "again"
+    arguments = ["--gap", "3", "--level", "0.8", "--rise", "0.35"]
+    ran = CliRunner().invoke(app, ["traces", str(folder), *arguments, "--out", str(first)])
+    assert ran.exit_code == 0, ran.output
+    saved = json.loads((first / "run.json").read_text())["arguments"]
+    assert {k: saved[k] for k in ("gap", "level", "size", "alpha")} == {
+        "gap": 3.0,
+        "level": 0.8,
+        "size": 0.35,
+        "alpha": 0.1,
+    }
+    assert CliRunner().invoke(app, ["traces", "--from", str(first), "--out", str(again)]).exit_code == 0
+    for file in first.iterdir():
+        if file.suffix != ".png":
+            assert (again / file.name).read_bytes() == file.read_bytes(), file.name
+    refused = CliRunner().invoke(app, ["traces", "--from", str(first), "--gap", "2"])
+    assert "no other options beside it" in refused.output
+    wrong = CliRunner().invoke(app, ["traces", "--from", str(folder / "row000.json.gz")])
+    assert wrong.exit_code == 2
+    assert "--from = " in wrong.output
 
 
 def test_the_page_is_escaped_and_whole(folder, tmp_path):
@@ -185,7 +255,9 @@ def test_the_command_takes_recorded_branches(folder, tmp_path):
     assert json.loads(result.output)["arguments"]["size"] == 0.4
     refused = CliRunner().invoke(app, ["traces", str(folder), "--across", "bh"])
     assert refused.exit_code != 0
-    assert "--across" in refused.output
+    assert "--across = bh: expected no such option with recorded branches" in refused.output
+    beyond = CliRunner().invoke(app, ["traces", str(folder), "--rise", "1.5"])
+    assert "--rise = 1.5: expected a size" in beyond.output
 
 
 def test_a_bad_file_leaves_nothing(folder, tmp_path):

@@ -9,16 +9,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from sloc.cli import app
 from sloc.contracts import InvalidInput
 from sloc.report import traces_command
+from sloc.report.recorded_analysis import analyse
+from sloc.report.recorded_command import run_recorded
 from sloc.report.traces import MAX_PANELS, plot_question, plot_traces, traces_summary_table
-from sloc.report.traces_command import run_traces
+from sloc.report.traces_command import recordings_of_table, run_traces
 from sloc.windows.resampled import trace_windows
 from sloc.windows.traces_table import trace_table
 
 pytest.importorskip("matplotlib")
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
+WINDOWS = ("curves.nc", "run.json", "steps.csv", "traces.png", "windows.csv")
+MOVES = ("moves.csv", "exact.csv", "rule.csv", "questions.csv", "curves.csv", "traces.jsonl.gz", "report.html")
 
 
 def table(questions=3, n=20, position=False):
@@ -81,7 +87,7 @@ def test_a_run_writes_a_folder_that_repeats_it(tmp_path):
     out = console()
     record = run_traces(path, tmp_path / "out", max_drop=0.3, across="bh", console=out)
     names = sorted(p.name for p in (tmp_path / "out").iterdir())
-    assert names == ["curves.nc", "run.json", "steps.csv", "traces.png", "windows.csv"]
+    assert names == sorted([*WINDOWS, *MOVES])
     saved = json.loads((tmp_path / "out" / "run.json").read_text())
     assert saved["command"] == "traces"
     assert (
@@ -95,17 +101,88 @@ def test_a_run_writes_a_folder_that_repeats_it(tmp_path):
             "correction": "bonferroni",
             "across": "bh",
             "statistic": "difference",
+            "size": 0.3,
+            "move_alpha": 0.1,
+            "gap": 0.2,
+            "level": 0.9,
         }
     )
     assert len(saved["results"]["table_sha256"]) == 64
     assert pd.read_csv(tmp_path / "out" / "windows.csv")["rule_status"].tolist() == ["resolved"] * 4 + ["one answer"]
     assert len(pd.read_csv(tmp_path / "out" / "steps.csv")) == 20
     assert "written to" in out.file.getvalue()
-    arguments = dict(saved["arguments"])
-    again = run_traces(arguments.pop("table"), tmp_path / "again", **arguments, console=console())
-    assert again["results"] == record["results"]
-    for name in ("windows.csv", "steps.csv"):
-        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+    ran = CliRunner().invoke(app, ["traces", "--from", str(tmp_path / "out"), "--out", str(tmp_path / "again")])
+    assert ran.exit_code == 0, ran.output
+    for name in names:
+        if name.endswith((".csv", ".html", ".json", ".gz")):
+            assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
+    path.write_text(path.read_text() + "question [0],0.1,A\n")
+    changed = CliRunner().invoke(app, ["traces", "--from", str(tmp_path / "out" / "run.json")])
+    assert changed.exit_code == 2
+    assert "changed since" in changed.output
+
+
+def test_all_answers_of_a_table_have_moves_where_the_answers_move(tmp_path):
+    """A move between answers other than the full generation's is no rise of that one, and is found all the same."""
+    rows = [
+        ("q", f, answer, "A")
+        for f, shares in zip(FRACTIONS, ((2, 17, 1), (2, 17, 1), (2, 1, 17), (2, 1, 17), (2, 1, 17)), strict=True)
+        for answer, n in zip("ABC", shares, strict=True)
+        for _ in range(n)
+    ]
+    frame = pd.DataFrame(rows, columns=["question", "fraction", "answer", "reference"]).assign(weight=2.0)
+    frame.loc[len(frame)] = ["q", 0.1, "D", "A", 0.0]  # drawn with weight 0: no draw
+    frame.to_csv(tmp_path / "answers.csv", index=False)
+    results = run_traces(tmp_path / "answers.csv", tmp_path / "out", console=console())["results"]
+    assert results["rule"] == results["certified"] == 0
+    (found,) = results["all_answers"]["found"]
+    assert (found["question"], found["start"], found["stop"]) == ("q", 0.3, 0.5)
+    assert "C" in found["rising"]
+    assert "B" not in found["rising"]
+    # 17 of 20 to 1 of 20: the prior of steps lets a share do that where no probability was recorded.
+    assert found["size"] > 0.6
+    assert found["certified_holm"]
+    assert results["all_answers"]["certified"] == {"bh": 1, "holm": 1}
+    rule = pd.read_csv(tmp_path / "out" / "rule.csv")
+    assert rule.loc[0, ["answer", "status"]].tolist() == ["A", "silent"]
+    assert (rule["misses"] > 0).all()
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "Move at 0.3" in page
+    assert "next token" not in page
+    again = run_recorded(tmp_path / "out" / "traces.jsonl.gz", None, console=console())["results"]
+    assert again["found"] == results["all_answers"]["found"]
+
+
+def test_tokens_of_a_table_are_not_taken_for_certain(tmp_path):
+    """At consecutive positions of a plain table no probability is known, so that nothing is settled without draws."""
+    rows = [("q", t, "A" if t > 5 else "B", "A") for t in range(12) for _ in range(12)]
+    frame = pd.DataFrame(rows, columns=["question", "position", "answer", "reference"])
+    recordings, _ = recordings_of_table(frame, trace_table(frame))
+    found = analyse(recordings, gap=2.0)
+    assert len(found.moves.found) == 1
+    assert found.questions_frame()["pairs_settled"].tolist() == [0]
+    assert found.summary()["certified"]["holm"] == 1
+
+
+def test_draws_of_unequal_weights_have_windows_and_a_reason_for_no_moves(tmp_path):
+    frame = table(2)
+    frame["weight"] = np.where(np.arange(len(frame)) % 2, 1.0, 2.0)
+    frame.to_csv(tmp_path / "answers.csv", index=False)
+    record = run_traces(tmp_path / "answers.csv", tmp_path / "out", console=console())
+    if record["results"]["all_answers"] is None:
+        assert any("no curves and moves of all answers" in n for n in record["results"]["notes"])
+        assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(WINDOWS)
+    steps = pd.read_csv(tmp_path / "out" / "steps.csv")
+    assert ((steps["rise_low"] <= steps["rise"]) & (steps["rise"] <= steps["rise_high"])).all()
+    assert steps["misses"].isna().all()
+
+
+def test_a_folder_without_recordings_is_refused_and_its_subfolders_named(tmp_path):
+    (tmp_path / "top" / "llama").mkdir(parents=True)
+    (tmp_path / "top" / "llama" / "row000.json").write_text("{}")
+    ran = CliRunner().invoke(app, ["traces", str(tmp_path / "top")])
+    assert ran.exit_code == 2
+    assert "no file in it ends in .json or .json.gz; its subfolder llama/ do" in ran.output
 
 
 def test_json_is_one_object_without_nan(tmp_path):

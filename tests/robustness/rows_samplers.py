@@ -305,6 +305,10 @@ def report() -> list[Row]:
             correction=choice("bonferroni").says("correction", "file"),
             across=choice("none").says("across", "file"),
             statistic=choice("difference").says("statistic", "file"),
+            size=fraction(0.3, low=True).says("size", "file"),
+            move_alpha=fraction(0.1).says("move_alpha", "alpha", "file"),
+            gap=positive(4.0).optional().says("gap", "file"),
+            level=fraction(0.9).says("level", "file"),
         ),
         row(
             p + "run_window",
@@ -339,6 +343,8 @@ def report() -> list[Row]:
             recordings=thing({"q": RECORDING}, "recordings").optional().but("a mapping"),
             notes=taken(()),
             title=text("Recorded"),
+            smoothing=taken(()),
+            limit=whole(1),
         ),
         row(
             p + "write_run_json", folder=path(Path(".")), command=text("window"), arguments=taken({}), results=taken({})

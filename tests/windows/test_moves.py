@@ -203,6 +203,17 @@ def test_probabilities_of_moves_are_calibrated_under_the_prior(kind):
     assert (~truth[found]).sum() <= binom.isf(1e-9, found.sum(), 0.1)
 
 
+def test_too_few_draws_are_undecided_and_not_empty():
+    """One draw in twenty positions says nothing; many draws that all agree say that nothing moves."""
+    few, many = np.zeros((20, 2)), np.full((20, 2), 15.0)
+    few[3, 0] = 1.0
+    questions = [
+        OutcomeCounts(name, ("A", "B"), np.arange(20.0), counts, np.full(19, np.nan))
+        for name, counts in (("few", few), ("many", many))
+    ]
+    assert posterior_moves(questions).statuses == {"few": "undecided", "many": "empty"}
+
+
 def test_small_pieces():
     start, stop = pairs_at(np.asarray([0.0, 1, 5, 6]), 4)
     assert (start.tolist(), stop.tolist()) == ([0, 1], [2, 2])

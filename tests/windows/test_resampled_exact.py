@@ -12,6 +12,7 @@ from sloc.contracts import InvalidInput
 from sloc.windows.binomial_rise import (
     RELATIVE_MARGIN,
     critical_rise,
+    rise_interval,
     rise_p_value,
     rise_p_values,
     rise_statistic,
@@ -32,6 +33,21 @@ def test_clopper_pearson_covers_at_every_probability(n, alpha):
     # It must not be wide for nothing: each end is where its tail is alpha / 2.
     assert np.allclose(binom.sf(x[1:] - 1, n, low[1:]), alpha / 2)
     assert np.allclose(binom.cdf(x[:-1], n, high[:-1]), alpha / 2)
+
+
+@pytest.mark.parametrize(("n1", "n2"), [(4, 4), (20, 20), (10, 7)])
+def test_intervals_of_a_rise_cover_at_all_probabilities(n1, n2):
+    """Coverage by enumeration; and for equal numbers they are not wider than a difference of single intervals."""
+    a, b = np.meshgrid(np.arange(n1 + 1), np.arange(n2 + 1), indexing="ij")
+    low, high = rise_interval(a, n1, b, n2, 0.1)
+    for p, q in product(np.linspace(0, 1, 21), repeat=2):
+        inside = (low <= q - p + 1e-12) & (q - p <= high + 1e-12)
+        assert (binom.pmf(a, n1, p) * binom.pmf(b, n2, q) * inside).sum() >= 0.9 - 1e-9
+    if n1 == n2 == 20:
+        (low1, high1), (low2, high2) = clopper_pearson(a, n1, 0.05), clopper_pearson(b, n2, 0.05)
+        assert (high - low).mean() < 0.8 * ((high2 - low1) - (low2 - high1)).mean()
+    with pytest.raises(InvalidInput, match="x1"):
+        rise_interval(n1 + 1, n1, 0, n2)
 
 
 def test_a_bonferroni_band_covers_a_whole_curve():

@@ -1,0 +1,224 @@
+"""What is asked of recordings, whichever file they came from: curves, moves by three rules, statuses, their files."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sloc.contracts import require
+from sloc.contracts.arguments import as_real
+from sloc.report.move_tables import Beside, found_beside
+from sloc.results.outcome import Moves, OutcomeCurve
+from sloc.windows.move_kernels import RUN_PRIORS, MovePrior
+from sloc.windows.outcome_curves import PRIORS, outcome_counts, outcome_curve
+from sloc.windows.posterior_moves import posterior_moves
+from sloc.windows.recorded import Recording
+from sloc.windows.recorded_file import write_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIZE, ALPHA, LEVEL = 0.3, 0.1, 0.9
+"""A move exceeds this in total variation; error level of moves; coverage of bands."""
+GAP = 4.0
+"""How far apart the two positions of a move are, in tokens."""
+UNKNOWN = (0.5, 0.97)
+"""Leaving masses of a step that priors are averaged over where no probability was recorded.  A tenth of a generation
+may leave the path almost surely, so that a share may more than double, which is all that 0.5 allows."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Curves and moves of recordings.
+
+    Attributes:
+        recordings: as they were read.
+        merged: the same with rare answers merged, as they were looked at.
+        curves: one a question.
+        moves: by the posterior, of all questions.
+        candidates: a row per candidate move, with what the other two rules say there.
+        beside: exact tests and the published rule.
+        gap: how far apart the two positions of a move are.
+        level: coverage of the bands.
+        priors: that the curves were averaged over.
+
+    """
+
+    recordings: tuple[Recording, ...]
+    merged: tuple[Recording, ...]
+    curves: tuple[OutcomeCurve, ...]
+    moves: Moves
+    candidates: pd.DataFrame
+    beside: Beside
+    gap: float
+    level: float
+    priors: tuple[MovePrior, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """Return counts: questions, draws, moves, those certified, questions undecided; and the moves found."""
+        statuses = list(self.moves.statuses.values())
+        return {
+            "questions": len(self.recordings),
+            "draws": int(sum(r.draws.sum() for r in self.recordings)),
+            "moves": len(self.moves.found),
+            "questions_with_moves": statuses.count("resolved"),
+            "questions_undecided": statuses.count("undecided"),
+            **self.beside.summary(),
+            "found": [row for row in self.candidates.to_dict("records") if row["found"]],
+        }
+
+    def lines(self) -> tuple[str, ...]:
+        """Return in words what needs no prior, and how many questions the draws leave open."""
+        open_ = list(self.moves.statuses.values()).count("undecided")
+        said = f"{open_} of {len(self.curves)} questions are undecided: too few draws to tell a move from none"
+        return (*self.beside.lines(), *([said] if open_ else ()))
+
+    def questions_frame(self) -> pd.DataFrame:
+        """Return a row per question: statuses, weights of the priors, kept mass, pairs settled without draws."""
+        import pandas as pd
+
+        rows = []
+        for curve, recording in zip(self.curves, self.recordings, strict=True):
+            # A single answer is no curve: nothing was averaged.
+            own = np.full(len(self.priors), np.nan) if curve.status == "one answer" else curve.settings
+            rows.append(
+                {
+                    "question": curve.question,
+                    "reference": recording.reference,
+                    "answers": len(curve.categories),
+                    "positions": curve.positions.size,
+                    "positions_missing": len(recording.missing),
+                    "draws": int(recording.draws.sum()),
+                    "kept_mass_least": float(recording.kept_mass.min()),
+                    "curve_status": curve.status,
+                    "moves_status": self.moves.statuses[curve.question],
+                    "band_width": float((curve.upper - curve.lower).mean()),
+                    **{f"prior_weight_{i}": float(w) for i, w in enumerate(own, 1)},
+                }
+            )
+        return pd.DataFrame(rows).merge(self.beside.pairs, on="question", how="left", validate="one_to_one")
+
+    def curves_frame(self) -> pd.DataFrame:
+        """Return a row per question, position and answer, with the kept mass of the position (NaN: nothing drawn)."""
+        import pandas as pd
+
+        frames = []
+        for curve, recording in zip(self.curves, self.merged, strict=True):
+            kept = np.full(curve.positions.size, np.nan)
+            kept[np.searchsorted(curve.positions, recording.positions)] = recording.kept_mass
+            frames.append(curve.to_dataframe().assign(kept_mass=np.repeat(kept, len(curve.categories))))
+        return pd.concat(frames, ignore_index=True)
+
+    def write(self, folder: Path, notes: Sequence[str], picture: bool = True) -> None:
+        """Write the tables, the store, and, where matplotlib is installed, the page (and ``traces.png``).
+
+        Args:
+            folder: where.
+            notes: what was noticed in the recordings, for the page.
+            picture: whether to draw ``traces.png``.
+
+        """
+        self.candidates.to_csv(folder / "moves.csv", index=False)
+        self.beside.exact.to_csv(folder / "exact.csv", index=False)
+        self.beside.rule.to_csv(folder / "rule.csv", index=False)
+        self.questions_frame().to_csv(folder / "questions.csv", index=False)
+        self.curves_frame().to_csv(folder / "curves.csv", index=False)
+        write_store(folder / "traces.jsonl.gz", self.recordings)
+        if importlib.util.find_spec("matplotlib") is None:
+            return
+        from sloc.report.recorded_report import plot_recorded, write_recorded_report
+
+        if picture:
+            plot_recorded(self.curves, self.moves, folder / "traces.png")
+        said = (*self.lines(), *notes)
+        own = {r.question: r for r in self.merged}
+        write_recorded_report(
+            folder / "report.html", self.curves, self.moves, own, said, smoothing=[prior_text(p) for p in self.priors]
+        )
+
+
+def analyse(
+    recordings: Sequence[Recording],
+    *,
+    size: float = SIZE,
+    alpha: float = ALPHA,
+    gap: float | None = None,
+    level: float = LEVEL,
+) -> Analysis:
+    """Estimate curves and find moves.
+
+    Args:
+        recordings: one a question.
+        size: a move exceeds this in total variation, in [0, 1).
+        alpha: error level of the moves, in (0, 1).
+        gap: how far apart the two positions of a move are; when None :func:`default_gap`.
+        level: coverage of the bands, in (0, 1).
+
+    Returns:
+        Everything that is written of them.
+
+    Raises:
+        InvalidInput: a setting out of range.
+
+    """
+    check_settings(size, alpha, gap, level)
+    apart = default_gap(recordings) if gap is None else float(gap)
+    merged = tuple(r.merged() for r in recordings)
+    blind = all(bool(np.isnan(r.taken_mass).all()) for r in merged)
+    priors, runs = (widened(p) if blind else p for p in (PRIORS, RUN_PRIORS))
+    curves = tuple(outcome_curve(r, level=level, simultaneous=True, priors=priors) for r in merged)
+    counts = [outcome_counts(r) for r in merged]
+    moves = posterior_moves(counts, tau=size, alpha=alpha, gap=apart, separation=2 * apart, priors=runs)
+    candidates, beside = found_beside(moves, merged, apart)
+    return Analysis(tuple(recordings), merged, curves, moves, candidates, beside, apart, level, priors)
+
+
+def widened(priors: Sequence[MovePrior]) -> tuple[MovePrior, ...]:
+    """Each prior with each leaving mass of :data:`UNKNOWN`, for recordings without any probability."""
+    return tuple(replace(p, unknown=u) for u in UNKNOWN for p in priors)
+
+
+def check_settings(size: float, alpha: float, gap: float | None, level: float) -> None:
+    """Refuse settings of :func:`analyse` that are out of range, before anything is read."""
+    require(0.0 <= as_real(size) < 1.0, "size", size, "a size in total variation, in [0, 1)")
+    require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    require(gap is None or as_real(gap) > 0, "gap", gap, "a positive distance between two positions")
+    require(0.0 < as_real(level) < 1.0, "level", level, "a coverage inside (0, 1)")
+
+
+def prior_text(prior: MovePrior) -> str:
+    """Say in words what a prior expects of one step."""
+    spread = " or ".join(f"{w:g} that they scatter like {c:g} draws" for w, c in prior.spread)
+    return (
+        f"what leaves the path answers alike with probability {prior.stay:g}, else {spread}; "
+        f"{prior.unknown:g} leaves where no probability is known"
+    )
+
+
+def default_gap(recordings: Sequence[Recording]) -> float:
+    """How far apart the positions of a move are: :data:`GAP` tokens, or one step where parts are kept by fraction.
+
+    Of fractions it is the smallest difference between neighbours of any question, so that every position is compared
+    with the next (pairs end at the first position that is at least the gap later).
+    """
+    if any(r.axis == "position" for r in recordings):
+        return GAP
+    steps = [float(np.diff(r.positions).min()) for r in recordings if r.positions.size > 1]
+    return round(min(steps, default=1.0), 12)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of a folder's files, so that a repeated run can tell a change."""
+    if not path.is_dir():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    found = hashlib.sha256()
+    for file in sorted(p for p in path.iterdir() if p.is_file()):
+        found.update(f"{file.name}\0{digest(file)}\0".encode())
+    return found.hexdigest()

@@ -224,15 +224,9 @@ class MergePosterior:
 
 
 def _histograms(edges: Mapping[str, EdgePosterior], title: str, ax: Any) -> Any:
-    import matplotlib.pyplot as plt
+    from sloc.report.posterior_plots import plot_histograms
 
-    ax = plt.gca() if ax is None else ax
-    for label, edge in edges.items():
-        if edge.exists.any():
-            ax.hist(edge.draws[edge.exists], bins=40, histtype="stepfilled", alpha=0.5, label=label)
-    ax.set(xlabel="t", ylabel="posterior draws", title=title)
-    ax.legend()
-    return ax
+    return plot_histograms({label: edge.draws[edge.exists] for label, edge in edges.items()}, title, ax)
 
 
 def _table(edges: list[EdgePosterior]) -> pd.DataFrame:

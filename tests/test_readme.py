@@ -13,7 +13,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-EXPECTED = ("0 in", "t_after=0.440", "left in", "cat in")
+EXPECTED = (
+    "Window(0 within all",
+    "Window(cat within all: t_after=0.440",
+    "Window(left within all",
+    "Window(cat within all",
+)
 LONGEST = 5
 """Lines of a snippet, blank lines and imports aside."""
 
@@ -30,6 +35,7 @@ def test_snippet_runs_and_prints(i: int, capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().out
     assert EXPECTED[i] in said
     assert said.startswith("Window("), "a snippet ends in a window"
+    assert said.count("(resolved)") == 2
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)

@@ -131,6 +131,7 @@ docs: export XLA_FLAGS := $(strip $(XLA_FLAGS) $(NO_YNNPACK))
 docs: export MPLBACKEND := module://matplotlib_inline.backend_inline
 docs: $(DOCS_STAMP)
 	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(PY) docs/_ext/browser_check.py docs/_build/html
 
 # Scripts are run as a reader would run them; tests beside them are run by pytest.
 examples: export XLA_FLAGS := $(strip $(XLA_FLAGS) $(NO_YNNPACK))

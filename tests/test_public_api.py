@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import tomllib
 import types
@@ -162,6 +163,16 @@ def test_every_picture_hangs_in_the_gallery() -> None:
     drawn = {n for n, v in named.items() if n.startswith("plot_") or (isinstance(v, type) and hasattr(v, "plot"))}
     assert {"Curve", "Window", "plot_windows"} <= drawn
     assert not {name for name in drawn if f".{name}`" not in page}
+    # Each stands in a section with a cell that draws it; the build fails where a drawing cell shows no picture.
+    cell, draws = re.compile(r"^```\{code-cell\}[^\n]*\n(.*?)^```", re.M | re.S), re.compile(r"\.plot\(|\.plot_\w+\(")
+    hung = set()
+    for section in page.split("\n## ")[1:]:
+        own = {name for name in drawn if f".{name}`" in section}
+        functions = {name for name in own if name.startswith("plot_")}
+        pictures = len(draws.findall("".join(cell.findall(section))))
+        assert pictures >= max(len(functions), len(own - functions)), (section.partition("\n")[0], own)
+        hung |= own
+    assert hung == drawn
 
 
 def test_the_build_fails_where_a_figure_is_not_shown() -> None:

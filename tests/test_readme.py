@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import tomllib
 from pathlib import Path
 
 import jax
@@ -11,7 +13,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-EXPECTED = ("t_after=0.440", "TV(0, 1)", "Estimate(", "prefilled=4")
+EXPECTED = (
+    "Window(0 within all",
+    "Window(cat within all: t_after=0.440",
+    "Window(left within all",
+    "Window(cat within all",
+)
+LONGEST = 5
+"""Lines of a snippet, blank lines and imports aside."""
 
 
 def test_there_is_a_snippet_for_each_way_in() -> None:
@@ -23,7 +32,43 @@ def test_snippet_runs_and_prints(i: int, capsys: pytest.CaptureFixture[str]) -> 
     # Read as a user runs it: with JAX's own promotion rules.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         exec(compile(SNIPPETS[i], f"README snippet {i}", "exec"), {"__name__": "readme"})
-    assert EXPECTED[i] in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert EXPECTED[i] in said
+    assert said.startswith("Window("), "a snippet ends in a window"
+    assert said.count("(resolved)") == 2
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_snippets_are_short(snippet: str) -> None:
+    counted = [line for line in snippet.splitlines() if line.strip() and not line.startswith(("import ", "from "))]
+    assert len(counted) <= LONGEST
+    for node in ast.walk(ast.parse(snippet)):
+        two = (
+            isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Tuple)
+            and isinstance(node.value, ast.Tuple)
+        )
+        assert not two, "one thing a line"
+    assert ";" not in snippet
+
+
+def test_the_table_of_extras_names_those_that_there_are() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    table = README[README.index("| for | extra |") : README.index("**Known problem.**")]
+    assert not [name for name in extras if name != "peers" and f"`{name}`" not in table]
+
+
+def test_one_way_to_install_is_told() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    assert not [
+        page.name for page in pages if "install 'sloc[" in (text := page.read_text("utf-8")) or 'install "sloc[' in text
+    ]
+
+
+def test_every_page_is_told_of() -> None:
+    pages = {p.relative_to(ROOT).as_posix() for d in ("docs", "docs/howto") for p in (ROOT / d).glob("*.md")}
+    named = set(re.findall(r"\]\((docs/[^)]+\.md)\)", README))
+    assert pages - named <= {"docs/index.md"}
 
 
 def test_files_that_the_readme_names_exist() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.bayes.gates import rank_r_hat
+from sloc.results.pictures import draw
 from sloc.results.status import STATUSES
 
 if TYPE_CHECKING:
@@ -224,15 +225,8 @@ class MergePosterior:
 
 
 def _histograms(edges: Mapping[str, EdgePosterior], title: str, ax: Any) -> Any:
-    import matplotlib.pyplot as plt
-
-    ax = plt.gca() if ax is None else ax
-    for label, edge in edges.items():
-        if edge.exists.any():
-            ax.hist(edge.draws[edge.exists], bins=40, histtype="stepfilled", alpha=0.5, label=label)
-    ax.set(xlabel="t", ylabel="posterior draws", title=title)
-    ax.legend()
-    return ax
+    drawn = {label: edge.draws[edge.exists] for label, edge in edges.items()}
+    return draw("histograms", drawn, title=title, ax=ax)
 
 
 def _table(edges: list[EdgePosterior]) -> pd.DataFrame:

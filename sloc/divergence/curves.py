@@ -59,7 +59,7 @@ def tv(
     times = jnp.reshape(t, (1,)) if not is_concrete(t) else np.reshape(np.asarray(t), (1,))
     curve = tv_by_regime(key, process, population, times, a, b, n=n, **options)
     parts = {k: getattr(curve, k)[0] for k in ("value", "stderr", "lower", "upper")}
-    return Estimate(**parts, n=curve.n, method=curve.method)
+    return Estimate(**parts, n=curve.n, method=curve.method, quantity=curve.quantity)
 
 
 def tv_curve(

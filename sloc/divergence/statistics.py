@@ -169,7 +169,7 @@ class Labels(Statistic):
     def bind(self, population: Population) -> Term:
         """Resolve the set."""
         init = component_mask(population, self.init, "init")
-        name = f"label after noising and denoising {set_name(population, init)}"
+        name = f"P(label after noising and denoising {set_name(population, init)})"
         single = init.sum() == 1
         return Term(
             integrands.SourceLabels() if single else integrands.LabelLaw(),

@@ -1,4 +1,4 @@
-"""Blocks of keys, streaming accumulators, plans and checkpoints: the only place with jit and shard_map plumbing."""
+"""Blocks of keys, streaming accumulators, plans and checkpoints: what draws run in, on one device or many."""
 
 from sloc.engine.cluster import is_leader, start_processes
 from sloc.engine.collect import collect

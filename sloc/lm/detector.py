@@ -135,12 +135,14 @@ class Roc:
         above, false = int(np.sum(self.positives > threshold)), int(np.sum(self.negatives > threshold))
         low, high = (float(v) for v in clopper_pearson(above, m, level))
         share = above / m
-        recall = Estimate(share, float(np.sqrt(share * (1 - share) / m)), low, high, m, "Clopper-Pearson")
+        recall = Estimate(share, float(np.sqrt(share * (1 - share) / m)), low, high, m, "Clopper-Pearson", "recall")
         law: Any = beta(k, n + 1 - k)
         ends = (float(law.ppf(level / 2)), float(law.ppf(1 - level / 2)))
         # With ties the true rate may be smaller than the order statistic's.
         low = 0.0 if false < k - 1 else ends[0]
-        fpr = Estimate(false / n, float(law.std()), low, ends[1], n, "order statistic of the negatives")
+        fpr = Estimate(
+            false / n, float(law.std()), low, ends[1], n, "order statistic of the negatives", "false-positive rate"
+        )
         return RecallAt(threshold, recall, fpr)
 
     def to_dataframe(self) -> pd.DataFrame:

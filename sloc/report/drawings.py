@@ -10,8 +10,8 @@ def drawing(name: str) -> Callable[..., Any]:
     """Return the function that draws a result.
 
     Args:
-        name: ``"estimate"``, ``"curve"``, ``"window"``, ``"theorem window"``, ``"tree"``, ``"question"`` or
-            ``"traces"``.
+        name: ``"estimate"``, ``"curve"``, ``"window"``, ``"theorem window"``, ``"tree"``, ``"question"``,
+            ``"traces"`` or ``"histograms"``.
 
     Returns:
         The function; it takes the result, and ``ax`` or ``path``.
@@ -25,6 +25,10 @@ def drawing(name: str) -> Callable[..., Any]:
         from sloc.report.traces import plot_question, plot_traces
 
         return plot_question if name == "question" else plot_traces
+    if name == "histograms":
+        from sloc.report.posterior_plots import plot_histograms
+
+        return plot_histograms
     from sloc.report.plots import plot_curve, plot_estimate, plot_theorem_window, plot_window
 
     return {

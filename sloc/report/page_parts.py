@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B07C00", "#3A9BD9", "#777777")
+from sloc.report.style import LINES
+
+COLOURS = LINES
 """Of answers; legible on white, told apart by colour-blind readers together with :data:`DASHES`."""
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "", "7 4", "2 3")
 MOST_ANSWERS = len(COLOURS)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts.arguments import checked_kind
-from sloc.report.style import BLUE, FAINT, GREEN, INK, ORANGE, RED, SOFT, new_axes, ordered_colours, styled
+from sloc.report.style import BLUE, DASHES, FAINT, GREEN, INK, ORANGE, RED, SOFT, line_styles, new_axes, styled, tidy
 from sloc.results import Curve, Estimate, Interval, TheoremWindow, Window
 
 MANY_LABELS = 12
@@ -30,7 +30,7 @@ def plot_estimate(estimate: Estimate, ax: Any = None) -> Any:
     """
     checked_kind(estimate, "estimate", Estimate, "a sloc.Estimate")
     with styled():
-        ax = new_axes(4.6, 1.6) if ax is None else ax
+        ax = tidy(new_axes(4.6, 1.7) if ax is None else ax)
         value, low, high = float(estimate.value), float(estimate.lower), float(estimate.upper)
         ax.plot([low, high], [0, 0], color=BLUE, linewidth=3, alpha=0.35, solid_capstyle="butt")
         ax.plot([value], [0], marker="o", color=BLUE, markersize=6)
@@ -45,7 +45,8 @@ def plot_estimate(estimate: Estimate, ax: Any = None) -> Any:
         ax.set_yticks([])
         ax.set_ylim(-1, 1.4)
         ax.spines["left"].set_visible(False)
-        ax.set_xlabel(f"{estimate.method}, n = {int(estimate.n):,}" if int(estimate.n) else str(estimate.method))
+        how = f"{estimate.method}, n = {int(estimate.n):,}" if int(estimate.n) else str(estimate.method)
+        ax.set_xlabel(f"{estimate.quantity}\n({how})" if estimate.quantity else how)
     return ax
 
 
@@ -65,13 +66,13 @@ def plot_curve(curve: Curve, ax: Any = None) -> Any:
     """
     checked_kind(curve, "curve", Curve, "a sloc.Curve")
     with styled():
-        ax = new_axes() if ax is None else ax
+        ax = tidy(new_axes() if ax is None else ax)
         times = np.asarray(curve.times, np.float64)
         if not curve.labels:
             draw_band(ax, curve, BLUE)
         else:
-            for label, colour in zip(curve.labels, ordered_colours(len(curve.labels)), strict=True):
-                draw_band(ax, curve.column(label), colour, label=label)
+            for label, (colour, dashes) in zip(curve.labels, line_styles(len(curve.labels)), strict=True):
+                draw_band(ax, curve.column(label), colour, label=label, dashes=dashes)
             if len(curve.labels) <= MANY_LABELS:
                 ax.legend(fontsize=8)
         if _wide(times):
@@ -82,11 +83,13 @@ def plot_curve(curve: Curve, ax: Any = None) -> Any:
     return ax
 
 
-def draw_band(ax: Any, curve: Curve, colour: Any, label: str | None = None, width: float = 1.6) -> None:
+def draw_band(
+    ax: Any, curve: Curve, colour: Any, label: str | None = None, width: float = 1.6, dashes: Any = "-"
+) -> None:
     """Draw a scalar curve and its band into ``ax``."""
     times = np.asarray(curve.times, np.float64)
     ax.fill_between(times, np.asarray(curve.lower), np.asarray(curve.upper), color=colour, alpha=0.15, linewidth=0)
-    ax.plot(times, np.asarray(curve.value), color=colour, linewidth=width, label=label)
+    ax.plot(times, np.asarray(curve.value), color=colour, linewidth=width, linestyle=dashes, label=label)
 
 
 def plot_window(window: Window, ax: Any = None) -> Any:
@@ -105,7 +108,7 @@ def plot_window(window: Window, ax: Any = None) -> Any:
     """
     checked_kind(window, "window", Window, "a sloc.Window")
     with styled():
-        ax = new_axes(5.2, 1.7) if ax is None else ax
+        ax = tidy(new_axes(5.2, 1.7) if ax is None else ax)
         ends = [e for e in (window.t_after, window.t_before) if e is not None]
         for interval in (window.after_interval, window.before_interval):
             ends += [e for e in interval or () if np.isfinite(e)]
@@ -194,11 +197,11 @@ def plot_theorem_window(window: TheoremWindow, ax: Any = None) -> Any:
     """
     checked_kind(window, "window", TheoremWindow, "a sloc.TheoremWindow")
     with styled():
-        ax = new_axes(5.6, 3.6) if ax is None else ax
+        ax = tidy(new_axes(5.6, 3.6) if ax is None else ax)
         times = np.asarray(window.certificate.times, np.float64)
         draw_band(ax, window.certificate, BLUE, label="certificate")
         if window.misassignment is not None:
-            draw_band(ax, window.misassignment, GREEN, label="misassignment")
+            draw_band(ax, window.misassignment, GREEN, label="misassignment", dashes=DASHES[3])
         if window.hellinger is not None:
             ax.plot(
                 times,
@@ -217,7 +220,7 @@ def plot_theorem_window(window: TheoremWindow, ax: Any = None) -> Any:
         if _wide(times):
             ax.set_xscale("log")
         ax.set_ylim(0, None)
-        ax.set_xlabel("noise level t")
+        ax.set_xlabel("noise level t  (generation runs right to left)")
         ax.set_ylabel("total variation")
         ax.set_title(f"{window.name or 'Theorem 2'}, ε = {window.epsilon:g}", color=INK)
         ax.legend(fontsize=8)

@@ -19,12 +19,12 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_whole, checked_all, checked_kind, checked_path
+from sloc.report.style import LINES as COLOURS
 from sloc.report.traces import CERTIFIED, INK
 from sloc.results.outcome import Move, Moves, OutcomeCurve
 from sloc.windows.outcome_curves import TAILS
 from sloc.windows.recorded import Recording
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), "-", (0, (4, 2)), (0, (1, 1.2)))
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }

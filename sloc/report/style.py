@@ -9,6 +9,12 @@ from sloc.report.extras import need
 INK, SOFT, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 """The palette of Okabe & Ito (2008)."""
+GREY, AMBER, LAKE = "#777777", "#B07C00", "#3A9BD9"
+LINES = (BLUE, RED, GREEN, PURPLE, AMBER, LAKE, GREY)
+"""Of lines that may cross, drawn with :data:`DASHES`: orange and sky blue darkened,
+so that thin lines are legible on white."""
+DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), "-", (0, (4, 2)), (0, (1, 1.2)))
+"""One for each of :data:`LINES`, as matplotlib writes them; neighbours differ, so lines that coincide show both."""
 
 RC: dict[str, Any] = {
     "font.family": ["DejaVu Sans"],
@@ -57,6 +63,26 @@ def new_figure(width: float, height: float) -> Any:
 def new_axes(width: float = 5.2, height: float = 3.4) -> Any:
     """Return the axes of a new figure of that size in inches."""
     return new_figure(width, height).subplots()
+
+
+def tidy(ax: Any) -> Any:
+    """Give axes, new or a caller's, this style's frame: left and bottom, ticks in its colours; returns them."""
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set(color=SOFT, linewidth=0.8)
+    ax.tick_params(color=SOFT, labelcolor=INK)
+    return ax
+
+
+def line_styles(count: int) -> list[tuple[Any, Any]]:
+    """Return ``count`` pairs of colour and dashes for lines that may cross.
+
+    Up to seven take :data:`LINES`; more take :func:`ordered_colours`, as no palette tells so many apart, with the
+    same dashes in turn.
+    """
+    colours = list(LINES[:count]) if count <= len(LINES) else ordered_colours(count)
+    return [(colour, DASHES[i % len(DASHES)]) for i, colour in enumerate(colours)]
 
 
 def ordered_colours(count: int) -> list[Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts.arguments import checked_kind, checked_path, checked_whole
+from sloc.report.style import BLUE, DASHES, GREEN, INK, LAKE, ORANGE, PURPLE, RED, tidy
 from sloc.results import ResampledCurve, TraceWindows
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 MAX_PANELS = 12
 """More questions than this are drawn as one heat map."""
-SAME, RULE, CERTIFIED, INK = "#0072B2", "#E69F00", "#009E73", "#333333"
-_OTHERS = (("#D55E00", (0, (4, 2))), ("#CC79A7", (0, (1, 1.2))), ("#56B4E9", (0, (6, 1.5, 1, 1.5))))
+SAME, RULE, CERTIFIED = BLUE, ORANGE, GREEN
+_OTHERS = tuple(zip((RED, PURPLE, LAKE), DASHES[1:4], strict=True))
 
 
 def plot_traces(result: TraceWindows, path: str | os.PathLike[str] | None = None) -> Any:
@@ -102,6 +103,8 @@ def plot_question(
     ax.set_ylim(-0.03, 1.09)
     ax.set_yticks([0, 0.5, 1])
     ax.set_title(f"{_short(curve.question, 30)}  →  {_short(curve.reference, 14)}", fontsize=9, color=INK, loc="left")
+    ax.set_xlabel(_axis_label(curve), fontsize=9, color=INK)
+    ax.set_ylabel("probability of the answer", fontsize=9, color=INK)
     _tidy(ax)
     return ax
 
@@ -189,13 +192,11 @@ def _order(result: TraceWindows) -> list[int]:
 
 
 def _tidy(ax: Any) -> None:
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    ax.tick_params(labelsize=8, color=INK, labelcolor=INK)
+    tidy(ax).tick_params(labelsize=8)
 
 
-def _axis_label(result: TraceWindows) -> str:
-    return "kept fraction of the generation" if result.axis == "fraction" else "kept position in the generation"
+def _axis_label(shown: TraceWindows | ResampledCurve) -> str:
+    return "kept fraction of the generation" if shown.axis == "fraction" else "kept position in the generation"
 
 
 def _headline(result: TraceWindows) -> str:
@@ -218,6 +219,7 @@ def _panels(figure: Any, result: TraceWindows) -> None:
     flat = axes.ravel()
     for ax, i in zip(flat, _order(result), strict=False):
         plot_question(result.curves[i], ax, rule=result.rule[i], certified=result.calibrated[i])
+        ax.set(xlabel="", ylabel="")  # the figure says them once
     for ax in flat[count:]:
         ax.set_visible(False)
     for ax in flat[max(count - columns, 0) : count]:

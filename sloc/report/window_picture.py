@@ -238,12 +238,15 @@ def draw_tree(ax: Any, result: ProcessWindows, source: Source, *, first: bool) -
     plot_tree(
         tree, ax, words=(lambda t: f"{100 * t:.4g} %") if masked else None, thumbnail=mean_picture if pictures else None
     )
+    # The legend of a small tree has two columns above the axes; the title stands above it.
+    legend = ax.get_legend()
+    rows = 1 if legend is None else -(-len(legend.get_texts()) // 2)
     ax.set_title(
         f"Mixture tree: from what noise on {source.noun}s are one (TV ≤ {tree.epsilon:g})",
         fontsize=10,
         color=INK,
         loc="left",
-        pad=22,
+        pad=22 if len(tree.names) >= 8 else 9 + 13 * rows,
     )
     ax.set_ylabel("noise level of\nthe merge" if first else "", color=INK)
 

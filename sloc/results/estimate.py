@@ -28,6 +28,7 @@ class Estimate:
         upper: upper end of the interval; ``P(lower <= truth <= upper) >= 1 - delta``.
         n: number of draws used; 0 where exact.
         method: how the number was got, in words (static).
+        quantity: what the number is, such as ``"TV(a, b)"``; empty where it is not known (static).
 
     """
 
@@ -37,6 +38,7 @@ class Estimate:
     upper: Any
     n: Any
     method: str = field(default="", metadata={"static": True})
+    quantity: str = field(default="", metadata={"static": True})
 
     def __repr__(self) -> str:
         """Return the value and interval on one line."""

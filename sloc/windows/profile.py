@@ -99,6 +99,7 @@ def decided_between(curve: Curve, low: float, high: float) -> Estimate:
         max(first[2] - last[1], 0.0),
         curve.n,
         curve.method,
+        f"information gained from t = {high:g} down to t = {low:g}" + (f" [{curve.unit}]" if curve.unit else ""),
     )
 
 

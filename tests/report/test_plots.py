@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 from sloc.contracts import InvalidInput
+from sloc.report import page_parts, recorded_report, style, traces
 from sloc.report.plots import plot_curve, plot_estimate, plot_theorem_window, plot_window
+from sloc.report.posterior_plots import plot_histograms
 from sloc.report.style import new_axes, ordered_colours
 from sloc.results import Curve, Estimate, TheoremWindow, Window
 
@@ -47,6 +50,41 @@ def test_curve_with_labels_has_a_line_each() -> None:
     drawn(ax)
 
 
+def test_lines_that_coincide_differ_in_their_dashes() -> None:
+    same = [np.stack([v, v], axis=1) for v in (VALUE, 0 * VALUE, VALUE, VALUE)]
+    first, second = plot_curve(Curve(TIMES, *same, 0, "exact", "label", "", ("c", "d"))).lines
+    assert first.get_linestyle() != second.get_linestyle()
+    assert first.get_color() != second.get_color()
+
+
+@pytest.mark.parametrize("plot", [lambda ax: plot_curve(CURVE, ax), lambda ax: plot_window(WINDOW, ax)])
+def test_axes_of_a_caller_get_the_same_frame_as_new_ones(plot) -> None:
+    figure = mpl.figure.Figure()
+    own, new = plot(figure.subplots()), plot(None)
+    for side in ("top", "right", "left", "bottom"):
+        assert own.spines[side].get_visible() == new.spines[side].get_visible(), side
+    assert not own.spines["top"].get_visible()
+
+
+def test_posteriors_are_drawn_in_the_style() -> None:
+    before = dict(mpl.rcParams)
+    ax = plot_histograms({"T_after": VALUE, "T_before": 1 + VALUE, "never": VALUE[:0]}, "cat")
+    assert ax.get_xlabel().startswith("noise level t")
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["T_after", "T_before"]
+    assert not ax.spines["top"].get_visible()
+    assert dict(mpl.rcParams) == before
+
+
+def test_colours_have_one_source() -> None:
+    assert page_parts.COLOURS is recorded_report.COLOURS is style.LINES
+    assert {traces.SAME, traces.RULE, traces.CERTIFIED} == {style.BLUE, style.ORANGE, style.GREEN}
+    own = re.compile(
+        "|".join(c for n, c in vars(style).items() if n.isupper() and str(c).startswith("#")), re.IGNORECASE
+    )
+    package = Path(style.__file__).parents[1]
+    assert not [f.name for f in package.rglob("*.py") if f.name != "style.py" and own.search(f.read_text("utf-8"))]
+
+
 def test_wide_times_are_logarithmic() -> None:
     assert plot_curve(CURVE).get_xscale() == "linear"
     assert plot_curve(replace(CURVE, times=np.geomspace(1e-4, 7, 12))).get_xscale() == "log"
@@ -65,6 +103,11 @@ def test_estimate_shows_interval() -> None:
     assert "0.5" in texts(ax)
     assert "n = 100" in ax.get_xlabel()
     drawn(ax)
+
+
+def test_estimate_names_its_quantity() -> None:
+    ax = Estimate(0.5, 0.1, 0.4, 0.65, 100, "monte carlo", "TV(a, b)").plot()
+    assert ax.get_xlabel() == "TV(a, b)\n(monte carlo, n = 100)"
 
 
 def test_window_is_a_bar_between_its_edges() -> None:

@@ -130,3 +130,16 @@ def test_words(found: ProcessWindows) -> None:
     ]
     nodes[4:6] = tree.nodes[4:6]
     assert "; not all words merge" in tree_words("masking", replace(tree, nodes=tuple(nodes)), "word")[0]
+
+
+def test_the_title_stands_above_the_legend_of_a_small_tree(found: ProcessWindows) -> None:
+    from sloc.report.sources import Source
+    from sloc.report.style import new_axes, styled
+    from sloc.report.window_picture import draw_tree
+
+    with styled():
+        ax = new_axes(7.2, 3.0)
+        draw_tree(ax, found, Source(POPULATION, "four", "component"), first=True)
+        ax.figure.canvas.draw()
+    (title,) = (t for t in (ax.title, ax._left_title, ax._right_title) if t.get_text())
+    assert not title.get_window_extent().overlaps(ax.get_legend().get_window_extent())

@@ -1,0 +1,133 @@
+"""Load every built page in headless Chromium at a phone's and a desk's width; fail on overflow and broken pictures.
+
+``python docs/_ext/browser_check.py docs/_build/html``.  Where there is no Chromium the check says so and is left out:
+``CHROMIUM`` names one that is not on the path.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+WIDTHS = (375, 1280)
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+LIMIT = 300.0
+"""Seconds for all pages."""
+
+# Pages are loaded one after the other into a frame of that width, whose style rules take it for the window's.
+_LOOK = """<!doctype html><meta charset="utf-8"><body><script>
+const pages = PAGES, widths = WIDTHS, found = [];
+const pause = ms => new Promise(done => setTimeout(done, ms));
+async function look(page, width) {
+  const frame = document.createElement("iframe");
+  frame.style = `border:0;width:${width}px;height:900px`;
+  const loaded = new Promise(done => frame.onload = done);
+  frame.src = "/" + page;
+  document.body.append(frame);
+  await loaded;
+  const view = frame.contentWindow, root = frame.contentDocument.documentElement;
+  await Promise.race([view.MathJax?.startup?.promise ?? null, pause(5000)]);
+  for (const image of frame.contentDocument.images) {
+    image.loading = "eager";
+    await Promise.race([image.decode().catch(() => null), pause(5000)]);
+    if (!image.naturalWidth) found.push(`${page} at ${width} px: broken picture ${image.getAttribute("src")}`);
+  }
+  const over = root.scrollWidth - root.clientWidth;
+  if (over > 1) {
+    const wide = [...frame.contentDocument.querySelectorAll("article *")]
+      .filter(e => e.getBoundingClientRect().right > root.clientWidth + 1)
+      .map(e => e.tagName.toLowerCase() + (e.className ? "." + String(e.className).split(" ")[0] : ""));
+    found.push(`${page} at ${width} px: ${over} px wider than the window (${wide.slice(0, 3).join(", ")})`);
+  }
+  frame.remove();
+}
+(async () => {
+  for (const page of pages) for (const width of widths) await look(page, width);
+  await fetch("/found", {method: "POST", body: JSON.stringify(found)});
+})();
+</script></body>"""
+
+
+def browser() -> str | None:
+    """Return the Chromium to use, or None."""
+    return os.environ.get("CHROMIUM") or next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+def built_pages(folder: Path) -> list[str]:
+    """Return the pages of a build, as addresses under it; sources of the code are left out."""
+    pages = (page.relative_to(folder) for page in sorted(folder.rglob("*.html")))
+    return [page.as_posix() for page in pages if page.parts[0] not in ("_modules", "_static", "_sources")]
+
+
+def check(folder: Path, chromium: str, limit: float = LIMIT) -> list[str]:
+    """Return what is wrong with the pages of a build, a line each.
+
+    Raises:
+        TimeoutError: the browser did not answer within ``limit`` seconds.
+
+    """
+    look = _LOOK.replace("PAGES", json.dumps(built_pages(folder)), 1).replace("WIDTHS", json.dumps(WIDTHS), 1)
+    found: list[str] = []
+    done = threading.Event()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path != "/look":
+                return super().do_GET()
+            body = look.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            return None
+
+        def do_POST(self) -> None:
+            found.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+            done.set()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={profile}"]
+        size, address = "--window-size=1400,1000", f"http://127.0.0.1:{server.server_address[1]}/look"
+        command = [chromium, *flags, "--remote-debugging-port=0", size, address]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            if not done.wait(limit):
+                raise TimeoutError(f"{chromium} did not report within {limit:g} s")
+        finally:
+            process.terminate()
+            process.wait()
+            server.shutdown()
+            server.server_close()
+    return found
+
+
+def main(folder: str) -> int:
+    """Check a build; return an exit status."""
+    chromium = browser()
+    if chromium is None:
+        print(f"pages not looked at in a browser: none of {', '.join(NAMES)} is installed, and CHROMIUM names none")
+        return 0
+    wrong = check(Path(folder), chromium)
+    print("\n".join(wrong) or f"{len(built_pages(Path(folder)))} pages fit {' and '.join(map(str, WIDTHS))} px")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,36 @@
+"""The check of built pages in a browser: what is too wide or broken is found, what is fine is not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs" / "_ext"))
+import browser_check
+
+PAGE = '<!doctype html><html><body style="margin:0"><article>{}</article></body></html>'
+DOT = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+
+
+@pytest.mark.skipif(browser_check.browser() is None, reason="no Chromium is installed")
+def test_pages_that_overflow_or_lack_pictures_are_found(tmp_path: Path) -> None:
+    (tmp_path / "fine.html").write_text(PAGE.format(f'<p>short</p><img src="{DOT}">'), "utf-8")
+    (tmp_path / "wide.html").write_text(PAGE.format('<div class="box" style="width:600px">wide</div>'), "utf-8")
+    (tmp_path / "lost.html").write_text(PAGE.format('<img src="nowhere.png">'), "utf-8")
+    (tmp_path / "_modules").mkdir()
+    (tmp_path / "_modules" / "source.html").write_text(PAGE.format('<div style="width:9999px">x</div>'), "utf-8")
+    assert browser_check.check(tmp_path, str(browser_check.browser()), limit=60) == [
+        "lost.html at 375 px: broken picture nowhere.png",
+        "lost.html at 1280 px: broken picture nowhere.png",
+        "wide.html at 375 px: 225 px wider than the window (div.box)",
+    ]
+
+
+def test_without_a_browser_the_check_says_that_it_was_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(browser_check, "browser", lambda: None)
+    assert browser_check.main(str(tmp_path)) == 0
+    assert "not looked at" in capsys.readouterr().out

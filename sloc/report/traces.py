@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts.arguments import checked_kind, checked_path, checked_whole
+from sloc.report.output import write_picture
 from sloc.results import ResampledCurve, TraceWindows
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def plot_traces(result: TraceWindows, path: str | os.PathLike[str] | None = None
     else:
         _heat_map(figure, result)
     if path is not None:
-        figure.savefig(path, dpi=150, format="png")
+        write_picture(figure, path, 150)
     return figure
 
 

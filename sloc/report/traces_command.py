@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
+from sloc.report.output import check_run_folder, jsonable, run_folder, write_netcdf, write_run_json
 from sloc.report.traces import plot_traces, traces_summary_table
 from sloc.results import TraceWindows
 from sloc.windows.binomial_rise import Statistic
@@ -127,7 +127,7 @@ def _digest(file: Path) -> str:
 def _write(folder: Path, result: TraceWindows, record: dict[str, Any]) -> None:
     result.to_dataframe().to_csv(folder / "windows.csv", index=False)
     result.steps_dataframe().to_csv(folder / "steps.csv", index=False)
-    result.to_xarray().to_netcdf(folder / "curves.nc", engine="h5netcdf")
+    write_netcdf(result.to_xarray(), folder / "curves.nc")
     if importlib.util.find_spec("matplotlib") is None:
         record["results"]["notes"].append("no picture: matplotlib is not installed (pip install 'sloc[viz]')")
     else:

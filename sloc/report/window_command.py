@@ -17,7 +17,7 @@ from sloc.contracts import InvalidInput, component_names, float_dtype, require
 from sloc.contracts.arguments import checked_kind, checked_path, is_one_of
 from sloc.engine import Plan, Replayed, is_leader
 from sloc.report.checkpoints import checkpoints, read_failure
-from sloc.report.output import RUN_FILE, check_run_folder, jsonable, run_folder, write_run_json
+from sloc.report.output import RUN_FILE, check_run_folder, jsonable, run_folder, write_netcdf, write_run_json
 from sloc.report.progress_bars import progress_bars
 from sloc.report.sources import Source, load_digits_source, load_file_source, load_gaussians_source, parse_image
 from sloc.report.tables import curves_dataset, windows_frame, windows_rows, windows_table
@@ -381,7 +381,7 @@ def _write(
 ) -> None:
     with log.status("writing files and picture ..."):
         windows_frame(results).to_csv(folder / "windows.csv", index=False)
-        curves_dataset(results).to_netcdf(folder / "curves.nc", engine="h5netcdf")
+        write_netcdf(curves_dataset(results), folder / "curves.nc")
         _write_trees(folder, results)
         if importlib.util.find_spec("matplotlib") is None:
             record["results"]["notes"].append("no picture: matplotlib is not installed (pip install 'sloc[viz]')")

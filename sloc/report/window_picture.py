@@ -15,6 +15,7 @@ from sloc.contracts.arguments import checked_all, checked_kind, checked_path, ch
 from sloc.divergence import posterior
 from sloc.populations import Empirical
 from sloc.report.noise_axis import NoiseAxis, noise_axis
+from sloc.report.output import write_picture
 from sloc.report.plots import draw_band, draw_bar
 from sloc.report.sources import Source
 from sloc.report.style import BLUE, FAINT, INK, SOFT, new_figure, ordered_colours, styled
@@ -78,7 +79,7 @@ def plot_windows(
             fontweight="bold",
         )
         if path is not None:
-            figure.savefig(path, dpi=130, format="png")
+            write_picture(figure, path, 130)
     return figure
 
 

@@ -62,6 +62,7 @@ class UniformCTMC(LetterChannel):
     def grid(self, n: int) -> np.ndarray:
         """Return ``n`` times even in capacity, that of the ``q``-ary symmetric channel (float64)."""
         require(as_whole(n) >= 1, "n", n, "at least one time")
+        n = int(n)
         target = np.log(self.num_letters) * np.arange(n, 0, -1) / (n + 1)
         low, high = np.full(n, math.log(1e-12)), np.full(n, math.log(60.0))
         for _ in range(80):

@@ -38,6 +38,7 @@ _OPTIONS = {
     **{name: f"--{name}" for name in ("weights", "means", "covariances", "labels", "epsilon", "delta", "devices")},
     **{name: f"--{name}" for name in ("rise", "alpha", "correction", "across", "statistic")},
     "max_drop": "--max-drop",
+    "temperatures": "--sweep",
     "data": "--x",
     "questions": "--data",
     "file": "TABLE",
@@ -160,3 +161,34 @@ def _failed(error: OSError) -> str:
 def split_list(values: list[str] | None) -> tuple[str, ...]:
     """Return the parts of options that may be repeated, or separated by commas."""
     return tuple(part.strip() for value in values or [] for part in value.split(",") if part.strip())
+
+
+_SPREAD = ("window", "replay")
+"""Commands whose work is dealt over the processes of a launch."""
+
+
+def join_launch() -> None:
+    """Join the launch, if there is one; what does not spread is left to its first process."""
+    command = sys.argv[1:2]
+    if any(a in ("-h", "--help", "--version") for a in sys.argv):
+        return
+    with refusals():
+        from sloc.contracts import require
+        from sloc.engine.cluster import launch_index, start_processes
+
+        if set(command) <= set(_SPREAD):
+            start_processes()
+            return
+        index = launch_index()
+        require(
+            index is not None,
+            "SLOC_DISTRIBUTED",
+            "1",
+            f"a command that is dealt over processes ({', '.join(_SPREAD)}); run sloc {command[0]} without it",
+        )
+        if index:
+            # Several writers of one output folder would refuse one another.
+            typer.echo(
+                f"sloc {command[0]}: runs in the first process of a launch alone; this is process {index}", err=True
+            )
+            raise SystemExit(0)

@@ -163,8 +163,8 @@ def window(
 @app.command(
     help=paragraphs(
         "Find the noise levels at which classes merge into one another, with every merge checked.\n\nGoing up the tree "
-        "is adding noise: a node is a set of classes that can no longer be told apart, and its noise level is certified "
-        "where the conditions at the end of the table hold.\n\nSOURCE is the word digits, the word gaussians (with "
+        "is adding noise: a node is a set of classes that can no longer be told apart, and its noise level is "
+        "certified where the conditions below the table hold.\n\nSOURCE is the word digits, the word gaussians (with "
         "--means), or a data file, as for sloc window.\n\nThe output folder holds tree.csv (a row per node), tree.nwk "
         "(Newick), tree.png and run.json."
     ),

@@ -15,7 +15,7 @@ ProcessOption = Annotated[
         "-p",
         help="ou (Ornstein-Uhlenbeck: noise is mixed in while the signal fades; variance-preserving diffusion), "
         "ve (variance-exploding: noise is added to the data as they are), flow (flow matching: a straight line from "
-        "data to noise) or masking (coordinates are hidden one by one; for data of few values); repeat it or separate by "
+        "data to noise) or masking (coordinates are hidden one by one); repeat it or separate by "
         "commas. Default: ou,masking for digits, ou for others.",
     ),
 ]

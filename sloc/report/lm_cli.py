@@ -70,8 +70,13 @@ def _option(help_text: str, *names: str, whole: bool = False, real: bool = False
     return typer.Option(*names, help=help_text)
 
 
-def _numbers(values: list[str] | None) -> tuple[float, ...] | None:
-    return tuple(real_number(v) for v in split_list(values)) if values else None
+def _numbers(values: list[str] | None, option: str) -> tuple[float, ...] | None:
+    from sloc.contracts import InvalidInput
+
+    try:
+        return tuple(real_number(v) for v in split_list(values)) if values else None
+    except typer.BadParameter:
+        raise InvalidInput(f"{option} = {','.join(values or ())}: expected numbers separated by commas") from None
 
 
 @lm_app.command(
@@ -152,7 +157,7 @@ def windows(
         _need_extras()
         from sloc.report.lm_command import LmRequest, run_lm_windows
 
-        given = _numbers(fractions)
+        given = _numbers(fractions, "--fractions")
         options = dict(
             dtype=dtype,
             adapter=adapter,
@@ -179,7 +184,7 @@ def windows(
             top_p=top_p,
             min_p=min_p,
             stop=tuple(stop or ()),
-            sweep=_numbers(sweep) or (),
+            sweep=_numbers(sweep, "--sweep") or (),
             stump=stump,
             judge=judge,
             labels=split_list([labels]),

@@ -96,7 +96,8 @@ def load_gaussians_source(means: str | None, weights: str | None, covariances: s
 
     """
     for name, text in (("--means", means), ("--weights", weights), ("--covariances", covariances)):
-        require(text is None or isinstance(text, str), name, text, "a text of numbers, or None")
+        good = text is None or (isinstance(text, str) and bool(text.strip()))
+        require(good, name, text, "a text of numbers, or None")
     if means is None:
         raise InvalidInput('--means is missing: the source gaussians needs it, such as --means "4,0;-4,0"')
     mu = parse_matrix(means, "--means")

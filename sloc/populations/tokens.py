@@ -74,6 +74,7 @@ class CriticalTokens(Backed):
             InvalidInput: numbers that are no such model's.
 
         """
+        _check_places(start, spread)
         _check_shares(leak, refusal_weight, "refusal_weight")
         words = ("how", "do", "I", "sorry", "cannot", "help", "sure", "first", "then")
         groups = np.arange(9).reshape(3, 3)
@@ -105,6 +106,7 @@ class CriticalTokens(Backed):
             InvalidInput: numbers that are no such model's.
 
         """
+        _check_places(start, spread)
         _check_shares(leak, distraction_weight, "distraction_weight")
         words = ("edit", "run", "test", "search", "photos", "scroll")
         groups = np.arange(6).reshape(2, 3)
@@ -197,3 +199,9 @@ def _cycle_within(own: np.ndarray, letters: int, leak: float) -> np.ndarray:
 def _check_shares(leak: Any, weight: Any, name: str) -> None:
     require(0 <= as_real(leak) < 1, "leak", leak, "a number in [0, 1)")
     require(0 < as_real(weight) < 1, name, weight, "a number in (0, 1)")
+
+
+def _check_places(start: Any, spread: Any) -> None:
+    if is_concrete(start, spread):
+        for name, value in (("start", start), ("spread", spread)):
+            require(as_whole(value) >= 1, name, value, "an int of at least 1")

@@ -240,9 +240,9 @@ def check_generator(rates: Any) -> None:
             rates zero.
 
     """
-    shape = np.shape(rates)
+    values = as_floats(rates, "rates")
+    shape = values.shape
     require(len(shape) == 2 and shape[0] == shape[1] and shape[0] >= 2, "rates", shape, "a matrix [q, q], q >= 2")
-    values = np.asarray(rates, np.float64)
     require(bool(np.isfinite(values).all()), "rates", rates, "finite numbers")
     off = values - np.diag(np.diagonal(values))
     if off.min() < 0:

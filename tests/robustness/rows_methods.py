@@ -127,7 +127,9 @@ def made() -> list[Row]:
         on(
             RateMatrix,
             "sloc.processes.RateMatrix.from_jumps",
-            jumps=rates.says("jumps", "rates"),
+            jumps=rates.says("jumps", "rates")
+            .but("NaN inside", "infinity inside")  # there the diagonal, which is not read
+            .also(NaN_off_the_diagonal=[[0, float("nan")], [1, 0]], a_negative_rate=[[0, -1], [1, 0]]),
             method=choice("uniformisation"),
         ),
         on(RateMatrix, "sloc.processes.RateMatrix.reversible", rates=rates),

@@ -84,7 +84,7 @@ def test_a_disk_that_is_full_in_the_middle(tmp_path: Path, verb: str, size: str)
     disk.mkdir()
     with mounted(disk, size):
         # A page for each file and folder, so that even the last fills up somewhere in the middle.
-        (disk / "ballast").write_bytes(bytes(60_000 if size == "100k" else 4_000))
+        (disk / "ballast").write_bytes(bytes(90_000 if size == "100k" else 4_000))
         one_line(ended([verb, *WINDOW[1:], "--out", disk / "out"]), "No space left on device", str(disk / "out"))
         assert [p.name for p in disk.iterdir()] == ["ballast"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -243,7 +244,7 @@ def scaled(data: np.ndarray, scale: str) -> np.ndarray:
         low, high = (float(v) for v in scale.split(","))
     except ValueError as error:
         raise InvalidInput(f"--scale = {shown(scale)}: expected standard, none, or two numbers such as -1,1") from error
-    require(low < high and np.isfinite([low, high]).all(), "--scale", scale, "two numbers, the smaller first")
+    require(low < high and math.isfinite(high - low), "--scale", scale, "two numbers, the smaller first")
     span = float(np.ptp(values))
     unit = (values - values.min()) / (span if span > 0 else 1.0)
     return (low + (high - low) * unit).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The command line: ``sloc window``, ``train``, ``uturn``, ``traces``, ``lm``, ``replay``, ``bench`` and ``info``.
+"""The command line: ``sloc window``, ``tree``, ``uturn``, ``lm``, ``traces``, ``train``, ``bench``, ...
 
 Options are read here; the work is done in :mod:`sloc.report`.  Bad input ends with exit code 2 and one message on
 standard error, Ctrl-C with 130; neither leaves a file behind.
@@ -14,7 +14,40 @@ from typing import Annotated, Any
 
 import typer
 
-from sloc.report.cli_parts import INTERRUPTED, OneLine, paragraphs, real_number, refusals, split_list, whole_number
+from sloc.report.cli_options import (
+    ColumnsOption,
+    CovariancesOption,
+    DeltaOption,
+    DevicesOption,
+    DrawsOption,
+    EpsilonOption,
+    FromOption,
+    ImageOption,
+    JsonOption,
+    LabelsOption,
+    MeansOption,
+    OutOption,
+    OverwriteOption,
+    ProcessOption,
+    ScaleOption,
+    SeedOption,
+    SourceArgument,
+    TimesOption,
+    WeightsOption,
+    devices_of,
+    refuse_beside_from,
+    was_given,
+)
+from sloc.report.cli_parts import (
+    INTERRUPTED,
+    OneLine,
+    join_launch,
+    paragraphs,
+    real_number,
+    refusals,
+    split_list,
+    whole_number,
+)
 from sloc.report.help_examples import examples
 from sloc.report.lm_cli import lm_app
 from sloc.report.sources import FILE_HELP
@@ -27,8 +60,26 @@ app: typer.Typer = typer.Typer(
     add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="When, during generation, is a feature decided?",
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import sloc
+
+        typer.echo(f"sloc {sloc.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """When, during generation, is a feature decided?"""
 
 
 class Correction(StrEnum):
@@ -62,54 +113,24 @@ class Ordering(StrEnum):
 )
 def window(
     ctx: typer.Context,
-    source: Annotated[str | None, typer.Argument(help="digits, gaussians, or a .npz, .csv or .parquet file.")] = None,
-    process: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--process",
-            "-p",
-            help="ou, ve, flow or masking; repeat it or separate by commas. "
-            "Default: ou,masking for digits, ou for others.",
-        ),
-    ] = None,
-    epsilon: Annotated[
-        float, typer.Option(parser=real_number, metavar="NUMBER", help="Threshold of the windows, between 0 and 1.")
-    ] = 0.1,
+    source: SourceArgument = None,
+    process: ProcessOption = None,
+    epsilon: EpsilonOption = 0.1,
     classes: Annotated[list[str] | None, typer.Option(help="Report these classes only, by name.")] = None,
-    n: Annotated[
-        int, typer.Option("--n", parser=whole_number, metavar="WHOLE", help="Trajectories of each pass.")
-    ] = 65_536,
-    times: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Noise levels.")] = 64,
-    seed: Annotated[
-        int, typer.Option(parser=whole_number, metavar="WHOLE", help="Seed; the same seed gives the same numbers.")
-    ] = 0,
-    delta: Annotated[
-        float, typer.Option(parser=real_number, metavar="NUMBER", help="Error level of bands and intervals.")
-    ] = 0.05,
-    devices: Annotated[
-        str | None,
-        typer.Option(help="How many local devices to use, or a kind of them: cpu, gpu or tpu; default all."),
-    ] = None,
-    x: Annotated[str | None, typer.Option("--x", help="Array or columns of the samples.")] = None,
-    labels: Annotated[str | None, typer.Option(help="Array or column of the labels.")] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(
-            help="standard (each coordinate to mean 0, deviation 1), none, or a,b (smallest and largest value of all). "
-            "Default: standard; -1,1 with --image."
-        ),
-    ] = None,
-    image: Annotated[str | None, typer.Option(help="Height x width of a sample, such as 8x8.")] = None,
-    means: Annotated[str | None, typer.Option(help='Means of gaussians, such as "4,0;-4,0".')] = None,
-    weights: Annotated[str | None, typer.Option(help='Weights of gaussians, such as "0.5,0.5"; default equal.')] = None,
-    covariances: Annotated[
-        str | None,
-        typer.Option(
-            help='A variance "1", one per coordinate "1,2", a matrix "1,0;0,2", or a matrix for each separated by |.'
-        ),
-    ] = None,
-    out: Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
+    n: DrawsOption = 65_536,
+    times: TimesOption = 64,
+    seed: SeedOption = 0,
+    delta: DeltaOption = 0.05,
+    devices: DevicesOption = None,
+    x: ColumnsOption = None,
+    labels: LabelsOption = None,
+    scale: ScaleOption = None,
+    image: ImageOption = None,
+    means: MeansOption = None,
+    weights: WeightsOption = None,
+    covariances: CovariancesOption = None,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -117,42 +138,78 @@ def window(
             help="Keep checkpoints beside the output folder, and go on from those of a run that was cut off.",
         ),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
-    repeat: Annotated[str | None, typer.Option("--from", help="Repeat the run of this run.json exactly.")] = None,
+    json: JsonOption = False,
+    repeat: FromOption = None,
 ) -> None:
     """Find when each class is decided."""
     with refusals():
-        from sloc.contracts import InvalidInput, require
+        from sloc.contracts import InvalidInput
         from sloc.report.window_command import WindowRequest, read_request, run_window
         from sloc.report.window_run import Settings
 
         if repeat is not None:
-            allowed = {"out", "overwrite", "resume", "json", "repeat"}
-            given = [name for name in ctx.params if _was_given(ctx, name) and name not in allowed]
-            require(
-                not given,
-                "--from",
-                repeat,
-                "no other options beside it than --out, --overwrite, --resume and --json; got " + ", ".join(given),
-            )
+            refuse_beside_from(ctx, repeat, "out", "overwrite", "resume", "json")
             request = read_request(repeat)
         elif source is None:
             raise InvalidInput("SOURCE: expected digits, gaussians, a data file, or --from run.json")
         else:
-            settings = Settings(epsilon, n, times, seed, split_list(classes), delta, _devices(devices))
+            settings = Settings(epsilon, n, times, seed, split_list(classes), delta, devices_of(devices))
             request = WindowRequest(
                 source, split_list(process), settings, x, labels, scale, image, means, weights, covariances
             )
         run_window(request, out, overwrite=overwrite, resume=resume, json=json)
 
 
-def _devices(given: str | None) -> int | str | None:
-    return int(given) if given is not None and given.isdigit() else given
+@app.command(
+    help=paragraphs(
+        "Find the noise levels at which classes merge into one another, with every merge checked.\n\nGoing up the tree "
+        "is adding noise: a node is a set of classes that can no longer be told apart, and its noise level is "
+        "certified where the conditions below the table hold.\n\nSOURCE is the word digits, the word gaussians (with "
+        "--means), or a data file, as for sloc window.\n\nThe output folder holds tree.csv (a row per node), tree.nwk "
+        "(Newick), tree.png and run.json."
+    ),
+    epilog=examples("tree"),
+)
+def tree(
+    ctx: typer.Context,
+    source: SourceArgument = None,
+    process: ProcessOption = None,
+    epsilon: EpsilonOption = 0.1,
+    n: DrawsOption = 65_536,
+    times: TimesOption = 64,
+    seed: SeedOption = 0,
+    delta: DeltaOption = 0.05,
+    devices: DevicesOption = None,
+    x: ColumnsOption = None,
+    labels: LabelsOption = None,
+    scale: ScaleOption = None,
+    image: ImageOption = None,
+    means: MeansOption = None,
+    weights: WeightsOption = None,
+    covariances: CovariancesOption = None,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
+    json: JsonOption = False,
+    repeat: FromOption = None,
+) -> None:
+    """Find the noise levels at which classes merge."""
+    with refusals():
+        from sloc.contracts import InvalidInput
+        from sloc.report.tree_command import run_tree
+        from sloc.report.window_command import WindowRequest, read_record
+        from sloc.report.window_run import Settings
 
-
-def _was_given(ctx: typer.Context, name: str) -> bool:
-    found: Any = ctx.get_parameter_source(name)
-    return found is not None and found.name not in ("DEFAULT", "DEFAULT_MAP")
+        if repeat is not None:
+            refuse_beside_from(ctx, repeat, "out", "overwrite", "json")
+            request = read_record(repeat, "tree")
+        elif source is None:
+            raise InvalidInput("SOURCE: expected digits, gaussians, a data file, or --from run.json")
+        else:
+            settings = Settings(epsilon, n, times, seed, (), delta, devices_of(devices))
+            request = WindowRequest(
+                source, split_list(process), settings, x, labels, scale, image, means, weights, covariances
+            )
+        run_tree(request, out, overwrite=overwrite, json=json)
 
 
 @app.command(
@@ -209,9 +266,9 @@ def traces(
     level: Annotated[
         float, typer.Option(parser=real_number, metavar="NUMBER", help="Coverage of the bands of all answers' curves.")
     ] = 0.9,
-    out: Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
+    json: JsonOption = False,
     repeat: Annotated[str | None, typer.Option("--from", help="Repeat the run of this run.json.")] = None,
 ) -> None:
     """Find when recorded answers are decided."""
@@ -225,7 +282,7 @@ def traces(
             from sloc.report.traces_repeat import repeat_traces
 
             allowed = {"out", "overwrite", "json", "repeat"}
-            given = [name for name in ctx.params if _was_given(ctx, name) and name not in allowed]
+            given = [name for name in ctx.params if was_given(ctx, name) and name not in allowed]
             need = "no other options beside it than --out, --overwrite and --json; got " + ", ".join(given)
             require(not given, "--from", repeat, need)
             repeat_traces(repeat, out, overwrite=overwrite, json=json)
@@ -238,7 +295,7 @@ def traces(
             for name in ("max_drop", "correction", "across", "statistic"):
                 asked = getattr(ctx.params[name], "value", ctx.params[name])
                 need = "no such option with recorded branches; it goes with a table"
-                require(not _was_given(ctx, name), f"--{name.replace('_', '-')}", asked, need)
+                require(not was_given(ctx, name), f"--{name.replace('_', '-')}", asked, need)
             run_recorded(table, out, size=size, alpha=false, gap=gap, level=level, overwrite=overwrite, json=json)
             return
         run_traces(
@@ -290,15 +347,15 @@ def train(
     samples: Annotated[
         int, typer.Option(parser=whole_number, metavar="WHOLE", help="Samples of each class to judge.")
     ] = 100,
-    out: Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume", help="Keep a checkpoint beside the output folder, and go on from that of a run cut off."
         ),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Train a diffusion model of the digits."""
     with refusals():
@@ -321,7 +378,9 @@ def uturn(
     weights: Annotated[str, typer.Argument(help="weights.safetensors of a run of sloc train.")],
     start: Annotated[str, typer.Option(help="The digit that is noised.")] = "3",
     levels: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Levels of noise.")] = 12,
-    n: Annotated[int, typer.Option("-n", parser=whole_number, metavar="WHOLE", help="Images at each level.")] = 256,
+    n: Annotated[
+        int, typer.Option("--n", "-n", parser=whole_number, metavar="WHOLE", help="Images at each level.")
+    ] = 256,
     steps: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Sampler steps from each.")] = 32,
     seed: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Seed of everything drawn.")] = 0,
     delta: Annotated[
@@ -330,15 +389,15 @@ def uturn(
     classifier: Annotated[
         str | None, typer.Option(help="weights.safetensors of a run of sloc train --model classifier.")
     ] = None,
-    out: Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume", help="Keep checkpoints beside the output folder, and go on from those of a run cut off."
         ),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Find when a trained model decides the digit."""
     with refusals():
@@ -354,7 +413,7 @@ app.add_typer(lm_app, name="lm")
 @app.command(epilog=examples("replay"))
 def replay(
     folder: Annotated[str, typer.Argument(help="Output folder of a run with --resume that met values that are NaN.")],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Evaluate alone the block of draws at which a run met values that are not numbers."""
     with refusals():
@@ -397,7 +456,7 @@ def bench(
             "--explain", help="Show operations, bytes and memory of each compiled kernel, and its floor, instead."
         ),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Run benchmarks."""
     with refusals():
@@ -418,7 +477,7 @@ def bench(
 
 @app.command(epilog=examples("info"))
 def info(
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Print versions, devices and precision."""
     import jax
@@ -442,37 +501,6 @@ def info(
         typer.echo(f"{name:10} {', '.join(value) if isinstance(value, list) else value}")
 
 
-_SPREAD = ("window", "replay")
-"""Commands whose work is dealt over the processes of a launch."""
-
-
-def _join() -> None:
-    """Join the launch, if there is one; what does not spread is left to its first process."""
-    command = sys.argv[1:2]
-    if any(a in ("-h", "--help") for a in sys.argv):
-        return
-    with refusals():
-        from sloc.contracts import require
-        from sloc.engine.cluster import launch_index, start_processes
-
-        if set(command) <= set(_SPREAD):
-            start_processes()
-            return
-        index = launch_index()
-        require(
-            index is not None,
-            "SLOC_DISTRIBUTED",
-            "1",
-            f"a command that is dealt over processes ({', '.join(_SPREAD)}); run sloc {command[0]} without it",
-        )
-        if index:
-            # Several writers of one output folder would refuse one another.
-            typer.echo(
-                f"sloc {command[0]}: runs in the first process of a launch alone; this is process {index}", err=True
-            )
-            raise SystemExit(0)
-
-
 def main() -> None:
     """Run the command line; in a launch of several processes, join the others first."""
     try:
@@ -482,7 +510,7 @@ def main() -> None:
         # A shell that asks what may come next is no part of a launch.
         if "_SLOC_COMPLETE" not in os.environ:
             try:
-                _join()
+                join_launch()
             except typer.Exit as end:
                 # Outside of `app`, which would end the process with this status.
                 raise SystemExit(end.exit_code) from None

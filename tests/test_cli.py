@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,6 @@ from typer.testing import CliRunner
 
 from sloc.cli import app
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 GAUSSIANS = ["window", "gaussians", "--means", "3;0;-3", "--weights", "0.5,0.25,0.25", "--n", "2048", "--times", "12"]
 ANSWERS = (
     "question,fraction,answer\n"
@@ -414,18 +410,6 @@ def test_unwritable_parent(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-@pytest.mark.parametrize("stage", ["run_process", "plot_windows"])
-def test_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
-    def interrupt(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(f"sloc.report.window_command.{stage}", interrupt)
-    result = run(*GAUSSIANS, "--out", tmp_path / "new" / "out")
-    assert result.exit_code == 130
-    assert "nothing was written" in result.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     refused(run("window", "digits", "--n", "1024"), "scikit-learn", "sloc[viz]")
@@ -444,64 +428,3 @@ def test_help_holds_the_column_rules() -> None:
     assert result.exit_code == 0
     assert "pixel*" in result.stdout
     assert "parquet" in result.stdout
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_ctrl_c_on_a_running_command_leaves_no_file(tmp_path: Path) -> None:
-    # The handler is set by hand: a test run started in the background hands down an ignored SIGINT.
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from sloc.cli import main; main()"
-    arguments = [*GAUSSIANS[:-4], "--n", str(10**9), "--times", "8", "--out", str(tmp_path / "out")]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-        cwd=tmp_path,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        line = ""
-        while "trajectories" not in line and process.poll() is None:
-            line = process.stderr.readline()
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
-    assert "nothing was written" in errors
-    assert "Traceback" not in errors
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_ctrl_c_on_traces_while_files_are_written_leaves_no_file(tmp_path: Path) -> None:
-    # The last file waits for the signal, so that it comes when the others lie in the temporary folder.
-    code = (
-        "import signal, sys, time; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from sloc.report import traces_command\n"
-        "def wait(folder, *_):\n"
-        "    print('written:', *(p.name for p in folder.iterdir()), file=sys.stderr, flush=True); time.sleep(60)\n"
-        "traces_command.write_run_json = wait\n"
-        "from sloc.cli import main; main()"
-    )
-    answers = tmp_path / "answers.csv"
-    answers.write_text(ANSWERS)
-    with subprocess.Popen(
-        [sys.executable, "-c", code, "traces", str(answers), "--out", str(tmp_path / "new" / "out")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        cwd=tmp_path,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        line = ""
-        while "written:" not in line and process.poll() is None:
-            line = process.stderr.readline()
-        assert "steps.csv" in line
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "nothing was written" in errors
-    assert "Traceback" not in errors
-    assert [p.name for p in tmp_path.iterdir()] == ["answers.csv"]

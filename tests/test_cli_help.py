@@ -12,20 +12,24 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import sloc
 from sloc import cli
 
 ROOT: Any = typer.main.get_command(cli.app)
 VERBS = sorted(ROOT.commands)
 
 
-def leaves(command: Any) -> Iterator[Any]:
-    """Yield the commands below a group, or the command itself."""
+def leaves(command: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the commands below a group with the words that call them, or the command itself."""
     below = getattr(command, "commands", None)
     if below is None:
-        yield command
+        yield at, command
     else:
-        for one in below.values():
-            yield from leaves(one)
+        for name, one in below.items():
+            yield from leaves(one, (*at, name))
+
+
+COMMANDS = dict(leaves(ROOT))
 
 
 def examples(command: Any) -> list[str]:
@@ -44,16 +48,55 @@ def read(line: str) -> None:
 
 
 def test_the_verbs_are_known() -> None:
-    assert {"window", "traces", "train", "uturn", "replay", "bench", "info"} <= set(VERBS)
+    assert VERBS == sorted(["window", "tree", "uturn", "lm", "traces", "train", "bench", "replay", "info"])
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_help_teaches_by_examples_that_are_read_as_they_stand(verb: str) -> None:
-    lines = [line for command in leaves(ROOT.commands[verb]) for line in examples(command)]
+@pytest.mark.parametrize("words", list(COMMANDS), ids=" ".join)
+def test_help_teaches_by_examples_that_are_read_as_they_stand(words: tuple[str, ...]) -> None:
+    command = COMMANDS[words]
+    lines = examples(command)
     assert lines
     for line in lines:
-        assert shlex.split(line)[:2] == ["sloc", verb]
+        assert shlex.split(line)[: 1 + len(words)] == ["sloc", *words]
         read(line)
+    # The last thing that a person sees, above the prompt.
+    assert examples(command) == re.findall(r"^(sloc .+)$", inspect.cleandoc(command.epilog), re.MULTILINE)
+
+
+def test_a_group_teaches_too() -> None:
+    for line in examples(ROOT.commands["lm"]):
+        assert tuple(shlex.split(line)[1:3]) in COMMANDS
+
+
+@pytest.mark.parametrize("words", [(), *COMMANDS], ids=" ".join)
+def test_help_has_a_short_name(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli.app, [*words, "-h"])
+    assert result.exit_code == 0
+    assert "Usage" in result.stdout
+
+
+def test_the_version_is_told() -> None:
+    result = CliRunner().invoke(cli.app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"sloc {sloc.__version__}\n")
+
+
+def test_an_option_has_one_name_in_every_command() -> None:
+    """An option that several commands have has the same short and long names in each."""
+    names: dict[str, set[tuple[str, ...]]] = {}
+    for command in COMMANDS.values():
+        for param in command.params:
+            if any(o.startswith("-") for o in param.opts):
+                names.setdefault(param.name, set()).add(tuple(sorted(param.opts)))
+    assert {k: v for k, v in names.items() if len(v) > 1} == {}
+
+
+def test_every_process_is_explained() -> None:
+    from sloc.report.window_settings import PROCESSES
+
+    for verb in ("window", "tree"):
+        said = next(p.help for p in ROOT.commands[verb].params if p.name == "process")
+        for name in PROCESSES:
+            assert re.search(rf"\b{name} \(\w", said), name
 
 
 @pytest.mark.parametrize("line", ["sloc window digits --nonsense", "sloc window digits --n many", "sloc replay"])
@@ -67,14 +110,14 @@ def test_examples_are_shown() -> None:
     assert "sloc bench --smoke" in shown
 
 
-@pytest.mark.parametrize(("typed", "at", "offered"), [("sloc tra", 1, "train"), ("sloc window --ep", 2, "--epsilon")])
+@pytest.mark.parametrize(("typed", "at", "offered"), [("sloc tr", 1, "tree"), ("sloc tree --ep", 2, "--epsilon")])
 def test_completion_offers_verbs_and_options_and_joins_no_launch(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], typed: str, at: int, offered: str
 ) -> None:
     def joined() -> None:
         raise AssertionError("a shell that asks was taken for a process of a launch")
 
-    monkeypatch.setattr(cli, "_join", joined)
+    monkeypatch.setattr(cli, "join_launch", joined)
     monkeypatch.setattr("sys.argv", ["sloc"])
     for name, value in {"_SLOC_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(at)}.items():
         monkeypatch.setenv(name, value)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sloc.contracts.arguments import as_floats, as_whole
 from sloc.contracts.base import Contract, ContractError, float_dtype, require
 from sloc.contracts.signal import of_size, one_array, outside_alphabet
 
@@ -62,7 +63,7 @@ class ObservationProcess(Contract):
         The default is even in ``t`` between 0 and a finite horizon, both ends left out (all steps
         ``0 .. horizon`` thinned to at most ``n`` when time is discrete).
         """
-        require(n >= 1, "n", n, "at least one time")
+        require(as_whole(n) >= 1, "n", n, "at least one time")
         if not math.isfinite(float(self.horizon)):
             raise missing_method(self, "grid(n)", "choose times: the horizon is infinite; pass times= or define it")
         if self.discrete:
@@ -198,9 +199,23 @@ class GaussianChannel(ObservationProcess):
 
     def grid(self, n: int, log_snr: tuple[float, float] | None = None) -> np.ndarray:
         """Return ``n`` times even in log-SNR, by default from ``log_snr_range[0]`` down to ``[1]``."""
-        require(n >= 1, "n", n, "at least one time")
-        high, low = log_snr or self.log_snr_range
-        return np.asarray(self.time_of_log_snr(np.linspace(high, low, n)), np.float64)
+        require(as_whole(n) >= 1, "n", n, "at least one time")
+        high, low = two_ends(log_snr, self.log_snr_range, "log_snr")
+        return np.asarray(self.time_of_log_snr(np.linspace(high, low, int(n))), np.float64)
+
+
+def two_ends(given: Any, usual: tuple[float, float], argument: str) -> tuple[float, float]:
+    """Return the two ends of a range that was given, or the usual ones where it is None.
+
+    Raises:
+        InvalidInput: what is no pair of finite numbers.
+
+    """
+    if given is None:
+        return usual
+    ends = as_floats(given, argument)
+    require(ends.shape == (2,) and bool(np.isfinite(ends).all()), argument, given, "two finite numbers")
+    return float(ends[0]), float(ends[1])
 
 
 def _real(x: Any) -> Array:
@@ -277,9 +292,9 @@ class LinearGaussianChannel(ObservationProcess):
 
     def grid(self, n: int, log_snr: tuple[float, float] | None = None) -> np.ndarray:
         """Return ``n`` times even in log-SNR, by default from ``log_snr_range[0]`` down to ``[1]``."""
-        require(n >= 1, "n", n, "at least one time")
-        high, low = log_snr or self.log_snr_range
-        return np.asarray(self.time_of_log_snr(np.linspace(high, low, n)), np.float64)
+        require(as_whole(n) >= 1, "n", n, "at least one time")
+        high, low = two_ends(log_snr, self.log_snr_range, "log_snr")
+        return np.asarray(self.time_of_log_snr(np.linspace(high, low, int(n))), np.float64)
 
     def _misfit(self, x: Any) -> str:
         found = _shape(_signal_matrix, self)

@@ -83,7 +83,13 @@ class Branches:
         return len(self.cuts)
 
     def whole(self, i: int) -> np.ndarray:
-        """Return all tokens of a branch, those kept of the text included."""
+        """Return all tokens of a branch, those kept of the text included.
+
+        Raises:
+            InvalidInput: no such branch.
+
+        """
+        i = checked_whole(i, "i", 0, len(self) - 1)
         return np.concatenate([self.prefix[: self.cuts[i]], self.tokens[i]])
 
     def texts(self, model: LanguageModel, *, whole: bool = False) -> list[str]:

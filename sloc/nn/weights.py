@@ -37,12 +37,13 @@ def _dotted(path: Any) -> str:
 
 def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], notes: Mapping[str, str]) -> Path:
     """Write arrays as safetensors, aside and then renamed."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     target = Path(checked_path(path, "path"))
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        save_file({name: np.asarray(v, order="C") for name, v in arrays.items()}, aside, dict(notes))
+        # Bytes first: its own writer has an error of its own for a disk that is full.
+        aside.write_bytes(save({name: np.asarray(v, order="C") for name, v in arrays.items()}, dict(notes)))
         os.replace(aside, target)
     finally:
         aside.unlink(missing_ok=True)

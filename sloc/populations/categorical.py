@@ -23,6 +23,7 @@ from sloc.contracts import (
     require,
     shown,
 )
+from sloc.contracts.arguments import as_floats, check_size
 from sloc.populations.bridge_laws import resolve_bridge
 from sloc.populations.discrete import (
     BUDGET,
@@ -91,14 +92,20 @@ class ProductCategorical(Population):
         Returns:
             The population; its letters are 0 and 1.
 
+        Raises:
+            InvalidInput: what is no row of probabilities, length, weights or names.
+
         """
-        heads = biases if isinstance(biases, jax.Array) else np.asarray(biases, np.float64)
+        heads = biases if isinstance(biases, jax.Array) else as_floats(biases, "biases")
         if is_concrete(heads):
-            require(np.ndim(heads) == 1, "biases", biases, "one number per coin")
+            require(np.ndim(heads) == 1 and np.size(heads) > 0, "biases", biases, "one number per coin")
             inside = bool(((np.asarray(heads) >= 0) & (np.asarray(heads) <= 1)).all())
             require(inside, "biases", biases, "numbers in [0, 1]")
+        check_size(length, "length")
         stack = jnp.stack if isinstance(heads, jax.Array) else np.stack
-        return cls(stack([1 - heads, heads], -1), weights, length, names)
+        made = cls(stack([1 - heads, heads], -1), weights, length, names)
+        made.validate()
+        return made
 
     @property
     def log_weights(self) -> Array:

@@ -70,14 +70,21 @@ class CriticalTokens(Backed):
             leak: probability that a token is none of the mode's own, in ``[0, 1)``.
             refusal_weight: ``w`` of ``refuse``.
 
+        Raises:
+            InvalidInput: numbers that are no such model's.
+
         """
+        _check_places(start, spread)
+        _check_shares(leak, refusal_weight, "refusal_weight")
         words = ("how", "do", "I", "sorry", "cannot", "help", "sure", "first", "then")
         groups = np.arange(9).reshape(3, 3)
         common = _cycle_within(groups[0], 9, 0.0)
         branches = np.stack([_cycle_within(groups[1], 9, leak), _cycle_within(groups[2], 9, leak)])
         weights = (float(refusal_weight), 1.0 - float(refusal_weight))
         initial = np.array([1.0, *np.zeros(8)])
-        return cls(initial, common, branches, start, spread, length, weights, ("refuse", "comply"), words)
+        made = cls(initial, common, branches, start, spread, length, weights, ("refuse", "comply"), words)
+        made.validate()
+        return made
 
     @classmethod
     def agent(
@@ -95,13 +102,20 @@ class CriticalTokens(Backed):
             leak: probability that an action is none of the mode's own, in ``[0, 1)``.
             distraction_weight: ``w`` of ``browse``.
 
+        Raises:
+            InvalidInput: numbers that are no such model's.
+
         """
+        _check_places(start, spread)
+        _check_shares(leak, distraction_weight, "distraction_weight")
         words = ("edit", "run", "test", "search", "photos", "scroll")
         groups = np.arange(6).reshape(2, 3)
         work, browse = (_cycle_within(group, 6, leak) for group in groups)
         weights = (1.0 - float(distraction_weight), float(distraction_weight))
         initial = np.array([0.5, 0.25, 0.25, 0, 0, 0])
-        return cls(initial, work, np.stack([work, browse]), start, spread, length, weights, ("work", "browse"), words)
+        made = cls(initial, work, np.stack([work, browse]), start, spread, length, weights, ("work", "browse"), words)
+        made.validate()
+        return made
 
     @property
     def num_components(self) -> int:
@@ -180,3 +194,14 @@ def _cycle_within(own: np.ndarray, letters: int, leak: float) -> np.ndarray:
         inside[letter, (place + 1) % own.size] = 0.8
     rows[:, own] = (1 - leak) * inside / inside.sum(-1, keepdims=True)
     return np.asarray(rows, float_dtype())
+
+
+def _check_shares(leak: Any, weight: Any, name: str) -> None:
+    require(0 <= as_real(leak) < 1, "leak", leak, "a number in [0, 1)")
+    require(0 < as_real(weight) < 1, name, weight, "a number in (0, 1)")
+
+
+def _check_places(start: Any, spread: Any) -> None:
+    if is_concrete(start, spread):
+        for name, value in (("start", start), ("spread", spread)):
+            require(as_whole(value) >= 1, name, value, "an int of at least 1")

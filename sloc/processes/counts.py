@@ -12,6 +12,7 @@ import numpy as np
 
 from sloc.contracts import Array, ObservationProcess, float_dtype, require
 from sloc.contracts.arguments import as_whole
+from sloc.contracts.process import two_ends
 from sloc.contracts.signal import below_zero, one_array
 from sloc.processes.places import placed
 
@@ -58,7 +59,9 @@ class Poisson(ObservationProcess):
     def grid(self, n: int, exposure: tuple[float, float] | None = None) -> np.ndarray:
         """Return ``n`` times even in log-exposure, by default from ``exposure_range[0]`` down to ``[1]`` (float64)."""
         require(as_whole(n) >= 1, "n", n, "at least one time")
-        high, low = exposure or self.exposure_range
+        n = int(n)
+        high, low = two_ends(exposure, self.exposure_range, "exposure")
+        require(low > 0 and high > 0, "exposure", exposure, "two positive numbers")
         return 1.0 / np.geomspace(high, low, n)
 
     def _misfit(self, x: Any) -> str:

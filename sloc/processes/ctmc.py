@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Array, Revealed, float_dtype, is_concrete, require
-from sloc.contracts.arguments import as_array, as_whole, check_size, checked_whole, is_one_of
+from sloc.contracts.arguments import as_array, as_floats, as_whole, check_size, checked_whole, is_one_of
 from sloc.processes.letters import LetterChannel, letter_counts
 from sloc.processes.places import placed
 
@@ -62,6 +62,7 @@ class UniformCTMC(LetterChannel):
     def grid(self, n: int) -> np.ndarray:
         """Return ``n`` times even in capacity, that of the ``q``-ary symmetric channel (float64)."""
         require(as_whole(n) >= 1, "n", n, "at least one time")
+        n = int(n)
         target = np.log(self.num_letters) * np.arange(n, 0, -1) / (n + 1)
         low, high = np.full(n, math.log(1e-12)), np.full(n, math.log(60.0))
         for _ in range(80):
@@ -109,25 +110,29 @@ class RateMatrix(LetterChannel):
         """Return the chain on ``num_letters + 1`` letters whose last, the mask, absorbs all others at rate 1.
 
         At ``t`` it is :class:`Masking` with probability ``1 - e^-t``, see :func:`with_symbol`.
+
+        Raises:
+            InvalidInput: no number of letters, an unknown method, or ``eigh``, which needs a chain that is reversible.
+
         """
         check_size(num_letters, "num_letters")
         rates = np.diag(np.append(-np.ones(num_letters), 0.0))
         rates[:-1, -1] = 1.0
-        return cls(rates, None, method)
+        return cls(rates, None, method)._checked()
 
     @classmethod
     def from_jumps(cls, jumps: Any, method: str = "uniformisation") -> RateMatrix:
         """Return the chain with the given rates off the diagonal (the diagonal of ``jumps`` is not read).
 
         Raises:
-            InvalidInput: not a square matrix.
+            InvalidInput: not a square matrix of rates, or an unknown method.
 
         """
-        jumps = np.array(jumps, np.float64)
+        jumps = np.array(as_floats(jumps, "jumps"))
         require(jumps.ndim == 2 and jumps.shape[0] == jumps.shape[1], "jumps", jumps.shape, "a square matrix")
         np.fill_diagonal(jumps, 0.0)
         np.fill_diagonal(jumps, -jumps.sum(axis=1))
-        return cls(jumps, None, method)
+        return cls(jumps, None, method)._checked()
 
     @classmethod
     def reversible(cls, rates: Any) -> RateMatrix:
@@ -143,6 +148,10 @@ class RateMatrix(LetterChannel):
         made = cls(rates, pi / pi.sum(), "eigh")
         made.validate()
         return made
+
+    def _checked(self) -> RateMatrix:
+        self.validate()
+        return self
 
     @property
     def num_letters(self) -> int:
@@ -231,9 +240,9 @@ def check_generator(rates: Any) -> None:
             rates zero.
 
     """
-    shape = np.shape(rates)
+    values = as_floats(rates, "rates")
+    shape = values.shape
     require(len(shape) == 2 and shape[0] == shape[1] and shape[0] >= 2, "rates", shape, "a matrix [q, q], q >= 2")
-    values = np.asarray(rates, np.float64)
     require(bool(np.isfinite(values).all()), "rates", rates, "finite numbers")
     off = values - np.diag(np.diagonal(values))
     if off.min() < 0:

@@ -46,6 +46,7 @@ class LetterChannel(MemorylessChannel):
         Read off a table of 192 times even in ``log t``, so even to a few hundredths of a step.
         """
         require(as_whole(n) >= 1, "n", n, "at least one time")
+        n = int(n)
         low, high = self._time_range()
         times = np.geomspace(low, high, 192)
         bits = np.asarray([letter_information(np.asarray(self.transition(float(t)), np.float64)) for t in times])

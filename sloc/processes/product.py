@@ -145,6 +145,7 @@ class Product(ObservationProcess):
     def grid(self, n: int) -> np.ndarray:
         """Return ``n`` times spread evenly over those of the parts' grids; in discrete time at most ``n``."""
         require(as_whole(n) >= 1, "n", n, "at least one time")
+        n = int(n)
         merged = np.unique(np.concatenate([np.asarray(p.grid(max(n, 2))) for p in self.parts]))
         if self.discrete:
             return merged[np.unique(np.round(np.linspace(0, merged.size - 1, n)).astype(int))].astype(np.int32)

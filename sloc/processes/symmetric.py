@@ -59,6 +59,7 @@ class BinarySymmetric(MemorylessChannel):
     def grid(self, n: int) -> np.ndarray:
         """Return ``n`` times even in capacity ``1 - H_2(t)`` bits, strictly between 0 and 1/2 (float64)."""
         require(as_whole(n) >= 1, "n", n, "at least one time")
+        n = int(n)
         target = np.arange(1, n + 1) / (n + 1)
         low, high = np.zeros(n), np.full(n, 0.5)
         for _ in range(64):

@@ -41,6 +41,7 @@ _OPTIONS = {
     "size": "--rise",
     "move_alpha": "--alpha",
     "max_drop": "--max-drop",
+    "temperatures": "--sweep",
     "data": "--x",
     "questions": "--data",
     "file": "TABLE",
@@ -122,7 +123,10 @@ def paragraphs(text: str) -> str:
 
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
-    """Turn refusals into one line on standard error and exit code 2, Ctrl-C into exit code 130."""
+    """Turn refusals into one line on standard error and exit code 2, Ctrl-C into exit code 130.
+
+    Whatever cannot be written (a full disk, a limit on files, a folder taken away) is one line and exit code 1.
+    """
     from sloc.contracts import ContractError, InvalidInput
     from sloc.engine import CheckpointError, NotANumber, OutOfMemory
     from sloc.report.option_text import option_text
@@ -135,13 +139,59 @@ def refusals() -> Iterator[None]:
     except (NotANumber, CheckpointError, OutOfMemory) as error:
         typer.echo(f"sloc: {error}", err=True)
         raise typer.Exit(1) from None
+    except BrokenPipeError:  # who read the answer has gone away: typer ends without a word
+        raise
+    except OSError as error:
+        typer.echo(f"sloc: {_failed(error)}; no results were written{_kept()}", err=True)
+        raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        goes_on = "--resume" in sys.argv or (sys.argv[1:2] == ["lm"] and {"--out", "--output", "-o"} & set(sys.argv))
-        kept = "; the same command goes on from its checkpoints" if goes_on else ""
-        typer.echo(f"sloc: stopped; nothing was written{kept}", err=True)
+        typer.echo(f"sloc: stopped; nothing was written{_kept()}", err=True)
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _kept() -> str:
+    """Return what else there is to say of a run that ended before its end."""
+    goes_on = "--resume" in sys.argv or (sys.argv[1:2] == ["lm"] and {"--out", "--output", "-o"} & set(sys.argv))
+    return "; the same command goes on from its checkpoints" if goes_on else ""
+
+
+def _failed(error: OSError) -> str:
+    """Return what the operating system said, on one line, with the file where there is one."""
+    reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return reason if error.filename is None else f"{error.filename}: {reason}"
 
 
 def split_list(values: list[str] | None) -> tuple[str, ...]:
     """Return the parts of options that may be repeated, or separated by commas."""
     return tuple(part.strip() for value in values or [] for part in value.split(",") if part.strip())
+
+
+_SPREAD = ("window", "replay")
+"""Commands whose work is dealt over the processes of a launch."""
+
+
+def join_launch() -> None:
+    """Join the launch, if there is one; what does not spread is left to its first process."""
+    command = sys.argv[1:2]
+    if any(a in ("-h", "--help", "--version") for a in sys.argv):
+        return
+    with refusals():
+        from sloc.contracts import require
+        from sloc.engine.cluster import launch_index, start_processes
+
+        if set(command) <= set(_SPREAD):
+            start_processes()
+            return
+        index = launch_index()
+        require(
+            index is not None,
+            "SLOC_DISTRIBUTED",
+            "1",
+            f"a command that is dealt over processes ({', '.join(_SPREAD)}); run sloc {command[0]} without it",
+        )
+        if index:
+            # Several writers of one output folder would refuse one another.
+            typer.echo(
+                f"sloc {command[0]}: runs in the first process of a launch alone; this is process {index}", err=True
+            )
+            raise SystemExit(0)

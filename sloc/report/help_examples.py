@@ -10,6 +10,13 @@ _LINES = {
         'sloc window gaussians --means "4,0;-4,0" --weights 0.5,0.5',
         "sloc window --from my-run/run.json --out once-more",
     ),
+    "tree": (
+        "sloc tree digits --out my-tree",
+        "sloc tree digits --process masking --epsilon 0.2",
+        "sloc tree table.csv --labels species --epsilon 0.05 --n 1e6 --out my-tree",
+        'sloc tree gaussians --means "9,1;9,-1;-9,1.5;-9,-1.5" --out my-tree',
+        "sloc tree --from my-tree/run.json --out once-more",
+    ),
     "traces": (
         "sloc traces answers.csv --out my-traces",
         "sloc traces answers.csv --rise 0.5 --max-drop 0.3 --across holm",
@@ -22,8 +29,19 @@ _LINES = {
     ),
     "uturn": (
         "sloc uturn my-model/weights.safetensors --out my-uturn",
-        "sloc uturn my-model/weights.safetensors --start 8 --levels 20 -n 1024",
+        "sloc uturn my-model/weights.safetensors --start 8 --levels 20 --n 1024",
     ),
+    "lm windows": (
+        "sloc lm windows --model ./Llama-3.1-8B-Instruct --data questions.jsonl --task math --out math",
+        "sloc lm windows --model http://127.0.0.1:8000/v1 --data mmlu.jsonl --benchmark mmlu --resamples 100 --out m",
+        'sloc lm windows --model ./stories260k --data stories.jsonl --task "regex:(cat|dog)" --cuts token --out st',
+    ),
+    "lm demo": (
+        "sloc lm demo grammar",
+        "sloc lm demo addition --out addition",
+        "sloc lm demo stories --model ./stories260k --texts 8 --out stories",
+    ),
+    "lm": ("sloc lm demo grammar", "sloc lm windows --help"),
     "replay": ("sloc replay my-run",),
     "bench": (
         "sloc bench --smoke",
@@ -36,5 +54,5 @@ _LINES = {
 
 
 def examples(verb: str) -> str:
-    """Return the examples of a verb as an epilog: paragraphs, since these are what the help keeps apart."""
+    """Return the examples of a command as an epilog: paragraphs, since these are what the help keeps apart."""
     return "\n\n".join(("Examples:", *_LINES[verb]))

@@ -8,13 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from sloc.report.cli_options import JsonOption, OutOption, OverwriteOption
 from sloc.report.cli_parts import OneLine, paragraphs, real_number, refusals, split_list, whole_number
+from sloc.report.help_examples import examples
 
 lm_app: typer.Typer = typer.Typer(
     cls=OneLine,
     add_completion=False,
     no_args_is_help=True,
     help="Language models: where a text decided its answer. Needs the extra lm.",
+    epilog=examples("lm"),
 )
 
 DATA_HELP = """\
@@ -27,16 +30,6 @@ choices (optional): texts of a multiple choice; A is the first.
 prefill (optional): how the model's answer begins; never cut.
 raw (optional): true to send the text as it is, without the task's instructions."""
 """The rules of the file of questions, for ``--help``."""
-
-EXAMPLES = """\
-Examples:
-
-sloc lm windows --model ./Llama-3.1-8B-Instruct --data questions.jsonl --task math --out math
-
-sloc lm windows --model http://127.0.0.1:8000/v1 --data mmlu.jsonl --benchmark mmlu --resamples 100 --out mmlu
-
-sloc lm windows --model ./stories260k --data stories.jsonl --task "regex:(cat|dog)" --cuts token --out stories"""
-"""What people type, for ``--help``."""
 
 
 class CutKind(StrEnum):
@@ -77,17 +70,23 @@ def _option(help_text: str, *names: str, whole: bool = False, real: bool = False
     return typer.Option(*names, help=help_text)
 
 
-def _numbers(values: list[str] | None) -> tuple[float, ...] | None:
-    return tuple(real_number(v) for v in split_list(values)) if values else None
+def _numbers(values: list[str] | None, option: str) -> tuple[float, ...] | None:
+    from sloc.contracts import InvalidInput
+
+    try:
+        return tuple(real_number(v) for v in split_list(values)) if values else None
+    except typer.BadParameter:
+        raise InvalidInput(f"{option} = {','.join(values or ())}: expected numbers separated by commas") from None
 
 
 @lm_app.command(
     help=paragraphs(
         "Find where each generation of a language model decided its answer: generate, cut, continue many times from "
-        f"each cut, and read the answers.\n\n{EXAMPLES}\n\n{DATA_HELP}\n\nThe output folder holds index.html (coloured "
+        f"each cut, and read the answers.\n\n{DATA_HELP}\n\nThe output folder holds index.html (coloured "
         "texts, curves, windows), samples.jsonl.gz (every sample; sloc traces reads it), answers.csv, windows.csv, "
         "steps.csv, accuracy.csv and run.json. A run that was cut off goes on by the same command."
-    )
+    ),
+    epilog=examples("lm windows"),
 )
 def windows(
     model: Annotated[
@@ -149,16 +148,16 @@ def windows(
     rate: Annotated[float | None, _option("Requests a second to a server at most.", real=True)] = None,
     retries: Annotated[int | None, _option("Of a request to a server that failed.", whole=True)] = None,
     timeout: Annotated[float | None, _option("Seconds until a request counts as failed.", real=True)] = None,
-    out: Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Find where each generation decided its answer."""
     with refusals():
         _need_extras()
         from sloc.report.lm_command import LmRequest, run_lm_windows
 
-        given = _numbers(fractions)
+        given = _numbers(fractions, "--fractions")
         options = dict(
             dtype=dtype,
             adapter=adapter,
@@ -185,7 +184,7 @@ def windows(
             top_p=top_p,
             min_p=min_p,
             stop=tuple(stop or ()),
-            sweep=_numbers(sweep) or (),
+            sweep=_numbers(sweep, "--sweep") or (),
             stump=stump,
             judge=judge,
             labels=split_list([labels]),
@@ -212,7 +211,8 @@ def windows(
         "accuracy with and without windows.\n\n"
         "stories: cat or dog, happy or sad; needs --model, the folder of a model of short stories such as "
         "stories260k.\n\nTraining takes less than four minutes on two cores, and the extra nn."
-    )
+    ),
+    epilog=examples("lm demo"),
 )
 def demo(
     name: Annotated[str, typer.Argument(help="grammar, addition or stories.")],
@@ -222,9 +222,9 @@ def demo(
     resamples: Annotated[int | None, _option("Continuations of each cut.", whole=True)] = None,
     seed: Annotated[int, _option("Seed of everything drawn.", whole=True)] = 0,
     lanes: Annotated[int, _option("Branches that decode at a time.", whole=True)] = 512,
-    out: Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")] = False,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Show where the texts of a small model decide."""
     with refusals():

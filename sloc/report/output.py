@@ -1,7 +1,8 @@
 """Output folders that appear whole or not at all.
 
 A run writes into a hidden sibling of the folder it was asked for; the sibling is renamed into
-place when everything is written and removed when anything fails, Ctrl-C included.  A folder that
+place when everything is written and removed when anything fails, Ctrl-C included.  What a killed
+run could not remove is removed by the next one that writes the same folder.  A folder that
 already holds a run is refused unless it is to be overwritten, and files that a run did not write
 are never deleted.
 """
@@ -9,10 +10,13 @@ are never deleted.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import json
 import math
 import os
 import platform
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -45,6 +49,7 @@ def check_run_folder(path: str | os.PathLike[str], overwrite: bool = False) -> P
             (and ``overwrite`` is false), holds other files, is a mount point, or cannot be created.
 
     """
+    _clear_leftovers(_absolute(path))
     target = _checked_target(path, overwrite)
     temporary, made = _make_temporary(target, str(path))
     for folder in (temporary, *made):
@@ -74,8 +79,10 @@ def run_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
     Raises:
         InvalidInput: as :func:`check_run_folder`; or the folder was filled by another run meanwhile;
             or the block wrote no ``run.json``.
+        OSError: the disk is full, or anything else that keeps a file from being written; names ``path``.
 
     """
+    _clear_leftovers(_absolute(path))
     target = _checked_target(path, overwrite)
     temporary, made = _make_temporary(target, str(path))
     try:
@@ -83,6 +90,10 @@ def run_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
         _list_files(temporary, str(path))
         _install(temporary, target, str(path), overwrite)
         made = []
+    except OSError as error:
+        # The folder that was asked for, not the hidden one, and only what the operating system said.
+        reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+        raise OSError(error.errno, reason, str(path)) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         for folder in made:
@@ -109,6 +120,46 @@ def write_run_json(folder: Path, command: str, arguments: Mapping[str, Any], res
     file = folder / RUN_FILE
     file.write_text(json.dumps(jsonable(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
     return file
+
+
+def write_netcdf(dataset: Any, file: Path) -> None:
+    """Write an xarray dataset as netCDF.
+
+    HDF5 writes to memory: a file of its own that a full disk cuts off cannot be closed, and takes Python down with it
+    when it is collected.
+
+    Args:
+        dataset: an :class:`xarray.Dataset`.
+        file: the file to write.
+
+    Raises:
+        OSError: the file cannot be written.
+
+    """
+    import h5netcdf
+    from xarray.backends import H5NetCDFStore
+
+    content = io.BytesIO()
+    with h5netcdf.File(content, "w") as store:
+        dataset.dump_to_store(H5NetCDFStore(store))
+    file.write_bytes(content.getbuffer())
+
+
+def write_picture(figure: Any, path: str | os.PathLike[str], dpi: int) -> None:
+    """Write a matplotlib figure as PNG, drawn in memory: a disk that is full then says so in its own words.
+
+    Args:
+        figure: the figure.
+        path: the file to write.
+        dpi: dots per inch.
+
+    Raises:
+        OSError: the file cannot be written.
+
+    """
+    content = io.BytesIO()
+    figure.savefig(content, dpi=dpi, format="png")
+    Path(path).write_bytes(content.getbuffer())
 
 
 def versions() -> dict[str, str]:
@@ -199,9 +250,56 @@ def _checked_target(path: str | os.PathLike[str], overwrite: bool) -> Path:
     return target
 
 
+def _here() -> str:
+    """Return a mark of the machine (or container) within which a number names one process."""
+    parts = [platform.node()]
+    with contextlib.suppress(OSError):
+        parts.append(Path("/etc/machine-id").read_text("ascii", "replace"))
+    with contextlib.suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:6]
+
+
+def _hidden(target: Path, kind: str) -> Path:
+    """Return a name beside ``target`` that says which process made it."""
+    return target.parent / f".{target.name}.{kind}-{_here()}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another person's
+        return True
+    return True
+
+
+def _clear_leftovers(target: Path) -> None:
+    """Remove what runs that were killed left beside ``target``; put a run back that one had moved away to replace.
+
+    Only what processes of this machine made that are gone: another run may be writing the same folder now.
+    """
+    if os.name == "nt":  # there a signal 0 ends the process
+        return
+    left = re.compile(rf"\.{re.escape(target.name)}\.(partial|replaced)-{_here()}-(\d+)-[0-9a-f]+")
+    try:
+        found = [(folder, m) for folder in target.parent.iterdir() if (m := left.fullmatch(folder.name))]
+    except OSError:
+        return
+    for folder, match in found:
+        if _alive(int(match[2])):
+            continue
+        if match[1] == "replaced" and not target.exists():
+            with contextlib.suppress(OSError):
+                folder.rename(target)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _make_temporary(target: Path, shown: str) -> tuple[Path, list[Path]]:
     """Make the hidden sibling of ``target`` and missing parents; return it, and the parents made, innermost first."""
-    temporary = target.parent / f".{target.name}.partial-{secrets.token_hex(4)}"
+    temporary = _hidden(target, "partial")
     made: list[Path] = []
     folder = target.parent
     try:
@@ -242,7 +340,7 @@ def _install(temporary: Path, target: Path, shown: str, overwrite: bool) -> None
         if not (temporary / name).exists():
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(target / name, temporary / name)
-    old = target.parent / f".{target.name}.replaced-{secrets.token_hex(4)}"
+    old = _hidden(target, "replaced")
     try:
         target.rename(old)
         _rename_onto_nothing(temporary, target, shown)

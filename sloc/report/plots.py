@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts.arguments import checked_kind
-from sloc.report.style import BLUE, DASHES, FAINT, GREEN, INK, ORANGE, RED, SOFT, line_styles, new_axes, styled, tidy
+from sloc.report.style import BLUE, DASHES, FAINT, GREEN, INK, ORANGE, RED, SOFT, given_axes, line_styles, styled, tidy
 from sloc.results import Curve, Estimate, Interval, TheoremWindow, Window
 
 MANY_LABELS = 12
@@ -30,7 +30,7 @@ def plot_estimate(estimate: Estimate, ax: Any = None) -> Any:
     """
     checked_kind(estimate, "estimate", Estimate, "a sloc.Estimate")
     with styled():
-        ax = tidy(new_axes(4.6, 1.7) if ax is None else ax)
+        ax = tidy(given_axes(ax, 4.6, 1.7))
         value, low, high = float(estimate.value), float(estimate.lower), float(estimate.upper)
         ax.plot([low, high], [0, 0], color=BLUE, linewidth=3, alpha=0.35, solid_capstyle="butt")
         ax.plot([value], [0], marker="o", color=BLUE, markersize=6)
@@ -66,7 +66,7 @@ def plot_curve(curve: Curve, ax: Any = None) -> Any:
     """
     checked_kind(curve, "curve", Curve, "a sloc.Curve")
     with styled():
-        ax = tidy(new_axes() if ax is None else ax)
+        ax = tidy(given_axes(ax))
         times = np.asarray(curve.times, np.float64)
         if not curve.labels:
             draw_band(ax, curve, BLUE)
@@ -108,7 +108,7 @@ def plot_window(window: Window, ax: Any = None) -> Any:
     """
     checked_kind(window, "window", Window, "a sloc.Window")
     with styled():
-        ax = tidy(new_axes(5.2, 1.7) if ax is None else ax)
+        ax = tidy(given_axes(ax, 5.2, 1.7))
         ends = [e for e in (window.t_after, window.t_before) if e is not None]
         for interval in (window.after_interval, window.before_interval):
             ends += [e for e in interval or () if np.isfinite(e)]
@@ -197,7 +197,7 @@ def plot_theorem_window(window: TheoremWindow, ax: Any = None) -> Any:
     """
     checked_kind(window, "window", TheoremWindow, "a sloc.TheoremWindow")
     with styled():
-        ax = tidy(new_axes(5.6, 3.6) if ax is None else ax)
+        ax = tidy(given_axes(ax, 5.6, 3.6))
         times = np.asarray(window.certificate.times, np.float64)
         draw_band(ax, window.certificate, BLUE, label="certificate")
         if window.misassignment is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -96,7 +97,8 @@ def load_gaussians_source(means: str | None, weights: str | None, covariances: s
 
     """
     for name, text in (("--means", means), ("--weights", weights), ("--covariances", covariances)):
-        require(text is None or isinstance(text, str), name, text, "a text of numbers, or None")
+        good = text is None or (isinstance(text, str) and bool(text.strip()))
+        require(good, name, text, "a text of numbers, or None")
     if means is None:
         raise InvalidInput('--means is missing: the source gaussians needs it, such as --means "4,0;-4,0"')
     mu = parse_matrix(means, "--means")
@@ -170,6 +172,7 @@ def load_file_source(
     checked_file(file, "SOURCE", "digits, gaussians, or a data file that exists")
     for name, text in (("--x", x), ("--labels", labels), ("--scale", scale), ("--image", image)):
         checked_kind(text, name, str, "a text, or None", optional=True)
+        require(text is None or bool(text.strip()), name, text, "a text that is not empty, or no such option")
     kind = "csv" if file.name.endswith((".csv", ".csv.gz")) else file.suffix.lower().lstrip(".")
     require(
         kind in ("npz", "csv", "parquet"),
@@ -211,7 +214,7 @@ def parse_image(text: str) -> tuple[int, int]:
 
     """
     parts = text.lower().replace("×", "x").split("x")
-    ok = len(parts) == 2 and all(p.strip().isdigit() and int(p) > 0 for p in parts)
+    ok = len(parts) == 2 and all(p.strip().isdecimal() and int(p) > 0 for p in parts)
     require(ok, "--image", text, "height x width, such as 8x8")
     return int(parts[0]), int(parts[1])
 
@@ -241,7 +244,7 @@ def scaled(data: np.ndarray, scale: str) -> np.ndarray:
         low, high = (float(v) for v in scale.split(","))
     except ValueError as error:
         raise InvalidInput(f"--scale = {shown(scale)}: expected standard, none, or two numbers such as -1,1") from error
-    require(low < high, "--scale", scale, "the smaller number first")
+    require(low < high and math.isfinite(high - low), "--scale", scale, "two numbers, the smaller first")
     span = float(np.ptp(values))
     unit = (values - values.min()) / (span if span > 0 else 1.0)
     return (low + (high - low) * unit).astype(np.float32)

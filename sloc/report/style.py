@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sloc.contracts import require
 from sloc.report.extras import need
 
 INK, SOFT, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
@@ -58,6 +59,19 @@ def new_figure(width: float, height: float) -> Any:
     figure = need("matplotlib.figure", "a picture").Figure(figsize=(width, height), layout="constrained")
     need("matplotlib.backends.backend_agg", "a picture").FigureCanvasAgg(figure)
     return figure
+
+
+def given_axes(ax: Any, width: float = 5.2, height: float = 3.4) -> Any:
+    """Return the axes that a plot was given, or new ones where it was given none.
+
+    Raises:
+        InvalidInput: something else than matplotlib axes.
+
+    """
+    if ax is None:
+        return new_axes(width, height)
+    require(hasattr(ax, "plot") and hasattr(ax, "set_xlabel"), "ax", ax, "matplotlib axes, or None")
+    return ax
 
 
 def new_axes(width: float = 5.2, height: float = 3.4) -> Any:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts.arguments import checked_kind, checked_path, checked_whole
-from sloc.report.style import BLUE, DASHES, GREEN, INK, LAKE, ORANGE, PURPLE, RED, tidy
+from sloc.report.output import write_picture
+from sloc.report.style import BLUE, DASHES, GREEN, INK, LAKE, ORANGE, PURPLE, RED, given_axes, tidy
 from sloc.results import ResampledCurve, TraceWindows
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def plot_traces(result: TraceWindows, path: str | os.PathLike[str] | None = None
     else:
         _heat_map(figure, result)
     if path is not None:
-        figure.savefig(path, dpi=150, format="png")
+        write_picture(figure, path, 150)
     return figure
 
 
@@ -69,13 +70,7 @@ def plot_question(
         The matplotlib axes.
 
     """
-    if ax is None:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(5, 3.4), layout="constrained", facecolor="white")
-        FigureCanvasAgg(figure)
-        ax = figure.subplots()
+    ax = given_axes(ax, 5, 3.4)
     spans = _span(curve, rule), _span(curve, certified)
     if spans[1] is not None:
         ax.axvspan(*spans[1], facecolor=CERTIFIED, alpha=0.28, linewidth=0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import InvalidInput, require
-from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
+from sloc.report.output import check_run_folder, jsonable, run_folder, write_netcdf, write_run_json
 from sloc.report.recorded_analysis import ALPHA, LEVEL, SIZE, Analysis, analyse, check_settings, digest
 from sloc.report.recorded_command import NO_PICTURES, is_recorded, print_found, print_notes
 from sloc.report.traces import plot_traces, traces_summary_table
@@ -197,7 +197,7 @@ def _record(
 def _write(folder: Path, result: TraceWindows, found: Analysis | None, record: dict[str, Any]) -> None:
     result.to_dataframe().to_csv(folder / "windows.csv", index=False)
     result.steps_dataframe().to_csv(folder / "steps.csv", index=False)
-    result.to_xarray().to_netcdf(folder / "curves.nc", engine="h5netcdf")
+    write_netcdf(result.to_xarray(), folder / "curves.nc")
     if found is not None:
         found.write(folder, record["results"]["notes"], picture=False)
     if importlib.util.find_spec("matplotlib") is None:

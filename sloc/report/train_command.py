@@ -22,7 +22,7 @@ from sloc.contracts import require
 from sloc.contracts.arguments import as_whole, is_one_of
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.extras import need
-from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
+from sloc.report.output import check_run_folder, jsonable, run_folder, write_picture, write_run_json
 from sloc.report.style import new_figure, styled
 from sloc.samplers import dpm_solver, localize
 
@@ -271,4 +271,4 @@ def _picture(drawn: np.ndarray, path: Path) -> None:
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        figure.savefig(path, dpi=120)
+        write_picture(figure, path, 120)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sloc.report.style import BLUE, GREEN, INK, ORANGE, RED, SOFT, new_axes, styled, tidy
+from sloc.report.style import BLUE, GREEN, INK, ORANGE, RED, SOFT, given_axes, styled, tidy
 from sloc.results import MixtureTree, TreeNode
 
 # Verdicts differ in marker, not only in colour.
@@ -57,7 +57,7 @@ def plot_tree(
     """
     count = len(tree.names)
     with styled():
-        ax = tidy(new_axes(float(np.clip(0.55 * count + 2.5, 5.5, 14)), 4.6) if ax is None else ax)
+        ax = tidy(given_axes(ax, float(np.clip(0.55 * count + 2.5, 5.5, 14)), 4.6))
         place, height = _places(tree), tree.heights()
         low, top, broken = _limits(tree)
         floor = low - (_ROOM / (1 - _ROOM) * (top - low) if thumbnail else 0.0)

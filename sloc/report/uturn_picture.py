@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sloc.report.noise_axis import NoiseAxis
+from sloc.report.output import write_picture
 from sloc.report.style import BLUE, FAINT, GREEN, ORANGE, SOFT, new_figure, styled
 from sloc.results import Curve
 
@@ -52,7 +53,7 @@ def uturn_picture(
         above.legend()
         _differences(below, times, curves, results["differences"])
         below.set_xlabel("t (Ornstein–Uhlenbeck)")
-        figure.savefig(path, dpi=120)
+        write_picture(figure, path, 120)
 
 
 def shown_levels(times: np.ndarray, most: int) -> list[int]:

@@ -17,13 +17,13 @@ from sloc.contracts import InvalidInput, component_names, float_dtype, require
 from sloc.contracts.arguments import checked_kind, checked_path, is_one_of
 from sloc.engine import Plan, Replayed, is_leader
 from sloc.report.checkpoints import checkpoints, read_failure
-from sloc.report.output import RUN_FILE, check_run_folder, jsonable, run_folder, write_run_json
+from sloc.report.output import RUN_FILE, check_run_folder, jsonable, run_folder, write_netcdf, write_run_json
 from sloc.report.progress_bars import progress_bars
 from sloc.report.sources import Source, load_digits_source, load_file_source, load_gaussians_source, parse_image
 from sloc.report.tables import curves_dataset, windows_frame, windows_rows, windows_table
 from sloc.report.window_picture import plot_windows
 from sloc.report.window_run import PROCESSES, Pilot, ProcessWindows, Settings, decision_order, run_pilot, run_process
-from sloc.report.window_tree import newick_text, tree_record, tree_rows
+from sloc.report.window_tree import tree_record, write_trees
 from sloc.report.window_words import summary_paragraph
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class WindowRequest:
         )
 
     @classmethod
-    def from_arguments(cls, arguments: Mapping[str, Any]) -> WindowRequest:
-        """Read what :meth:`to_arguments` returned.
+    def from_arguments(cls, arguments: Mapping[str, Any], command: str = "window") -> WindowRequest:
+        """Read what :meth:`to_arguments` returned, in a run of ``command``.
 
         Raises:
             InvalidInput: it did not return that.
@@ -87,7 +87,7 @@ class WindowRequest:
         unknown = sorted(set(arguments) - known)
         if unknown or not {"source", "settings"} <= set(arguments):
             reason = f"{unknown[0]} is no argument of one" if unknown else "source or settings are missing"
-            raise InvalidInput(f"--from: expected the {RUN_FILE} of a window run; {reason}")
+            raise InvalidInput(f"--from: expected the {RUN_FILE} of a {command} run; {reason}")
         try:
             settings = dict(arguments["settings"])
             settings["classes"] = tuple(settings.get("classes", ()))
@@ -96,7 +96,7 @@ class WindowRequest:
             return cls(settings=Settings(**settings), **rest)
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInput(
-                f"--from: expected the {RUN_FILE} of a window run; an argument cannot be read"
+                f"--from: expected the {RUN_FILE} of a {command} run; an argument cannot be read"
             ) from error
 
     def load(self) -> Source:
@@ -137,6 +137,11 @@ def read_request(path: str | os.PathLike[str]) -> WindowRequest:
         InvalidInput: no such file, or not the record of a window run.
 
     """
+    return read_record(path, "window")
+
+
+def read_record(path: str | os.PathLike[str], command: str) -> WindowRequest:
+    """Read the request of a former run of ``command``, ``window`` or ``tree`` (see :func:`read_request`)."""
     try:
         file = Path(checked_path(path, "--from")).expanduser()
         file = file / RUN_FILE if file.is_dir() else file
@@ -146,9 +151,9 @@ def read_request(path: str | os.PathLike[str]) -> WindowRequest:
         raise
     except (OSError, RuntimeError, ValueError) as error:
         raise InvalidInput(f"--from = {str(path)!r}: expected the {RUN_FILE} of a run ({error})") from error
-    ok = isinstance(record, dict) and record.get("command") == "window" and isinstance(record.get("arguments"), dict)
-    require(ok, "--from", str(path), f"the {RUN_FILE} of a window run")
-    return WindowRequest.from_arguments(record["arguments"])
+    ok = isinstance(record, dict) and record.get("command") == command and isinstance(record.get("arguments"), dict)
+    require(ok, "--from", str(path), f"the {RUN_FILE} of a {command} run")
+    return WindowRequest.from_arguments(record["arguments"], command)
 
 
 def run_window(
@@ -194,7 +199,21 @@ def run_window(
     log = Console(stderr=True, quiet=not is_leader()) if log is None else log
     if out is not None:
         check_run_folder(out, overwrite)
-    names = request.processes or (("ou", "masking") if request.source == "digits" else ("ou",))
+    names, source = checked_request(request)
+    with checkpoints(out, request, resume) as folder:
+        plan = Plan(devices=request.settings.devices, checkpoint=folder)
+        results = _measure(request, names, source, log, plan)
+        return _finish(request, names, source, results, out, overwrite=overwrite, json=json, console=console, log=log)
+
+
+def checked_request(request: WindowRequest) -> tuple[tuple[str, ...], Source]:
+    """Return the names of the processes and the data, before anything is computed.
+
+    Raises:
+        InvalidInput: what cannot be run.
+
+    """
+    names = _processes(request)
     for name in names:
         require(is_one_of(name, PROCESSES), "--process", name, f"one of {', '.join(PROCESSES)}")
     require(len(set(names)) == len(names), "--process", names, "each process once")
@@ -202,10 +221,11 @@ def run_window(
         parse_image(request.image)
     source = request.load()
     request.settings.validate(source.population)
-    with checkpoints(out, request, resume) as folder:
-        plan = Plan(devices=request.settings.devices, checkpoint=folder)
-        results = _measure(request, names, source, log, plan)
-        return _finish(request, names, source, results, out, overwrite=overwrite, json=json, console=console, log=log)
+    return names, source
+
+
+def _processes(request: WindowRequest) -> tuple[str, ...]:
+    return request.processes or (("ou", "masking") if request.source == "digits" else ("ou",))
 
 
 def _finish(
@@ -261,7 +281,7 @@ def replay_window(
     arguments, where, stages = read_failure(path)
     request = WindowRequest.from_arguments(arguments)
     source = request.load()
-    names = request.processes or (("ou", "masking") if request.source == "digits" else ("ou",))
+    names = _processes(request)
     plan = Plan(devices=request.settings.devices, checkpoint=stages, replay=where)
     try:
         _measure(request, names, source, Console(stderr=True, quiet=True), plan)
@@ -381,23 +401,13 @@ def _write(
 ) -> None:
     with log.status("writing files and picture ..."):
         windows_frame(results).to_csv(folder / "windows.csv", index=False)
-        curves_dataset(results).to_netcdf(folder / "curves.nc", engine="h5netcdf")
-        _write_trees(folder, results)
+        write_netcdf(curves_dataset(results), folder / "curves.nc")
+        write_trees(folder, [(r.name, r.tree) for r in results if r.tree is not None])
         if importlib.util.find_spec("matplotlib") is None:
             record["results"]["notes"].append("no picture: matplotlib is not installed (pip install 'sloc[viz]')")
         else:
             plot_windows(results, source, folder / PICTURE, seed=request.settings.seed)
         write_run_json(folder, record["command"], record["arguments"], record["results"])
-
-
-def _write_trees(folder: Path, results: Sequence[ProcessWindows]) -> None:
-    import pandas as pd
-
-    trees = [(r.name, r.tree) for r in results if r.tree is not None]
-    if trees:
-        rows = [row for name, tree in trees for row in tree_rows(name, tree)]
-        pd.DataFrame(rows).to_csv(folder / "tree.csv", index=False)
-        (folder / "tree.nwk").write_text(newick_text(trees), "utf-8")
 
 
 def _show(results: Sequence[ProcessWindows], source: Source, record: dict[str, Any], console: Console) -> None:

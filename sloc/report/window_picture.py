@@ -15,12 +15,14 @@ from sloc.contracts.arguments import checked_all, checked_kind, checked_path, ch
 from sloc.divergence import posterior
 from sloc.populations import Empirical
 from sloc.report.noise_axis import NoiseAxis, noise_axis
+from sloc.report.output import write_picture
 from sloc.report.plots import draw_band, draw_bar
 from sloc.report.sources import Source
 from sloc.report.style import BLUE, FAINT, INK, SOFT, new_figure, ordered_colours, styled
 from sloc.report.tree import plot_tree
 from sloc.report.window_run import ProcessWindows, decision_order
 from sloc.report.window_words import axis_label, level_words, process_title
+from sloc.results import MixtureTree
 
 MASKED = "#F2C879"
 """Colour of hidden pixels: warm, so that it is no shade of grey."""
@@ -67,7 +69,9 @@ def plot_windows(
         for column, result in enumerate(results):
             axes = list(grid[:, column])
             if trees:
-                draw_tree(axes.pop(), result, source, first=column == 0)
+                draw_tree(
+                    axes.pop(), result.name, result.tree if _has_tree(result) else None, source, first=column == 0
+                )
             _draw_column(axes, result, source, images, first=column == 0, seed=seed)
         figure.suptitle(
             f"When is the {source.noun} decided?   {source.title}",
@@ -78,7 +82,7 @@ def plot_windows(
             fontweight="bold",
         )
         if path is not None:
-            figure.savefig(path, dpi=130, format="png")
+            write_picture(figure, path, 130)
     return figure
 
 
@@ -219,10 +223,9 @@ def _has_tree(result: ProcessWindows) -> bool:
     return result.tree is not None and 3 <= len(result.tree.names) <= MOST_LEAVES
 
 
-def draw_tree(ax: Any, result: ProcessWindows, source: Source, *, first: bool) -> None:
+def draw_tree(ax: Any, name: str, tree: MixtureTree | None, source: Source, *, first: bool) -> None:
     """Draw the mixture tree of a process, with the mean of every class of images under its leaf."""
-    tree = result.tree
-    if tree is None or not _has_tree(result):
+    if tree is None:
         ax.set_axis_off()
         return
     population = source.population
@@ -234,7 +237,7 @@ def draw_tree(ax: Any, result: ProcessWindows, source: Source, *, first: bool) -
     def mean_picture(box: Any, leaf: int) -> None:
         _show(box, pictures[leaf], np.zeros(pictures[leaf].shape, bool))
 
-    masked = result.name == "masking"
+    masked = name == "masking"
     plot_tree(
         tree, ax, words=(lambda t: f"{100 * t:.4g} %") if masked else None, thumbnail=mean_picture if pictures else None
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,16 @@ def tree_rows(process: str, tree: MixtureTree) -> list[dict[str, Any]]:
 def newick_text(trees: Sequence[tuple[str, MixtureTree]]) -> str:
     """Return one Newick tree a line, its root labelled with the process."""
     return "".join(tree.to_newick(root=name) + "\n" for name, tree in trees)
+
+
+def write_trees(folder: Path, trees: Sequence[tuple[str, MixtureTree]]) -> None:
+    """Write ``tree.csv``, a row per node, and ``tree.nwk``, a tree a line; neither where there is no tree."""
+    import pandas as pd
+
+    if trees:
+        rows = [row for name, tree in trees for row in tree_rows(name, tree)]
+        pd.DataFrame(rows).to_csv(folder / "tree.csv", index=False)
+        (folder / "tree.nwk").write_text(newick_text(trees), "utf-8")
 
 
 def tree_record(process: str, tree: MixtureTree) -> dict[str, Any]:

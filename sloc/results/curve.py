@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from sloc.contracts import is_concrete
+from sloc.contracts import is_concrete, require
+from sloc.contracts.arguments import is_one_of
 from sloc.results.pictures import draw
 
 if TYPE_CHECKING:
@@ -67,11 +68,10 @@ class Curve:
         """Return the scalar curve of one label.
 
         Raises:
-            KeyError: no such label.
+            InvalidInput: no such label.
 
         """
-        if label not in self.labels:
-            raise KeyError(f"label = {label!r}: expected one of {self.labels}")
+        require(is_one_of(label, self.labels), "label", label, f"one of {self.labels}")
         i = self.labels.index(label)
         parts = {k: getattr(self, k)[..., i] for k in ("value", "stderr", "lower", "upper")}
         name = f"{self.quantity}: {label}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import is_one_of
+from sloc.contracts.arguments import as_floats, checked_kind, checked_whole, is_one_of
 from sloc.results.pictures import draw
 from sloc.results.status import status_code
 from sloc.results.tree_node import Check, Condition, TreeNode, Verdict
@@ -103,12 +103,23 @@ class MixtureTree:
         return "fails" if "fails" in verdicts else "open" if "open" in verdicts else "holds"
 
     def subset(self, node: int) -> tuple[str, ...]:
-        """Return ``Subset`` of a node as names of classes."""
+        """Return ``Subset`` of a node as names of classes.
+
+        Raises:
+            InvalidInput: no such node.
+
+        """
+        node = checked_whole(node, "node", 0, len(self.nodes) - 1)
         return tuple(self.names[i] for i in self.nodes[node].members)
 
     def node_name(self, node: int, most: int = 6) -> str:
-        """Return a node as text: a class, or ``{a, b, ...}`` with at most ``most`` names."""
-        names = self.subset(node)
+        """Return a node as text: a class, or ``{a, b, ...}`` with at most ``most`` names.
+
+        Raises:
+            InvalidInput: no such node, or ``most`` below 1.
+
+        """
+        names, most = self.subset(node), checked_whole(most, "most")
         return (
             names[0] if len(names) == 1 else "{" + ", ".join((*names[:most], *(("...",) * (len(names) > most)))) + "}"
         )
@@ -174,7 +185,7 @@ class MixtureTree:
         Source: Li, Karan & Chen 2025, Cor. 2, with its constants worked out by the triangle inequality.
 
         """
-        eta = np.asarray(tv_error, np.float64)
+        eta = as_floats(tv_error, "tv_error")
         k = len(self.names)
         require(eta.shape in ((), (k,)), "tv_error", tv_error, f"one number, or {k}")
         require(bool(((eta >= 0) & (eta < 1)).all()), "tv_error", tv_error, "numbers in [0, 1)")
@@ -237,9 +248,12 @@ class MixtureTree:
         Args:
             root: a label for the root; none when empty.
 
-        """
-        height = self.heights()
+        Raises:
+            InvalidInput: a label that is no text.
 
+        """
+        checked_kind(root, "root", str, "a text")
+        height = self.heights()
         text: list[str] = [""] * len(self.nodes)
         for node in self.nodes:  # children come before their parents
             label = _quoted(self.names[node.index]) if not node.children else ""

@@ -275,7 +275,7 @@ def test_nothing_to_cut_is_refused(tmp_path: Path) -> None:
     [
         (["--resamples", "1"], "--resamples = 1: expected at least 2"),
         (["--fractions", "0.5,1"], "--fractions = 0.5,1: expected kept fractions in [0, 1)"),
-        (["--fractions", "a"], "expected a number"),
+        (["--fractions", "a"], "--fractions = a: expected numbers"),
         (["--cuts", "word"], "--cuts"),
         (["--task", "sums"], "--task = sums: expected math, choice"),
         (["--rise", "1"], "--rise = 1"),

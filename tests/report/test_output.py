@@ -215,3 +215,63 @@ def test_jsonable_turns_arrays_paths_and_non_finite_numbers(tmp_path):
     value = {"a": np.arange(2), "b": (np.float64(0.5), float("nan")), "c": tmp_path, 1: {3}, "d": np.inf}
     assert jsonable(value) == {"a": [0, 1], "b": [0.5, None], "c": str(tmp_path), "1": [3], "d": None}
     assert {"python", "jax", "numpy"} <= set(versions())
+
+
+def _gone() -> int:
+    """Return the number of a process that has ended."""
+    import subprocess
+    import sys
+
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    return process.pid
+
+
+def _left(out, kind, process, here=None):
+    """Leave what a killed run leaves."""
+    folder = out.parent / f".{out.name}.{kind}-{here or output._here()}-{process}-0123"
+    folder.mkdir()
+    fill(folder, kind)
+    return folder
+
+
+@pytest.mark.parametrize("start", [check_run_folder, lambda out: run_folder(out).__enter__()])
+def test_what_killed_runs_left_of_the_same_folder_is_removed(tmp_path, start):
+    out, gone = tmp_path / "out", _gone()
+    mine, theirs = _left(out, "partial", gone), _left(tmp_path / "out2", "partial", gone)
+    living, elsewhere = _left(out, "partial", os.getpid()), _left(out, "partial", gone, "ffffff")
+    start(out)
+    assert not mine.exists()
+    assert all(folder.is_dir() for folder in (theirs, living, elsewhere))
+
+
+def test_a_run_that_a_killed_one_had_moved_away_comes_back(tmp_path):
+    out = tmp_path / "out"
+    _left(out, "replaced", _gone())
+    with pytest.raises(InvalidInput, match="already holds one"):
+        check_run_folder(out)
+    assert names(tmp_path) == ["out"]
+    _left(out, "replaced", _gone())
+    check_run_folder(out, overwrite=True)
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError("encoder error")])
+def test_what_cannot_be_written_names_the_folder_that_was_asked_for(tmp_path, error):
+    def full():
+        with run_folder(tmp_path / "out"):
+            raise error
+
+    with pytest.raises(OSError, match=r"No space|encoder") as raised:
+        full()
+    assert raised.value.filename == str(tmp_path / "out")
+    assert names(tmp_path) == []
+
+
+def test_netcdf_in_memory_is_what_xarray_reads(tmp_path):
+    import xarray as xr
+
+    data = xr.Dataset({"a": ("x", np.arange(3.0)), "b": ("x", ["a", "bb", "ü"])}, attrs={"unit": "bits"})
+    output.write_netcdf(data, tmp_path / "a.nc")
+    with xr.open_dataset(tmp_path / "a.nc", engine="h5netcdf") as read:
+        xr.testing.assert_identical(read.load(), data)

@@ -54,7 +54,7 @@ COMMON: dict[str, Argument] = {
     "overwrite": taken(False),
     "json": taken(True),
     "console": taken(None),
-    "ax": taken(None),
+    "ax": thing(None, "axes").optional(),
 }
 """What an argument of this name is wherever a row says nothing else."""
 
@@ -63,15 +63,17 @@ INIT_TARGET = {"init": sets(0), "target": sets([0, 1])}
 
 
 def resolve(name: str) -> Any:
-    """Return the object behind a dotted public name."""
-    package, _, own = name.rpartition(".")
-    return getattr(importlib.import_module(package), own)
+    """Return the object behind a dotted public name: of a package, or of a class in one."""
+    owner, _, own = name.rpartition(".")
+    inside = owner.rpartition(".")[2][:1].isupper()
+    return getattr(resolve(owner) if inside else importlib.import_module(owner), own)
 
 
 def parameters(function: Callable[..., Any]) -> list[str]:
     """Return the names of what a call takes; what stands for any number of arguments is left out."""
     kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    return [p.name for p in inspect.signature(function).parameters.values() if p.kind not in kinds]
+    own = inspect.signature(function).parameters.values()
+    return [p.name for p in own if p.kind not in kinds and p.name != "self"]
 
 
 def row(name: str, call: Callable[..., Any] | None = None, /, **own: Argument) -> Row:

@@ -33,25 +33,44 @@ def _everywhere(rows: Sequence[Row]) -> list[str]:
 
 
 def _room(name: str) -> str:
-    return ".".join(name.split(".")[:-1])
+    return ".".join(part for part in name.split(".")[:-1] if not part[0].isupper())
 
 
-def tables(rows: Sequence[Row]) -> str:
+def _methods(rows: Sequence[Row]) -> str:
+    """Return every method that is swept, by its class."""
+    by_class: dict[str, list[str]] = {}
+    for r in rows:
+        owner, _, own = r.name.rpartition(".")
+        by_class.setdefault(owner, []).append(own)
+    return "; ".join(f"`{owner}`: {', '.join(f'`{m}`' for m in own)}" for owner, own in by_class.items())
+
+
+def tables(functions: Sequence[Row], methods: Sequence[Row]) -> str:
     """Return what was tried, as Markdown: by room, by kind of argument, and what was left out and why."""
-    calls, arguments = Counter(_room(r.name) for r in rows), Counter(_room(r.name) for r in rows for _ in r.arguments)
+    rows = [*functions, *methods]
+    calls, own = Counter(_room(r.name) for r in functions), Counter(_room(r.name) for r in methods)
+    arguments = Counter(_room(r.name) for r in rows for _ in r.arguments)
     tried = Counter({_room(r.name): 0 for r in rows})
     for r in rows:
         tried[_room(r.name)] += sum(len(a.wrong) for a in r.arguments.values())
-    lines = ["| package | public calls | arguments | malformed values tried |", "|---|---|---|---|"]
-    lines += [f"| `{room}` | {calls[room]} | {arguments[room]} | {tried[room]:,} |" for room in sorted(calls)]
-    lines += [f"| in all | {sum(calls.values())} | {sum(arguments.values())} | {sum(tried.values()):,} |", ""]
+    lines = ["| package | functions and classes | methods | arguments | malformed values tried |"]
+    lines += ["|---|---|---|---|---|"]
+    lines += [
+        f"| `{room}` | {calls[room]} | {own[room]} | {arguments[room]} | {tried[room]:,} |" for room in sorted(calls)
+    ]
+    lines += [
+        f"| in all | {sum(calls.values())} | {sum(own.values())} | {sum(arguments.values())} "
+        f"| {sum(tried.values()):,} |",
+        "",
+    ]
+    lines += [f"Methods and class methods that are swept: {_methods(methods)}. Other methods are not.", ""]
     everywhere = _everywhere(rows)
     lines += [f"Handed to nearly every argument, but where it is good there: {', '.join(everywhere)}.", ""]
     lines += ["| an argument that is | arguments | is handed, beside these |", "|---|---|---|"]
     plain = 0
     for kind, members in _kinds(rows).items():
-        own = _usual(members, 0.5)
-        more = [label for label in own if label not in everywhere]
+        usual = _usual(members, 0.5)
+        more = [label for label in usual if label not in everywhere]
         if more and len(members) >= 3:
             lines.append(f"| {kind} | {len(members)} | {', '.join(more)} |")
         else:
@@ -66,14 +85,14 @@ def _some(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(f"`{n}`" for n in names[:most]) + (", …" if len(names) > most else "")
 
 
-def embedded(rows: Sequence[Row], text: str) -> str:
+def embedded(functions: Sequence[Row], methods: Sequence[Row], text: str) -> str:
     """Return the page with its tables replaced."""
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n\n{tables(rows)}\n\n{END}{tail}"
+    return f"{head}{BEGIN}\n\n{tables(functions, methods)}\n\n{END}{tail}"
 
 
 if __name__ == "__main__":
-    from tests.robustness.test_table import ROWS
+    from tests.robustness.test_table import METHODS, ROWS
 
-    PAGE.write_text(embedded(ROWS, PAGE.read_text("utf-8")), "utf-8")
+    PAGE.write_text(embedded(ROWS, METHODS, PAGE.read_text("utf-8")), "utf-8")

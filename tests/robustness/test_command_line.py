@@ -32,6 +32,7 @@ SECONDS = 60
 
 GOOD = {
     ("window",): ["gaussians", "--means", "4;-4", "--n", "1024", "--times", "8"],
+    ("tree",): ["gaussians", "--means", "4;-4", "--n", "1024", "--times", "8"],
     ("traces",): ["{dir}/answers.csv"],
     ("train",): ["digits", "--steps", "1"],
     ("uturn",): ["{dir}/none.safetensors"],
@@ -135,6 +136,53 @@ def test_an_option_that_does_not_exist(verb: tuple[str, ...], place: Path, tmp_p
     assert UNICODE.split()[0] in said
 
 
+DATA = ["{dir}/data.npz", "--n", "1024", "--times", "8"]
+LINES = ["lm", "windows", "--model", "{dir}/none", "--data", "{dir}/questions.jsonl"]
+MIXTURE = ["gaussians", "--n", "1024", "--times", "8"]
+NO_NUMBERS = (UNICODE, "", "nan", "1;;2", "inf;1", "1e999;0", "a", "0x10;1", ";", ",")
+TEXTS: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {
+    **{((verb, *MIXTURE), "--means"): (*NO_NUMBERS, "1;2,3", "1") for verb in ("window", "tree")},
+    (("window", *MIXTURE, "--means", "4;-4"), "--weights"): (*NO_NUMBERS, "0,0", "-1,2", "1,1", "0.5"),
+    (("window", *MIXTURE, "--means", "4;-4"), "--covariances"): (*NO_NUMBERS, "-1", "0", "1,2,3", "1|2|3"),
+    (("window", *DATA), "--x"): (UNICODE, "", "z", "nan"),
+    (("window", *DATA), "--labels"): (UNICODE, "", "z"),
+    (("window", *DATA), "--scale"): (UNICODE, "", "1", "1,2,3", "2,1", "nan,1", "-inf,1", "1;2"),
+    (("window", *DATA), "--image"): (UNICODE, "", "8", "0x0", "-1x2", "2x1x1", "\u00b2x1", "3x3"),
+    (("window", *DATA), "--process"): (UNICODE, "ou,ou", "brownian"),
+    (("window", *DATA), "--classes"): (UNICODE, "0,0", "7"),
+    (("window", *DATA), "--devices"): (UNICODE, "", "0", "-1", "1.5", "\u00b2", "abacus"),
+    (("tree", *DATA), "--process"): (UNICODE, "ou,ou", "brownian"),
+    ((*LINES, "--task", "math"), "--fractions"): (UNICODE, "nan", "2", "-0.1", "a,b", "0.5,0.2,x"),
+    ((*LINES, "--task", "math"), "--sweep"): (UNICODE, "nan", "-1", "hot"),
+    ((*LINES, "--task", "math"), "--stop"): ("",),
+    (tuple(LINES), "--task"): (UNICODE, "", "regex:(", "python:none.none"),
+    (tuple(LINES), "--benchmark"): (UNICODE, "", "gre"),
+    (("uturn", "{dir}/none.safetensors"), "--start"): (UNICODE, "", "11", "-1", "nan"),
+}
+"""Options that take a text of their own kind, and texts of another: a command up to the option, the option, values."""
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "value"),
+    [
+        pytest.param(
+            words,
+            option,
+            value,
+            id=f"{words[0]} {option} {value.encode('unicode_escape').decode()[:20]}",
+            # By day two of each.
+            marks=() if i < 2 else pytest.mark.slow,
+        )
+        for (words, option), values in TEXTS.items()
+        for i, value in enumerate(values)
+    ],
+)
+def test_malformed_texts(words: tuple[str, ...], option: str, value: str, place: Path, tmp_path: Path) -> None:
+    (place / "data.npz").write_bytes(_npz())
+    arguments = [w.replace("{dir}", str(place)) for w in words]
+    assert option in refused([*arguments, f"{option}={value}", "--out", str(tmp_path / "out")], tmp_path)
+
+
 def _parquet(table: str) -> bytes:
     import pandas as pd
 
@@ -160,6 +208,8 @@ WHOLE_FILES = {
 READERS = {
     ("window", "{file}"): ("data.npz", "data.parquet", "data.csv.gz"),
     ("window", "--from", "{file}"): ("run.json",),
+    ("tree", "{file}"): ("data.npz",),
+    ("tree", "--from", "{file}"): ("run.json",),
     ("traces", "{file}"): ("data.parquet", "data.csv.gz", "data.jsonl"),
     ("uturn", "{file}"): ("weights.safetensors",),
     ("lm", "windows", "--model", "{dir}/none", "--task", "math", "--data", "{file}"): ("data.jsonl",),

@@ -24,6 +24,7 @@ from tests.robustness import (
     rows_learned,
     rows_lm,
     rows_measures,
+    rows_methods,
     rows_model,
     rows_samplers,
     rows_windows,
@@ -38,6 +39,7 @@ ROWS = [
     *rows_learned.rows(),
     *rows_lm.rows(),
 ]
+METHODS = rows_methods.rows()
 
 
 def _public() -> dict[str, Any]:
@@ -54,7 +56,7 @@ def test_every_public_name_has_a_row_or_a_reason() -> None:
 
 
 def test_every_parameter_of_a_row_is_described() -> None:
-    for r in ROWS:
+    for r in [*ROWS, *METHODS]:
         value = resolve(r.name)
         missing = set(parameters(value)) - set(r.arguments) - {"_node_type", "_", "store", "classes", "devices"}
         assert not missing, f"{r.name}: nothing is said of {sorted(missing)}"
@@ -82,7 +84,7 @@ def test_reasons_fit_what_they_excuse(reason: str) -> None:
 
 def test_the_page_shows_what_is_swept() -> None:
     text = page.PAGE.read_text("utf-8")
-    assert text == page.embedded(ROWS, text), "run python -m tests.robustness.page"
+    assert text == page.embedded(ROWS, METHODS, text), "run python -m tests.robustness.page"
 
 
 def test_tests_that_the_page_names_are_there() -> None:

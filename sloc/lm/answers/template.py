@@ -62,6 +62,7 @@ class Template:
                 another (the choice would not be known where it ends).
 
         """
+        checked_kind(text, "text", str, "a text")
         parts = re.split(r"\{([^{}]*)\}", text)
         blanks = tuple(tuple(p.split("|")) for p in parts[1::2])
         require(len(blanks) > 0, "template", text, "at least one blank such as {cat|dog}")
@@ -73,7 +74,13 @@ class Template:
         return Template(tuple(parts[0::2]), blanks)
 
     def fill(self, choices: Sequence[str]) -> str:
-        """Return the text with these choices."""
+        """Return the text with these choices.
+
+        Raises:
+            InvalidInput: not one text for each blank.
+
+        """
+        choices = checked_all(choices, "choices", str, "texts")
         require(len(choices) == len(self.blanks), "choices", tuple(choices), f"{len(self.blanks)} choices")
         return "".join(f + c for f, c in zip(self.fixed, (*choices, ""), strict=True))
 

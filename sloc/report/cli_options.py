@@ -1,0 +1,98 @@
+"""Options that several commands have, each said once: what it is called, how it is read, and its help."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sloc.report.cli_parts import real_number, whole_number
+
+ProcessOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--process",
+        "-p",
+        help="ou (Ornstein-Uhlenbeck: noise is mixed in while the signal fades; variance-preserving diffusion), "
+        "ve (variance-exploding: noise is added to the data as they are), flow (flow matching: a straight line from "
+        "data to noise) or masking (coordinates are hidden one by one); repeat it or separate by "
+        "commas. Default: ou,masking for digits, ou for others.",
+    ),
+]
+EpsilonOption = Annotated[
+    float, typer.Option(parser=real_number, metavar="NUMBER", help="Threshold of total variation, between 0 and 1.")
+]
+DrawsOption = Annotated[
+    int, typer.Option("--n", "-n", parser=whole_number, metavar="WHOLE", help="Trajectories of each pass.")
+]
+TimesOption = Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Noise levels.")]
+SeedOption = Annotated[
+    int, typer.Option(parser=whole_number, metavar="WHOLE", help="Seed; the same seed gives the same numbers.")
+]
+DeltaOption = Annotated[
+    float, typer.Option(parser=real_number, metavar="NUMBER", help="Error level of bands and intervals.")
+]
+DevicesOption = Annotated[
+    str | None,
+    typer.Option(help="How many local devices to use, or a kind of them: cpu, gpu or tpu; default all."),
+]
+SourceArgument = Annotated[
+    str | None, typer.Argument(help="digits, gaussians, or a .npz, .csv or .parquet file.", metavar="[SOURCE]")
+]
+ColumnsOption = Annotated[str | None, typer.Option("--x", help="Array or columns of the samples.")]
+LabelsOption = Annotated[str | None, typer.Option(help="Array or column of the labels.")]
+ScaleOption = Annotated[
+    str | None,
+    typer.Option(
+        help="standard (each coordinate to mean 0, deviation 1), none, or a,b (smallest and largest value of all). "
+        "Default: standard; -1,1 with --image."
+    ),
+]
+ImageOption = Annotated[str | None, typer.Option(help="Height x width of a sample, such as 8x8.")]
+MeansOption = Annotated[str | None, typer.Option(help='Means of gaussians, such as "4,0;-4,0".')]
+WeightsOption = Annotated[str | None, typer.Option(help='Weights of gaussians, such as "0.5,0.5"; default equal.')]
+CovariancesOption = Annotated[
+    str | None,
+    typer.Option(
+        help='A variance "1", one per coordinate "1,2", a matrix "1,0;0,2", or a matrix for each separated by |.'
+    ),
+]
+OutOption = Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
+FromOption = Annotated[str | None, typer.Option("--from", help="Repeat the run of this run.json exactly.")]
+
+
+def was_given(ctx: typer.Context, name: str) -> bool:
+    """Return whether an option stood on the command line."""
+    found = ctx.get_parameter_source(name)
+    return found is not None and found.name not in ("DEFAULT", "DEFAULT_MAP")
+
+
+def refuse_beside_from(ctx: typer.Context, repeat: str, *allowed: str) -> None:
+    """Refuse options that a run which is repeated exactly has already.
+
+    Args:
+        ctx: the command's context.
+        repeat: what ``--from`` was given.
+        *allowed: names of options that may stand beside it.
+
+    Raises:
+        InvalidInput: another option was given.
+
+    """
+    from sloc.contracts import require
+
+    given = [name for name in ctx.params if was_given(ctx, name) and name not in ("repeat", *allowed)]
+    options = [f"--{name}" for name in allowed]
+    require(
+        not given,
+        "--from",
+        repeat,
+        f"no other options beside it than {', '.join(options[:-1])} and {options[-1]}; got " + ", ".join(given),
+    )
+
+
+def devices_of(given: str | None) -> int | str | None:
+    """Return ``--devices`` as :class:`sloc.Plan` takes it: how many, or a kind."""
+    return int(given) if given is not None and given.isdecimal() else given

@@ -44,9 +44,9 @@ def test_the_window_of_a_class_under_diffusion():
         assert 0 < stated_error(r) < 0.01 * r["exact"]
         # Draws whose likelihoods list all 512 trees, at the exact edge and a few stated errors to either side.
         t, wide = r["exact"], 8 * stated_error(r)
-        (early, e1), (late, e2) = (oracle.diffused_class_tv(trees, t + side, 40_000, seed=5) for side in (-wide, wide))
+        (early, e1), (late, e2) = (oracle.diffused_class_tv(trees, t + side, 15_000, seed=5) for side in (-wide, wide))
         assert early + SIGMAS * e1 >= level >= late - SIGMAS * e2
-        value, error = oracle.diffused_class_tv(trees, t, 40_000, seed=6)
+        value, error = oracle.diffused_class_tv(trees, t, 15_000, seed=6)
         assert abs(value - level) <= SIGMAS * error + (early - late)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from sloc.contracts import require
 from sloc.contracts.arguments import as_real
 from sloc.report.move_tables import Beside, found_beside
 from sloc.results.outcome import Moves, OutcomeCurve
-from sloc.windows.move_kernels import RUN_PRIORS, MovePrior
+from sloc.windows.move_kernels import MovePrior
 from sloc.windows.outcome_curves import PRIORS, outcome_counts, outcome_curve
 from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Recording
@@ -28,9 +28,6 @@ SIZE, ALPHA, LEVEL = 0.3, 0.1, 0.9
 """A move exceeds this in total variation; error level of moves; coverage of bands."""
 GAP = 4.0
 """How far apart the two positions of a move are, in tokens."""
-UNKNOWN = (0.5, 0.97)
-"""Leaving masses of a step that priors are averaged over where no probability was recorded.  A tenth of a generation
-may leave the path almost surely, so that a share may more than double, which is all that 0.5 allows."""
 
 
 @dataclass(frozen=True)
@@ -170,18 +167,11 @@ def analyse(
     check_settings(size, alpha, gap, level)
     apart = default_gap(recordings) if gap is None else float(gap)
     merged = tuple(r.merged() for r in recordings)
-    blind = all(bool(np.isnan(r.taken_mass).all()) for r in merged)
-    priors, runs = (widened(p) if blind else p for p in (PRIORS, RUN_PRIORS))
-    curves = tuple(outcome_curve(r, level=level, simultaneous=True, priors=priors) for r in merged)
+    curves = tuple(outcome_curve(r, level=level, simultaneous=True) for r in merged)
     counts = [outcome_counts(r) for r in merged]
-    moves = posterior_moves(counts, tau=size, alpha=alpha, gap=apart, separation=2 * apart, priors=runs)
+    moves = posterior_moves(counts, tau=size, alpha=alpha, gap=apart, separation=2 * apart)
     candidates, beside = found_beside(moves, merged, apart)
-    return Analysis(tuple(recordings), merged, curves, moves, candidates, beside, apart, level, priors)
-
-
-def widened(priors: Sequence[MovePrior]) -> tuple[MovePrior, ...]:
-    """Each prior with each leaving mass of :data:`UNKNOWN`, for recordings without any probability."""
-    return tuple(replace(p, unknown=u) for u in UNKNOWN for p in priors)
+    return Analysis(tuple(recordings), merged, curves, moves, candidates, beside, apart, level, PRIORS)
 
 
 def check_settings(size: float, alpha: float, gap: float | None, level: float) -> None:
@@ -197,7 +187,7 @@ def prior_text(prior: MovePrior) -> str:
     spread = " or ".join(f"{w:g} that they scatter like {c:g} draws" for w, c in prior.spread)
     return (
         f"what leaves the path answers alike with probability {prior.stay:g}, else {spread}; "
-        f"{prior.unknown:g} leaves where no probability is known"
+        f"{' or '.join(f'{q:g}' for q in prior.unknown)} leaves where no probability is known"
     )
 
 

@@ -169,9 +169,6 @@ def recordings_of_table(frame: pd.DataFrame, table: TraceTable) -> tuple[tuple[R
         question = own[recording.question]
         kept = set(question.kept.tolist())
         branches = tuple(b for b in recording.branches if b.position in kept)
-        if "branch" not in frame:
-            # No token was recorded, so none is known to have been taken: weight 1 is no probability of one.
-            branches = tuple(replace(b, taken=False) for b in branches)
         recordings.append(replace(recording, branches=branches, reference=question.reference, full=question.full))
     return tuple(recordings), tuple(n for n in notes if n not in table.notes)
 

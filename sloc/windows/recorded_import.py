@@ -197,7 +197,7 @@ def recordings_from_table(source: Any) -> tuple[tuple[Recording, ...], tuple[str
     """Take a plain table ``question, fraction | position, answer`` as recordings of one branch a position.
 
     Optional columns: ``draw`` (a number, the order; a repeated draw counts once and may not contradict itself),
-    ``reference``, ``cost``, and ``branch`` with ``branch_weight`` and ``taken`` (true where it is absent).
+    ``reference``, ``cost``, and ``branch`` with ``branch_weight`` and ``taken`` (true where branches are named and it is absent).
 
     The full generation's answer is found as in a table of counts (:mod:`sloc.windows.traces_table`): the column
     ``reference``, else the rows at fraction 1, or, of positions without branches, a single row at the last; those rows
@@ -238,7 +238,8 @@ def recordings_from_table(source: Any) -> tuple[tuple[Recording, ...], tuple[str
         "own_branch_weight": checked_column(read, "branch_weight", 0.0, 1.0 + WEIGHT_SLACK, "a probability in (0, 1]")
         if has_branches
         else 1.0,
-        "own_taken": _truths(read["taken"]) if "taken" in columns else True,
+        # Where no branch is named, no token is known to have been taken: weight 1 is no probability of one.
+        "own_taken": _truths(read["taken"]) if "taken" in columns else has_branches,
     }
     plain = read.drop(columns=["weight"], errors="ignore")
     if "cost" in columns:

@@ -78,8 +78,12 @@ def posterior_moves(
     statuses: dict[str, str] = {}
     for question in questions:
         data = outcome_counts(question) if isinstance(question, Recording) else question
-        alone = data.one_answer()
-        own, status = ([], "one answer") if alone else _candidates(data, tau, gap, separation, priors)
+        own, status = ([], "one answer")
+        if len(data.categories) > 1:
+            own, status = _candidates(data, tau, gap, separation, priors)
+        if data.one_answer():
+            # Of a single answer nothing moves; few draws of it do not say that there is no other.
+            own, status = [], "undecided" if status == "undecided" else "one answer"
         statuses[data.question] = status
         found.extend(own)
     ordered = sorted(found, key=lambda m: -m.probability)

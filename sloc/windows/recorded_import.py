@@ -197,7 +197,7 @@ def recordings_from_table(source: Any) -> tuple[tuple[Recording, ...], tuple[str
     """Take a plain table ``question, fraction | position, answer`` as recordings of one branch a position.
 
     Optional columns: ``draw`` (a number, the order; a repeated draw counts once and may not contradict itself),
-    ``reference``, ``cost``, and ``branch`` with ``branch_weight`` and ``taken`` (true where branches are named and it is absent).
+    ``reference``, ``cost``, and ``branch`` with ``branch_weight`` and ``taken`` (absent: true if branches are named).
 
     The full generation's answer is found as in a table of counts (:mod:`sloc.windows.traces_table`): the column
     ``reference``, else the rows at fraction 1, or, of positions without branches, a single row at the last; those rows

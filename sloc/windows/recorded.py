@@ -276,7 +276,7 @@ def make_branch(
     wrong = next((i for i, a in enumerate(answers) if not isinstance(a, str) or a not in code), None)
     if wrong is not None:
         raise InvalidInput(f"{where}, draw {wrong} = {answers[wrong]!r}: expected one of the categories {categories}")
-    codes = np.asarray([code[a] for a in answers], np.int16 if len(code) < 2**15 else np.int64)
+    codes = np.asarray([code[str(a)] for a in answers], np.int16 if len(code) < 2**15 else np.int64)
     try:
         return Branch(position, name, weight, answers=codes, **fields)
     except InvalidInput as error:

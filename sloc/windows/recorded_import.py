@@ -285,7 +285,8 @@ def _from_rows(name: str, rows: Any, axis: Axis, has_branches: bool) -> tuple[Re
     # With branches a position's single row is a draw: a branch says of itself that it was continued.
     reference, rows = stated_reference(name, rows, axis, single=not has_branches)
     require(len(rows) > 0, f"question {name!r}", "no resampled answers", "resamples at one position at least")
-    categories = tuple(dict.fromkeys([*([] if reference is None else [reference]), *rows["answer"].tolist()]))
+    seen = [] if reference is None else [reference]
+    categories = tuple(dict.fromkeys(str(answer) for answer in [*seen, *rows["answer"].tolist()]))
     full = 1.0 if axis == "fraction" else max(last, 1.0)
     branches = []
     for (kept, branch), own in rows.groupby(["kept", "branch"], sort=True):

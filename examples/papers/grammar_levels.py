@@ -85,8 +85,8 @@ def level_rows(
         for i, quantity in enumerate((f"t with ½ of {called} kept", f"{called}: t with ¼ kept over t with ¾ kept")):
             words = f"exact ± {error[level, i]:.1g}: draws in double precision"
             note = f"{notes[level]}; {words}" if i and level in notes else words
-            ends = (float(v[level, i]) for v in (found, low, high))
-            rows.append(Row(name, setting, quantity, float(double[level, i]), *ends, how, None, note))
+            at, least, most = (float(v[level, i]) for v in (found, low, high))
+            rows.append(Row(name, setting, quantity, float(double[level, i]), at, least, most, how, None, note))
     return rows
 
 

@@ -86,7 +86,13 @@ def run_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
     target = _checked_target(path, overwrite)
     temporary, made = _make_temporary(target, str(path))
     try:
-        yield temporary
+        try:
+            yield temporary
+        except InvalidInput as error:
+            # A writer for which a path is an argument; here the path is good, and the disk is not.
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from error
+            raise
         _list_files(temporary, str(path))
         _install(temporary, target, str(path), overwrite)
         made = []

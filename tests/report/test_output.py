@@ -267,6 +267,13 @@ def test_what_cannot_be_written_names_the_folder_that_was_asked_for(tmp_path, er
     assert raised.value.filename == str(tmp_path / "out")
     assert names(tmp_path) == []
 
+    def full_in_a_writer():
+        with run_folder(tmp_path / "out"):
+            raise InvalidInput("path = a: expected a place that can be written to") from error
+
+    with pytest.raises(OSError, match=r"No space|encoder"):
+        full_in_a_writer()
+
 
 def test_netcdf_in_memory_is_what_xarray_reads(tmp_path):
     import xarray as xr

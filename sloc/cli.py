@@ -36,7 +36,6 @@ from sloc.report.cli_options import (
     WeightsOption,
     devices_of,
     refuse_beside_from,
-    was_given,
 )
 from sloc.report.cli_parts import (
     INTERRUPTED,
@@ -52,7 +51,7 @@ from sloc.report.help_examples import examples
 from sloc.report.lm_cli import lm_app
 from sloc.report.sources import FILE_HELP
 from sloc.report.toolchain import leave_out_ynnpack
-from sloc.report.traces_command import COLUMN_HELP
+from sloc.report.traces_cli import TRACES_HELP, traces
 
 app: typer.Typer = typer.Typer(
     cls=OneLine,
@@ -80,28 +79,6 @@ def options(
     ] = False,
 ) -> None:
     """When, during generation, is a feature decided?"""
-
-
-class Correction(StrEnum):
-    """Corrections over the steps of a question."""
-
-    bonferroni = "bonferroni"
-    holm = "holm"
-
-
-class AcrossQuestions(StrEnum):
-    """Corrections over questions."""
-
-    none = "none"
-    holm = "holm"
-    bh = "bh"
-
-
-class Ordering(StrEnum):
-    """How the exact test orders outcomes."""
-
-    difference = "difference"
-    score = "score"
 
 
 @app.command(
@@ -212,108 +189,7 @@ def tree(
         run_tree(request, out, overwrite=overwrite, json=json)
 
 
-@app.command(
-    help=paragraphs(
-        "Find when recorded answers are decided, from resamples of a generation kept up to a point.\n\n" + COLUMN_HELP
-    ),
-    epilog=examples("traces"),
-)
-def traces(
-    ctx: typer.Context,
-    table: Annotated[
-        str | None,
-        typer.Argument(
-            help="A .csv, .jsonl (either also .gz) or .parquet table; or recorded branches: a store of sloc's, a "
-            "forking-fast .json(.gz), a folder of these."
-        ),
-    ] = None,
-    rise: Annotated[
-        float | None,
-        typer.Option(
-            parser=real_number,
-            metavar="NUMBER",
-            help="A window of the full generation's answer is a step up by more than this, a move of all answers a "
-            "change by more than this in total variation. Default: 0.5 for windows, 0.3 for moves (recorded branches "
-            "have moves only).",
-        ),
-    ] = None,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(
-            parser=real_number, metavar="NUMBER", help="No window by the rule after a drop of more than this."
-        ),
-    ] = None,
-    alpha: Annotated[
-        float | None,
-        typer.Option(
-            parser=real_number,
-            metavar="NUMBER",
-            help="Error level of windows and their bands, and false-discovery rate of moves. Default: 0.05 for "
-            "windows, 0.1 for moves.",
-        ),
-    ] = None,
-    correction: Annotated[Correction, typer.Option(help="Over the steps of a question.")] = Correction.bonferroni,
-    across: Annotated[AcrossQuestions, typer.Option(help="Over questions.")] = AcrossQuestions.none,
-    statistic: Annotated[Ordering, typer.Option(help="How the exact test orders outcomes.")] = Ordering.difference,
-    gap: Annotated[
-        float | None,
-        typer.Option(
-            parser=real_number,
-            metavar="NUMBER",
-            help="How far apart the two positions of a move are. Default: 4 tokens, or one step of fractions.",
-        ),
-    ] = None,
-    level: Annotated[
-        float, typer.Option(parser=real_number, metavar="NUMBER", help="Coverage of the bands of all answers' curves.")
-    ] = 0.9,
-    out: OutOption = None,
-    overwrite: OverwriteOption = False,
-    json: JsonOption = False,
-    repeat: Annotated[str | None, typer.Option("--from", help="Repeat the run of this run.json.")] = None,
-) -> None:
-    """Find when recorded answers are decided."""
-    with refusals():
-        from sloc.contracts import InvalidInput, require
-        from sloc.report.recorded_analysis import ALPHA, SIZE
-        from sloc.report.recorded_command import is_recorded, run_recorded
-        from sloc.report.traces_command import run_traces
-
-        if repeat is not None:
-            from sloc.report.traces_repeat import repeat_traces
-
-            allowed = {"out", "overwrite", "json", "repeat"}
-            given = [name for name in ctx.params if was_given(ctx, name) and name not in allowed]
-            need = "no other options beside it than --out, --overwrite and --json; got " + ", ".join(given)
-            require(not given, "--from", repeat, need)
-            repeat_traces(repeat, out, overwrite=overwrite, json=json)
-            return
-        if table is None:
-            raise InvalidInput("TABLE: expected a table, recorded branches, or --from run.json")
-        size, false = SIZE if rise is None else rise, ALPHA if alpha is None else alpha
-        if is_recorded(table):
-            # Curves of branches have their own test: what does not apply to them is refused, not ignored.
-            for name in ("max_drop", "correction", "across", "statistic"):
-                asked = getattr(ctx.params[name], "value", ctx.params[name])
-                need = "no such option with recorded branches; it goes with a table"
-                require(not was_given(ctx, name), f"--{name.replace('_', '-')}", asked, need)
-            run_recorded(table, out, size=size, alpha=false, gap=gap, level=level, overwrite=overwrite, json=json)
-            return
-        run_traces(
-            table,
-            out,
-            rise=0.5 if rise is None else rise,
-            max_drop=max_drop,
-            alpha=0.05 if alpha is None else alpha,
-            correction=correction.value,
-            across=across.value,
-            statistic=statistic.value,
-            size=size,
-            move_alpha=false,
-            gap=gap,
-            level=level,
-            overwrite=overwrite,
-            json=json,
-        )
+app.command(help=TRACES_HELP, epilog=examples("traces"))(traces)
 
 
 class Network(StrEnum):

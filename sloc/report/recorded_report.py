@@ -20,6 +20,7 @@ import numpy as np
 from sloc.contracts import require
 from sloc.contracts.arguments import as_whole, checked_all, checked_kind, checked_path
 from sloc.report.style import LINES as COLOURS
+from sloc.report.style import given_axes
 from sloc.report.traces import CERTIFIED, INK
 from sloc.results.outcome import Move, Moves, OutcomeCurve
 from sloc.windows.outcome_curves import TAILS
@@ -51,13 +52,7 @@ def plot_outcomes(curve: OutcomeCurve, moves: Sequence[Move] = (), ax: Any = Non
     """
     checked_kind(curve, "curve", OutcomeCurve, "an OutcomeCurve")
     checked_all(moves, "moves", Move, "Moves")
-    if ax is None:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 2.6), layout="constrained", facecolor="white")
-        FigureCanvasAgg(figure)
-        ax = figure.subplots()
+    ax = given_axes(ax, 8, 2.6)
     for move in moves:
         ax.axvspan(*move.location, color=CERTIFIED, alpha=0.25, linewidth=0)
     shown = np.flatnonzero(curve.value.max(axis=0) >= 0.05)

@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MOST = 500
 LONG = {
     "benchmarks/results/*.json": "numbers that programs write and read",
-    "examples/papers/papers.json": "numbers that programs write and read",
+    "benchmarks/papers/papers.json": "numbers that programs write and read",
     "docs/traces.md": "one notebook: its cells run in one session, each on what those before have made",
 }
 """Patterns of files that may be longer, each with the reason."""
@@ -41,3 +41,9 @@ def test_no_file_is_long_without_a_reason() -> None:
     assert not free, f"longer than {MOST} lines: split them, or give a reason: {free}"
     idle = [p for p in LONG if not any(fnmatch.fnmatchcase(n, p) for n in found)]
     assert not idle, f"reasons for files that are not long (any more): {idle}"
+
+
+def test_examples_are_short() -> None:
+    """A reader takes in an example at a glance."""
+    found = {n: lines for n, lines in lengths().items() if fnmatch.fnmatchcase(n, "examples/*.py") and lines >= 80}
+    assert not found, f"examples of 80 lines and more: split them: {found}"

@@ -13,9 +13,9 @@ import numpy as np
 
 import sloc
 from examples.uses.digits import PARTS, judge
+from examples.uses.finishing import gone_on, off, said, sampled_at_once
 from examples.uses.masked_digits import agreement, bits, nats, recognised, trained
 from sloc import nn, samplers
-from sloc.contracts import Revealed
 
 STEPS = 32
 KEPT = (0, 8, 16, 20, 24, 28, 30)
@@ -71,35 +71,5 @@ def main(small: bool = False) -> dict:
     }
 
 
-def sampled_at_once(model, key, y: Revealed):
-    """Write every hidden token from its own law, in one call of the network."""
-    drawn = jax.random.categorical(key, model.log_probs(y, jnp.float32(1.0)))
-    return jnp.where(y.known, y.values, drawn)
-
-
-def gone_on(localizer, grid, kept, key, y: Revealed):
-    """Go on from ``y`` at ``grid[kept]`` by the ``kept`` steps that are left."""
-
-    def step(i, state):
-        return localizer.step(jax.random.fold_in(key, i), state, grid[kept - 1 - i])[0]
-
-    state = jax.lax.fori_loop(0, kept, step, localizer.init(key, grid[kept], y))
-    return localizer.finish(jax.random.fold_in(key, STEPS), state)
-
-
-def off(x: np.ndarray, images: np.ndarray) -> float:
-    """Return in how many pixels a sequence differs from the nearest image, on average over the first 500."""
-    return float(np.abs(x[:500, None] - images[None]).sum(2).min(1).mean())
-
-
 if __name__ == "__main__":
-    found = main()
-    for row in found["nats"]:
-        print("{hidden:.2f} hidden: {network:.3f} nats a pixel, images {images:.3f}, ink {ink:.3f}".format(**row))
-    print("both judges agree: " + ", ".join(f"{name} {share:.3f}" for name, share in found["recognised"].items()))
-    print(f"the images' classes are settled at t = {found['settled']:.2f}")
-    for row in found["rows"]:
-        print(
-            "stop at t = {t:.3f}: {calls} calls, same class {same class:.3f} (with all calls {with all calls:.3f}), "
-            "judges agree {judges agree:.3f}, {pixels off:.2f} pixels off".format(**row)
-        )
+    print(said(main()))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from examples.uses.panels import beside, early_stop, edits
 from sloc.report.noise_axis import NoiseAxis
-from sloc.report.style import BLUE, FAINT, INK, ORANGE, SOFT, new_figure, styled
+from sloc.report.style import BLUE, ORANGE, new_figure, styled
 
 
 def picture(found: dict[str, Any], path: Path) -> None:
@@ -28,7 +27,7 @@ def _guidance(ax: Any, found: dict[str, Any]) -> None:
     ax.errorbar(shares, places, xerr=errors, fmt="o", ms=5, color=BLUE, capsize=3)
     for place, row in zip(places, rows, strict=True):
         calls = row["guided calls"]
-        _beside(ax, f"{calls} of {found['calls']} calls guided", row["accuracy"], place)
+        beside(ax, f"{calls} of {found['calls']} calls guided", row["accuracy"], place)
     ax.set(
         yticks=list(places), yticklabels=[r["guided"] for r in rows], xlabel="share of samples of the class asked for"
     )
@@ -46,7 +45,7 @@ def _late_start(ax: Any, found: dict[str, Any]) -> None:
     ax.axhline(chance, color=ORANGE, ls="--", label="equal laws, this many draws")
     ax.plot([r["t"] for r in rows[1:]], [r["class TV"] for r in rows[1:]], "o-", color=BLUE, ms=5, label="late start")
     for row in rows[1:]:
-        _beside(ax, f"{row['calls']} calls", row["t"], row["class TV"])
+        beside(ax, f"{row['calls']} calls", row["t"], row["class TV"])
     ax.set(xlabel="t of the start", ylabel="TV of the classes from a start in noise")
     ax.set_ylim(0, 1.45 * max(max(r["class TV"] for r in rows), 2 * chance))
     NoiseAxis(rows[-1]["t"] / 1.2, rows[1]["t"] * 1.5, "log").apply(ax)
@@ -54,35 +53,4 @@ def _late_start(ax: Any, found: dict[str, Any]) -> None:
     ax.legend()
 
 
-def _early_stop(ax: Any, found: dict[str, Any]) -> None:
-    rows = found["rows"]
-    ax.axvline(found["settled"], color=ORANGE, ls="--", label="the images' classes are settled")
-    times = [r["t"] for r in rows]
-    ax.plot(times, [r["with all calls"] for r in rows], "s--", color=SOFT, ms=4, label="gone on with by all steps")
-    ax.plot(times, [r["same class"] for r in rows], "o-", color=BLUE, ms=5, label="the rest in one call")
-    for row in rows:
-        _beside(ax, f"{row['calls']}", row["t"], row["same class"])
-    ax.set(xlabel="share still hidden at the stop", ylabel="share with the same class", ylim=(0, 1.08))
-    ax.set_title("Early stop of a masked sampler, and its calls")
-    ax.legend()
-
-
-def _edits(ax: Any, found: dict[str, Any]) -> None:
-    rows, (low, high) = found["rows"], found["window"]
-    ax.axvspan(low, high, color=FAINT, alpha=0.6, lw=0, label="window of the pair")
-    ax.plot([r["t"] for r in rows], [r["flipped"] for r in rows], "o-", color=BLUE, ms=4, label="flipped")
-    kept = [r for r in rows if r["style"] is not None]
-    ax.plot(
-        [r["t"] for r in kept], [r["style"] for r in kept], "s--", color=ORANGE, ms=4, label="style kept (correlation)"
-    )
-    ax.set(xlabel="t of the turn", ylim=(-0.05, 1.4), yticks=np.linspace(0, 1, 6))
-    NoiseAxis(rows[0]["t"] / 1.1, rows[-1]["t"] * 1.1, "log").apply(ax)
-    ax.set_title(f"A {found['from']} edited to a {found['to']}", color=INK)
-    ax.legend()
-
-
-def _beside(ax: Any, words: str, x: float, y: float) -> None:
-    ax.annotate(words, (x, y), (5, 5), textcoords="offset points", fontsize=8, color=SOFT)
-
-
-_DRAWN = {"guidance": _guidance, "late_start": _late_start, "early_stop": _early_stop, "edits": _edits}
+_DRAWN = {"guidance": _guidance, "late_start": _late_start, "early_stop": early_stop, "edits": edits}

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from examples.papers.__main__ import HERE
+from benchmarks.papers.__main__ import HERE
 from tests.oracles import channels, mixtures
 
 FOUND = json.loads((HERE / "papers.json").read_text(encoding="utf-8"))

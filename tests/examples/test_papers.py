@@ -1,6 +1,6 @@
 """The table of the papers' examples, row by row against oracles that know nothing of the library.
 
-What was computed stands in ``examples/papers/papers.json``, with fixed seeds; most tests read it and compare.  Tests
+What was computed stands in ``benchmarks/papers/papers.json``, with fixed seeds; most tests read it and compare.  Tests
 whose oracle draws state their false-alarm rates; all of them together stay below 1e-8.
 """
 
@@ -19,7 +19,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from examples.papers import (
+from benchmarks.papers import (
     all_or_nothing,
     coins,
     discourse,
@@ -27,11 +27,11 @@ from examples.papers import (
     masking_orders,
     masking_permuted,
 )
-from examples.papers.__main__ import EXAMPLES, HERE, ROOT, record
-from examples.papers.rows import crossing
+from benchmarks.papers.__main__ import EXAMPLES, HERE, ROOT, record
+from benchmarks.papers.rows import crossing
 from sloc.contracts import InvalidInput
 from sloc.windows import printed
-from tests.examples.papers_rows import FOUND, SIGMAS, bounds, fit, holds, ou_tv, row
+from tests.benchmarks.papers_rows import FOUND, SIGMAS, bounds, fit, holds, ou_tv, row
 from tests.oracles import atoms, channels, mixtures
 from tests.oracles import papers as oracle
 
@@ -311,7 +311,7 @@ def test_the_committed_table_is_what_the_code_gives(module):
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", FOUND)
 def test_the_committed_table_is_what_the_code_draws(name):
-    again = json.loads(json.dumps(record(importlib.import_module(f"examples.papers.{name}").run())))
+    again = json.loads(json.dumps(record(importlib.import_module(f"benchmarks.papers.{name}").run())))
     # Same keys, same draws; other processors round single precision in their own way.
     same(again["rows"], FOUND[name]["rows"], 1e-3)
     same(again["fits"], FOUND[name]["fits"], 1e-3)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from examples.papers import masking_orders
-from examples.papers.atom_windows import first_atom_tv, first_step_tv
-from examples.papers.speciation_windows import few_atoms
+from benchmarks.papers import masking_orders
+from benchmarks.papers.atom_windows import first_atom_tv, first_step_tv
+from benchmarks.papers.speciation_windows import few_atoms
 from tests.examples.test_papers import SIGMAS, row
 from tests.oracles import channels, mixtures
 from tests.oracles import papers as oracle

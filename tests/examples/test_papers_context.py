@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import sloc
-from examples.papers import context_rules, interwoven, interwoven_kernels
+from benchmarks.papers import context_rules, interwoven, interwoven_kernels
 from sloc.contracts import InvalidInput
-from tests.examples.papers_rows import FOUND, fit, holds, row
+from tests.benchmarks.papers_rows import FOUND, fit, holds, row
 from tests.oracles import context
 
 ZEROS = np.array([[0.95, 0.95, 0.5], [0.95, 0.05, 0.5], [0.05, 0.95, 0.5]])

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from examples.papers import (
+from benchmarks.papers import (
     grammar_deep,
     grammar_levels,
     speciation,
 )
-from examples.papers.grammar_trees import grammar
-from examples.papers.rows import crossing
+from benchmarks.papers.grammar_trees import grammar
+from benchmarks.papers.rows import crossing
 from sloc.windows import printed
-from tests.examples.papers_rows import FOUND, SIGMAS, bounds, fit, holds, ou_tv, row
+from tests.benchmarks.papers_rows import FOUND, SIGMAS, bounds, fit, holds, ou_tv, row
 from tests.oracles import channels, hierarchy, mixtures
 from tests.oracles import papers as oracle
 

@@ -9,9 +9,9 @@ import math
 
 import pytest
 
-from examples.papers import coins, discourse, in_context, masked_pair
-from examples.papers.rows import slope
-from tests.examples.papers_rows import FOUND, fit
+from benchmarks.papers import coins, discourse, in_context, masked_pair
+from benchmarks.papers.rows import slope
+from tests.benchmarks.papers_rows import FOUND, fit
 from tests.oracles import papers as oracle
 
 

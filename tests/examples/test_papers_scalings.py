@@ -10,9 +10,9 @@ import math
 import numpy as np
 import pytest
 
-from examples.papers import coins, gaussian_mixture, gaussian_pair, masked_pair
-from examples.papers.exponents import slope
-from tests.examples.papers_rows import FOUND
+from benchmarks.papers import coins, gaussian_mixture, gaussian_pair, masked_pair
+from benchmarks.papers.exponents import slope
+from tests.benchmarks.papers_rows import FOUND
 from tests.oracles import channels, mixtures
 from tests.oracles import papers as oracle
 

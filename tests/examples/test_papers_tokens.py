@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from examples.papers import critical_token_width as example
+from benchmarks.papers import critical_token_width as example
 from tests.examples.test_papers import FOUND
 from tests.oracles import papers as oracle
 

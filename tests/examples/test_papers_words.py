@@ -10,12 +10,12 @@ import math
 import numpy as np
 import pytest
 
-from examples.papers import (
+from benchmarks.papers import (
     critical_token,
 )
 from sloc.populations import CriticalTokens
 from sloc.windows import printed
-from tests.examples.papers_rows import FOUND, check_removed, fit, holds, row
+from tests.benchmarks.papers_rows import FOUND, check_removed, fit, holds, row
 from tests.oracles import atoms
 from tests.oracles import discourse as discourse_oracle
 from tests.oracles import papers as oracle

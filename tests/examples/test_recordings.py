@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from examples.recordings import blanks, chain_of_thought, curves
-from examples.recordings.__main__ import HERE
+from benchmarks.recordings import blanks, chain_of_thought, curves
+from benchmarks.recordings.__main__ import HERE
 
 
 @pytest.fixture(scope="module")

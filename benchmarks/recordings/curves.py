@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from examples.recordings.blanks import RISE
-from examples.recordings.chain_of_thought import RESAMPLES, counts_of, kept_fractions, read_curves
+from benchmarks.recordings.blanks import RISE
+from benchmarks.recordings.chain_of_thought import RESAMPLES, counts_of, kept_fractions, read_curves
 
 
 def curves(folder: Path) -> dict[str, Any]:

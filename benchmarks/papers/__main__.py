@@ -1,4 +1,4 @@
-"""``python -m examples.papers``: compute every example, write the table and the pictures."""
+"""``python -m benchmarks.papers``: compute every example, write the table and the pictures."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def record(found: Result) -> dict[str, Any]:
 
 def main() -> None:
     """Run what is asked for and keep the rest as it stands in the file."""
-    parser = argparse.ArgumentParser(prog="python -m examples.papers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.papers", description=__doc__)
     parser.add_argument("examples", nargs="*", metavar="EXAMPLE", help=f"of {', '.join(EXAMPLES)}; default all")
     parser.add_argument("--out", type=Path, default=HERE, help="folder of papers.json and papers.csv")
     parser.add_argument(

@@ -1,7 +1,7 @@
-"""``python -m examples.recordings FOLDER``: reproduce what was published of the recordings, and write it down.
+"""``python -m benchmarks.recordings FOLDER``: reproduce what was published of the recordings, and write it down.
 
 ``FOLDER`` holds the published numbers (``cot_windows_llama31_8b.csv`` and the others); only summaries are kept, in
-``examples/recordings/recordings.json``, which the page of the documentation shows.
+``benchmarks/recordings/recordings.json``, which the page of the documentation shows.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from examples.recordings import blanks, chain_of_thought, curves
+from benchmarks.recordings import blanks, chain_of_thought, curves
 
 HERE = Path(__file__).parent
 

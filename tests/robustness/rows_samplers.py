@@ -262,7 +262,7 @@ def report() -> list[Row]:
         ),
         row(
             p + "plot_outcomes",
-            ax=taken(None),
+            ax=thing(None, "axes").optional(),
             curve=thing(outcome_curve(COUNTS), "a curve"),
             moves=thing((), "moves").but("an empty list"),
         ),

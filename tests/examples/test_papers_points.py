@@ -67,13 +67,17 @@ def test_strings():
 
 
 def test_exponents_are_those_of_the_points():
-    for name, y, x, points, claimed in (
-        ("coins", "n_after", "drift", [after for after, _ in FOUND["coins"]["series"]["table"]], -2),
-        ("coins", "n_after - n_before", "drift", [a - b for a, b in FOUND["coins"]["series"]["table"]], -2),
-        ("in_context", "exact", "delta", FOUND["in_context"]["series"]["exact"], -1),
+    drifts = FOUND["coins"]["series"]["drift"]
+    squares, gaps = ("Δ²", [d**2 for d in drifts]), ("δ", FOUND["in_context"]["series"]["delta"])
+    # Whole numbers: an edge may lie lower by a step, of two tokens, of four for a difference, of one example.
+    for name, y, x, points, step, bend, claimed in (
+        ("coins", "n_after", "drift", [after for after, _ in FOUND["coins"]["series"]["table"]], 2, squares, -2),
+        ("coins", "n_after - n_before", "drift", [a - b for a, b in FOUND["coins"]["series"]["table"]], 4, squares, -2),
+        ("in_context", "exact", "delta", FOUND["in_context"]["series"]["exact"], 1, gaps, -1),
     ):
         (f,) = [f for f in FOUND[name]["fits"] if f["y"] == y or y == "exact" == f["y"][:5]]
-        value, low, high, _ = slope(FOUND[name]["series"][x], points)
+        band = [p - step for p in points], points
+        value, low, high, _ = slope(FOUND[name]["series"][x], points, band=band, bend=bend)
         assert (f["exponent"], f["low"], f["high"]) == pytest.approx((value, low, high), rel=1e-6)
         assert f["claimed"] == claimed
     # Whole words: an edge in continuous time lies within one of each.

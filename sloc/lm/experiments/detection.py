@@ -18,7 +18,7 @@ from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Recording
 
 DETECTORS = ("test", "rule", "moves")
-CUT_PRIORS = tuple(replace(p, unknown=0.995) for p in PRIORS)
+CUT_PRIORS = tuple(replace(p, unknown=(0.995,)) for p in PRIORS)
 """Of curves between cuts: where no probabilities are known, what stands between two cuts may decide anything."""
 _GAP = 4.0
 """Tokens between the two positions of a move, where every token is cut at."""

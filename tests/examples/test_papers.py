@@ -31,7 +31,7 @@ from benchmarks.papers.__main__ import EXAMPLES, HERE, ROOT, record
 from benchmarks.papers.rows import crossing
 from sloc.contracts import InvalidInput
 from sloc.windows import printed
-from tests.benchmarks.papers_rows import FOUND, SIGMAS, bounds, fit, holds, ou_tv, row
+from tests.examples.papers_rows import FOUND, SIGMAS, bounds, fit, holds, ou_tv, row
 from tests.oracles import atoms, channels, mixtures
 from tests.oracles import papers as oracle
 

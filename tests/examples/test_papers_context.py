@@ -14,7 +14,7 @@ import pytest
 import sloc
 from benchmarks.papers import context_rules, interwoven, interwoven_kernels
 from sloc.contracts import InvalidInput
-from tests.benchmarks.papers_rows import FOUND, fit, holds, row
+from tests.examples.papers_rows import FOUND, fit, holds, row
 from tests.oracles import context
 
 ZEROS = np.array([[0.95, 0.95, 0.5], [0.95, 0.05, 0.5], [0.05, 0.95, 0.5]])

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.papers import atom_clones, gaussian_certificate, gaussian_mixture, grammar_diffused, speciation
 from benchmarks.papers.grammar_levels import LETTERS, RULES, SMALL
 from benchmarks.papers.grammar_trees import grammar
-from tests.benchmarks.papers_rows import FOUND, SIGMAS, holds, row
+from tests.examples.papers_rows import FOUND, SIGMAS, holds, row
 from tests.oracles import channels, hierarchy, mixtures
 from tests.oracles import papers as oracle
 

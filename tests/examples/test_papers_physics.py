@@ -19,7 +19,7 @@ from benchmarks.papers import (
 from benchmarks.papers.grammar_trees import grammar
 from benchmarks.papers.rows import crossing
 from sloc.windows import printed
-from tests.benchmarks.papers_rows import FOUND, SIGMAS, bounds, fit, holds, ou_tv, row
+from tests.examples.papers_rows import FOUND, SIGMAS, bounds, fit, holds, ou_tv, row
 from tests.oracles import channels, hierarchy, mixtures
 from tests.oracles import papers as oracle
 

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.papers import coins, discourse, in_context, masked_pair
 from benchmarks.papers.rows import slope
-from tests.benchmarks.papers_rows import FOUND, fit
+from tests.examples.papers_rows import FOUND, fit
 from tests.oracles import papers as oracle
 
 

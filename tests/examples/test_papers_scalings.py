@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.papers import coins, gaussian_mixture, gaussian_pair, masked_pair
 from benchmarks.papers.exponents import slope
-from tests.benchmarks.papers_rows import FOUND
+from tests.examples.papers_rows import FOUND
 from tests.oracles import channels, mixtures
 from tests.oracles import papers as oracle
 

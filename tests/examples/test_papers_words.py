@@ -15,7 +15,7 @@ from benchmarks.papers import (
 )
 from sloc.populations import CriticalTokens
 from sloc.windows import printed
-from tests.benchmarks.papers_rows import FOUND, check_removed, fit, holds, row
+from tests.examples.papers_rows import FOUND, check_removed, fit, holds, row
 from tests.oracles import atoms
 from tests.oracles import discourse as discourse_oracle
 from tests.oracles import papers as oracle

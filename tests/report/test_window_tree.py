@@ -139,7 +139,7 @@ def test_the_title_stands_above_the_legend_of_a_small_tree(found: ProcessWindows
 
     with styled():
         ax = new_axes(7.2, 3.0)
-        draw_tree(ax, found, Source(POPULATION, "four", "component"), first=True)
+        draw_tree(ax, found.name, found.tree, Source(POPULATION, "four", "component"), first=True)
         ax.figure.canvas.draw()
     (title,) = (t for t in (ax.title, ax._left_title, ax._right_title) if t.get_text())
     assert not title.get_window_extent().overlaps(ax.get_legend().get_window_extent())

@@ -22,6 +22,7 @@ from sloc.contracts import ContractError, ObservationProcess, Population, find_m
 from sloc.populations import MarkovChains, ProductCategorical, RandomHierarchy
 from sloc.processes import (
     AnisotropicGaussian,
+    AnisotropicOrnsteinUhlenbeck,
     BinarySymmetric,
     Erasure,
     FlowMatching,
@@ -108,6 +109,7 @@ def noisy(d: int) -> dict[str, tuple[Any, list[float]]]:
         "IsotropicGaussian": (IsotropicGaussian(), [0.3, 1.0]),
         "LinearGaussian": (LinearGaussian(mixing, np.eye(d)), [0.3, 1.0]),
         "AnisotropicGaussian": (AnisotropicGaussian(mixing), [0.3, 1.0]),
+        "AnisotropicOrnsteinUhlenbeck": (AnisotropicOrnsteinUhlenbeck(np.linspace(0.5, 1.5, d)), [0.3, 1.0]),
         "Projected": (Projected(OrnsteinUhlenbeck(), np.eye(d)[: max(d - 1, 1)]), [0.3, 1.0]),
     }
 

@@ -36,6 +36,8 @@ answer: what the resample arrived at; answers are compared as text.
 weight (optional): a fixed, non-negative weight of the draw.
 draw (optional): the resample's number; a repeated row then counts once.
 reference (optional): the full generation's answer, the same in all rows of a question (or empty).
+branch, branch_weight (optional, both): the token that was written at the point, and its probability; then draws are
+counted by branch, as those of a store are. taken (optional): whether it is the token that the generation took.
 
 Without `reference`, the full generation's answer is that of the rows at fraction 1, which must agree, or, for
 positions, of a single row at the question's last position. Those rows are no points of the curve.

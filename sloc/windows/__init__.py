@@ -3,6 +3,7 @@
 from sloc.windows import printed
 from sloc.windows.allocation import Allocation, RecordedDraws, allocate_draws, certify_moves, recorded_draws
 from sloc.windows.axes import information_axis, on_axis
+from sloc.windows.binomial_rise import critical_rise
 from sloc.windows.critical import anytime_windows, critical_window
 from sloc.windows.crossing import find_window
 from sloc.windows.distance_estimates import outcome_distances
@@ -44,6 +45,7 @@ __all__ = [
     "anytime_windows",
     "certified_limits",
     "certify_moves",
+    "critical_rise",
     "critical_window",
     "decided_between",
     "edge_on_grid",

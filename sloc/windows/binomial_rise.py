@@ -130,10 +130,15 @@ def critical_rise(n: int, level: float, tau: float = 0.5) -> float | None:
         tau: the rise that the null allows, in [0, 1).
 
     Returns:
-        The rise, a multiple of ``1 / n``, or None where no outcome is extreme enough.
+        The rise, a multiple of ``1 / n``, or None where no outcome is extreme enough; exact.
+
+    Raises:
+        InvalidInput: ``n`` below 1, a level outside (0, 1), ``tau`` outside [0, 1).
 
     """
     require(as_whole(n) >= 1, "n", n, "a number of draws, at least 1")
+    require(0.0 < as_real(level) < 1.0, "level", level, "an error level inside (0, 1)")
+    require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a rise in [0, 1)")
     for k in range(int(tau * n), int(n) + 1):
         if rise_p_value(0, n, k, n, tau) <= level:
             return k / n

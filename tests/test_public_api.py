@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import inspect
 import re
 import sys
 import tomllib
@@ -103,6 +105,14 @@ def test_the_build_fails_on_a_fault(fabricate: Callable[..., str]) -> None:
     app = types.SimpleNamespace(config=types.SimpleNamespace(public_api_packages=[package]))
     with pytest.raises(errors.ExtensionError, match=r"fabricated_package\.silent: no docstring"):
         public_api._check_consistency(app, env)
+
+
+@pytest.mark.parametrize("package", [*public_api.PACKAGES, "sloc.contracts"])
+def test_every_public_function_says_what_it_takes(package: str) -> None:
+    module = importlib.import_module(package)
+    functions = [(n, f) for n in module.__all__ if inspect.isfunction(f := getattr(module, n))]
+    silent = [n for n, f in functions if inspect.signature(f).parameters and "Args:" not in (f.__doc__ or "")]
+    assert not silent, f"no Args in the docstrings of {silent}"
 
 
 @pytest.mark.parametrize("package", public_api.PACKAGES)

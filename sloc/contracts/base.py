@@ -29,7 +29,16 @@ class ContractError(TypeError):
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """Return ``repr(value)`` on one line, shortened to ``limit`` characters; the class alone of a traced object."""
+    """Return ``repr(value)`` on one line, shortened to ``limit`` characters; the class alone of a traced object.
+
+    Args:
+        value: to be shown.
+        limit: most characters.
+
+    Returns:
+        The text.
+
+    """
     if isinstance(value, Contract) and not is_concrete(value):
         return f"{type(value).__name__}(...)"
     text = " ".join(repr(value).split())
@@ -54,7 +63,15 @@ def require(condition: bool, argument: str, value: object, expected: str) -> Non
 
 
 def is_concrete(*trees: object) -> bool:
-    """Whether no leaf is a tracer, so that values may be inspected on the host."""
+    """Whether no leaf is a tracer, so that values may be inspected on the host.
+
+    Args:
+        *trees: of arrays and numbers.
+
+    Returns:
+        Whether all can be read.
+
+    """
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
 
 
@@ -68,6 +85,13 @@ def namespace(*values: object) -> Any:
 
     Coefficients written with it are evaluated in float64 on the host, where closed forms run, and
     in the working precision under ``jit``.
+
+    Args:
+        *values: that a formula is about.
+
+    Returns:
+        The module.
+
     """
     return jnp if any(isinstance(v, jax.Array) for v in values) else np
 
@@ -215,5 +239,15 @@ def _check_numbers(field: dataclasses.Field, value: object) -> None:
 
 
 def overrides(obj: object, base: type, method: str) -> bool:
-    """Whether the class of ``obj`` replaces ``base``'s definition of ``method``, and ``obj`` can follow it."""
+    """Whether the class of ``obj`` replaces ``base``'s definition of ``method``, and ``obj`` can follow it.
+
+    Args:
+        obj: an object.
+        base: a class that it derives from.
+        method: name of a method.
+
+    Returns:
+        Whether it does.
+
+    """
     return getattr(type(obj), method) is not getattr(base, method) and method not in getattr(obj, "absent", ())

@@ -139,7 +139,15 @@ def _draw(population: Any) -> Any:
 
 
 def component_names(population: Population) -> tuple[str, ...]:
-    """Return the names of the sub-populations; ``"0" .. "K-1"`` where none were given."""
+    """Return the names of the sub-populations; ``"0" .. "K-1"`` where none were given.
+
+    Args:
+        population: a population.
+
+    Returns:
+        ``K`` texts.
+
+    """
     names = population.names
     listed = isinstance(names, (tuple, list)) and all(isinstance(name, str) for name in names)
     require(listed, "names", names, "a tuple of texts, one for each sub-population, or () for 0 .. K-1")
@@ -150,6 +158,14 @@ def component_mask(population: Population, sets: Sets, argument: str) -> np.ndar
     """Turn an index, a name, or a sequence of them into a boolean mask ``[K]``.
 
     An int is an index and a str is a name, always.  A boolean array of length ``K`` is a mask already.
+
+    Args:
+        population: whose sub-populations are meant.
+        sets: what is to be a mask.
+        argument: its name in messages.
+
+    Returns:
+        ``[K]`` bool.
 
     Raises:
         InvalidInput: empty set, unknown name, index outside ``0 .. K-1``.
@@ -216,7 +232,17 @@ def refuse_estimates(process: ObservationProcess, population: Population, what: 
 
 
 def set_name(population: Population, mask: np.ndarray, most: int = 6) -> str:
-    """Return a set of sub-populations as text: its name, or ``{a, b, ...}`` with at most ``most`` names."""
+    """Return a set of sub-populations as text: its name, or ``{a, b, ...}`` with at most ``most`` names.
+
+    Args:
+        population: a population.
+        mask: ``[K]`` bool.
+        most: names that are written out.
+
+    Returns:
+        The text.
+
+    """
     chosen = [component_names(population)[i] for i in np.flatnonzero(mask)]
     return chosen[0] if len(chosen) == 1 else "{" + ", ".join(chosen[:most] + ["..."] * (len(chosen) > most)) + "}"
 
@@ -321,6 +347,13 @@ def register_marginals(process_type: type, population_type: type) -> Callable[[M
 def find_marginals(process: ObservationProcess, population: Population) -> Marginals | None:
     """Return the most specific registered pair for these objects, or None.
 
+    Args:
+        process: an observation process.
+        population: a population.
+
+    Returns:
+        The registered function, or None.
+
     Raises:
         ContractError: two registered pairs match and neither is more specific.
 
@@ -343,6 +376,13 @@ def find_marginals(process: ObservationProcess, population: Population) -> Margi
 
 def resolve_marginals(process: ObservationProcess, population: Population) -> Marginals:
     """Return the registered pair or say which processes the population can be evaluated under.
+
+    Args:
+        process: an observation process.
+        population: a population.
+
+    Returns:
+        The registered function.
 
     Raises:
         ContractError: no pair matches; the message lists those that would.
@@ -367,6 +407,10 @@ def resolve_marginals(process: ObservationProcess, population: Population) -> Ma
 def check_pair(process: ObservationProcess, population: Population) -> None:
     """Refuse a pair that cannot be evaluated, before anything is traced.
 
+    Args:
+        process: an observation process.
+        population: a population.
+
     Raises:
         ContractError: see :func:`resolve_marginals`; or the population's own ``log_marginals`` asks this process for
             what it does not have.
@@ -387,6 +431,10 @@ def check_fits(process: ObservationProcess, population: Population) -> None:
     """Refuse a population whose ``X`` a process cannot take: too many coordinates, letters outside its alphabet.
 
     What is static is looked at always; the atoms of labelled data once, and only where they are not traced.
+
+    Args:
+        process: an observation process.
+        population: a population.
 
     Raises:
         InvalidInput: names the population, what the process takes, and what was found instead.

@@ -50,13 +50,30 @@ class Moments:
 
 
 def zero_moments(shape: tuple[int, ...], dtype: Any) -> Moments:
-    """Return the moments of no values at all."""
+    """Return the moments of no values at all.
+
+    Args:
+        shape: of the mean.
+        dtype: floating dtype.
+
+    Returns:
+        Moments with count 0.
+
+    """
     zero = jnp.zeros(shape, dtype)
     return Moments(jnp.zeros((), jnp.int32), zero, zero, zero, zero)
 
 
 def block_moments(values: Array) -> Moments:
-    """Return the moments of one block over the last axis of ``values`` (two passes, so no cancellation)."""
+    """Return the moments of one block over the last axis of ``values`` (two passes, so no cancellation).
+
+    Args:
+        values: ``[..., n]``, the draws of a block last.
+
+    Returns:
+        Moments ``[...]``; exact up to rounding.
+
+    """
     count = values.shape[-1]
     mean = jnp.mean(values, axis=-1)
     m2 = jnp.sum(jnp.square(values - mean[..., None]), axis=-1)
@@ -78,6 +95,14 @@ def merge_moments(a: Moments, b: Moments) -> Moments:
     """Merge two disjoint sets of values (Chan's update); an empty ``b`` changes nothing.
 
     ``mean = mean_a + (mean_b - mean_a) n_b / n``, ``m2 = m2_a + m2_b + (mean_b - mean_a)^2 n_a n_b / n``.
+
+    Args:
+        a: moments ``[...]`` of some values.
+        b: of other values, the same shape.
+
+    Returns:
+        Moments of both together; exact up to rounding.
+
     """
     dtype = a.mean.dtype
     n = a.count + b.count

@@ -153,6 +153,12 @@ class Plan:
 def as_plan(plan: Any) -> Plan:
     """Return the plan, or the default one for None.
 
+    Args:
+        plan: a plan, or None.
+
+    Returns:
+        The plan.
+
     Raises:
         InvalidInput: anything else.
 

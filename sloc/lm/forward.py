@@ -55,7 +55,18 @@ class Cache:
 
 
 def empty_cache(config: DecoderConfig, batch: int, capacity: int, dtype: Any = jnp.float32) -> Cache:
-    """Return a cache for ``capacity`` tokens of each of ``batch`` texts."""
+    """Return a cache for ``capacity`` tokens of each of ``batch`` texts.
+
+    Args:
+        config: switches of the model.
+        batch: number of texts.
+        capacity: tokens of each.
+        dtype: of keys and values.
+
+    Returns:
+        Zeros of the shapes that the layers read.
+
+    """
     shape = (batch, capacity, config.kv_heads, config.head_dim)
     keys, values = ([jnp.zeros(shape, dtype) for _ in range(config.layers)] for _ in range(2))
     return Cache(keys, values, jnp.full((batch, capacity), -1, jnp.int32), jnp.zeros((), jnp.int32))

@@ -20,6 +20,17 @@ def draw_levels(key: Array, schedule: GaussianChannel, n: int, low: float = 0.01
     """Draw ``n`` times evenly in log-SNR from ``sigma / a = low`` to ``high``, one in each of ``n`` bins.
 
     Where the schedule ends earlier, at its end.  The bins take noise out of the loss.  Source: Kingma et al. 2021.
+
+    Args:
+        key: a typed key.
+        schedule: a Gaussian channel.
+        n: how many.
+        low: least noise over signal, ``sigma / a``.
+        high: most.
+
+    Returns:
+        Times ``[n]``, increasing.
+
     """
     checked_key(key)
     check_registered(schedule, "schedule", GaussianChannel)
@@ -63,7 +74,19 @@ def denoising_loss(model: Any, key: Array, x: Array, label: Array | None, schedu
 
 
 def classification_loss(model: Any, key: Array, x: Array, label: Array, schedule: Any) -> Array:
-    """Return the mean cross-entropy, in nats, of labels given noised data at all levels."""
+    """Return the mean cross-entropy, in nats, of labels given noised data at all levels.
+
+    Args:
+        model: ``(y [B, ...], log_snr [B]) -> logits [B, K]``.
+        key: a typed key.
+        x: samples ``[B, ...]``.
+        label: classes ``[B]``.
+        schedule: a Gaussian channel.
+
+    Returns:
+        A scalar in nats.
+
+    """
     key_level, key_noise = jax.random.split(key)
     t = draw_levels(key_level, schedule, x.shape[0])
     y = noised(key_noise, schedule, x, t)[0]

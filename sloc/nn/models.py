@@ -63,7 +63,16 @@ def as_diffusion(model: Any, schedule: GaussianChannel, **options: Any) -> Learn
 
 
 def as_masked(model: Any, **options: Any) -> LearnedMasked:
-    """Return a :class:`sloc.nn.MaskedTransformer` as a learned model; ``options`` are further fields of it."""
+    """Return a :class:`sloc.nn.MaskedTransformer` as a learned model; ``options`` are further fields of it.
+
+    Args:
+        model: the network.
+        **options: further fields of the learned model.
+
+    Returns:
+        The learned model.
+
+    """
     checked_network(model, "length", "vocabulary")
     return LearnedMasked(as_function(model), (model.length,), model.vocabulary, batched=True, **options)
 

@@ -118,6 +118,13 @@ def save_weights(path: str | os.PathLike[str], model: nnx.Module, **notes: str) 
 def load_weights(path: str | os.PathLike[str], model: Any) -> Any:
     """Return a copy of a network with the weights of a safetensors file.
 
+    Args:
+        path: a safetensors file.
+        model: a network of the shapes that the file holds.
+
+    Returns:
+        The copy.
+
     Raises:
         InvalidInput: no such file, a pickled one, or tensors that are not those of the network; names them.
 

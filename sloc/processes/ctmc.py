@@ -289,7 +289,16 @@ def with_symbol(y: Revealed, symbol: int) -> Array:
 
 
 def without_symbol(letters: Array, symbol: int) -> Revealed:
-    """Return letters as what is known of them, hidden where they equal ``symbol``: inverse of :func:`with_symbol`."""
+    """Return letters as what is known of them, hidden where they equal ``symbol``: inverse of :func:`with_symbol`.
+
+    Args:
+        letters: ``[L]`` integers.
+        symbol: that stands for a hidden letter.
+
+    Returns:
+        The letters and which of them are known.
+
+    """
     letters = as_array(letters, "letters")
     symbol = checked_whole(symbol, "symbol", 0) if is_concrete(symbol) else symbol
     known = letters != symbol

@@ -94,6 +94,14 @@ def time_at(schedule: GaussianChannel, value: Any, unit: str) -> Any:
 def same_level(t: Any, schedule: GaussianChannel, other: GaussianChannel) -> Any:
     """Return the time of ``other`` with the signal-to-noise ratio that ``schedule`` has at ``t``.
 
+    Args:
+        t: a time of ``schedule``.
+        schedule: a Gaussian channel.
+        other: another.
+
+    Returns:
+        A time of ``other``; exact up to rounding.
+
     Raises:
         ContractError: not Gaussian channels.
 

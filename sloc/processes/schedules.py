@@ -231,6 +231,13 @@ def variance_preserving(
 def variance_exploding(first: float = 0.01, last: float = 50.0) -> GaussianChannel:
     """Return the schedule ``Y_t = X + sigma(t) Z``, ``sigma = first (last / first)^t``, ``0 <= t <= 1``.
 
+    Args:
+        first: noise at ``t = 0``.
+        last: noise at ``t = 1``.
+
+    Returns:
+        The schedule, a Gaussian channel.
+
     Raises:
         InvalidInput: sigmas that are not positive and increasing, or that do not end in noise.
 
@@ -321,6 +328,15 @@ def edm_sigmas(n: int, first: float = 0.002, last: float = 80.0, rho: float = 7.
     They are times of :class:`~sloc.processes.VarianceExploding`; ``time_at(schedule, sigmas, "sigma")`` gives the
     times of any schedule.
 
+    Args:
+        n: how many.
+        first: the least noise.
+        last: the most.
+        rho: exponent of the spacing.
+
+    Returns:
+        ``[n]`` float64.
+
     Raises:
         InvalidInput: fewer than two levels, ends that are not positive and increasing, or ``rho`` not positive.
 
@@ -336,6 +352,10 @@ def edm_sigmas(n: int, first: float = 0.002, last: float = 80.0, rho: float = 7.
 
 def check_ends_in_noise(schedule: GaussianChannel, argument: str = "schedule") -> None:
     """Refuse a schedule at whose last time too much of a signal of unit variance is left.
+
+    Args:
+        schedule: a Gaussian channel.
+        argument: its name in the message.
 
     Raises:
         ContractError: not a Gaussian channel.

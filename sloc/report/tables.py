@@ -84,7 +84,15 @@ def _row(window: Window) -> dict[str, Any]:
 
 
 def windows_frame(results: Sequence[ProcessWindows]) -> pd.DataFrame:
-    """Return :func:`windows_rows` as a data frame."""
+    """Return :func:`windows_rows` as a data frame.
+
+    Args:
+        results: of a run, one a process.
+
+    Returns:
+        A row for each window.
+
+    """
     results = checked_all(results, "results", ProcessWindows, "ProcessWindows")
     import pandas as pd
 
@@ -98,6 +106,13 @@ def curves_dataset(results: Sequence[ProcessWindows]) -> xr.Dataset:
     (each class against the rest); ``tv_pair`` ``[process, pair, step]``; ``labels`` ``[process, start, step, label]``.
     Each with ``_lower`` and ``_upper``, a band that holds for the whole curve at once; the attribute ``delta`` is the
     largest error level of one curve's band.
+
+    Args:
+        results: of a run, one a process.
+
+    Returns:
+        The dataset.
+
     """
     results = checked_all(results, "results", ProcessWindows, "ProcessWindows", 1)
     import xarray as xr

@@ -133,6 +133,12 @@ class WindowRequest:
 def read_request(path: str | os.PathLike[str]) -> WindowRequest:
     """Read the request of a former run from its ``run.json`` (or the folder that holds it).
 
+    Args:
+        path: the file, or its folder.
+
+    Returns:
+        The request.
+
     Raises:
         InvalidInput: no such file, or not the record of a window run.
 

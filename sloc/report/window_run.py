@@ -364,6 +364,13 @@ def decision_order(windows: Mapping[Any, Window]) -> list[Any]:
 
     Generation runs from high noise to low noise, so that what is told apart at a higher noise level is decided
     earlier.  Windows without an edge follow by their status: above the grid first, below it last.
+
+    Args:
+        windows: name to window.
+
+    Returns:
+        The names.
+
     """
     good = isinstance(windows, Mapping) and all(isinstance(w, Window) for w in windows.values())
     require(good, "windows", windows, "a mapping from names to windows")

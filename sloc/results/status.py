@@ -30,6 +30,12 @@ STATUSES: tuple[str, ...] = get_args(Status)
 def status_name(code: int) -> Status:
     """Return the name of an integer status code.
 
+    Args:
+        code: from 0.
+
+    Returns:
+        The name.
+
     Raises:
         InvalidInput: a code that stands for none.
 
@@ -39,6 +45,12 @@ def status_name(code: int) -> Status:
 
 def status_code(name: Status) -> int:
     """Return the integer code of a status name.
+
+    Args:
+        name: one of the statuses.
+
+    Returns:
+        Its code, from 0.
 
     Raises:
         InvalidInput: no such status.

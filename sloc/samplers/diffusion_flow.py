@@ -64,6 +64,12 @@ def dpm_solver(model: LearnedDiffusion) -> Localizer:
     before; the first step is of first order.  One evaluation a step; the error is ``O(h^2)``, pathwise.  Source: Lu et
     al. 2022b, algorithm 2.
 
+    Args:
+        model: a learned diffusion.
+
+    Returns:
+        The localizer; approximate, of second order in the step.
+
     Raises:
         ContractError: not a :class:`LearnedDiffusion`.
         InvalidInput: what the model refuses.

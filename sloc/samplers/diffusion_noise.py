@@ -71,6 +71,12 @@ def euler_maruyama(model: LearnedDiffusion) -> Localizer:
     ``Y_s = Y_t - h (f Y_t - g^2 score) + g sqrt(h) Z``, as :func:`sloc.samplers.euler_reverse` with the exact one.  One
     evaluation a step; the error in law is ``O(h)``.  Sources: Anderson 1982; Song et al. 2021.
 
+    Args:
+        model: a learned diffusion.
+
+    Returns:
+        The localizer; approximate, weakly of first order in the step.
+
     Raises:
         ContractError: not a :class:`LearnedDiffusion`.
         InvalidInput: what the model refuses.

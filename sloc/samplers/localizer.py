@@ -41,7 +41,16 @@ class LocalizerInfo(NamedTuple):
 
 
 def observation_itself(key: Array, state: LocalizerState) -> Any:
-    """Return ``Y_t`` as the sample: for methods that run down to ``t = 0``, where it is ``X``."""
+    """Return ``Y_t`` as the sample: for methods that run down to ``t = 0``, where it is ``X``.
+
+    Args:
+        key: not used.
+        state: of a localizer.
+
+    Returns:
+        The observation in it.
+
+    """
     del key
     return state.y
 

@@ -37,6 +37,15 @@ def addition_text(a: int, b: int, digits: int = DIGITS) -> str:
 
     ``358+467=`` goes on ``8+7=15 5+6+1=12 3+4+1=08 :0825``: a column shows its two digits, the carry where there is
     one, and their sum in two digits, of which the first is the next carry.
+
+    Args:
+        a: the first number.
+        b: the second.
+        digits: to which both are filled up.
+
+    Returns:
+        The text.
+
     """
     digits = checked_whole(digits, "digits", 1, _MOST_DIGITS)
     a, b = checked_whole(a, "a", 0, 10**digits - 1), checked_whole(b, "b", 0, 10**digits - 1)
@@ -70,7 +79,17 @@ def train_addition(
 
 
 def addition_questions(key: jax.Array, n: int, digits: int = DIGITS) -> list[Question]:
-    """Draw sums to ask for."""
+    """Draw sums to ask for.
+
+    Args:
+        key: a typed key.
+        n: how many.
+        digits: of each number.
+
+    Returns:
+        Questions with their answers.
+
+    """
     n, digits = checked_whole(n, "n", what="questions"), checked_whole(digits, "digits", 1, _MOST_DIGITS)
     pairs = np.asarray(jax.random.randint(checked_key(key), (n, 2), 0, 10**digits))
     made = {}

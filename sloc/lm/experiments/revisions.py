@@ -103,7 +103,15 @@ def revise(
 
 
 def revision_problems(revisions: Mapping[str, Revision]) -> tuple[str, ...]:
-    """Return what is missing, in words: revisions that failed, answers that were not found."""
+    """Return what is missing, in words: revisions that failed, answers that were not found.
+
+    Args:
+        revisions: what was asked to revise.
+
+    Returns:
+        A sentence each; none where nothing is missing.
+
+    """
     checked_kind(revisions, "revisions", Mapping, "what revise returned")
     out = []
     for name, made in revisions.items():
@@ -119,6 +127,14 @@ def revision_recordings(experiment: Experiment, revisions: Mapping[str, Revision
     """Return every text that was asked to revise as recordings, one a generation that has any.
 
     Like :meth:`sloc.lm.Experiment.recordings`, with one cut each; what was put after it stands in the entry ``asked``.
+
+    Args:
+        experiment: whose texts were revised.
+        revisions: of its texts.
+
+    Returns:
+        A recording a generation.
+
     """
     checked_kind(experiment, "experiment", Experiment, "an Experiment")
     checked_kind(revisions, "revisions", Mapping, "what revise returned")

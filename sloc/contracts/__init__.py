@@ -43,15 +43,9 @@ from sloc.contracts.population import (
     check_fits,
     check_pair,
     check_runs,
-    component_mask,
-    component_names,
     find_marginals,
     register_marginals,
     resolve_marginals,
-    set_name,
-)
-from sloc.contracts.population import (
-    Sets as Sets,
 )
 from sloc.contracts.population import (
     marginals_method as marginals_method,
@@ -76,6 +70,8 @@ from sloc.contracts.process import (
 from sloc.contracts.process import (
     tells_of_thresholds as tells_of_thresholds,
 )
+from sloc.contracts.sets import Sets as Sets
+from sloc.contracts.sets import component_mask, component_names, set_name
 
 __all__ = [
     "Contract",

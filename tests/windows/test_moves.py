@@ -262,6 +262,27 @@ def test_two_stages_certify_with_fresh_draws():
         certify_moves(flat, located, n=0)
 
 
+def test_both_stages_replay_recorded_draws():
+    """Located and certified on one recording: no draw is used twice, and what was spent is counted."""
+    rng = np.random.default_rng(8)
+    curve, leaving = step_truth([0.8, 0.1, 0.1], [0.1, 0.1, 0.8])
+    recorded = {
+        ("q", float(t)): [("A", "B", "C")[a] for a in rng.choice(3, 120, p=shares)] for t, shares in enumerate(curve)
+    }
+    draw = RecordedDraws(recorded)
+    positions = np.arange(float(curve.shape[0]))
+    some = allocate_draws(draw, "q", "ABC", positions, budget=2 * positions.size, leaving=leaving)
+    first = dict(draw.used)
+    located = posterior_moves([some.data], alpha=0.5)
+    done = certify_moves(draw, located, n=60, tau=0.3)
+    (move,) = done.found
+    assert move.size_interval[0] < 0.7 < move.size_interval[1]
+    ends = {("q", m.start) for m in located.found} | {("q", m.stop) for m in located.found}
+    assert {key: draw.used[key] - first.get(key, 0) for key in ends} == dict.fromkeys(ends, 60)
+    # Two of a hundred draws a position in the first stage, and 120 a candidate in the second.
+    assert draw.drawn == 2 * positions.size + 120 * len(located.found)
+
+
 def test_sequential_allocation_draws_where_little_is_known():
     rng = np.random.default_rng(7)
     curve, leaving = step_truth([0.9, 0.1], [0.1, 0.9])

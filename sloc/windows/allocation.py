@@ -311,7 +311,7 @@ def certify_moves(
             sizes.append(len(answers))
         p = rise_p_value(hits[0], sizes[0], hits[1], sizes[1], tau)
         tested.append(
-            (move, p, hits[1] / sizes[1] - hits[0] / sizes[0], _size_interval(hits, sizes, alpha / len(wanted)))
+            (move, p, hits[1] / sizes[1] - hits[0] / sizes[0], _size_interval(hits, sizes, alpha / len(wanted)), sizes)
         )
     adjusted = holm(np.asarray([p for _, p, *_ in tested]))
     moves = tuple(
@@ -323,9 +323,9 @@ def certify_moves(
             size=float(max(size, 0.0)),
             size_interval=interval,
             probability=float("nan"),
-            method=f"exact test of rise <= {tau:g}, {n} fresh draws on either side",
+            method=f"exact test of rise <= {tau:g}, {drawn[0]} fresh draws before and {drawn[1]} after",
         )
-        for (move, p, size, interval), a in zip(tested, adjusted, strict=True)
+        for (move, p, size, interval, drawn), a in zip(tested, adjusted, strict=True)
     )
     statuses = {m.question: "empty" for m in moves} | {m.question: "resolved" for m in moves if m.found}
     return Moves(moves, tau, alpha, "chance of any false move at most", statuses)

@@ -7,7 +7,9 @@ For the share ``x`` of one set of answers the prior says of ``y`` given ``x``
 
     ``y = x`` with probability ``stay``, else ``y ~ Beta(c x, c (1 - x))`` with concentration ``c`` of weight ``v_c``,
 
-conditioned on ``0 <= o_{t+1} <= 1``: mean ``x`` (the martingale), mostly alike, at times far off.
+conditioned on ``0 <= o_{t+1} <= 1``: mostly alike, at times far off.  The mean is ``x`` (the martingale) where the
+conditioning does not bind; where much leaves it does, and draws the mean inwards: over all shares by up to .015 at
+``q = .71``, .05 at .85 and .16 at .97 under the most restless of :data:`PRIORS`.
 
 Steps of that prior forget one another, so that it takes a curve that climbs by little at many steps for one that jumps.
 A prior with runs (:class:`RunPrior`) knows both: while a run lasts, what leaves the path answers otherwise to the same
@@ -39,7 +41,7 @@ LEVELS = np.asarray(
         *(0.26, 0.31, 0.37, 0.43, 0.5, 0.57, 0.64, 0.71, 0.78, 0.85, 0.92, 0.97, 0.995),
     ]
 )
-"""Leaving masses that kernels are tabulated at; others take the next above, so that no bound is made tighter."""
+"""Leaving masses that kernels are tabulated at; others take the next above, up to .995."""
 
 
 @dataclass(frozen=True)

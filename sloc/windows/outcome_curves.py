@@ -1,4 +1,4 @@
-"""Curves of recorded answers: posterior means and bands under the martingale prior, exactly, by forward-backward.
+"""Curves of recorded answers: posterior means and bands under a prior of steps, by forward-backward on a grid.
 
 Each answer's share, and each set of answers that a move is asked of, follows the prior of
 :mod:`sloc.windows.move_kernels` and is seen in binomial counts.  Shares of single answers are filtered one by
@@ -299,7 +299,7 @@ def outcome_curve(
         level,
         posterior.prior_weights(),
         status,
-        "posterior of shares that move as a martingale, exact on a grid; credible bands",
+        "posterior of shares under a prior of steps, on a grid; credible bands",
     )
     if not simultaneous:
         return curve

@@ -4,7 +4,8 @@ A candidate is a local maximum of ``TV(m_i, m_j)`` between posterior means at po
 ``A`` holds the answers that gain, ``TV(o_i, o_j) >= o_j(A) - o_i(A)``, and the posterior of that difference gives the
 probability ``pi`` that the move exceeds ``tau``.  Candidates of all questions are reported, likeliest
 first, as long as the mean of ``1 - pi`` among the reported stays at most ``alpha`` (Newton et al. 2004; Müller et al.
-2006): under the prior the expected share of false ones is then at most ``alpha`` whichever are looked at.
+2006): under the prior the expected share of false ones is then at most ``alpha`` whichever are looked at, for two
+answers; for more, evidence is that of single answers together, and the suite ``traces`` counts what the rate comes to.
 """
 
 from __future__ import annotations
@@ -123,7 +124,8 @@ def _candidates(
     status = "undecided" if float((high - low).max(axis=1).mean()) > UNDECIDED else "empty"
     start, stop = pairs_at(data.positions, gap)
     if not start.size:
-        return [], status
+        # No two positions so far apart: whether anything moved was not asked.
+        return [], "undecided"
     distance = 0.5 * np.abs(mean[stop] - mean[start]).sum(axis=1)
     chosen = spaced_maxima(distance, data.positions[start], LOOK * tau, separation)
     if not chosen:

@@ -137,6 +137,9 @@ def to_forking_fast(recording: Recording) -> dict[str, Any]:
         The object.
 
     """
+    places = [*recording.positions.tolist(), *(recording.expected or ())]
+    whole = recording.axis == "position" and all(float(t).is_integer() for t in places)
+    require(whole, f"question {recording.question!r}, positions", recording.axis, "whole positions of tokens")
 
     def written(b: Branch) -> dict[str, Any]:
         extra = dict(b.extra)

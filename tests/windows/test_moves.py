@@ -388,3 +388,13 @@ def test_probabilities_stay_inside_their_range():
     assert len(moves) == 40
     assert all(0.0 <= m.probability <= 1.0 and m.adjusted >= 0.0 for m in moves)
     assert max(m.probability for m in moves) > 1.0 - 1e-12
+
+
+def test_a_short_generator_is_told_and_too_few_positions_are_undecided():
+    curve, leaving = step_truth([0.8, 0.1, 0.1], [0.1, 0.1, 0.8])
+    rng = np.random.default_rng(6)
+    located = posterior_moves([question(rng, curve, leaving, 4)], alpha=0.4)
+    done = certify_moves(lambda q, p, n: ["A"] * 3, located, n=50)
+    assert all("3 fresh draws before and 3 after" in m.method for m in done.moves)
+    alone = OutcomeCounts("alone", ("A", "B"), np.arange(2.0), np.full((2, 2), 50.0), np.full(1, np.nan))
+    assert posterior_moves([alone], gap=4).statuses == {"alone": "undecided"}

@@ -375,3 +375,11 @@ def test_priors_of_different_masses_keep_their_weights():
     assert np.allclose(posterior.prior_weights(), posterior.settings.reshape(2, 2).sum(axis=1))
     known = outcome_posterior(replace(data, leaving=np.full(2, 0.6)), priors=priors)
     assert len(known.filters) == 2
+
+
+def test_the_mean_drifts_by_as_much_as_is_said():
+    """Where the conditioning binds; the docstring of the kernels states these."""
+    restless = move_kernels(PRIORS[-1])
+    for mass, most in ((0.71, 0.016), (0.85, 0.053), (0.97, 0.161)):
+        drift = np.abs(restless[list(LEVELS).index(mass)] @ SHARES - SHARES).max()
+        assert 0.8 * most < drift <= most

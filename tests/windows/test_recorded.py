@@ -238,3 +238,10 @@ def test_names_of_branches_are_kept_as_they_are():
     frame = pd.DataFrame({"question": "q", "position": 0, "branch": names, "branch_weight": 0.1, "answer": "A"})
     (recording,), _ = recordings_from_table(frame.assign(taken=False))
     assert sorted(b.name for b in recording.branches) == sorted(names)
+
+
+def test_fractions_have_no_place_in_a_store_of_tokens():
+    branch = make_branch("q", ("A",), ["A"], 0.5, "", 1.0, taken=False)
+    recording, _ = make_recording("q", ("A",), (branch,), axis="fraction", full=1.0)
+    with pytest.raises(InvalidInput, match="whole positions"):
+        to_forking_fast(recording)

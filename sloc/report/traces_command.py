@@ -161,17 +161,16 @@ def recordings_of_table(frame: pd.DataFrame, table: TraceTable) -> tuple[tuple[R
     if numbers is not None and bool(numbers.isna().any()):
         # Names of draws give no order but that of the rows.
         plain = plain.assign(draw=pd.factorize(plain["draw"].astype(str))[0])
+    own, recordings = {q.question: q for q in table.questions}, []
     try:
         read, notes = recordings_from_table(plain)
+        for recording in read:
+            question = own[recording.question]
+            kept = set(question.kept.tolist())
+            branches = tuple(b for b in recording.branches if b.position in kept)
+            recordings.append(replace(recording, branches=branches, reference=question.reference, full=question.full))
     except InvalidInput as error:
         return (), (f"no curves and moves of all answers: {error}",)
-    own = {q.question: q for q in table.questions}
-    recordings = []
-    for recording in read:
-        question = own[recording.question]
-        kept = set(question.kept.tolist())
-        branches = tuple(b for b in recording.branches if b.position in kept)
-        recordings.append(replace(recording, branches=branches, reference=question.reference, full=question.full))
     return tuple(recordings), tuple(n for n in notes if n not in table.notes)
 
 

@@ -246,3 +246,13 @@ def test_without_matplotlib_the_numbers_are_still_written(tmp_path, monkeypatch)
     record = run_traces(path, tmp_path / "out", console=console())
     assert "no picture" in record["results"]["notes"][0]
     assert not (tmp_path / "out" / "traces.png").exists()
+
+
+def test_a_reference_that_no_draw_gave_leaves_the_windows(tmp_path):
+    """A full generation's answer of weight 0: windows are written, and a note says why there are no curves."""
+    rows = [("q", f, "A" if i % 2 else "B", 1.0) for f in (0.0, 0.5) for i in range(8)] + [("q", 1.0, "Z", 0.0)]
+    table = tmp_path / "t.csv"
+    pd.DataFrame(rows, columns=["question", "fraction", "answer", "weight"]).to_csv(table, index=False)
+    record = run_traces(table, tmp_path / "out")
+    assert (tmp_path / "out" / "windows.csv").exists()
+    assert any("no curves and moves" in note for note in record["results"]["notes"])

@@ -142,7 +142,7 @@ def recorded_moves(smoke: bool) -> Iterator[Row]:
 
 def evidence_rows(track: str, draws: int = 10) -> Iterator[Row]:
     """How much better runs of steps to one side predict a question's draws than steps that forget."""
-    for rows, word in ((TUNE, "that runs were chosen on"), (REPORT, "that nothing was chosen on")):
+    for rows, word in ((TUNE, "that priors were chosen on"), (REPORT, "that nothing was chosen on")):
         gained = np.asarray([traces_recorded.evidence_of_runs(load(track, row), draws) for row in rows])
         low, high = interval(gained)
         name = f"recorded {track}, {draws} draws: log-evidence of runs, a question, on {len(rows)} questions {word}"

@@ -5,17 +5,18 @@ left the taken path and ``y_t`` the answers of what left.  Hence ``o_{t+1} = (o_
 leaves nothing moves, a share ``x`` rises to ``x / p_t`` at most, and falls to ``(x - q_t) / p_t`` at least.
 For the share ``x`` of one set of answers the prior says of ``y`` given ``x``
 
-    ``y = x`` with probability ``stay``, else ``y ~ Beta(c x, c (1 - x))`` with concentration ``c`` of weight ``v_c``,
+    ``y = x`` with probability ``stay``, else the nearest law to ``Beta(c x, c (1 - x))`` with concentration ``c`` of
+    weight ``v_c`` that keeps ``0 <= o_{t+1} <= 1`` and the mean ``E[y] = x``.
 
-conditioned on ``0 <= o_{t+1} <= 1``: mostly alike, at times far off.  The mean is ``x`` (the martingale) where the
-conditioning does not bind; where much leaves it does, and draws the mean inwards: over all shares by up to .015 at
-``q = .71``, .05 at .85 and .16 at .97 under the most restless of :data:`PRIORS`.
+Nearest is in relative entropy: the Beta law cut off where ``o_{t+1}`` would leave [0, 1] and tilted by ``exp(k y)``
+(:func:`tilted_to_mean`).  So the path taken is a martingale, ``E[o_{t+1} | o_t] = o_t``, whatever leaves and also where
+the cut binds: what follows a token that was drawn with the model's own probabilities.  A share of 0 or 1 stays there.
 
-Steps of that prior forget one another, so that it takes a curve that climbs by little at many steps for one that jumps.
-A prior with runs (:class:`RunPrior`) knows both: while a run lasts, what leaves the path answers otherwise to the same
-side step after step, ``y ~ Beta(c r x, c (1 - r x))`` with ``r < 1`` for a share that rises, the mirror image for one
-that falls.  Either side has half of the probability, so that runs lead away from 1/2 on average, as curves do that
-settle on an answer.
+A curve that climbs by little at many steps is improbable then, although a path that was not drawn (greedy decoding,
+say) may climb so: few draws of it are explained by a jump.  A prior with runs (:class:`RunPrior`) knows both: while a
+run lasts, steps lead to the same side, on average to ``x +- q (1 - r) x (1 - x) / p`` with ``r < 1``.  Rising and
+falling have the same probability beforehand and lead as far, so that on average over both nothing drifts; given the
+steps before, it does.
 
 Shares live on a grid ``sin(pi u / 2)^2``, even in the arcsine scale.
 """
@@ -42,6 +43,7 @@ LEVELS = np.asarray(
     ]
 )
 """Leaving masses that kernels are tabulated at; others take the next above, up to .995."""
+_NOTHING, _STEEPEST, _DRIFT, _KEPT, _ROOM = 1e-12, 1e6, 1e-14, 1e-9, 0.9
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,12 @@ class RunPrior:
         begin: probability at a step that such a run begins, rising or falling with half of it; 0 for never.
         end: probability at a step that it ends.
         concentration: ``c``, of the answers that leave the path in a run.
-        pull: ``r``, the mean of a rising share among these over the share itself.
+        pull: ``r``: of the answers that leave, a rising share ``x`` has ``x (1 - (1 - r) (1 - x))`` on average (where
+            it fits), less than ``x``; about ``r x`` where ``x`` is small.
 
     """
 
-    begin: float = 0.01
+    begin: float = 0.002
     end: float = 0.1
     concentration: float = 10.0
     pull: float = 0.5
@@ -116,10 +119,11 @@ PRIORS = (
     MovePrior(0.6, ((0.3, 150.0), (0.07, 20.0), (0.03, 2.0))),
 )
 """The priors that curves are averaged over, weighted by what they said of the draws beforehand (their evidence)."""
-RUNS = RunPrior(0.01, 0.1, 10.0, 0.5), RunPrior(0.01, 0.1, 100.0, 0.8)
+RUNS = RunPrior(0.002, 0.1, 10.0, 0.5), RunPrior(0.002, 0.1, 100.0, 0.8)
 RUN_PRIORS = tuple(replace(p, runs=RUNS) for p in PRIORS)
-"""The priors that moves are asked of.  Runs as here predict the recorded curves that priors were chosen on (questions 0
-to 24 of a release, either model) better than none; how often they begin and how far they go makes little difference."""
+"""The priors that moves are asked of.  On recordings (questions 0 to 24 of a release, either model) these runs predict
+draws about as well as none.  They are there for curves that are no martingales: on simulated ones, some of which climb
+step by step, how often runs begin was chosen so that false discoveries stay below their nominal rate."""
 
 
 @lru_cache(maxsize=16)
@@ -131,13 +135,13 @@ def move_kernels(prior: MovePrior) -> np.ndarray:
 
     Returns:
         ``[L, G, G]`` float64, rows summing to one: of ``o_{t+1}`` given ``o_t`` for each of :data:`LEVELS`, out of
-        a run.
+        a run.  Exact martingales: ``kernels @ SHARES == SHARES``.
 
     """
     prior.validate()
     kernels = prior.stay * np.broadcast_to(np.eye(GRID), (LEVELS.size, GRID, GRID))
     for weight, concentration in prior.spread:
-        kernels = kernels + weight * np.stack([_kernel(float(q), concentration) for q in LEVELS])
+        kernels = kernels + weight * _martingales(concentration)
     kernels = kernels / kernels.sum(axis=2, keepdims=True)
     kernels.setflags(write=False)
     return kernels
@@ -152,18 +156,72 @@ def mode_kernels(prior: MovePrior) -> np.ndarray:
 
     Returns:
         ``[L, M, G, G]`` float64: out of a run (:func:`move_kernels`), then for each kind of runs in a rising one and in
-        a falling one.
+        a falling one, whose means lie as far above a share as below it.
 
     """
     found = [move_kernels(prior)]
     for run in prior.runs:
-        up = np.stack([_kernel(float(q), run.concentration, run.pull) for q in LEVELS])
-        up = up / up.sum(axis=2, keepdims=True)
+        up = _martingales(run.concentration, run.pull)
         # A share falls as the share of the other answers rises; the grid is its own mirror image.
         found += [up, up[:, ::-1, ::-1]]
     kernels = np.stack(found, axis=1)
     kernels.setflags(write=False)
     return kernels
+
+
+def _martingales(concentration: float, pull: float = 1.0) -> np.ndarray:
+    """``[L, G, G]`` of every leaving mass, with the means of :func:`_mean_shares`."""
+    kernels = np.stack([_kernel(float(q), concentration, pull) for q in LEVELS])
+    means = np.stack([_mean_shares(float(q), pull) for q in LEVELS])
+    kernels = tilted_to_mean(kernels.reshape(-1, GRID), means.ravel()).reshape(kernels.shape)
+    # Where steps are too small for the grid neither a share nor its mirror image moves, so that runs lead nowhere.
+    kept = np.abs(kernels @ SHARES - means) < _KEPT
+    return np.where((kept & kept[:, ::-1])[..., None], kernels, np.eye(GRID))
+
+
+def _mean_shares(leaving: float, pull: float) -> np.ndarray:
+    """``[G]`` mean of ``o_{t+1}``: the share, or in a run above it by ``q (1 - r) x (1 - x) / p`` where it fits."""
+    x, p = SHARES, 1.0 - leaving
+    room = np.minimum(np.minimum(x / p, 1.0) - x, x - np.maximum((x - leaving) / p, 0.0))
+    return x + np.minimum(leaving * (1.0 - pull) * x * (1.0 - x) / p, _ROOM * room)
+
+
+def tilted_to_mean(laws: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Nearest laws of a share with given means: ``l(o) exp(c o)`` scaled to one, of least relative entropy to ``l``.
+
+    Args:
+        laws: ``[N, G]`` over :data:`SHARES`, not negative.
+        means: ``[N]``.
+
+    Returns:
+        ``[N, G]``, the mean kept to rounding.  Where nothing of a law lies on one side of its mean, all of it is at the
+        share nearest to the mean, the limit of the tilt.
+
+    """
+    laws = np.where(laws > _NOTHING * laws.sum(axis=1, keepdims=True), laws, 0.0)
+    out = np.eye(GRID)[np.abs(SHARES - means[:, None]).argmin(axis=1)]
+    below, above = (laws * (SHARES < means[:, None])).sum(axis=1), (laws * (SHARES > means[:, None])).sum(axis=1)
+    left = np.flatnonzero((below > 0) & (above > 0))
+    with np.errstate(divide="ignore"):
+        logs = np.log(laws)
+    tilt = np.zeros(means.size)
+    low, high = np.full(means.size, -_STEEPEST), np.full(means.size, _STEEPEST)
+    # Newton's steps, halving where they leave the bracket: the mean rises with the tilt.
+    while left.size:
+        off = SHARES - means[left, None]
+        power = logs[left] + tilt[left, None] * off
+        law = np.exp(power - power.max(axis=1, keepdims=True))
+        law /= law.sum(axis=1, keepdims=True)
+        out[left] = law
+        drift, spread = (law * off).sum(axis=1), (law * off**2).sum(axis=1)
+        high[left] = np.where(drift > 0, tilt[left], high[left])
+        low[left] = np.where(drift > 0, low[left], tilt[left])
+        step = tilt[left] - drift / np.maximum(spread - drift**2, 1e-300)
+        inside = (low[left] < step) & (step < high[left])
+        tilt[left] = np.where(inside, step, 0.5 * (low[left] + high[left]))
+        going = (np.abs(drift) > _DRIFT) & (high[left] - low[left] > 1e-9)
+        left = left[going]
+    return out
 
 
 def mode_chain(prior: MovePrior) -> tuple[np.ndarray, np.ndarray]:
@@ -177,7 +235,7 @@ def mode_chain(prior: MovePrior) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _kernel(leaving: float, concentration: float, pull: float = 1.0) -> np.ndarray:
-    """``[G, G]`` of ``(x - q y) / p`` with ``y ~ Beta(c r x, c (1 - r x))``, ``r`` the pull, kept inside [0, 1]."""
+    """``[G, G]`` of ``(x - q y) / p`` with ``y ~ Beta(c r x, c (1 - r x))``, ``r`` the pull, cut off outside [0, 1]."""
     from scipy.special import betainc
 
     if leaving == 0.0:

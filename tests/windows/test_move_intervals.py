@@ -12,6 +12,7 @@ from scipy.stats import binom
 from benchmarks.traces_intervals import middle_held, size_held, truth_of
 from benchmarks.traces_moves import score, starts_of
 from benchmarks.traces_simulated import GAP, TOLERANCE, truths
+from benchmarks.traces_truth import sentences
 from sloc.windows.move_kernels import PRIORS, RUN_PRIORS
 from sloc.windows.posterior_moves import posterior_moves
 
@@ -44,17 +45,29 @@ def test_sizes_and_locations_are_covered(draws):
 
 @pytest.mark.nightly
 def test_false_discoveries_at_ten_draws_stay_below_nominal():
-    """At a nominal 10 %, on questions that no setting was looked at on; fewer than of steps that forget one another.
+    """At a nominal 10 %, on questions that no setting was looked at on.
 
     Some 3,200 detections, questions as units: a rate has a standard error of 0.55 points.  One of 8.4 % comes out above
-    11.7 % with probability 1e-9, one of 13.4 % stays below it with 1e-3.  The difference, 4 points on 800 questions
-    with a standard error of 1.2, is nine standard errors from zero here.
+    11.7 % with probability 1e-9.
     """
     made, rng = truths(6_400, seed=15), np.random.default_rng(15)
     seen, curves = [t.counts(f"q{i}", rng, 10) for i, t in enumerate(made)], [t.curve for t in made]
+    found = starts_of(posterior_moves(seen, gap=GAP, separation=TOLERANCE), seen)
+    assert score(found, curves, GAP, TOLERANCE).fdr <= 0.117
+
+
+@pytest.mark.nightly
+def test_runs_keep_gradual_sentences_from_passing_for_jumps():
+    """Sentences, 30 draws: false discoveries above nominal without runs, below it with them (3,200 questions).
+
+    Of some 1,200 detections rates of 12 % and 7.5 % have standard errors of 0.9 and 0.8 points: their difference is
+    four of its own from zero, 10 % three from the second.
+    """
+    made, rng = [sentences(t) for t in truths(3_200, seed=17)], np.random.default_rng(17)
+    seen, curves = [t.counts(f"q{i}", rng, 30, False) for i, t in enumerate(made)], [t.curve for t in made]
     rate = {}
     for name, priors in (("runs", RUN_PRIORS), ("steps", PRIORS)):
-        moves = posterior_moves(seen, gap=GAP, separation=TOLERANCE, priors=priors)
-        rate[name] = score(starts_of(moves, seen), curves, GAP, TOLERANCE).fdr
-    assert rate["runs"] <= 0.117
+        moves = posterior_moves(seen, gap=1, separation=1, priors=priors)
+        rate[name] = score(starts_of(moves, seen), curves, 1, 1).fdr
+    assert rate["runs"] <= 0.1
     assert rate["runs"] < rate["steps"]

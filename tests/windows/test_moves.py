@@ -177,12 +177,13 @@ OWN = {
 
 @pytest.mark.parametrize("kind", OWN)
 def test_probabilities_of_moves_are_calibrated_under_the_prior(kind):
-    """Of candidates given probability pi, pi have such a move: summed over 150 curves (six standard errors).
+    """Of candidates given probability pi, pi have such a move: summed over 600 curves (six standard errors).
 
     Sizes lie in their 90 % intervals: one candidate a curve, binomial, 1e-9.
     """
     rng, prior = np.random.default_rng(7), OWN[kind]
-    made = [from_the_prior(rng, prior) for _ in range(150)]
+    # Martingales settle at 0 or 1: most of what moves does so early.
+    made = [from_the_prior(rng, prior, steps=20) for _ in range(600)]
     data = [question(rng, curve, leaving, 5, str(i)) for i, (curve, leaving) in enumerate(made)]
     moves = posterior_moves(data, priors=(prior,), alpha=0.1)
     pi, truth, held = [], [], {}
@@ -194,7 +195,7 @@ def test_probabilities_of_moves_are_calibrated_under_the_prior(kind):
         held.setdefault(m.question, m.size_interval[0] <= max(size, 0.0) <= m.size_interval[1])
     assert sum(held.values()) >= binom.ppf(1e-9, len(held), 0.9)
     pi, truth = np.asarray(pi), np.asarray(truth)
-    assert 50 < truth.sum() < truth.size - 50
+    assert 40 < truth.sum() < truth.size - 40
     for part in (pi < 0.5, pi >= 0.5):
         spread = np.sqrt((pi[part] * (1 - pi[part])).sum() + 1)
         assert abs(pi[part].sum() - truth[part].sum()) < 6 * spread

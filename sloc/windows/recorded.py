@@ -30,6 +30,7 @@ from sloc.windows.recorded_checks import (
     checked_truth,
     checked_weight,
 )
+from sloc.windows.recorded_layout import checked_layout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,6 +105,9 @@ class Recording:
         expected: positions that were to be drawn at; those without a branch are :attr:`missing`.
         meta: whatever else a source said of the question, carried along; to be written to a store it has to be plain
             JSON.
+        layout: how the forking-fast file that it was read from was written where it could have been written otherwise
+            (the order of its branches, numbers such as ``3.0``); empty for all others.  It counts in no estimate and in
+            no comparison.
 
     Raises:
         InvalidInput: a field that is none of these, answers outside the categories, weights of a position above one,
@@ -119,6 +123,7 @@ class Recording:
     reference: str | None = None
     expected: tuple[float, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
+    layout: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         """Check the fields, and the branches against one another."""
@@ -161,7 +166,8 @@ class Recording:
             position, name = next(k for i, k in enumerate(keys) if k in keys[:i])
             raise InvalidInput(f"position {position:g}, branch {name!r}: expected one record of a branch; found two")
         checked_object(self.meta, "meta")
-        return {"categories": names, "branches": branches, "full": full, "expected": expected}
+        layout = checked_layout(self.layout)
+        return {"categories": names, "branches": branches, "full": full, "expected": expected, "layout": layout}
 
     @property
     def positions(self) -> np.ndarray:
@@ -228,13 +234,16 @@ class Recording:
         """One row per draw: question, position (or fraction), branch, branch_weight, taken, draw, answer, weight, cost.
 
         ``weight`` is the draw's own, ``p_b / n_b``, as :func:`sloc.windows.traces_table.trace_table` takes it.
+        ``cost`` is there where any branch has costs, and missing in the rows of those that have none; ``reference`` is
+        there where the full generation's answer is known.
         """
         import pandas as pd
 
         sizes = [b.answers.size for b in self.branches]
         per_branch = {
             self.axis: [b.position for b in self.branches],
-            "branch": [b.name for b in self.branches],
+            # Texts of a fixed width would lose NUL characters at their end.
+            "branch": np.asarray([b.name for b in self.branches], object),
             "branch_weight": [b.weight for b in self.branches],
             "taken": [b.taken for b in self.branches],
             "weight": [b.weight / b.answers.size for b in self.branches],
@@ -242,8 +251,15 @@ class Recording:
         columns: dict[str, Any] = {k: np.repeat(np.asarray(v), sizes) for k, v in per_branch.items()}
         columns["draw"] = np.concatenate([np.arange(n) for n in sizes])
         columns["answer"] = np.asarray(self.categories, object)[np.concatenate([b.answers for b in self.branches])]
-        if all(b.costs is not None for b in self.branches):
-            columns["cost"] = np.concatenate([np.asarray(b.costs) for b in self.branches])
+        known = [b.costs is not None for b in self.branches]
+        if any(known):
+            costs = np.concatenate(
+                [np.zeros(b.answers.size, int) if b.costs is None else b.costs for b in self.branches]
+            )
+            missing = np.repeat(np.logical_not(known), sizes)
+            columns["cost"] = costs if all(known) else pd.Series(costs, dtype="Int64").mask(missing)
+        if self.reference is not None:
+            columns["reference"] = self.reference
         return pd.DataFrame({"question": self.question, **columns})
 
 

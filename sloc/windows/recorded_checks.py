@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ WEIGHT_SLACK = 1e-6
 """Weights of a position may exceed one by this much, for probabilities that were rounded when written."""
 AXES = ("fraction", "position")
 """What a kept part is counted in."""
+MOST_WHOLE = 2**53
+"""Whole numbers up to this one are held exactly by a float."""
+_DEEPEST, _MOST_BITS = 100, 13_000  # Python's JSON fails near 1000 levels and at 4300 digits
 
 
 def checked_place(value: Any, argument: str) -> float:
@@ -63,6 +66,22 @@ def checked_object(value: Any, argument: str) -> Mapping[str, Any]:
     return value
 
 
+def check_keys(value: Mapping[str, Any], names: Sequence[str], argument: str) -> None:
+    """Refuse an object with a name that is none of a few.
+
+    Args:
+        value: the object.
+        names: that it may have.
+        argument: what to call it.
+
+    Raises:
+        InvalidInput: another name.
+
+    """
+    other = [k for k in value if k not in names]
+    require(not other, argument, other, "an object with no other names than " + ", ".join(names))
+
+
 def checked_list(value: Any, argument: str) -> list[Any]:
     """Return a list as JSON has them.
 
@@ -92,7 +111,7 @@ def checked_costs(value: Any, draws: int) -> np.ndarray | None:
     """Return the costs of a branch, or None where they were not recorded.
 
     Raises:
-        InvalidInput: not as many as there are draws, or no whole numbers from 0.
+        InvalidInput: not as many as there are draws, or no whole numbers from 0 to 2^53.
 
     """
     if value is None:
@@ -101,9 +120,11 @@ def checked_costs(value: Any, draws: int) -> np.ndarray | None:
         costs = np.asarray(value)
     except ValueError:  # ragged
         costs = np.asarray(None)
-    good = costs.shape == (draws,) and costs.dtype.kind in "iu" and bool((costs >= 0).all())
+    good = costs.shape == (draws,) and costs.dtype.kind in "iu" and bool(((costs >= 0) & (costs <= MOST_WHOLE)).all())
+    # NumPy takes a truth value among numbers for one of them.
+    good = good and (not isinstance(value, (list, tuple)) or {bool, np.bool_}.isdisjoint(map(type, value)))
     require(good, "costs", value, f"{draws} whole numbers that are not negative, one a draw")
-    return costs
+    return costs.astype(np.int64)
 
 
 def checked_categories(value: Any, argument: str = "categories") -> tuple[str, ...]:
@@ -123,26 +144,60 @@ def check_plain(value: Any, argument: str) -> None:
     """Refuse what JSON cannot hold as it is: it would be an error, or come back as something else.
 
     Args:
-        value: texts, finite numbers, truth values, None, lists of these and objects whose names are texts.
+        value: texts, finite numbers, truth values, None, lists of these and objects whose names are texts; at the top
+            any mapping.
         argument: what to call it; the message goes on with the place inside it.
 
     Raises:
-        InvalidInput: NaN, infinities, arrays, tuples (they come back as lists), names that are no texts, and others.
+        InvalidInput: NaN, infinities, half characters, scalars and arrays of NumPy, tuples (they come back as lists),
+            names that are no texts, whole numbers of thousands of digits, objects in more than a hundred others, and
+            anything else.
 
     """
-    if value is None or isinstance(value, (str, int)):
+    _check_plain(dict(value) if isinstance(value, Mapping) else value, argument, 0)
+
+
+def _check_plain(value: Any, argument: str, depth: int) -> None:
+    kind = type(value)  # not its subclasses: a scalar of NumPy would come back as another kind
+    if value is None or kind is bool:
         return
-    if isinstance(value, float):
+    if kind is str:
+        check_text(value, argument)
+    elif kind is float:
         require(math.isfinite(value), argument, value, "a finite number: JSON has no other")
-    elif isinstance(value, list):
-        for i, inner in enumerate(value):
-            check_plain(inner, f"{argument}[{i}]")
-    elif isinstance(value, Mapping):
-        for name, inner in value.items():
-            require(isinstance(name, str), f"{argument}, name", name, "a text: JSON has no other names")
-            check_plain(inner, f"{argument}.{name}")
+    elif kind is int:
+        if value.bit_length() > _MOST_BITS:
+            raise InvalidInput(
+                f"{argument} = a whole number of {value.bit_length()} bits: expected {_MOST_BITS} at most"
+            )
+    elif kind is list or kind is dict:
+        if depth == _DEEPEST:
+            raise InvalidInput(f"{argument[:80]}…: expected lists and objects within at most {_DEEPEST} others")
+        for name, inner in value.items() if kind is dict else ():
+            require(type(name) is str, f"{argument}, name", name, "a text: JSON has no other names")
+            check_text(name, f"{argument}, name")
+            _check_plain(inner, f"{argument}.{name}", depth + 1)
+        for i, inner in enumerate(value if kind is list else ()):
+            _check_plain(inner, f"{argument}[{i}]", depth + 1)
     else:
         raise InvalidInput(
-            f"{argument} = {type(value).__name__}: expected plain JSON (texts, finite numbers, truth values, None, "
+            f"{argument} = {kind.__name__}: expected plain JSON (texts, finite numbers, truth values, None, "
             f"lists, objects); anything else would not come back as it is"
         )
+
+
+def check_text(value: str, argument: str) -> None:
+    """Refuse a text with half a character (a lone surrogate), which UTF-8 cannot hold.
+
+    Args:
+        value: the text.
+        argument: what to call it.
+
+    Raises:
+        InvalidInput: such a text.
+
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{argument} = {value!a}: expected texts that UTF-8 can hold ({error.reason})") from error

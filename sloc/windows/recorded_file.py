@@ -3,9 +3,9 @@
 **JSONL** (``.jsonl``, ``.jsonl.gz``), one object a line:
 
 1. ``{"format": "sloc-traces", "version": 1}``
-2. for each question ``{"question", "categories", "axis", "full", "reference", "expected", "meta"}``, then
-   for each of its branches ``{"position", "branch", "weight", "taken", "answers": [...], "costs": [...] or null,
-   "extra": {...}}``, answers as text in the order of the draws;
+2. for each question ``{"question", "categories", "axis", "full", "reference", "expected", "meta"}`` (and
+   ``"layout"`` where there is one), then for each of its branches ``{"position", "branch", "weight", "taken",
+   "answers": [...], "costs": [...] or null, "extra": {...}}``, answers as text in the order of the draws;
 3. ``{"end": number of lines before}``: a file that was cut has no such line.
 
 **Parquet**: one row per draw with the columns ``question, position, branch, weight, taken, draw, answer, cost``, in any
@@ -16,11 +16,9 @@ number of them, "extra"}``, so that nothing can be lost or mixed up unseen.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import os
-import secrets
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,7 +29,8 @@ import numpy as np
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_all, checked_file, checked_path
 from sloc.windows.recorded import Branch, Recording, make_branch, make_recording
-from sloc.windows.recorded_checks import check_plain, checked_categories, checked_list, checked_object, checked_place
+from sloc.windows.recorded_checks import checked_categories, checked_list, checked_object, checked_place
+from sloc.windows.recorded_write import check_storable, write_whole
 
 FORMAT, VERSION = "sloc-traces", 1
 STORE_SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
@@ -61,32 +60,10 @@ def write_store(path: str | os.PathLike[str], recordings: Sequence[Recording]) -
     names = [r.question for r in recordings]
     require(len(set(names)) == len(names), "recordings", names, "questions of different names")
     for recording in recordings:
-        _check_storable(recording)
-    temporary = file.parent / f".{file.name}.partial-{secrets.token_hex(4)}"
-    try:
-        if file.name.endswith(".parquet"):
-            _write_parquet(temporary, recordings)
-        else:
-            # A fixed time stamp: the same recordings give the same bytes.
-            raw = gzip.compress(_text(recordings), mtime=0) if file.name.endswith(".gz") else _text(recordings)
-            temporary.write_bytes(raw)
-        os.replace(temporary, file)
-    except OSError as error:
-        raise InvalidInput(f"file = {str(path)!r}: expected a place that can be written to ({error})") from error
-    except UnicodeEncodeError as error:
-        raise InvalidInput(f"recordings: expected texts that UTF-8 can hold ({error})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return file
-
-
-def _check_storable(recording: Recording) -> None:
-    where = f"question {recording.question!r}"
-    check_plain(recording.meta, f"{where}, meta")
-    for b in recording.branches:
-        if b.extra:
-            check_plain(b.extra, f"{where}, position {b.position:g}, branch {b.name!r}, extra")
+        check_storable(recording)
+    if file.name.endswith(".parquet"):
+        return write_whole(file, lambda temporary: _write_parquet(temporary, recordings))
+    return write_whole(file, _text(recordings))
 
 
 def _text(recordings: Sequence[Recording]) -> bytes:
@@ -116,6 +93,8 @@ def _question_record(recording: Recording) -> dict[str, Any]:
         "question": recording.question,
         **{name: getattr(recording, name) for name in _QUESTION},
         "meta": dict(recording.meta),
+        # Few recordings have one; a store without it is what earlier versions wrote.
+        **({"layout": dict(recording.layout)} if recording.layout else {}),
     }
 
 
@@ -230,9 +209,10 @@ def _branch(where: str, question: dict[str, Any], record: dict[str, Any]) -> Bra
 
 
 def _assembled(where: str, question: dict[str, Any], branches: list[Branch]) -> tuple[Recording, tuple[str, ...]]:
-    fields = {name: question[name] for name in _QUESTION if name != "categories"}
+    fields = {name: question[name] for name in (*_QUESTION, "meta") if name != "categories"}
+    fields["layout"] = question.get("layout", {})
     try:
-        return make_recording(question["question"], question["categories"], branches, meta=question["meta"], **fields)
+        return make_recording(question["question"], question["categories"], branches, **fields)
     except InvalidInput as error:
         raise InvalidInput(f"{where}{error}") from error
 

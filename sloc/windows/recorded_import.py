@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import math
 import os
-import secrets
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,13 +16,12 @@ import numpy as np
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_file, checked_kind, checked_path
 from sloc.results.resampled import Axis
-from sloc.windows.recorded import Branch, Recording, make_branch, make_recording
-from sloc.windows.recorded_checks import WEIGHT_SLACK, checked_categories, checked_list, checked_place, checked_truth
+from sloc.windows.forking_fast import from_forking_fast, names_itself, to_forking_fast
+from sloc.windows.recorded import Recording, make_branch, make_recording
+from sloc.windows.recorded_checks import MOST_WHOLE, WEIGHT_SLACK
+from sloc.windows.recorded_write import write_whole
 from sloc.windows.traces_file import column_names, read_frame
 from sloc.windows.traces_table import as_text, checked_column, checked_rows, stated_reference
-
-_OWN = ("branches", "categories", "idxs")
-_BRANCH = ("t", "tok_id", "tok_p", "is_base", "answers", "cont_lens")
 
 
 def read_forking_fast(path: str | os.PathLike[str], question: str | None = None) -> tuple[Recording, tuple[str, ...]]:
@@ -32,8 +29,8 @@ def read_forking_fast(path: str | os.PathLike[str], question: str | None = None)
 
     Args:
         path: the file.
-        question: its name; when None ``row_id`` of the file's ``meta``, or, without one, the file's name without its
-            ending.
+        question: its name; when None what the file says (``row_id`` of its ``meta``, unless a recording of another name
+            was written to it), or, where it says nothing, the file's name without its ending.
 
     Returns:
         The recording, everything else of the file in its ``meta``, and notes.
@@ -52,113 +49,12 @@ def read_forking_fast(path: str | os.PathLike[str], question: str | None = None)
         raise InvalidInput(
             f"file = {shown!r}: expected complete JSON (is the file cut in the middle?): {error}"
         ) from error
-    if question is None and isinstance(record, Mapping) and not _row_id(record):
+    if question is None and isinstance(record, Mapping) and not names_itself(record):
         question = file.name.removesuffix(".gz").removesuffix(".json") or file.name
     try:
         return from_forking_fast(record, question)
     except InvalidInput as error:
         raise InvalidInput(f"{shown}: {error}") from error
-
-
-def _row_id(record: Mapping[str, Any]) -> str:
-    """Name of a question by its ``meta.row_id``; empty where there is none."""
-    meta = record.get("meta")
-    found = meta.get("row_id") if isinstance(meta, Mapping) else None
-    return str(found) if isinstance(found, (str, int)) and not isinstance(found, bool) else ""
-
-
-def from_forking_fast(record: Any, question: str | None = None) -> tuple[Recording, tuple[str, ...]]:
-    """Take over the JSON object of one question of a forking-fast store.
-
-    Args:
-        record: with ``branches`` (each ``t, tok_id, tok_p, is_base, answers, cont_lens``), ``categories``, ``idxs``.
-        question: its name; ``row_id`` of ``meta`` when None.
-
-    Returns:
-        As :func:`read_forking_fast`.
-
-    Raises:
-        InvalidInput: as :func:`read_forking_fast`.
-
-    """
-    require(isinstance(record, Mapping), "record", record, "a JSON object")
-    for name in _OWN:
-        require(isinstance(record.get(name), list), f"record, {name}", record.get(name), "a list")
-    meta = {k: v for k, v in record.items() if k not in _OWN}
-    for key in ("meta", "base"):
-        require(isinstance(meta.get(key, {}), (Mapping, type(None))), f"record, {key}", meta.get(key), "a JSON object")
-    name = _row_id(record) if question is None else question
-    require(bool(name), "question", question, "a name, where the store has no meta.row_id")
-    categories = checked_categories(record["categories"], f"question {name!r}, categories")
-    expected = [checked_place(t, f"question {name!r}, idxs[{i}]") for i, t in enumerate(record["idxs"])]
-    tokens = (meta.get("base") or {}).get("gen_ids")
-    require(tokens is None or isinstance(tokens, list), f"question {name!r}, base, gen_ids", tokens, "a list")
-    branches = []
-    for i, b in enumerate(record["branches"]):
-        where = f"question {name!r}, branches[{i}]"
-        require(isinstance(b, Mapping), where, b, "a JSON object")
-        lacking = [k for k in _BRANCH if k not in b and k != "cont_lens"]
-        require(not lacking, where, lacking, "a branch with " + ", ".join(_BRANCH))
-        token = b["tok_id"]
-        good = isinstance(token, (int, str)) and not isinstance(token, bool)
-        require(good, f"{where}, tok_id", token, "a whole number or a text")
-        extra = {"tok_id": token, **{k: v for k, v in b.items() if k not in _BRANCH}}
-        branches.append(
-            make_branch(
-                f"{where}, position {b['t']}",
-                categories,
-                checked_list(b["answers"], f"{where}, position {b['t']}, answers"),
-                b["t"],
-                str(token),
-                b["tok_p"],
-                taken=checked_truth(b["is_base"], f"{where}, position {b['t']}, is_base"),
-                costs=b.get("cont_lens"),
-                extra=extra,
-            )
-        )
-    last = max((b.position for b in branches), default=0.0)
-    return make_recording(
-        name,
-        categories,
-        branches,
-        full=float(max(len(tokens or []), last, 1.0)),
-        expected=tuple(expected),
-        meta=meta,
-    )
-
-
-def to_forking_fast(recording: Recording) -> dict[str, Any]:
-    """Return the JSON object of a forking-fast store: what :func:`from_forking_fast` read, as it was.
-
-    Args:
-        recording: read from such a store, or any with whole positions.
-
-    Returns:
-        The object.
-
-    """
-    places = [*recording.positions.tolist(), *(recording.expected or ())]
-    whole = recording.axis == "position" and all(float(t).is_integer() for t in places)
-    require(whole, f"question {recording.question!r}, positions", recording.axis, "whole positions of tokens")
-
-    def written(b: Branch) -> dict[str, Any]:
-        extra = dict(b.extra)
-        return {
-            "t": int(b.position),
-            "tok_id": extra.pop("tok_id", b.name),
-            "tok_p": b.weight,
-            "is_base": b.taken,
-            "answers": [recording.categories[a] for a in b.answers],
-            **({} if b.costs is None else {"cont_lens": b.costs.tolist()}),
-            **extra,
-        }
-
-    return {
-        **recording.meta,
-        "idxs": [int(t) for t in recording.expected or recording.positions],
-        "categories": list(recording.categories),
-        "branches": [written(b) for b in recording.branches],
-    }
 
 
 def write_forking_fast(path: str | os.PathLike[str], recording: Recording) -> Path:
@@ -171,21 +67,15 @@ def write_forking_fast(path: str | os.PathLike[str], recording: Recording) -> Pa
     Returns:
         The path.
 
+    Raises:
+        InvalidInput: another ending, a place that cannot be written to, or as :func:`to_forking_fast`; then nothing is
+            written.
+
     """
     file = Path(checked_path(path, "file"))
     checked_kind(recording, "recording", Recording, "a Recording")
     require(file.name.endswith((".json", ".json.gz")), "file", str(path), "a name that ends in .json or .json.gz")
-    raw = json.dumps(to_forking_fast(recording), ensure_ascii=False).encode()
-    temporary = file.parent / f".{file.name}.partial-{secrets.token_hex(4)}"
-    try:
-        temporary.write_bytes(gzip.compress(raw, mtime=0) if file.name.endswith(".gz") else raw)
-        os.replace(temporary, file)
-    except OSError as error:
-        raise InvalidInput(f"file = {str(path)!r}: expected a place that can be written to ({error})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return file
+    return write_whole(file, json.dumps(to_forking_fast(recording), ensure_ascii=False, allow_nan=False).encode())
 
 
 def names_branches(path: str | os.PathLike[str]) -> bool:
@@ -200,16 +90,27 @@ def recordings_from_table(source: Any) -> tuple[tuple[Recording, ...], tuple[str
     """Take a plain table ``question, fraction | position, answer`` as recordings of one branch a position.
 
     Optional columns: ``draw`` (a number, the order; a repeated draw counts once and may not contradict itself),
-    ``reference``, ``cost``, and ``branch`` with ``branch_weight`` and ``taken`` (absent: true if branches are named).
+    ``reference``, ``cost`` (for all draws of a branch, or none), and ``branch`` with ``branch_weight`` and ``taken``
+    (absent: true if branches are named).
 
     The full generation's answer is found as in a table of counts (:mod:`sloc.windows.traces_table`): the column
     ``reference``, else the rows at fraction 1, or, of positions without branches, a single row at the last; those rows
     become ``reference`` and are no point of the curve.
 
-    **A table cannot carry** answers that were possible and never seen, the full generation's length beyond the last
-    position, positions that were to be drawn at and were not, and ``meta`` or ``extra``; so
-    ``recordings_from_table(recording.to_frame())`` keeps every draw, weight and cost, and loses these.  Only a store
-    (:func:`sloc.windows.write_store`) keeps all.  What is known may be added:
+    **A table keeps** every question, position, branch, weight and token taken, the draws in their order with their
+    answers and costs, and the full generation's answer: ``recordings_from_table(recording.to_frame())`` has them to the
+    last bit.  **It cannot carry**, and so loses:
+
+    - answers that were possible and never seen, and the order of the categories (now of first appearance, the full
+      generation's answer before all others);
+    - the order of the branches of one position (now by name);
+    - the full generation's length (now 1, or the last position if that is beyond), positions that were to be drawn at
+      and were not, ``meta``, ``extra`` and ``layout``;
+    - branches at fraction 1, which here say what the full generation answered;
+    - what no cell can say: blanks around answers and names of questions are taken off, those that are then empty,
+      ``nan``, ``NaT`` or ``<NA>`` are missing, and positions that agree to twelve decimals are one.
+
+    Only a store (:func:`sloc.windows.write_store`) keeps all.  What is known may be added:
     ``dataclasses.replace(recording, categories=(*recording.categories, "C"), full=120.0, expected=positions)``.
 
     Args:
@@ -246,16 +147,18 @@ def recordings_from_table(source: Any) -> tuple[tuple[Recording, ...], tuple[str
     }
     plain = read.drop(columns=["weight"], errors="ignore")
     if "cost" in columns:
-        own["own_cost"] = checked_column(read, "cost", 0.0, 2.0**53, "a whole number of tokens", whole=True)
+        own["own_cost"] = _costs(read)
     if "draw" in columns:
         draw = checked_column(read, "draw", -math.inf, math.inf, "a number, the order of the draws")
         own["own_draw"] = draw
-        # A draw's number is counted within its branch here, within its position in a table of counts.
+        # A draw's number is counted within its branch here, within its position in a table of counts.  A name is
+        # written in quotation marks, for one may differ from another by a blank.
         numbers = [as_text(d) for d in draw.tolist()]
-        plain = plain.assign(draw=[f"{b} {d}".strip() for b, d in zip(own["branch"], numbers, strict=True)])
-    rows, axis, notes = checked_rows(plain)
-    own = {k: [v[i] for i in rows.index] if isinstance(v, (list, np.ndarray)) else v for k, v in own.items()}
-    rows = rows.assign(**own)
+        names = [f" of branch {b!r}" if has_branches else "" for b in own["branch"]]
+        plain = plain.assign(draw=[f"{d}{b}" for d, b in zip(numbers, names, strict=True)])
+    rows, axis, notes = checked_rows(plain, own)
+    # Places as they were given; those of the rows are rounded.
+    rows["own_place"] = checked_column(read, axis, 0.0, math.inf, "a number")[rows.index]
     recordings: list[Recording] = []
     said = list(notes)
     for name, group in rows.groupby("question", sort=False):
@@ -283,14 +186,35 @@ def _truths(column: Any) -> list[bool]:
     return [known[v] for v in texts]
 
 
+def _costs(read: Any) -> np.ndarray:
+    """Costs of the draws, NaN where the cell is missing."""
+    column = read["cost"]
+    missing = np.asarray([as_text(v) is None for v in column.tolist()])
+    filled = read.assign(cost=column.astype(object).where(~missing, 0))
+    costs = checked_column(filled, "cost", 0.0, float(MOST_WHOLE), "a whole number of tokens", whole=True)
+    return np.where(missing, np.nan, costs)
+
+
+def _costs_of_branch(own: Any) -> np.ndarray | None:
+    missing = np.flatnonzero(own["own_cost"].isna())
+    if missing.size == len(own):
+        return None
+    if missing.size:
+        row = int(own.index[missing[0]]) + 1
+        raise InvalidInput(f"column cost, row {row} = nan: expected a whole number, as other draws of the branch have")
+    return own["own_cost"].to_numpy(np.int64)
+
+
 def _from_rows(name: str, rows: Any, axis: Axis, has_branches: bool) -> tuple[Recording, tuple[str, ...]]:
-    last = float(rows["kept"].max())
+    full = 1.0 if axis == "fraction" else max(float(rows["own_place"].max()), 1.0)
     # With branches a position's single row is a draw: a branch says of itself that it was continued.
     reference, rows = stated_reference(name, rows, axis, single=not has_branches)
     require(len(rows) > 0, f"question {name!r}", "no resampled answers", "resamples at one position at least")
     seen = [] if reference is None else [reference]
     categories = tuple(dict.fromkeys(str(answer) for answer in [*seen, *rows["answer"].tolist()]))
-    full = 1.0 if axis == "fraction" else max(last, 1.0)
+    # To the last bit, where all rows of a position say the same.
+    least, most = (rows.groupby("kept")["own_place"].transform(how) for how in ("min", "max"))
+    rows = rows.assign(own_place=rows["own_place"].where(least == most, rows["kept"]))
     branches = []
     for (kept, branch), own in rows.groupby(["kept", "branch"], sort=True):
         where = f"question {name!r}, {axis} {kept:g}" + (f", branch {branch!r}" if branch else "")
@@ -299,9 +223,9 @@ def _from_rows(name: str, rows: Any, axis: Axis, has_branches: bool) -> tuple[Re
         weights, taken = (sorted(set(own[c].tolist())) for c in ("own_branch_weight", "own_taken"))
         require(len(weights) == 1, f"{where}, branch_weight", weights, "one weight for all draws of a branch")
         require(len(taken) == 1, f"{where}, taken", taken, "one value for all draws of a branch")
-        costs = own["own_cost"].to_numpy(np.int64) if "own_cost" in own else None
-        answers = own["answer"].tolist()
+        costs = _costs_of_branch(own) if "own_cost" in own else None
+        place, answers = float(own["own_place"].iloc[0]), own["answer"].tolist()
         branches.append(
-            make_branch(where, categories, answers, float(kept), str(branch), weights[0], taken=taken[0], costs=costs)
+            make_branch(where, categories, answers, place, str(branch), weights[0], taken=taken[0], costs=costs)
         )
     return make_recording(name, categories, branches, axis=axis, full=full, reference=reference)

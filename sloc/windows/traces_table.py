@@ -27,7 +27,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -192,15 +192,17 @@ def answers_of_counts(counts: Any, draws: int, *, kept: Any, questions: Sequence
     )
 
 
-def checked_rows(frame: pd.DataFrame) -> tuple[Any, Axis, tuple[str, ...]]:
+def checked_rows(frame: pd.DataFrame, own: Mapping[str, Any] | None = None) -> tuple[Any, Axis, tuple[str, ...]]:
     """Check the cells of a data frame of recorded answers, and find repeated draws.
 
     Args:
         frame: one row per resample, in any order.
+        own: further columns of the result, in the frame's order; a repeated draw may not contradict itself in them.
 
     Returns:
         A data frame with ``question, kept, answer, weight, reference`` (and ``draw`` where it was given; ``reference``
-        None where it was not), the index being the row's number; what ``kept`` counts; and notes.
+        None where it was not) and the columns ``own``, the index being the row's number; what ``kept`` counts; and
+        notes.
 
     Raises:
         InvalidInput: a column is missing or doubled, a cell missing or out of range, or draws contradict one another.
@@ -218,7 +220,7 @@ def checked_rows(frame: pd.DataFrame) -> tuple[Any, Axis, tuple[str, ...]]:
     rows: Any = pd.DataFrame(
         {
             "question": question,
-            "kept": np.round(checked_column(frame, axis, 0.0, upper, hint), 12),
+            "kept": _merged(checked_column(frame, axis, 0.0, upper, hint)),
             "answer": answer,
             "weight": checked_column(frame, "weight", 0.0, math.inf, "a weight, finite and not negative")
             if "weight" in frame
@@ -226,11 +228,19 @@ def checked_rows(frame: pd.DataFrame) -> tuple[Any, Axis, tuple[str, ...]]:
         }
     )
     rows["reference"] = _optional_text(frame["reference"]) if "reference" in frame else None
+    own = own or {}
+    rows = rows.assign(**own)
     notes: list[str] = []
     if "draw" in frame:
         rows["draw"] = _text(frame, "draw", "the resample's number")
-        rows = _without_repeats(rows, axis, notes)
+        rows = _without_repeats(rows, axis, list(own), notes)
     return rows, axis, tuple(notes)
+
+
+def _merged(kept: np.ndarray) -> np.ndarray:
+    """Positions to twelve decimals, so that 0.1 + 0.2 and 0.3 are one; whole ones as they are."""
+    whole = kept == np.round(kept)
+    return np.where(whole, kept, np.round(np.where(whole, 0.0, kept), 12))
 
 
 def _axis(columns: list[str]) -> Axis:
@@ -299,15 +309,18 @@ def checked_column(frame: Any, name: str, low: float, high: float, what: str, *,
     return numbers
 
 
-def _without_repeats(rows: Any, axis: Axis, notes: list[str]) -> Any:
+def _without_repeats(rows: Any, axis: Axis, own: list[str], notes: list[str]) -> Any:
     """Refuse one draw with two answers or weights; drop rows that only say the same again."""
     key = ["question", "kept", "draw"]
-    distinct = rows.drop_duplicates([*key, "answer", "weight"])
+    distinct = rows.drop_duplicates([*key, "answer", "weight", *own])
     clash = distinct[distinct.duplicated(key, keep=False)]
     if len(clash):
         first = clash.iloc[0]
         same = clash[(clash[key] == first[key]).all(axis=1)]
         said = "; ".join(f"answer {a!r}, weight {w:g}" for a, w in zip(same["answer"], same["weight"], strict=True))
+        for column in own:
+            values = same[column].unique().tolist()
+            said += f"; {column.removeprefix('own_')} {' and '.join(map(str, values))}" if len(values) > 1 else ""
         raise InvalidInput(
             f"question {first['question']!r}, {axis} {first['kept']:g}, draw {first['draw']}: expected one answer "
             f"and weight for one draw; the rows contradict one another ({said})"

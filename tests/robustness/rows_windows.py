@@ -268,6 +268,7 @@ def recorded() -> list[Row]:
             reference=choice("A").optional(),
             expected=array([0.0, 1.0]).but("an empty list"),
             meta=thing({}, "an object").but("a mapping"),
+            layout=thing({}, "an object"),
         ),
         Row(
             "sloc.windows.OutcomeCounts",

@@ -19,7 +19,7 @@ from sloc.windows.outcome_curves import outcome_counts, outcome_curve
 from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Branch, Recording
 from sloc.windows.recorded_file import read_store, write_store
-from sloc.windows.recorded_import import from_forking_fast, recordings_from_table, to_forking_fast
+from sloc.windows.recorded_import import from_forking_fast, recordings_from_table, write_forking_fast
 
 
 def branch(t, token, weight, answers, *, taken=True):
@@ -231,7 +231,10 @@ def test_a_store_without_a_row_takes_the_name_of_its_file(tmp_path, meta):
     file.write_bytes(gzip.compress(json.dumps(nameless).encode()))
     (recording,), _ = read_recordings(file)
     assert recording.question == "row007"
-    assert to_forking_fast(recording) == nameless
+    # The name would be lost if it were not written.
+    written = write_forking_fast(tmp_path / "other.json", recording)
+    assert json.loads(written.read_text("utf-8")) == nameless | {"sloc": {"question": "row007"}}
+    assert read_recordings(written)[0] == (recording,)
     assert from_forking_fast(nameless, "mine")[0].question == "mine"
     with pytest.raises(InvalidInput, match="question = None"):
         from_forking_fast(nameless)
@@ -384,24 +387,3 @@ def test_recordings_of_ones_own_check_themselves(case):
     made, message = PARTS[case]
     with pytest.raises(InvalidInput, match=message):
         made()
-
-
-NOT_PLAIN = {
-    "NaN": ({"x": [1.0, float("nan")]}, r"question 'q', meta\.x\[1\] = nan: expected a finite number"),
-    "an array": ({"x": {"y": np.arange(2)}}, r"question 'q', meta\.x\.y = ndarray: expected plain JSON"),
-    "a tuple": ({"x": (1, 2)}, r"question 'q', meta\.x = tuple: expected plain JSON"),
-    "a number as a name": ({1: "x"}, r"question 'q', meta, name = 1: expected a text"),
-    "half a character": ({"x": "\ud800"}, r"texts that UTF-8 can hold"),
-}
-
-
-@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.parquet"])
-@pytest.mark.parametrize("case", NOT_PLAIN)
-def test_what_would_not_come_back_is_not_written(tmp_path, case, name):
-    meta, message = NOT_PLAIN[case]
-    with pytest.raises(InvalidInput, match=message):
-        write_store(tmp_path / name, [Recording("q", ("A", "B"), (GOOD_BRANCH,), meta=meta)])
-    if case != "half a character":
-        with pytest.raises(InvalidInput, match=message.replace("question 'q', meta", "branch 'x', extra")):
-            write_store(tmp_path / name, [Recording("q", ("A", "B"), (replace(GOOD_BRANCH, extra=meta),))])
-    assert not list(tmp_path.iterdir())

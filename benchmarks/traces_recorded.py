@@ -17,7 +17,7 @@ import numpy as np
 
 from sloc.windows.move_kernels import PRIORS, RUN_PRIORS, MovePrior
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_posterior, prior_evidence
-from sloc.windows.recorded import Recording
+from sloc.windows.recorded import Recording, leaving_masses
 from sloc.windows.recorded_import import read_forking_fast
 
 TUNE, REPORT = tuple(range(25)), tuple(range(25, 50))
@@ -82,7 +82,7 @@ def load(track: str, row: int) -> Row200:
     with np.load(where / f"mixture_draws_{track}.npz") as kept:
         draws, positions = kept[f"row{row:03d}_draws"], kept[f"row{row:03d}_pos"].astype(np.float64)
     store = recording(track, row)
-    leaving = np.clip(1.0 - store.taken_mass / store.kept_mass, 0.0, 1.0)[:-1]
+    leaving = leaving_masses(store.taken_mass, store.kept_mass)
     leaving = np.where(np.diff(positions) == 1.0, leaving, np.nan)
     if track == "deepseek":
         leaving = np.full_like(leaving, np.nan)

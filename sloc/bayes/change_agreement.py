@@ -86,12 +86,15 @@ def compare_windows(
         The agreement.
 
     Raises:
-        InvalidInput: a question of the posterior that the tests do not name, or ``alpha`` outside (0, 1).
+        InvalidInput: a question of the posterior that the tests do not name, two of one name, or ``alpha`` outside
+            (0, 1).
 
     """
     checked_kind(posterior, "posterior", ChangePosterior, "what fit_changes returns")
     checked_kind(found, "found", (TraceWindows, Moves), "TraceWindows or Moves")
     require(0 < as_real(alpha) < 1, "alpha", alpha, "an error level inside (0, 1)")
+    names = posterior.questions
+    require(len(set(names)) == len(names), "posterior, questions", names, "questions of different names")
     places: dict[str, list[tuple[float, float]]] = {}
     if isinstance(found, TraceWindows):
         known = {c.question for c in found.curves}

@@ -14,7 +14,8 @@ from sloc.windows.multiplicity import Across
 from sloc.windows.outcome_curves import OutcomeCounts, recording_bounds
 from sloc.windows.posterior_moves import pairs_at
 from sloc.windows.recorded import Recording
-from sloc.windows.recorded_tests import RULE, plain_counts, rule_firing
+from sloc.windows.recorded_checks import check_axes, check_names
+from sloc.windows.recorded_tests import RULE, plain_counts, rule_firing, stated_answers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,23 +75,38 @@ def found_beside(moves: Moves, recordings: Sequence[Recording], gap: float) -> t
 
     Args:
         moves: by the posterior.
-        recordings: one a question, as the posterior saw them.
+        recordings: one a question, with all their categories.  The posterior may have seen rare answers merged; here
+            draws must not choose what is asked of them.  Only the full generation's answer is taken to be known
+            beforehand (``stated`` of :func:`sloc.windows.exact_moves`), so that levels hold for tables too, whose
+            categories are the answers that were seen.
         gap: how far apart the two positions of a move are.
 
     Returns:
         The posterior's candidates with three more columns, whether the exact test under either correction certifies a
         move within ``2 gap`` and whether the rule fires there, and the tables of those two and of the pairs.
 
+    Raises:
+        InvalidInput: two recordings of one name, or of different axes.
+
     """
     import pandas as pd
 
+    check_names(recordings, "recordings")
+    check_axes(recordings, "recordings")
     plain, bounds = [plain_counts(r) for r in recordings], [recording_bounds(r) for r in recordings]
-    near = 2 * gap
+    near, stated = 2 * gap, stated_answers(recordings)
     table = moves.to_dataframe()
     tables = []
     for across in NAMES:
         found = exact_moves(
-            plain, bounds, tau=moves.tau, alpha=moves.alpha, gap=gap, separation=near, across=cast(Across, across)
+            plain,
+            bounds,
+            tau=moves.tau,
+            alpha=moves.alpha,
+            gap=gap,
+            separation=near,
+            across=cast(Across, across),
+            stated=stated,
         )
         tables.append(found.to_dataframe().drop(columns="probability").assign(across=across))
         table[f"certified_{across}"] = _near(moves, [(m.question, m.start) for m in found.found], near)

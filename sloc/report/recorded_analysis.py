@@ -19,6 +19,7 @@ from sloc.windows.move_kernels import MovePrior
 from sloc.windows.outcome_curves import PRIORS, outcome_counts, outcome_curve
 from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Recording
+from sloc.windows.recorded_checks import check_axes, check_names
 from sloc.windows.recorded_file import write_store
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Analysis:
 
     Attributes:
         recordings: as they were read.
-        merged: the same with rare answers merged, as they were looked at.
+        merged: the same with rare answers merged, as curves and the posterior looked at them; tests do not, since
+            merging looks at all draws.
         curves: one a question.
         moves: by the posterior, of all questions.
         candidates: a row per candidate move, with what the other two rules say there.
@@ -151,7 +153,7 @@ def analyse(
     """Estimate curves and find moves.
 
     Args:
-        recordings: one a question.
+        recordings: one a question, of different names and one axis, in which the gap is counted.
         size: a move exceeds this in total variation, in [0, 1).
         alpha: error level of the moves, in (0, 1).
         gap: how far apart the two positions of a move are; when None :func:`default_gap`.
@@ -161,16 +163,18 @@ def analyse(
         Everything that is written of them.
 
     Raises:
-        InvalidInput: a setting out of range.
+        InvalidInput: a setting out of range, two recordings of one name, or of different axes.
 
     """
     check_settings(size, alpha, gap, level)
+    check_names(recordings, "recordings")
+    check_axes(recordings, "recordings")
     apart = default_gap(recordings) if gap is None else float(gap)
     merged = tuple(r.merged() for r in recordings)
     curves = tuple(outcome_curve(r, level=level, simultaneous=True) for r in merged)
     counts = [outcome_counts(r) for r in merged]
     moves = posterior_moves(counts, tau=size, alpha=alpha, gap=apart, separation=2 * apart)
-    candidates, beside = found_beside(moves, merged, apart)
+    candidates, beside = found_beside(moves, recordings, apart)
     return Analysis(tuple(recordings), merged, curves, moves, candidates, beside, apart, level, PRIORS)
 
 
@@ -193,6 +197,8 @@ def prior_text(prior: MovePrior) -> str:
 
 def default_gap(recordings: Sequence[Recording]) -> float:
     """How far apart the positions of a move are: :data:`GAP` tokens, or one step where parts are kept by fraction.
+
+    All recordings are of one axis (:func:`analyse` refuses others).
 
     Of fractions it is the smallest difference between neighbours of any question, so that every position is compared
     with the next (pairs end at the first position that is at least the gap later).

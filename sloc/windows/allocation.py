@@ -20,6 +20,7 @@ from sloc.windows.move_kernels import PRIORS, MovePrior
 from sloc.windows.multiplicity import holm
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_curve, outcome_posterior
 from sloc.windows.recorded import Branch, Recording
+from sloc.windows.recorded_checks import check_names
 
 Draw = Callable[[str, float, int], Sequence[str]]
 """``(question, position, n)`` to at most ``n`` new answers, each one of the question's categories, as text."""
@@ -88,7 +89,7 @@ def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDr
     """Mix the branches of recordings: each draw takes a branch by its weight, then that branch's next answer.
 
     Args:
-        recordings: to be replayed.
+        recordings: to be replayed, of different names.
         seed: of the choice of branches.
 
     Returns:
@@ -97,6 +98,7 @@ def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDr
 
     """
     recordings = checked_all(recordings, "recordings", Recording, "Recordings")
+    check_names(recordings, "recordings")
     rng = np.random.default_rng(checked_whole(seed, "seed", 0))
     all_answers: dict[tuple[str, float], list[str]] = {}
     all_costs: dict[tuple[str, float], list[float]] = {}

@@ -47,7 +47,7 @@ def outcome_distances(data: OutcomeCounts | Recording, *, gap: float = 4.0, leve
         The interval is exact: with equal numbers of draws from the binomial tail that bounds every sum of unlike
         indicators (Hoeffding 1956, Theorem 4), otherwise from Hoeffding's inequality (1963).  Total variation is the
         largest gain of any set of answers, so that the upper limit needs no correction and the lower one holds for
-        all ``2^A - 2`` sets (Bonferroni).
+        all ``2^A - 2`` sets (Bonferroni), given that the ``A`` categories were named before anything was drawn.
 
     Raises:
         InvalidInput: counts that are not whole or do not fit, a gap that is not positive, a level outside (0, 1).

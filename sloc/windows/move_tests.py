@@ -3,6 +3,13 @@
 Draws of neighbouring positions are pooled where log-probabilities alone bound how far the truth can have moved between
 them (:func:`sloc.windows.move_kernels.step_bounds`); the bound is added to the null, so the statement is about ``o_i``
 and ``o_j`` themselves.  Windows are chosen by these bounds and the numbers of draws, never by the answers.
+
+What is **conditioned on**, and may therefore depend on anything but the draws that are tested: the generation and its
+probabilities, positions, numbers of draws, the bounds, and which answers there are.  Answers that were named beforehand
+are given.  Answers that are only known because they were drawn are not: a pair's sets are then of those that were also
+drawn outside its windows, at other positions, whose draws are independent of the pair's, and all the others are one
+answer.  Given the draws elsewhere the sets are fixed, so that each p-value stays valid, and no more than the pair
+counts as a hypothesis, whose number no draw decides.
 """
 
 from __future__ import annotations
@@ -14,17 +21,20 @@ from itertools import product
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_floats, as_real, checked_all, is_one_of
+from sloc.contracts.arguments import as_floats, as_real, checked_all, checked_names, is_one_of
 from sloc.results.outcome import Move, Moves
 from sloc.windows.multiplicity import ACROSS, WITHIN, Across, Within, adjust_steps
 from sloc.windows.outcome_curves import OutcomeCounts
 from sloc.windows.posterior_moves import pairs_at, spaced_maxima
+from sloc.windows.recorded_checks import check_names
 
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Numbers of positions that are pooled on either side."""
 PLAIN = "whole numbers of unweighted draws (of recorded branches: sloc.windows.plain_counts)"
 MAX_ANSWERS = 6
-"""Up to this many answers each set of them is a hypothesis of its own; beyond it a pair's sets are tested as one."""
+"""Up to this many answers, all stated, each set of them is a hypothesis; beyond it a pair's sets are tested as one."""
+LEAST, MANY = 1e-300, 1000
+"""P-values are taken to be this at least, and ``2^A`` to be ``2^1000`` at most: their product is then above 1."""
 
 
 @dataclass(frozen=True)
@@ -118,28 +128,34 @@ def answer_sets(answers: int) -> np.ndarray:
     return np.asarray([s for s in product([False, True], repeat=answers) if any(s) and not all(s)])
 
 
-def strongest_sets(gains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def strongest_sets(gains: np.ndarray, named: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The sets of answers that gain most, without trying all ``2^A - 2``.
 
     A set's statistic is the sum of its answers' gains, so that the p-value is smallest for the answers that gain.  Two
     families are kept apart, since the first is small: single answers and all but one, and everything between.
 
     Args:
-        gains: ``[M, A]`` successes after less those before, at least four answers.
+        gains: ``[M, A]`` successes after less those before.
+        named: ``[M, A]`` bool, the answers that sets are made of at each pair, others in none; all when None.
 
     Returns:
-        ``[M, 2, A]`` bool, the best set of either family, and ``[2]`` how many sets each has.
+        ``[M, 2, A]`` bool, the best set of either family, and ``[M, 2]`` how many sets each has; of a family that has
+        none (of fewer than two answers, or of fewer than four) the set means nothing.
 
     """
-    answers = gains.shape[1]
-    order = np.argsort(-gains, axis=1, kind="stable")
-    rank = np.argsort(order, axis=1, kind="stable")
-    descending = np.take_along_axis(gains, order, axis=1)
+    named = np.ones(gains.shape, bool) if named is None else named
+    answers, own = named.sum(axis=1), np.where(named, gains, -np.inf)
+    rank = np.argsort(np.argsort(-own, axis=1, kind="stable"), axis=1, kind="stable")
     # All but the last gains as much as the first alone or more exactly when the sum of those between is not negative.
-    many = descending[:, 1:-1].sum(axis=1) > 0
+    inner = named & (rank > 0) & (rank < answers[:, None] - 1)
+    many = np.where(inner, gains, 0.0).sum(axis=1) > 0
     ends = rank < np.where(many, answers - 1, 1)[:, None]
-    between = rank < np.clip((gains > 0).sum(axis=1), 2, answers - 2)[:, None]
-    return np.stack([ends, between], axis=1), np.asarray([2.0 * answers, 2.0**answers - 2.0 - 2.0 * answers])
+    between = rank < np.clip((own > 0).sum(axis=1), 2, np.maximum(answers - 2, 2))[:, None]
+    # More sets than this make every p-value 1; a number that is not finite would say less.
+    every = np.exp2(np.minimum(answers, MANY)) - 2.0
+    ring = np.where(answers > 2, 2.0 * answers, np.where(answers == 2, 2.0, 0.0))
+    rest = np.where(answers > 3, every - ring, 0.0)
+    return np.stack([ends, between], axis=1) & named[:, None], np.stack([ring, rest], axis=1)
 
 
 def exact_moves(
@@ -152,16 +168,22 @@ def exact_moves(
     separation: float = 8.0,
     correction: Within = "holm",
     across: Across = "bh",
+    stated: Sequence[Sequence[str] | None] | None = None,
 ) -> Moves:
     """Certify moves: exact p-values of every set of answers at every pair, corrected for all of them.
 
-    Up to six answers, each set at each pair is a hypothesis.  Of more, each pair is one hypothesis, "no set of answers
-    gains more than ``tau``", with the p-value ``min(1, 2 min_f (S_f p_f))``: ``p_f`` the smallest of the family ``f``
-    (single answers and their complements; all other sets), ``S_f`` its number of sets (Bonferroni, half of the level
-    for each family).  No set is left out, and single answers pay twice what they would alone.
+    Up to six answers, all stated, each set at each pair is a hypothesis.  Else each pair is one hypothesis, "no set of
+    answers gains more than ``tau``", with the p-value ``min(1, 2 min_f (S_f p_f))``: ``p_f`` the smallest of the family
+    ``f`` (single answers and their complements; all other sets), ``S_f`` its number of sets (Bonferroni, half of the
+    level for each family; of fewer than four answers there is one family, and no factor 2).  No set is left out, and
+    single answers pay twice what they would alone.
+
+    Levels are exact given what this module says is conditioned on: categories that were fixed beforehand, or
+    ``stated``.  Rare answers that were merged by looking at the draws, or draws whose number hung on the answers before
+    them, are neither.
 
     Args:
-        questions: whole numbers of unweighted draws; recordings with branches go through
+        questions: whole numbers of unweighted draws, of different names; recordings with branches go through
             :func:`sloc.windows.plain_counts` (branches mixed by :func:`sloc.windows.recorded_draws`).
         bounds: for each question ``[T - 1]`` bounds from :func:`sloc.windows.move_kernels.step_bounds`, or None where
             probabilities are not known (nothing is pooled then).
@@ -171,16 +193,21 @@ def exact_moves(
         separation: certified moves of a question lie further apart than this.
         correction: over the sets and pairs of a question.
         across: over questions: ``"none"`` (each has its own level), ``"holm"`` (no false move anywhere), ``"bh"``.
+        stated: for each question those of its categories that were named before anything was drawn, or None for all of
+            them; None altogether: all, of every question.  Any other answer enters a pair's sets by its name only if it
+            was also drawn outside the pair's windows, and together with all such answers if not.
 
     Returns:
         The moves, one row per separate certified place, and the best pair of a question without any.  ``location`` is
         the pair; ``size_interval`` holds at the same corrected level below and by the log-probabilities above.
 
     Raises:
-        InvalidInput: settings out of range, counts that are not whole, bounds that do not fit.
+        InvalidInput: settings out of range, counts that are not whole, bounds that do not fit, two questions of one
+            name, stated answers that are no categories.
 
     """
     questions = checked_all(questions, "questions", OutcomeCounts, "OutcomeCounts")
+    check_names(questions, "questions")
     bounds = checked_all(bounds, "bounds", (np.ndarray, Sequence, type(None)), "arrays of bounds, or None")
     require(as_real(gap) > 0, "gap", gap, "a positive distance")
     require(as_real(separation) >= 0, "separation", separation, "a distance, not negative")
@@ -189,8 +216,14 @@ def exact_moves(
     require(is_one_of(correction, WITHIN), "correction", correction, f"one of {WITHIN}")
     require(is_one_of(across, ACROSS), "across", across, f"one of {ACROSS}")
     require(len(bounds) == len(questions), "bounds", len(bounds), f"one for each of {len(questions)} questions")
+    named = (
+        (None,) * len(questions)
+        if stated is None
+        else checked_all(stated, "stated", (tuple, list, type(None)), "lists of texts, or None")
+    )
+    require(len(named) == len(questions), "stated", len(named), f"one for each of {len(questions)} questions")
     tests = []
-    for data, bound in zip(questions, bounds, strict=True):
+    for data, bound, names in zip(questions, bounds, named, strict=True):
         data.validate()
         where, steps = f"question {data.question!r}", data.positions.size - 1
         whole = bool(np.array_equal(data.counts, np.round(data.counts)))
@@ -198,7 +231,7 @@ def exact_moves(
         known = np.ones(steps) if bound is None else as_floats(bound, f"{where}, bounds")
         require(known.shape == (steps,), f"{where}, bounds", known.shape, f"{steps} bounds")
         windows = choose_windows(data.positions, data.counts.sum(axis=1), known, tau, gap)
-        tests.append((data, windows, set_tests(data, windows, tau)))
+        tests.append((data, windows, set_tests(data, windows, tau, names)))
     sizes = [found.p.size for *_, found in tests]
     owner = np.repeat(np.arange(len(tests)), sizes)
     joined = np.concatenate([found.p.ravel() for *_, found in tests]) if tests else np.zeros(0)
@@ -207,7 +240,7 @@ def exact_moves(
     statuses: dict[str, str] = {}
     for (data, windows, found), flat in zip(tests, adjusted, strict=True):
         if data.one_answer():
-            # Its p-values are all 1: it stays among the hypotheses, which the answers do not choose.
+            # Its p-values are all 1: it stays among the hypotheses, which the draws do not choose.
             statuses[data.question] = "one answer"
             continue
         own = _separate(data, windows, found, flat.reshape(found.p.shape), alpha, tau, separation)
@@ -243,24 +276,49 @@ class SetTests:
         return self.sets[min(pair, self.sets.shape[0] - 1), column]
 
 
-def set_tests(data: OutcomeCounts, windows: PairWindows, tau: float) -> SetTests:
-    """Test sets of answers at every pair (see :func:`exact_moves`)."""
+def set_tests(data: OutcomeCounts, windows: PairWindows, tau: float, stated: Sequence[str] | None = None) -> SetTests:
+    """Test sets of answers at every pair (see :func:`exact_moves`).
+
+    Args:
+        data: of one question.
+        windows: what is pooled for each pair.
+        tau: the size that a move exceeds.
+        stated: categories that were named before anything was drawn; all when None.
+
+    Raises:
+        InvalidInput: stated answers that are no categories, or twice.
+
+    """
     answers = len(data.categories)
+    where = f"question {data.question!r}, stated"
+    names = data.categories if stated is None else checked_names(stated, where)
+    wrong = [n for n in names if n not in data.categories]
+    require(not wrong, where, wrong[:1], f"some of the categories {data.categories}")
     total = np.concatenate([np.zeros((1, answers)), np.cumsum(data.counts, axis=0)])
     before = total[windows.start + 1] - total[windows.start - windows.width + 1]
     after = total[windows.stop + windows.width] - total[windows.stop]
     draws = 2.0 * before.sum(axis=1, keepdims=True)
     null = np.minimum(tau + windows.slack, 1.0)[:, None]
-    if answers <= MAX_ANSWERS:
+    if answers <= MAX_ANSWERS and len(names) == answers:
         sets = answer_sets(answers) if answers > 1 else np.zeros((0, 1), bool)
         rising = after @ sets.T + before @ (~sets).T
         p = pooled_rise_p_value(rising, draws, null)
         return SetTests(sets[None], rising, p, p)
-    sets, number = strongest_sets(after - before)
+    # Sets are of answers stated or drawn elsewhere, and of one more, all the others together.
+    own = np.asarray([c in names for c in data.categories]) | (total[-1] - before - after > 0)
+    gains, listed = after - before, own
+    if len(names) < answers:
+        others = np.where(own, 0.0, gains).sum(axis=1, keepdims=True)
+        gains = np.concatenate([gains, others], axis=1)
+        listed = np.concatenate([own, np.ones_like(others, bool)], axis=1)
+    sets, number = strongest_sets(gains, listed)
+    sets = np.where(own[:, None], sets[..., :answers], sets[..., -1:])
     rising = np.where(sets, after[:, None], before[:, None]).sum(axis=2)
     single = pooled_rise_p_value(rising, draws, null)
-    best = np.argmin(single * number, axis=1)[:, None]
-    p = np.minimum(1.0, 2.0 * np.take_along_axis(single * number, best, axis=1))
+    families = (number > 0).sum(axis=1, keepdims=True)
+    paid = np.where(number > 0, families * number * np.maximum(single, LEAST), np.inf)
+    best = np.argmin(paid, axis=1)[:, None]
+    p = np.minimum(1.0, np.take_along_axis(paid, best, axis=1))
     strongest = np.take_along_axis(sets, best[..., None], axis=1)
     rising, single = (np.take_along_axis(v, best, axis=1) for v in (rising, single))
     return SetTests(strongest, rising, single, p)

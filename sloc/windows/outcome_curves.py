@@ -29,7 +29,7 @@ from sloc.windows.move_kernels import (
     mode_kernels,
     step_bounds,
 )
-from sloc.windows.recorded import Recording
+from sloc.windows.recorded import Recording, leaving_masses
 from sloc.windows.share_filter import SharePosterior, filter_shares, quantiles
 
 UNDECIDED = 0.5
@@ -57,7 +57,9 @@ class OutcomeCounts:
         categories: ``A`` answers.
         positions: ``[T]`` increasing.
         counts: ``[T, A]`` draws per answer, whole or effective; a row of zeros where nothing was drawn.
-        leaving: ``[T - 1]`` probability that leaves the taken path until the next position, NaN where not known.
+        leaving: ``[T - 1]`` probability that leaves the taken path until the next position, NaN where not known; where
+            branches were dropped, with their mass (:func:`sloc.windows.recorded.leaving_masses`), so that no step moves
+            by more.
 
     """
 
@@ -134,11 +136,11 @@ def outcome_counts(recording: Recording, *, adjacent: bool | None = None) -> Out
     for i, branch in zip(where, recording.branches, strict=True):
         plain[i] += np.bincount(branch.answers, minlength=len(recording.categories))
     counts[at[alike]] = plain[alike]
-    leaving = np.full(positions.size, np.nan)
-    leaving[at] = np.clip(1.0 - taken / recording.kept_mass, 0.0, 1.0)
+    path, kept = np.full(positions.size, np.nan), np.ones(positions.size)
+    path[at], kept[at] = taken, recording.kept_mass
     gaps = np.diff(positions)
     stepwise = bool((gaps == 1.0).all()) if adjacent is None else adjacent
-    masses = np.where(gaps == 1.0, leaving[:-1], np.nan) if stepwise else np.full(gaps.size, np.nan)
+    masses = np.where(gaps == 1.0, leaving_masses(path, kept), np.nan) if stepwise else np.full(gaps.size, np.nan)
     return OutcomeCounts(recording.question, recording.categories, positions, counts, masses)
 
 

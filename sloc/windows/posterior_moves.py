@@ -28,6 +28,7 @@ from sloc.windows.outcome_curves import (
     outcome_posterior,
 )
 from sloc.windows.recorded import Recording
+from sloc.windows.recorded_checks import check_axes, check_names
 from sloc.windows.share_filter import difference_quantiles, quantiles
 
 LOOK = 0.3
@@ -48,7 +49,7 @@ def posterior_moves(
     """Find moves by posterior probability.
 
     Args:
-        questions: counts or recordings.
+        questions: counts or recordings, of different names; recordings of one axis, that of ``gap``.
         tau: the size in total variation that a move exceeds, in [0, 1).
         alpha: the mean posterior probability of being false among the reported.
         gap: how far apart the two positions are, in units of positions (pairs start at each position and end at
@@ -66,10 +67,12 @@ def posterior_moves(
         (:data:`sloc.windows.outcome_curves.UNDECIDED`), else ``empty``.
 
     Raises:
-        InvalidInput: a setting out of range, or counts that do not fit.
+        InvalidInput: a setting out of range, counts that do not fit, two questions of one name, or two axes.
 
     """
     questions = checked_all(questions, "questions", (OutcomeCounts, Recording), "OutcomeCounts or Recordings")
+    check_names(questions, "questions")
+    check_axes(questions, "questions")
     require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a size in [0, 1)")
     require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
     require(as_real(gap) > 0, "gap", gap, "a positive distance")

@@ -247,6 +247,28 @@ class Recording:
         return pd.DataFrame({"question": self.question, **columns})
 
 
+def leaving_masses(taken: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return what separates the recorded distributions of consecutive tokens: ``q_t = 1 - (p_t / k_t) k_{t+1}``.
+
+    Recorded distributions are over kept branches alone, of mass ``k_t``.  The taken one, ``p_t / k_t`` of them, answers
+    by the whole law one token later, ``k_{t+1} o_{t+1} + (1 - k_{t+1}) d`` with ``d`` the answers of what is dropped
+    there.  Hence ``o_t = (1 - q_t) o_{t+1} + q_t y`` with some distribution ``y``: the identity that curves are given,
+    exact whatever was dropped, and ``TV(o_t, o_{t+1}) <= q_t``, which is at most what :func:`sloc.windows.step_bounds`
+    allows.  Where nothing is dropped it is ``1 - p_t``.
+
+    Args:
+        taken: ``[T]`` probability ``p_t`` of the taken token, NaN where it is not known.
+        kept: ``[T]`` mass of the kept branches; 1 where nothing was drawn, so that the distribution is the whole law.
+
+    Returns:
+        ``[T - 1]`` masses in [0, 1], NaN where the probability is not known.
+
+    """
+    # Masses may exceed one by the rounding of what was written.
+    whole = np.minimum(kept, 1.0)
+    return np.clip(1.0 - taken[:-1] / whole[:-1] * whole[1:], 0.0, 1.0)
+
+
 def make_branch(
     where: str, categories: tuple[str, ...], answers: Any, position: float, name: str, weight: float, **fields: Any
 ) -> Branch:

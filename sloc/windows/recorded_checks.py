@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,46 @@ WEIGHT_SLACK = 1e-6
 """Weights of a position may exceed one by this much, for probabilities that were rounded when written."""
 AXES = ("fraction", "position")
 """What a kept part is counted in."""
+
+
+def check_names(questions: Iterable[Any], argument: str) -> None:
+    """Refuse two questions of one name: what is said of a question is kept under it.
+
+    Args:
+        questions: anything with a ``question``, its name.
+        argument: what to call them.
+
+    Raises:
+        InvalidInput: a name that two of them have.
+
+    """
+    seen: set[str] = set()
+    for name in (q.question for q in questions):
+        require(name not in seen, f"{argument}, question", name, "questions of different names; two have this one")
+        seen.add(name)
+
+
+def check_axes(questions: Iterable[Any], argument: str) -> None:
+    """Refuse recordings whose kept parts are counted in different units: one gap cannot be meant in both.
+
+    Args:
+        questions: recordings, or what has no ``axis`` and is passed over.
+        argument: what to call them.
+
+    Raises:
+        InvalidInput: two axes.
+
+    """
+    first: dict[str, str] = {}
+    for q in questions:
+        if hasattr(q, "axis"):
+            first.setdefault(q.axis, q.question)
+    said = " and ".join(f"{axis!r} (question {name!r})" for axis, name in first.items())
+    if len(first) > 1:
+        raise InvalidInput(
+            f"{argument}, axis = {said}: expected one axis for all, since the gap between two positions is counted in "
+            "it; ask of each axis apart"
+        )
 
 
 def checked_place(value: Any, argument: str) -> float:

@@ -16,7 +16,8 @@ from sloc.windows.move_tests import exact_moves
 from sloc.windows.multiplicity import Across
 from sloc.windows.outcome_curves import OutcomeCounts, recording_bounds
 from sloc.windows.posterior_moves import pairs_at
-from sloc.windows.recorded import Recording
+from sloc.windows.recorded import Recording, leaving_masses
+from sloc.windows.recorded_checks import check_axes, check_names
 from sloc.windows.rule_rates import RuleRates, rule_rates
 
 RULE, NULL, EVENT = 0.5, 0.25, 0.6
@@ -58,7 +59,7 @@ def plain_counts(recording: Recording, seed: int = 0) -> OutcomeCounts:
         counts[i] = np.bincount([code[a] for a in first], minlength=len(code))
     leaving = np.full(positions.size - 1, np.nan)
     if recording_bounds(recording) is not None:
-        leaving = np.clip(1.0 - recording.taken_mass / recording.kept_mass, 0.0, 1.0)[:-1]
+        leaving = leaving_masses(recording.taken_mass, recording.kept_mass)
     return OutcomeCounts(recording.question, recording.categories, positions, counts, leaving)
 
 
@@ -71,6 +72,7 @@ def recorded_exact_moves(
     separation: float = 8.0,
     across: Across = "bh",
     seed: int = 0,
+    stated: bool = False,
 ) -> Moves:
     """Certify moves of recordings: :func:`sloc.windows.exact_moves` of their plain draws, pooled where bounds allow.
 
@@ -82,18 +84,39 @@ def recorded_exact_moves(
         separation: certified moves of a question lie further apart than this.
         across: over questions, ``"none"``, ``"holm"`` or ``"bh"``; within one it is Holm.
         seed: of the choice of branches (:func:`plain_counts`).
+        stated: whether the categories of the recordings were all named before anything was drawn, as those of a
+            multiple choice are; then fewer sets are paid for.  Otherwise, the categories of a table, say, which are the
+            answers that were seen in it, only the full generation's answer is known beforehand
+            (:func:`stated_answers`), and tests are exact all the same.
 
     Returns:
-        The moves, as :func:`sloc.windows.exact_moves` gives them.
+        The moves, as :func:`sloc.windows.exact_moves` gives them.  Rare answers must not have been merged by looking
+        at all draws (:meth:`sloc.windows.Recording.merged`): then the draws would have chosen what is asked of them.
 
     Raises:
-        InvalidInput: settings out of range.
+        InvalidInput: settings out of range, two recordings of one name, or of different axes.
 
     """
     recordings = checked_all(recordings, "recordings", Recording, "Recordings")
+    require(isinstance(stated, bool), "stated", stated, "true or false")
+    check_names(recordings, "recordings")
+    check_axes(recordings, "recordings")
     counts = [plain_counts(r, seed) for r in recordings]
     bounds = [recording_bounds(r) for r in recordings]
-    return exact_moves(counts, bounds, tau=tau, alpha=alpha, gap=gap, separation=separation, across=across)
+    known = None if stated else stated_answers(recordings)
+    return exact_moves(
+        counts, bounds, tau=tau, alpha=alpha, gap=gap, separation=separation, across=across, stated=known
+    )
+
+
+def stated_answers(recordings: Sequence[Recording]) -> list[tuple[str, ...]]:
+    """For each recording the answers that are known without its draws: the full generation's, or none.
+
+    Args:
+        recordings: one a question.
+
+    """
+    return [() if r.reference is None else (r.reference,) for r in recordings]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from sloc.report.recorded_command import is_recorded, print_notes, read_recordin
 from sloc.report.recorded_report import _alternatives, plot_recorded, recorded_page
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_curve
 from sloc.windows.posterior_moves import posterior_moves
-from sloc.windows.recorded_file import read_store
+from sloc.windows.recorded import Branch, Recording
+from sloc.windows.recorded_file import read_store, write_store
 from sloc.windows.recorded_tests import recorded_exact_moves
 from sloc.windows.rule_rates import rule_rates
 from sloc.windows.traces_table import trace_table
@@ -93,7 +94,7 @@ def test_exact_tests_and_the_rule_stand_beside_the_moves(folder, tmp_path):
     assert record["results"]["rule_fires"] == 2
     recordings, _ = read_recordings(folder)
     for across in ("holm", "bh"):
-        wanted = recorded_exact_moves([r.merged() for r in recordings], tau=0.3, alpha=0.1, across=across)
+        wanted = recorded_exact_moves(recordings, tau=0.3, alpha=0.1, across=across)
         own = exact.query("across == @across")
         assert np.allclose(own["adjusted"], [m.adjusted for m in wanted.moves])
         assert (own["start"] < 10).all()
@@ -105,6 +106,42 @@ def test_exact_tests_and_the_rule_stand_beside_the_moves(folder, tmp_path):
     assert rule["answer"].tolist() == ["B&", "B&"]
     page = (out / "report.html").read_text("utf-8")
     assert "2 by Benjamini-Hochberg, 2 by Holm" in page
+
+
+def rare(question, axis="position"):
+    """Of 150 draws at each of twelve positions one or two of the full generation's answer, which no merging leaves."""
+    rng, branches = np.random.default_rng(7), []
+    for t in range(12):
+        answers = rng.permutation(np.r_[np.zeros(148 if t < 6 else 2), np.ones(1 if t < 6 else 147), [2.0]])
+        branches.append(Branch(t / 12 if axis == "fraction" else float(t), "", 1.0, False, answers.astype(int)))
+    return Recording(question, ("A", "B", "C"), tuple(branches), axis=axis, reference="C")
+
+
+def test_tests_see_the_answers_that_merging_takes_away():
+    """Curves and the posterior have rare answers merged; exact tests and the rule ask of what was recorded."""
+    recording = rare("q")
+    assert recording.merged().categories == ("A", "B", "Other")
+    found = analyse([recording])
+    assert found.curves[0].categories == ("A", "B", "Other")
+    wanted = recorded_exact_moves([recording], tau=0.3, alpha=0.1)
+    own = found.beside.exact.query("across == 'bh'")
+    assert own["p_value"].tolist() == [m.p_value for m in wanted.moves]
+    assert "B" in wanted.found[0].rising
+    assert "A" not in wanted.found[0].rising
+    assert wanted.moves[0].categories == ("A", "B", "C")
+    assert found.beside.rule["answer"].tolist() == ["C"]
+
+
+def test_a_store_of_two_axes_is_refused(tmp_path):
+    """Four tokens are no distance between fractions: nothing would have been asked of those."""
+    file = write_store(tmp_path / "both.jsonl", [rare("tokens"), rare("parts", "fraction")])
+    ran = CliRunner().invoke(app, ["traces", str(file), "--out", str(tmp_path / "out")])
+    assert ran.exit_code == 2
+    said = " ".join(re.sub(r"[^\w'.,()=:;-]+", " ", ran.output).split())
+    assert "axis = 'position' (question 'tokens') and 'fraction' (question 'parts'): expected one axis for all" in said
+    assert not (tmp_path / "out").exists()
+    for recording, gap in ((rare("tokens"), 4.0), (rare("parts", "fraction"), 1 / 12)):
+        assert analyse([recording]).gap == pytest.approx(gap)
 
 
 def test_where_nothing_moves_nothing_is_certified(tmp_path):

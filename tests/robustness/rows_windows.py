@@ -194,6 +194,7 @@ def recorded() -> list[Row]:
             separation=separation,
             correction=correction,
             across=across,
+            stated=thing([("A",)], "stated answers").optional(),
         ),
         row("sloc.windows.plain_counts", recording=thing(RECORDING, "a recording")),
         row(
@@ -203,6 +204,7 @@ def recorded() -> list[Row]:
             gap=gap,
             separation=separation,
             across=across,
+            stated=taken(True),
         ),
         row("sloc.windows.rule_firing", data=data, rise=rise, gap=gap, reference=choice("A").optional()),
         row("sloc.windows.recorded_draws", recordings=thing([RECORDING], "recordings").but("an empty list")),

@@ -84,7 +84,7 @@ def test_of_many_answers_every_set_is_tested():
         gains[:20] = np.abs(gains[:20])
         gains[20:30] = -np.abs(gains[20:30])
         strongest, number = strongest_sets(gains)
-        assert number.tolist() == [ends.sum(), (~ends).sum()]
+        assert (number == [ends.sum(), (~ends).sum()]).all()
         every = gains @ sets.T
         for family, among in enumerate((ends, ~ends)):
             size = strongest[:, family].sum(axis=1)
@@ -398,3 +398,90 @@ def test_a_short_generator_is_told_and_too_few_positions_are_undecided():
     assert all("3 fresh draws before and 3 after" in m.method for m in done.moves)
     alone = OutcomeCounts("alone", ("A", "B"), np.arange(2.0), np.full((2, 2), 50.0), np.full(1, np.nan))
     assert posterior_moves([alone], gap=4).statuses == {"alone": "undecided"}
+
+
+def test_sets_are_made_of_named_answers_alone():
+    """The strongest set of either family among those of the named answers, against all of them."""
+    rng = np.random.default_rng(12)
+    gains, named = np.round(rng.normal(0, 4, (200, 6))), rng.random((200, 6)) < 0.6
+    strongest, number = strongest_sets(gains, named)
+    for row, own, best, count in zip(gains, named, strongest, number, strict=True):
+        size = int(own.sum())
+        sets = answer_sets(size) if size > 1 else np.zeros((0, size), bool)
+        ends = np.isin(sets.sum(axis=1), (1, size - 1))
+        assert count.tolist() == [ends.sum(), (~ends).sum()]
+        assert not best[:, ~own].any()
+        for family, among in enumerate((ends, ~ends)):
+            if among.any():
+                assert row[best[family]].sum() == (sets[among] @ row[own]).max()
+
+
+def few(rows, names):
+    """A question by its counts."""
+    counts = np.asarray(rows, float)
+    return OutcomeCounts("q", names, np.arange(float(len(rows))), counts, np.full(len(rows) - 1, np.nan))
+
+
+def test_answers_that_only_the_pair_saw_are_one():
+    """C and D appear after the only step: named one by one once they were drawn elsewhere or stated, and paid for."""
+    names, tail = ("A", "B", "C", "D"), binom.sf(39, 40, 0.65)
+    rows = [[10, 10, 0, 0], [15, 5, 0, 0], [0, 0, 12, 8]]
+
+    def best(rows, stated):
+        (move,) = exact_moves([few(rows, names)], [None], gap=1, separation=9, across="none", stated=stated).moves
+        assert move.start == 1.0
+        assert move.size == 1.0
+        return move.p_value, move.rising
+
+    # A and B were drawn at position 0: six sets of {A}, {B}, {C, D}.
+    assert best(rows, [()]) == (pytest.approx(6 * tail), ("C", "D"))
+    # C was stated, and D is what is left: six of their sets hold two answers, and there are two families.
+    assert best(rows, [("C",)]) == (pytest.approx(2 * 6 * tail), ("C", "D"))
+    # All stated: each set is a hypothesis.
+    assert best(rows, None) == (pytest.approx(tail), ("C", "D"))
+    assert best(rows, [names]) == (pytest.approx(tail), ("C", "D"))
+    # Drawn elsewhere too, C and D have names of their own, as if stated.
+    later = [*rows, [0, 0, 10, 10]]
+    (move,) = exact_moves([few(later, names)], [None], gap=1, separation=9, across="none", stated=[()]).found
+    assert (move.p_value, move.rising) == (pytest.approx(2 * 20 * tail), ("C", "D"))
+
+
+def test_two_positions_alone_name_no_answer():
+    """Nothing is known without their draws: no set may be asked of them, unless an answer was stated."""
+    data = few([[30, 0], [0, 30]], ("A", "B"))
+    nothing = exact_moves([data], [None], gap=1, across="none", stated=[()])
+    assert [m.p_value for m in nothing.moves] == [1.0]
+    (move,) = exact_moves([data], [None], gap=1, across="none", stated=[("A",)]).found
+    assert (move.p_value, move.rising) == (pytest.approx(2 * binom.sf(59, 60, 0.65)), ("B",))
+
+
+def test_more_answers_than_can_be_counted_leave_a_p_value_of_one():
+    """2^3000 sets are no floating number: where every draw is an answer of its own nothing is certified, and told."""
+    counts = np.zeros((3, 3000))
+    for t in range(3):
+        counts[t, 1000 * t : 1000 * (t + 1)] = 1.0
+    data = few(counts, tuple(f"a{i}" for i in range(3000)))
+    assert [m.p_value for m in exact_moves([data], [None], gap=2, tau=0.0).moves] == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ([("A",), ("A",)], "stated = 2: expected one for each of 1 questions"),
+        ([("C",)], r"question 'q', stated = \['C'\]: expected some of the categories \('A', 'B'\)"),
+        ([("A", "A")], "question 'q', stated"),
+        ("A", "stated = 'A': expected a sequence of lists of texts, or None"),
+        (["A"], "expected a sequence of lists of texts, or None"),
+    ],
+)
+def test_stated_answers_are_categories(stated, message):
+    with pytest.raises(InvalidInput, match=message):
+        exact_moves([few([[30, 0], [0, 30]], ("A", "B"))], [None], gap=1, stated=stated)
+
+
+def test_questions_of_one_name_are_refused():
+    """What is said of them is kept by name: the last one's status would have been everyone's."""
+    data = [few([[30, 0], [0, 30]], ("A", "B"))] * 2
+    for call in (posterior_moves, lambda q: exact_moves(q, [None] * 2)):
+        with pytest.raises(InvalidInput, match=r"questions, question = 'q': expected questions of different names"):
+            call(data)

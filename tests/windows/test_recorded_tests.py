@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binom
 
 from sloc.contracts import InvalidInput
+from sloc.report.move_tables import found_beside
+from sloc.report.recorded_analysis import analyse
 from sloc.windows.allocation import recorded_draws
-from sloc.windows.outcome_curves import OutcomeCounts
-from sloc.windows.recorded import Branch, Recording
+from sloc.windows.exact_bands import simultaneous_bands
+from sloc.windows.move_kernels import step_bounds
+from sloc.windows.move_tests import exact_moves
+from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve
+from sloc.windows.posterior_moves import posterior_moves
+from sloc.windows.recorded import Branch, Recording, leaving_masses
 from sloc.windows.recorded_tests import NULL, RULE, plain_counts, recorded_exact_moves, rule_firing
 from sloc.windows.rule_rates import rule_rates
 
@@ -97,3 +105,74 @@ def test_bad_input_is_refused():
         rule_firing(shares([0.1, 0.9]), gap=0)
     with pytest.raises(InvalidInput, match="reference"):
         rule_firing(shares([0.1, 0.9]), reference="C")
+
+
+def test_recordings_of_one_name_or_of_two_axes_are_refused():
+    rng = np.random.default_rng(3)
+    one = recording([(0.9,), (0.1,)], [20, 20], rng)
+    other = replace(one, question="r", axis="fraction")
+    moves = posterior_moves([one])
+    calls = (
+        recorded_exact_moves,
+        posterior_moves,
+        analyse,
+        lambda given: found_beside(moves, given, 1.0),
+    )
+    for call in (*calls, recorded_draws):
+        with pytest.raises(InvalidInput, match=r"question = 'q': expected questions of different names"):
+            call([one, one])
+    for call in calls:
+        with pytest.raises(InvalidInput, match=r"axis = 'position' \(question 'q'\) and 'fraction' \(question 'r'\)"):
+            call([one, other])
+    with pytest.raises(InvalidInput, match="stated"):
+        recorded_exact_moves([one], stated=[("A",)])
+
+
+def dropped():
+    """From position 5 on another token, of probability .6, was never continued: it would have answered B always.
+
+    Before, all tokens were kept: what is recorded there, .4 of A, moves by .6 although the taken token was certain.
+    """
+    rng, branches = np.random.default_rng(4), []
+    for t in range(10):
+        answers = rng.permutation(np.repeat([0, 1], [20, 30])) if t < 5 else np.zeros(50, np.int16)
+        branches.append(Branch(float(t), "taken", 1.0 if t != 5 else 0.4, True, answers))
+    return Recording("q", ("A", "B"), tuple(branches))
+
+
+def test_what_was_dropped_may_hold_every_other_answer():
+    """Bounds, bands and sizes allow the move that dropping makes, in counts as in plain counts."""
+    given, truth = dropped(), np.where(np.arange(10) < 5, 0.4, 1.0)
+    for data in (outcome_counts(given), plain_counts(given)):
+        assert np.allclose(data.leaving, [0.0] * 4 + [0.6] + [0.0] * 4)
+        assert (np.abs(np.diff(truth)) <= data.leaving + 1e-12).all()
+        # Never more than the bounds of log-probabilities.
+        assert (data.leaving <= step_bounds(given.taken_mass, given.kept_mass) + 1e-12).all()
+        low, high = simultaneous_bands(data.counts, data.leaving)
+        assert ((low[:, 0] <= truth + 1e-12) & (truth <= high[:, 0] + 1e-12)).all()
+        curve = outcome_curve(data, simultaneous=True)
+        assert ((curve.lower_all[:, 0] <= truth + 1e-12) & (truth <= curve.upper_all[:, 0] + 1e-12)).all()
+        # The pair over the step is not settled, and exact tests find what is there.
+        (move,) = exact_moves([data], [data.leaving], tau=0.3, gap=1, across="none").found
+        assert (move.start, move.stop, move.size_interval[1]) == (4.0, 5.0, pytest.approx(0.6))
+        (move,) = posterior_moves([data], gap=1).found
+        assert move.start == 4.0
+        assert move.size_interval[0] <= 0.6 + 0.03
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_leaving_masses_bound_what_kept_branches_show(seed):
+    """Of any laws and any branches dropped: ``o_t - (1 - q_t) o_{t+1}`` is ``q_t`` times a distribution."""
+    rng = np.random.default_rng(seed)
+    weights = rng.dirichlet(np.ones(4), 2)
+    # Laws of the branches after the second position; the first one's taken branch mixes them all.
+    after = rng.dirichlet(np.full(3, 0.3), 4)
+    laws = np.concatenate([(weights[1] @ after)[None], rng.dirichlet(np.full(3, 0.3), 3)])
+    kept = [np.r_[True, rng.random(3) < 0.5] for _ in range(2)]
+    mass = np.asarray([w[k].sum() for w, k in zip(weights, kept, strict=True)])
+    now, then = ((w[k] @ law[k]) / m for w, k, law, m in zip(weights, kept, (laws, after), mass, strict=True))
+    (left,) = leaving_masses(weights[:, 0], mass)
+    rest = now - (1.0 - left) * then
+    assert (rest >= -1e-12).all()
+    assert rest.sum() == pytest.approx(left)
+    assert 0.5 * np.abs(now - then).sum() <= left + 1e-12

@@ -16,6 +16,7 @@ from sloc.windows.move_kernels import PRIORS
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts
 from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Recording
+from sloc.windows.recorded_checks import check_names
 
 DETECTORS = ("test", "rule", "moves")
 CUT_PRIORS = tuple(replace(p, unknown=(0.995,)) for p in PRIORS)
@@ -90,6 +91,7 @@ def find_text_windows(
     require(is_one_of(detector, DETECTORS), "detector", detector, f"one of {DETECTORS}")
     require(max_drop is None or detector == "rule", "max_drop", max_drop, "the detector 'rule'")
     recordings = experiment.recordings(temperature=temperature)
+    check_names(recordings, "experiment")
     if detector == "moves":
         require(len(recordings) > 0, "experiment", experiment.problems[:3], "continuations of at least one generation")
         return _moves(recordings, rise, alpha)
@@ -137,6 +139,7 @@ def _steps(recordings: Sequence[Recording], traced: TraceWindows, detector: str)
 
 
 def _moves(recordings: Sequence[Recording], rise: float, alpha: float) -> dict[str, tuple[TextWindow, ...]]:
+    # Merging looks at all draws: for the posterior, which conditions on them; a test could not have it.
     merged = [r.merged() for r in recordings]
     every = all(bool((np.diff(r.positions) == 1).all()) for r in recordings)
     gap = _GAP if every and recordings[0].axis == "position" else 1e-9

@@ -111,8 +111,8 @@ def test_kept_mass_below_one_is_reported_and_used():
     )
     assert np.allclose(recording.kept_mass, [1.0, 0.9])
     assert np.allclose(recording.distribution()[1], [5 / 9, 4 / 9])
-    # What leaves the path is measured against what was kept.
-    assert np.allclose(outcome_counts(recording).leaving, [0.0])
+    # What leaves the path is measured against what was kept, and the tenth dropped one token later may answer otherwise.
+    assert np.allclose(outcome_counts(recording).leaving, [0.1])
 
 
 def test_missing_positions_are_reported_and_filled_in():

@@ -60,46 +60,6 @@ def check_axes(questions: Iterable[Any], argument: str) -> None:
         )
 
 
-def check_names(questions: Iterable[Any], argument: str) -> None:
-    """Refuse two questions of one name: what is said of a question is kept under it.
-
-    Args:
-        questions: anything with a ``question``, its name.
-        argument: what to call them.
-
-    Raises:
-        InvalidInput: a name that two of them have.
-
-    """
-    seen: set[str] = set()
-    for name in (q.question for q in questions):
-        require(name not in seen, f"{argument}, question", name, "questions of different names; two have this one")
-        seen.add(name)
-
-
-def check_axes(questions: Iterable[Any], argument: str) -> None:
-    """Refuse recordings whose kept parts are counted in different units: one gap cannot be meant in both.
-
-    Args:
-        questions: recordings, or what has no ``axis`` and is passed over.
-        argument: what to call them.
-
-    Raises:
-        InvalidInput: two axes.
-
-    """
-    first: dict[str, str] = {}
-    for q in questions:
-        if hasattr(q, "axis"):
-            first.setdefault(q.axis, q.question)
-    said = " and ".join(f"{axis!r} (question {name!r})" for axis, name in first.items())
-    if len(first) > 1:
-        raise InvalidInput(
-            f"{argument}, axis = {said}: expected one axis for all, since the gap between two positions is counted in "
-            "it; ask of each axis apart"
-        )
-
-
 def checked_place(value: Any, argument: str) -> float:
     """Return a position: a number that is finite and not negative.
 

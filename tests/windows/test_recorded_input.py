@@ -111,7 +111,7 @@ def test_kept_mass_below_one_is_reported_and_used():
     )
     assert np.allclose(recording.kept_mass, [1.0, 0.9])
     assert np.allclose(recording.distribution()[1], [5 / 9, 4 / 9])
-    # What leaves the path is measured against what was kept, and the tenth dropped one token later may answer otherwise.
+    # What leaves the path is measured against what was kept; the tenth dropped one token later may answer otherwise.
     assert np.allclose(outcome_counts(recording).leaving, [0.1])
 
 

@@ -24,8 +24,8 @@ from sloc.windows.draw_design import best_design, design_of, posterior_steps
 from sloc.windows.outcome_curves import outcome_curve, outcome_posterior
 from sloc.windows.recorded_import import read_forking_fast
 
-SHARES = ((0.5,), (1.0,), (2.0,), (4.0,), (8.0,), (16.0,), (24.0, 32.0, 64.0))
-"""Budgets in draws a position of the full grid; those of one group are one run, looked at on its way."""
+SHARES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 32.0, 64.0)
+"""Budgets in draws a position of the full grid, of one run that is looked at on its way."""
 REFERENCE = 100.0
 """Draws of the histogram that curves are scored against."""
 MULTIPLES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
@@ -84,15 +84,13 @@ def rows(smoke: bool) -> Iterator[Row]:
         data = [load(track, r) for r in (REPORT[:2] if smoke else REPORT)]
         every = float(np.mean([d.cost.sum() for d in data]))
         tokens = np.asarray([d.cost.sum() for d in data])
-        runs = []
-        for shares in SHARES[1:2] if smoke else SHARES:
-            got = np.asarray([replayed(d, shares) for d in data])
-            for k, share in enumerate(shares):
-                yield from budget_rows(f"budget, {track}, sequential, {share:g} draws a position", got[:, k], every)
-            runs.append(got)
+        shares = SHARES[1:2] if smoke else SHARES
+        replays = np.asarray([replayed(d, shares) for d in data])
+        for k, share in enumerate(shares):
+            yield from budget_rows(f"budget, {track}, sequential, {share:g} draws a position", replays[:, k], every)
         if smoke:
             continue
-        replays, bound = np.concatenate(runs, axis=1), least_scores(data)
+        bound = least_scores(data)
         for draws in (10, 20, 50):
             everywhere = np.asarray([_uniform(d, draws) for d in data])
             uniform = float(everywhere.mean())

@@ -15,13 +15,15 @@ from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import as_floats, as_real, as_whole, checked_all, checked_names, checked_whole
 from sloc.results.outcome import Move, Moves, OutcomeCurve
 from sloc.windows.binomial_rise import rise_p_value
-from sloc.windows.draw_design import Design, posterior_design
-from sloc.windows.move_kernels import PRIORS, MovePrior
+from sloc.windows.draw_design import Design, design_of, posterior_design, wary_steps
+from sloc.windows.move_kernels import PRIORS, SHARES, MovePrior
 from sloc.windows.multiplicity import holm
-from sloc.windows.outcome_curves import OutcomeCounts, outcome_curve, outcome_posterior
+from sloc.windows.outcome_curves import OutcomeCounts, OutcomePosterior, outcome_curve, outcome_posterior
 from sloc.windows.recorded import Branch, Recording
 from sloc.windows.recorded_checks import check_names
 
+_PICKS = 64
+"""Choices in a round, each after the ones before it in the picture."""
 Draw = Callable[[str, float, int], Sequence[str]]
 """``(question, position, n)`` to at most ``n`` new answers, each one of the question's categories, as text."""
 
@@ -156,18 +158,20 @@ def allocate_draws(
     budget: int,
     leaving: np.ndarray | None = None,
     cost: np.ndarray | None = None,
-    batch: int = 4,
+    batch: int = 1,
     first: int = 16,
-    share: float = 0.125,
+    share: float = 0.25,
     target: float = 0.0,
     level: float = 0.9,
     priors: Sequence[MovePrior] = PRIORS,
 ) -> Allocation:
     """Draw where the curve is least known for the cost, round after round.
 
-    The first round takes ``batch`` draws at ``first`` positions even in mass that leaves the path.  Each round then
-    chooses positions one after the other, each where ``batch`` more draws take most off the expected total variation
-    (over all positions) for their cost, by the Gaussian picture of :mod:`sloc.windows.draw_design`.
+    Each round chooses positions one after the other, each where a few draws more take most off the expected total
+    variation (summed over all positions, for what a draw says of its neighbours too) for their cost, in the Gaussian
+    picture of :mod:`sloc.windows.draw_design`; what the model says next is asked when the round is over.  The
+    first round knows no draw: all answers alike, and steps as restless as :func:`~sloc.windows.draw_design.wary_steps`
+    has them.  Rounds grow with what was drawn, so that there are few: about thirty for two thousand draws.
 
     Args:
         draw: the generator.
@@ -177,9 +181,9 @@ def allocate_draws(
         budget: draws at most.
         leaving: ``[T - 1]`` probability that leaves the path at each step; unknown when None.
         cost: ``[T]`` positive cost of a draw at each position; equal when None.
-        batch: draws at a time at one position.
-        first: positions of the first round.
-        share: of the positions that are drawn at in a round.
+        batch: draws at a time at one position, at least; more where a round is large.
+        first: batches in the first round.
+        share: of the draws so far, that a round adds.
         target: stop when the mean posterior standard deviation (over positions and answers) is at most this.
         level: of the curve's bands.
         priors: to be averaged.
@@ -206,7 +210,7 @@ def allocate_draws(
     require(as_real(target) >= 0, "target", target, "a standard deviation, not negative")
     require(0 < as_real(level) < 1, "level", level, "a coverage inside (0, 1)")
     priors = checked_all(priors, "priors", MovePrior, "MovePriors", 1)
-    require(as_whole(first) >= 1, "first", first, "at least one position")
+    require(as_whole(first) >= 1, "first", first, "at least one batch")
     require(0 < as_real(share) <= 1, "share", share, "a share in (0, 1]")
     prices = np.ones(steps) if cost is None else as_floats(cost, "cost")
     require(
@@ -220,36 +224,46 @@ def allocate_draws(
     known = masses[~np.isnan(masses)]
     require(bool(((known >= 0) & (known <= 1)).all()), "leaving", masses, "probabilities, or NaN")
     data = OutcomeCounts(question, names, positions, np.zeros((steps, len(names))), masses)
-    empty = np.zeros(steps, bool)
-    chosen, rounds, status = _first_positions(masses, steps, min(first, budget // batch)), 0, "budget spent"
-    left = budget
-    while left > 0 and chosen.size:
+    empty, squares = np.zeros(steps, bool), _squared_masses(masses, priors)
+    alike = np.full((steps, len(names)), 1.0 / len(names))
+    design = design_of(wary_steps(alike, squares), alike, np.zeros(steps))
+    number, left, rounds, status = first * batch, budget, 0, "budget spent"
+    while left > 0:
+        chosen = _best_positions(design, prices, empty, batch, min(number, left))
+        if not chosen:
+            break
         rounds += 1
-        for t in chosen:
-            wanted = min(batch, left)
-            if wanted == 0:
-                break
+        for t, wanted in chosen:
+            if empty[t]:
+                continue
             got = _asked(draw, question, float(positions[t]), wanted, names)
-            _add(data, int(t), got)
+            _add(data, t, got)
             empty[t] = len(got) < wanted
             left -= len(got)
-        if data.counts.sum() == 0 or left <= 0:
+        if left <= 0:
             break
-        design = posterior_design(outcome_posterior(data, priors=priors))
-        if target > 0 and float(np.sqrt(design.variance).mean()) <= target:
-            status = "resolved"
-            break
-        chosen = _best_positions(design, prices, empty, batch, max(1, round(share * min(steps, left / batch))))
+        if (drawn := int(data.counts.sum())) > 0:
+            posterior = outcome_posterior(data, priors=priors)
+            if target > 0 and _mean_deviation(posterior) <= target:
+                status = "resolved"
+                break
+            design = posterior_design(posterior, squares)
+        number = max(batch, round(share * drawn))
     if left > 0 and status != "resolved":
         status = "no draws left"
     return Allocation(outcome_curve(data, level=level, priors=priors), data, rounds, status)
 
 
-def _first_positions(leaving: np.ndarray, steps: int, number: int) -> np.ndarray:
-    """Positions even in the mass that leaves the path, so that none is wasted where nothing can move."""
-    path = np.concatenate([[0.0], np.cumsum(np.where(np.isnan(leaving), 0.5, leaving) + 1e-3)])
-    wanted = path[-1] * (np.arange(number) + 0.5) / number
-    return np.unique(np.clip(np.searchsorted(path, wanted), 0, steps - 1))
+def _squared_masses(leaving: np.ndarray, priors: Sequence[MovePrior]) -> np.ndarray:
+    """``[T - 1]`` squared leaving masses; where one is not known, the mean square of those that the priors allow."""
+    unknown = float(np.mean([np.mean(np.square(p.unknown)) for p in priors]))
+    return np.where(np.isnan(leaving), unknown, leaving**2)
+
+
+def _mean_deviation(posterior: OutcomePosterior) -> float:
+    """Posterior standard deviation, mean over positions and answers."""
+    law = posterior.marginals()
+    return float(np.sqrt(np.maximum(law @ SHARES**2 - (law @ SHARES) ** 2, 0.0)).mean())
 
 
 def _add(data: OutcomeCounts, t: int, answers: Sequence[str]) -> None:
@@ -257,17 +271,25 @@ def _add(data: OutcomeCounts, t: int, answers: Sequence[str]) -> None:
         data.counts[t, data.categories.index(answer)] += 1
 
 
-def _best_positions(design: Design, prices: np.ndarray, empty: np.ndarray, batch: int, number: int) -> np.ndarray:
-    """Positions one after the other, each where a batch takes most off the loss for its cost, given those before it."""
-    chosen: list[int] = []
-    for _ in range(number):
-        gain = np.where(empty, 0.0, design.gains(batch) / prices)
+def _best_positions(
+    design: Design, prices: np.ndarray, empty: np.ndarray, batch: int, number: int
+) -> list[tuple[int, int]]:
+    """Positions and draws at them, one after the other, each where it gains most for its cost, given those before it.
+
+    ``number`` draws in at most :data:`_PICKS` picks, or in batches where these are larger.
+    """
+    chosen: list[tuple[int, int]] = []
+    each = max(batch, -(-number // _PICKS))
+    while number > 0:
+        wanted = min(each, number)
+        gain = np.where(empty, 0.0, design.gains(wanted) / prices)
         t = int(np.argmax(gain))
         if gain[t] <= 0:
             break
-        chosen.append(t)
-        design = design.after(t, batch)
-    return np.asarray(chosen, np.int64)
+        chosen.append((t, wanted))
+        number -= wanted
+        design = design.after(t, wanted)
+    return chosen
 
 
 def certify_moves(

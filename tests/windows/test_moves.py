@@ -20,7 +20,7 @@ from sloc.windows.move_kernels import (
     mode_kernels,
 )
 from sloc.windows.move_tests import answer_sets, choose_windows, exact_moves, pooled_rise_p_value, strongest_sets
-from sloc.windows.outcome_curves import OutcomeCounts
+from sloc.windows.outcome_curves import OutcomeCounts, outcome_curve
 from sloc.windows.posterior_moves import pairs_at, posterior_moves, shortest_range, spaced_maxima
 from sloc.windows.recorded_import import from_forking_fast
 from sloc.windows.rule_rates import rule_rates
@@ -300,6 +300,49 @@ def test_sequential_allocation_draws_where_little_is_known():
     assert early.data.counts.sum() < 1000
     with pytest.raises(InvalidInput, match="categories"):
         allocate_draws(lambda *_: ["Z"], "q", "AB", np.arange(3.0), budget=8)
+
+
+def test_cheap_draws_do_not_stand_for_their_neighbours():
+    """A cheap position whose answers are its own: what is drawn there says little of the dear ones beside it.
+
+    Few draws make all positions look alike, and a rule that believes it draws at the cheap one only, and is misled.
+    """
+    rng = np.random.default_rng(11)
+    curve, cost = np.tile([0.45, 0.55], (40, 1)), np.full(40, 1000.0)
+    cost[5::10], curve[5::10] = 600.0, [0.75, 0.25]
+    errors, even = [], []
+    for _ in range(6):
+        got = allocate_draws(generator(rng, curve, "AB"), "q", "AB", np.arange(40.0), budget=400, cost=cost)
+        drawn = got.data.counts.sum(axis=1)
+        assert drawn.max() < 60
+        assert (drawn > 0).mean() > 0.9
+        errors.append(0.5 * np.abs(got.curve.value - curve).sum(axis=1).mean())
+        tokens = int(drawn @ cost / cost.sum())
+        counts = np.stack([rng.multinomial(tokens, p) for p in curve]).astype(float)
+        plain = outcome_curve(OutcomeCounts("q", ("A", "B"), np.arange(40.0), counts, np.full(39, np.nan)))
+        even.append(0.5 * np.abs(plain.value - curve).sum(axis=1).mean())
+    assert np.mean(errors) < 1.1 * np.mean(even)
+
+
+def test_cheap_positions_are_drawn_more():
+    rng = np.random.default_rng(12)
+    curve, cost = np.tile([0.5, 0.5], (24, 1)), np.repeat([900.0, 100.0], 12)
+    got = allocate_draws(generator(rng, curve, "AB"), "q", "AB", np.arange(24.0), budget=240, cost=cost)
+    drawn = got.data.counts.sum(axis=1)
+    assert drawn[13:].mean() > 1.5 * drawn[:11].mean()
+    assert got.rounds < 20
+
+
+def test_draws_come_in_the_batches_that_were_asked_for():
+    rng, asked = np.random.default_rng(13), []
+    draw = generator(rng, np.tile([0.5, 0.5], (20, 1)), "AB")
+
+    def noted(question, position, n):
+        asked.append(n)
+        return draw(question, position, n)
+
+    allocate_draws(noted, "q", "AB", np.arange(20.0), budget=80, batch=16)
+    assert asked == [16] * 5
 
 
 def test_recorded_draws_are_handed_out_once():

@@ -285,14 +285,16 @@ def test_both_stages_replay_recorded_draws():
 
 
 def test_sequential_allocation_draws_where_little_is_known():
+    """Two draws a position in all: pooled on either side of the step, so that the curve errs by .05 or so, not by .3."""
     rng = np.random.default_rng(7)
     curve, leaving = step_truth([0.9, 0.1], [0.1, 0.9])
-    got = allocate_draws(
-        generator(rng, curve, "AB"), "q", "AB", np.arange(STEPS, dtype=float), budget=80, leaving=leaving
-    )
-    assert got.data.counts.sum() == 80
-    assert got.status == "budget spent"
-    assert 0.5 * np.abs(got.curve.value - curve).sum(axis=1).mean() < 0.08
+    places, errors = np.arange(STEPS, dtype=float), []
+    for _ in range(6):
+        got = allocate_draws(generator(rng, curve, "AB"), "q", "AB", places, budget=80, leaving=leaving)
+        assert got.data.counts.sum() == 80
+        assert got.status == "budget spent"
+        errors.append(0.5 * np.abs(got.curve.value - curve).sum(axis=1).mean())
+    assert np.mean(errors) < 0.08
     early = allocate_draws(
         generator(rng, curve, "AB"), "q", "AB", np.arange(STEPS, dtype=float), budget=4000, leaving=leaving, target=0.06
     )

@@ -285,7 +285,7 @@ def test_both_stages_replay_recorded_draws():
 
 
 def test_sequential_allocation_draws_where_little_is_known():
-    """Two draws a position in all: pooled on either side of the step, so that the curve errs by .05 or so, not by .3."""
+    """Two draws a position in all: pooled on either side of the step, so that the curve errs by .05 or so."""
     rng = np.random.default_rng(7)
     curve, leaving = step_truth([0.9, 0.1], [0.1, 0.9])
     places, errors = np.arange(STEPS, dtype=float), []

@@ -24,6 +24,9 @@ from sloc.windows.recorded_checks import check_names
 
 _PICKS = 64
 """Choices in a round, each after the ones before it in the picture."""
+_APART = 100.0
+"""For a squared leaving mass that is not known.  Sentences are pooled by the curve as far as they are alike; a design
+that counts on it draws at the cheap ones, and errs more than draws everywhere (on recorded questions not reported)."""
 Draw = Callable[[str, float, int], Sequence[str]]
 """``(question, position, n)`` to at most ``n`` new answers, each one of the question's categories, as text."""
 
@@ -224,7 +227,7 @@ def allocate_draws(
     known = masses[~np.isnan(masses)]
     require(bool(((known >= 0) & (known <= 1)).all()), "leaving", masses, "probabilities, or NaN")
     data = OutcomeCounts(question, names, positions, np.zeros((steps, len(names))), masses)
-    empty, squares = np.zeros(steps, bool), _squared_masses(masses, priors)
+    empty, squares = np.zeros(steps, bool), _squared_masses(masses)
     alike = np.full((steps, len(names)), 1.0 / len(names))
     design = design_of(wary_steps(alike, squares), alike, np.zeros(steps))
     number, left, rounds, status = first * batch, budget, 0, "budget spent"
@@ -254,10 +257,9 @@ def allocate_draws(
     return Allocation(outcome_curve(data, level=level, priors=priors), data, rounds, status)
 
 
-def _squared_masses(leaving: np.ndarray, priors: Sequence[MovePrior]) -> np.ndarray:
-    """``[T - 1]`` squared leaving masses; where one is not known, the mean square of those that the priors allow."""
-    unknown = float(np.mean([np.mean(np.square(p.unknown)) for p in priors]))
-    return np.where(np.isnan(leaving), unknown, leaving**2)
+def _squared_masses(leaving: np.ndarray) -> np.ndarray:
+    """``[T - 1]`` squared leaving masses; where one is not known, so large that no draw stands for the next position."""
+    return np.where(np.isnan(leaving), _APART, leaving**2)
 
 
 def _mean_deviation(posterior: OutcomePosterior) -> float:

@@ -258,7 +258,7 @@ def allocate_draws(
 
 
 def _squared_masses(leaving: np.ndarray) -> np.ndarray:
-    """``[T - 1]`` squared leaving masses; where one is not known, so large that no draw stands for the next position."""
+    """``[T - 1]`` squared leaving masses; where one is not known, so large that no draw says anything of the next."""
     return np.where(np.isnan(leaving), _APART, leaving**2)
 
 

@@ -1,6 +1,6 @@
 """The suite ``traces``: curves, bands, moves and budgets of recorded answers, against a published tool and truths.
 
-Parts: ``curves`` (mean TV under the protocol of ``benchmarks/README.md``, paired to the published tool's scores),
+Parts: ``curves`` (mean TV under the protocol of ``docs/traces_evaluation.md``, paired to the published tool's scores),
 ``bands`` (coverage and width), ``branches`` (curves of recorded branches, as ``sloc traces`` makes them), ``moves``
 (false discoveries and power on simulated curves and on recorded ones), ``budget`` (sequential allocation, replayed).
 What needs recordings is left out where ``SLOC_TEST_DATA`` names none.

@@ -15,7 +15,6 @@ LONG = {
     "benchmarks/results/*.json": "numbers that programs write and read",
     "benchmarks/papers/papers.json": "numbers that programs write and read",
     "benchmarks/recordings/recordings.json": "numbers that programs write and read",
-    "docs/traces.md": "one notebook: its cells run in one session, each on what those before have made",
 }
 """Patterns of files that may be longer, each with the reason."""
 

@@ -23,12 +23,14 @@ from scipy.stats import binom, gamma
 import sloc
 from benchmarks.certified_truth import Line
 from benchmarks.timing import Row, at_most, called, spread_row, timed
-from sloc.divergence import bridge_overlap, dither
+from sloc.divergence import bridge_overlap
 from sloc.divergence.bridge_setup import bridge_problem
 from sloc.divergence.bridges import BridgeKernel
 from sloc.divergence.histogram_betting import upper_bound
 from sloc.divergence.measurement import assemble
-from sloc.engine import collect, tally
+from sloc.engine import collect
+from sloc.engine.dithering import dither
+from sloc.engine.stream import tally
 
 DELTA = 0.05
 LOOK = 32

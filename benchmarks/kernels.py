@@ -25,7 +25,7 @@ from sloc.divergence.masks import MaskKernel
 from sloc.divergence.measurement import MeasureKernel
 from sloc.divergence.pilot import PilotKernel
 from sloc.divergence.sampler_bounds import PathRatioKernel
-from sloc.engine import BLOCK_DRAWS
+from sloc.engine.plan import BLOCK_DRAWS
 from sloc.populations import (
     Empirical,
     GaussianMixture,

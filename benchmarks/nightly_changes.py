@@ -35,9 +35,9 @@ from benchmarks.changes_calibration import (
 from benchmarks.machine import code, device_name
 from benchmarks.timing import Row, at_most
 from sloc.bayes.change_predict import DrawnCurves
+from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.windows.outcome_curves import OutcomeCounts
 from sloc.windows.posterior_moves import posterior_moves
-from sloc.windows.proportions import clopper_pearson
 from sloc.windows.resampled import trace_windows
 from sloc.windows.traces_table import answers_of_counts, trace_table
 

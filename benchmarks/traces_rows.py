@@ -12,11 +12,11 @@ from benchmarks.peers.smoothing import change_points, smoothed
 from benchmarks.timing import Row
 from benchmarks.traces_moves import NO_EVENT, Score, by_threshold, power_at, reference_events, score, starts_of
 from benchmarks.traces_truth import distances
+from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.results.outcome import Moves
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import outcome_curve
 from sloc.windows.posterior_moves import posterior_moves
-from sloc.windows.proportions import clopper_pearson
 
 
 def target(smoke: bool, wanted: str, met: bool) -> Row:

@@ -10,7 +10,7 @@ import numpy as np
 
 import sloc
 from benchmarks.timing import Contender, Row, race, time_rows
-from sloc.results import MixtureTree
+from sloc import MixtureTree
 
 CASE = "mixture tree"
 

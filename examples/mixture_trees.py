@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 import sloc
-from sloc.results import MixtureTree
+from sloc import MixtureTree
 
 KEY = jax.random.key(0)
 

@@ -25,35 +25,22 @@ from sloc.contracts import (
     RevealingChannel,
     register_marginals,
 )
-from sloc.divergence import (
-    KL,
-    TV,
-    Certificate,
-    Clones,
-    Hellinger,
-    Information,
-    Labels,
-    Misassignment,
-    clone_agreement,
-    information_curve,
-    label_curve,
-    measure,
-    posterior,
-    tv,
-    tv_curve,
-)
-from sloc.engine import Plan
-from sloc.results import Curve, Estimate, MixtureTree, TheoremWindow, Window
+from sloc.divergence.curves import clone_agreement, information_curve, label_curve, tv, tv_curve
+from sloc.divergence.measurement import measure
+from sloc.divergence.posteriors import posterior
+from sloc.divergence.statistics import KL, TV, Certificate, Clones, Hellinger, Information, Labels, Misassignment
+from sloc.engine.plan import Plan
+from sloc.results.curve import Curve
+from sloc.results.estimate import Estimate
 from sloc.results.pictures import drawn_by
-from sloc.samplers import forward_reverse, localize
-from sloc.windows import (
-    anytime_theorem2,
-    anytime_windows,
-    critical_window,
-    find_window,
-    mixture_tree,
-    theorem2,
-)
+from sloc.results.tree import MixtureTree
+from sloc.results.window import TheoremWindow, Window
+from sloc.samplers.experiments import forward_reverse
+from sloc.samplers.localization import localize
+from sloc.windows.critical import anytime_windows, critical_window
+from sloc.windows.crossing import find_window
+from sloc.windows.theorem import anytime_theorem2, theorem2
+from sloc.windows.tree import mixture_tree
 
 __version__ = "0.1.0"
 

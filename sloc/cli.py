@@ -14,29 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sloc.report.cli_options import (
-    ColumnsOption,
-    CovariancesOption,
-    DeltaOption,
-    DevicesOption,
-    DrawsOption,
-    EpsilonOption,
-    FromOption,
-    ImageOption,
-    JsonOption,
-    LabelsOption,
-    MeansOption,
-    OutOption,
-    OverwriteOption,
-    ProcessOption,
-    ScaleOption,
-    SeedOption,
-    SourceArgument,
-    TimesOption,
-    WeightsOption,
-    devices_of,
-    refuse_beside_from,
-)
+from sloc.report.cli_options import JsonOption, OutOption, OverwriteOption, ResumeOption, SeedOption
 from sloc.report.cli_parts import (
     INTERRUPTED,
     OneLine,
@@ -47,6 +25,7 @@ from sloc.report.cli_parts import (
     split_list,
     whole_number,
 )
+from sloc.report.cli_source import SourceOptions, with_source_options
 from sloc.report.help_examples import examples
 from sloc.report.lm_cli import lm_app
 from sloc.report.sources import FILE_HELP
@@ -88,53 +67,19 @@ def options(
     ),
     epilog=examples("window"),
 )
+@with_source_options
 def window(
     ctx: typer.Context,
-    source: SourceArgument = None,
-    process: ProcessOption = None,
-    epsilon: EpsilonOption = 0.1,
+    given: SourceOptions,
     classes: Annotated[list[str] | None, typer.Option(help="Report these classes only, by name.")] = None,
-    n: DrawsOption = 65_536,
-    times: TimesOption = 64,
-    seed: SeedOption = 0,
-    delta: DeltaOption = 0.05,
-    devices: DevicesOption = None,
-    x: ColumnsOption = None,
-    labels: LabelsOption = None,
-    scale: ScaleOption = None,
-    image: ImageOption = None,
-    means: MeansOption = None,
-    weights: WeightsOption = None,
-    covariances: CovariancesOption = None,
-    out: OutOption = None,
-    overwrite: OverwriteOption = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Keep checkpoints beside the output folder, and go on from those of a run that was cut off.",
-        ),
-    ] = False,
-    json: JsonOption = False,
-    repeat: FromOption = None,
+    resume: ResumeOption = False,
 ) -> None:
     """Find when each class is decided."""
     with refusals():
-        from sloc.contracts import InvalidInput
-        from sloc.report.window_command import WindowRequest, read_request, run_window
-        from sloc.report.window_run import Settings
+        from sloc.report.window_command import run_window
 
-        if repeat is not None:
-            refuse_beside_from(ctx, repeat, "out", "overwrite", "resume", "json")
-            request = read_request(repeat)
-        elif source is None:
-            raise InvalidInput("SOURCE: expected digits, gaussians, a data file, or --from run.json")
-        else:
-            settings = Settings(epsilon, n, times, seed, split_list(classes), delta, devices_of(devices))
-            request = WindowRequest(
-                source, split_list(process), settings, x, labels, scale, image, means, weights, covariances
-            )
-        run_window(request, out, overwrite=overwrite, resume=resume, json=json)
+        request = given.request(ctx, split_list(classes), "resume")
+        run_window(request, given.out, overwrite=given.overwrite, resume=resume, json=given.json)
 
 
 @app.command(
@@ -147,46 +92,13 @@ def window(
     ),
     epilog=examples("tree"),
 )
-def tree(
-    ctx: typer.Context,
-    source: SourceArgument = None,
-    process: ProcessOption = None,
-    epsilon: EpsilonOption = 0.1,
-    n: DrawsOption = 65_536,
-    times: TimesOption = 64,
-    seed: SeedOption = 0,
-    delta: DeltaOption = 0.05,
-    devices: DevicesOption = None,
-    x: ColumnsOption = None,
-    labels: LabelsOption = None,
-    scale: ScaleOption = None,
-    image: ImageOption = None,
-    means: MeansOption = None,
-    weights: WeightsOption = None,
-    covariances: CovariancesOption = None,
-    out: OutOption = None,
-    overwrite: OverwriteOption = False,
-    json: JsonOption = False,
-    repeat: FromOption = None,
-) -> None:
+@with_source_options
+def tree(ctx: typer.Context, given: SourceOptions) -> None:
     """Find the noise levels at which classes merge."""
     with refusals():
-        from sloc.contracts import InvalidInput
         from sloc.report.tree_command import run_tree
-        from sloc.report.window_command import WindowRequest, read_record
-        from sloc.report.window_run import Settings
 
-        if repeat is not None:
-            refuse_beside_from(ctx, repeat, "out", "overwrite", "json")
-            request = read_record(repeat, "tree")
-        elif source is None:
-            raise InvalidInput("SOURCE: expected digits, gaussians, a data file, or --from run.json")
-        else:
-            settings = Settings(epsilon, n, times, seed, (), delta, devices_of(devices))
-            request = WindowRequest(
-                source, split_list(process), settings, x, labels, scale, image, means, weights, covariances
-            )
-        run_tree(request, out, overwrite=overwrite, json=json)
+        run_tree(given.request(ctx), given.out, overwrite=given.overwrite, json=given.json)
 
 
 app.command(help=TRACES_HELP, epilog=examples("traces"))(traces)
@@ -216,7 +128,7 @@ def train(
         int | None, typer.Option(parser=whole_number, metavar="WHOLE", help="Training steps; default by network.")
     ] = None,
     batch: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Examples of a step.")] = 128,
-    seed: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Seed of everything drawn.")] = 0,
+    seed: SeedOption = 0,
     guidance: Annotated[
         float, typer.Option(parser=real_number, metavar="NUMBER", help="Strength of guidance of the samples judged.")
     ] = 1.5,
@@ -225,12 +137,7 @@ def train(
     ] = 100,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume", help="Keep a checkpoint beside the output folder, and go on from that of a run cut off."
-        ),
-    ] = False,
+    resume: ResumeOption = False,
     json: JsonOption = False,
 ) -> None:
     """Train a diffusion model of the digits."""
@@ -258,7 +165,7 @@ def uturn(
         int, typer.Option("--n", "-n", parser=whole_number, metavar="WHOLE", help="Images at each level.")
     ] = 256,
     steps: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Sampler steps from each.")] = 32,
-    seed: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Seed of everything drawn.")] = 0,
+    seed: SeedOption = 0,
     delta: Annotated[
         float, typer.Option(parser=real_number, metavar="NUMBER", help="Error level of each difference of two curves.")
     ] = 0.05,
@@ -267,12 +174,7 @@ def uturn(
     ] = None,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume", help="Keep checkpoints beside the output folder, and go on from those of a run cut off."
-        ),
-    ] = False,
+    resume: ResumeOption = False,
     json: JsonOption = False,
 ) -> None:
     """Find when a trained model decides the digit."""

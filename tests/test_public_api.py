@@ -92,6 +92,13 @@ def test_a_symbol_may_be_listed_under_another_of_its_names(fabricate: Callable[.
     assert public_api.unlisted([f"{described.__module__}.described"], [package]) == []
 
 
+def test_every_public_symbol_has_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert public_api.twice() == []
+    monkeypatch.setattr(sloc.windows, "__all__", [*sloc.windows.__all__, "Move"])
+    monkeypatch.setattr(sloc.windows, "Move", sloc.results.Move, raising=False)
+    assert public_api.twice() == ["sloc.windows.Move"]
+
+
 def test_each_fault_has_its_message(fabricate: Callable[..., str]) -> None:
     package = fabricate(silent=silent)
     assert public_api.check([], [package]) == [f"{NAME}.silent: no docstring", f"{NAME}.silent: on no API page"]
@@ -107,7 +114,7 @@ def test_the_build_fails_on_a_fault(fabricate: Callable[..., str]) -> None:
         public_api._check_consistency(app, env)
 
 
-@pytest.mark.parametrize("package", [*public_api.PACKAGES, "sloc.contracts"])
+@pytest.mark.parametrize("package", public_api.PACKAGES)
 def test_every_public_function_says_what_it_takes(package: str) -> None:
     module = importlib.import_module(package)
     functions = [(n, f) for n in module.__all__ if inspect.isfunction(f := getattr(module, n))]
@@ -150,12 +157,14 @@ def test_names_as_users_write_them_lead_to_where_they_are_described() -> None:
     pytest.importorskip("sphinx", reason="the documentation tools are not installed")
     import public_links
 
-    assert public_links.described_name("sloc.measure") == "sloc.divergence.measure"
+    assert public_links.described_name("sloc.measure") == "sloc.measure"
     assert public_links.described_name("sloc.populations.Empirical") == "sloc.populations.Empirical"
-    assert public_links.described_name("sloc.GaussianChannel") == "sloc.contracts.GaussianChannel"
     # As annotations name them, by the file.
-    assert public_links.described_name("sloc.contracts.process.GaussianChannel") == "sloc.contracts.GaussianChannel"
-    for other in ("sloc.nothing", "jax.Array", "sloc.measure.n", "measure", ""):
+    assert public_links.described_name("sloc.contracts.process.GaussianChannel") == "sloc.GaussianChannel"
+    assert public_links.described_name("sloc.divergence.measurement.measure") == "sloc.measure"
+    assert public_links.described_name("sloc.populations.empirical.Empirical") == "sloc.populations.Empirical"
+    of_the_house = ("sloc.contracts.check_pair", "sloc.windows.edges.Edge")
+    for other in (*of_the_house, "sloc.nothing", "jax.Array", "sloc.measure.n", "measure", ""):
         assert public_links.described_name(other) is None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sloc.results import Window
+from sloc import Window
 
 from .rows import Row, ends
 

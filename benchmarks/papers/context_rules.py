@@ -74,7 +74,7 @@ def by_draws(examples: int, rule: int, n: int) -> tuple[float, float, float]:
 
     @jax.jit
     def belief(key: jax.Array) -> jax.Array:
-        seen = sloc.processes.Revealed(population.sample(key, jnp.asarray(rule)), jnp.ones(2 * examples, bool))
+        seen = sloc.Revealed(population.sample(key, jnp.asarray(rule)), jnp.ones(2 * examples, bool))
         return sloc.posterior(process, population, seen, 0)
 
     pi = np.exp(np.asarray(jax.vmap(belief)(jax.random.split(jax.random.key(24), n)), np.float64))

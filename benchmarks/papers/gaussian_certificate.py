@@ -11,7 +11,8 @@ from scipy.optimize import brentq
 from scipy.special import logsumexp
 
 import sloc
-from sloc.windows import edge_on_grid, hellinger_bound, printed
+from sloc.windows import hellinger_bound, printed
+from sloc.windows.edges import edge_on_grid
 
 from .rows import Row, same
 

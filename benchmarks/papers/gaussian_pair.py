@@ -12,7 +12,8 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 import sloc
-from sloc.windows import edge_on_grid, printed
+from sloc.windows import printed
+from sloc.windows.edges import edge_on_grid
 
 from .certified import window_rows
 from .rows import Fit, Result, Row, ends, slope

@@ -11,7 +11,7 @@ import numpy as np
 import sloc
 from sloc.contracts import Revealed
 from sloc.divergence import betting_interval
-from sloc.windows import edge_on_grid
+from sloc.windows.edges import edge_on_grid
 
 from .certified import window_rows
 from .context_rules import EPSILON as LEAST

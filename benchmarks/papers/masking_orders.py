@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 import sloc
-from sloc.results import MixtureTree
+from sloc import MixtureTree
 
 from .atom_windows import exact_window, first_step_tv
 from .certified import window_rows

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import norm
 
 import sloc
-from sloc.results import MixtureTree
+from sloc import MixtureTree
 
 from .atom_windows import first_step_tv, signal_to_noise
 from .rows import Fit, Row, same, slope

@@ -1,7 +1,7 @@
 """Directives for the API pages.
 
 * ``api-table``: a package's public names with their summaries, linked to where they are described;
-* ``api-members``: the descriptions themselves, of every public name that has its home in the package.
+* ``api-members``: the descriptions themselves: of what ``sloc`` gives and the package makes, and of the package's own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
-from public_api import PACKAGES, assignments, home, is_class_or_function, page, public_symbols
+from public_api import PACKAGES, assignments, home, is_class_or_function, public_symbols
 from sphinx.util.docutils import SphinxDirective
 
 
@@ -27,19 +27,15 @@ def summary(package: str, name: str, value: Any) -> str:
     return " ".join(text.split("\n\n")[0].split())
 
 
-def owner(package: str, name: str, value: Any) -> str:
-    """Return the package, or the module outside all packages, on whose page a symbol of ``package`` is described."""
-    module = home(package, name, value) or package
-    for other in PACKAGES:
-        if other != "sloc" and (module == other or module.startswith(f"{other}.")):
-            return other
-    return page(module, name)
-
-
 def described_as(package: str, name: str, value: Any) -> str:
-    """Return the dotted name under which a symbol is described; other values keep the name of their own module."""
-    place = owner(package, name, value) if is_class_or_function(value) else home(package, name, value)
-    return f"{place or package}.{name}"
+    """Return the dotted name under which a symbol is described: its public one, of a value that of its own module."""
+    return f"{package if is_class_or_function(value) else home(package, name, value) or package}.{name}"
+
+
+def room(name: str, value: Any) -> str | None:
+    """Return the package on whose page a name of ``sloc`` itself is described: the one that holds its module."""
+    module = home("sloc", name, value) or ""
+    return next((p for p in PACKAGES if p != "sloc" and module.startswith(f"{p}.")), None)
 
 
 class _Generated(SphinxDirective):
@@ -72,18 +68,13 @@ class ApiMembers(_Generated):
     """``.. api-members:: package``."""
 
     def lines(self, package: str) -> Iterator[str]:
-        """Yield one description a name, then the names that are described elsewhere."""
+        """Yield one description a name: those that ``sloc`` itself gives first."""
         yield from (f".. automodule:: {package}", "   :no-members:", "")
-        elsewhere = []
-        for name, value in public_symbols(package):
-            target = described_as(package, name, value)
-            if owner(package, name, value) != package:
-                elsewhere.append(f":py:obj:`{name} <{target}>`")
-                continue
+        short = [("sloc", name, value) for name, value in public_symbols("sloc") if room(name, value) == package]
+        own = [(package, name, value) for name, value in public_symbols(package)]
+        for address, name, value in [*short, *own]:
             kind = "class" if inspect.isclass(value) else "function" if is_class_or_function(value) else "data"
-            yield from (f".. auto{kind}:: {target}", "")
-        if elsewhere:
-            yield f"Also here: {', '.join(elsewhere)}."
+            yield from (f".. auto{kind}:: {described_as(address, name, value)}", "")
 
 
 def setup(app: Any) -> dict[str, Any]:

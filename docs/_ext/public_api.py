@@ -1,8 +1,8 @@
-"""Fails the documentation build when a public symbol is undocumented or stands on no API page.
+"""Fails the documentation build when a public symbol is undocumented, stands on no API page, or has two addresses.
 
-A public symbol is a name in the ``__all__`` of one of ``PACKAGES``. A class or function is documented by a docstring of
-its own (the one that ``dataclass`` makes up does not count), any other value by a string after its assignment. A symbol
-is listed if some API page shows the same object, under whichever of its names.
+A public symbol is a name in the ``__all__`` of one of ``PACKAGES``, and of that one alone. A class or function is
+documented by a docstring of its own (the one that ``dataclass`` makes up does not count), any other value by a string
+after its assignment. A symbol is listed if some API page shows the same object, under whichever of its names.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 PACKAGES = (
     "sloc",
+    "sloc.contracts",
     "sloc.processes",
     "sloc.populations",
     "sloc.results",
@@ -132,10 +133,23 @@ def unlisted(listed: Collection[str], packages: Sequence[str] = PACKAGES) -> lis
     return [f"{package}.{name}" for package, name, value in symbols if not is_listed(package, name, value)]
 
 
+def twice(packages: Sequence[str] = PACKAGES) -> list[str]:
+    """Return the public symbols that stand in more than one package under one name, by their later addresses."""
+    seen, found = dict[tuple[str, int], str](), list[str]()
+    for package in packages:
+        for name, value in public_symbols(package):
+            first = seen.setdefault((name, id(value)), package)
+            if first != package:
+                found.append(f"{package}.{name}")
+    return found
+
+
 def check(listed: Collection[str], packages: Sequence[str] = PACKAGES) -> list[str]:
-    """Return one message for each public symbol that is undocumented or unlisted."""
-    return [f"{name}: no docstring" for name in undocumented(packages)] + [
-        f"{name}: on no API page" for name in unlisted(listed, packages)
+    """Return one message for each public symbol that is undocumented, unlisted, or has two addresses."""
+    return [
+        *(f"{name}: no docstring" for name in undocumented(packages)),
+        *(f"{name}: on no API page" for name in unlisted(listed, packages)),
+        *(f"{name}: has another public address" for name in twice(packages)),
     ]
 
 

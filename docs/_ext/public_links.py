@@ -1,6 +1,5 @@
-"""Links names as users write them, and as their files have them, to where they are described.
-
-``sloc.measure`` and ``sloc.divergence.measurement.measure`` lead to ``sloc.divergence.measure``.
+"""Links names as their files have them to where they are described: ``sloc.divergence.measurement.measure`` to
+``sloc.measure``.
 """
 
 from __future__ import annotations
@@ -14,13 +13,15 @@ from public_api import PACKAGES, public_symbols
 
 
 def described_name(target: str) -> str | None:
-    """Return the dotted name under which a public name is described, or None where it is no public name."""
-    package, _, name = target.rpartition(".")
-    if package in PACKAGES:
-        value = dict(public_symbols(package)).get(name)
-        return None if value is None else described_as(package, name, value)
-    value = getattr(sys.modules.get(package), name, None) if package.startswith("sloc.") else None
-    return described_as(package, name, value) if inspect.isclass(value) else None
+    """Return the dotted name under which a public symbol is described, or None where it is no public symbol."""
+    module, _, name = target.rpartition(".")
+    value = getattr(sys.modules.get(module), name, None) if module.partition(".")[0] == "sloc" else None
+    if value is None or inspect.ismodule(value):
+        return None
+    for package in PACKAGES:
+        if dict(public_symbols(package)).get(name) is value:
+            return described_as(package, name, value)
+    return None
 
 
 def _resolve(app: Any, env: Any, node: Any, content: Any) -> Any:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import Revealed
+from sloc import Revealed
 
 
 def sampled_at_once(model, key, y: Revealed):

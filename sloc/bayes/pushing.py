@@ -16,7 +16,7 @@ from sloc.bayes.window_curves import Pair, closed_curves, has_closed_form, round
 from sloc.bayes.window_results import EdgePosterior
 from sloc.contracts import require
 from sloc.divergence.checks import as_times, checked_count, checked_pair
-from sloc.engine import BLOCK_DRAWS
+from sloc.engine.plan import BLOCK_DRAWS
 from sloc.results.status import STATUSES
 from sloc.windows.edge_codes import edges_from_curves, window_codes
 from sloc.windows.linkage import complete_linkage

@@ -16,7 +16,7 @@ from sloc.contracts import GaussianChannel, ObservationProcess, Population
 from sloc.divergence.integrands import log_ratio, log_sum_exp, overlap
 from sloc.divergence.paths import batched_paths, reduced
 from sloc.divergence.statistics import disjoint_pair
-from sloc.engine import BLOCK_DRAWS
+from sloc.engine.plan import BLOCK_DRAWS
 from sloc.populations import GaussianMixture
 
 Array = jax.Array

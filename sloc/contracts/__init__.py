@@ -31,75 +31,32 @@ from sloc.contracts.base import (
     shown,
 )
 from sloc.contracts.population import (
-    EXACT_MARGINALS as EXACT_MARGINALS,
-)
-from sloc.contracts.population import (
-    OF_DRAWS_ALONE as OF_DRAWS_ALONE,
-)
-from sloc.contracts.population import (
+    EXACT_MARGINALS,
+    OF_DRAWS_ALONE,
     Marginals,
-    MarginalsFn,
     Population,
     check_fits,
     check_pair,
     check_runs,
     find_marginals,
+    marginals_method,
+    refuse_estimates,
     register_marginals,
     resolve_marginals,
 )
-from sloc.contracts.population import (
-    marginals_method as marginals_method,
-)
-from sloc.contracts.population import (
-    refuse_estimates as refuse_estimates,
-)
 from sloc.contracts.process import (
-    Array as Array,
-)
-from sloc.contracts.process import (
+    Array,
     GaussianChannel,
     LinearGaussianChannel,
     MemorylessChannel,
+    Observation,
     ObservationProcess,
     Revealed,
     RevealingChannel,
+    tells_of_thresholds,
 )
-from sloc.contracts.process import (
-    Observation as Observation,
-)
-from sloc.contracts.process import (
-    tells_of_thresholds as tells_of_thresholds,
-)
-from sloc.contracts.sets import Sets as Sets
-from sloc.contracts.sets import component_mask, component_names, set_name
+from sloc.contracts.sets import Sets, component_mask, component_names, set_name
 
-__all__ = [
-    "Contract",
-    "ContractError",
-    "GaussianChannel",
-    "InvalidInput",
-    "LinearGaussianChannel",
-    "Marginals",
-    "MarginalsFn",
-    "MemorylessChannel",
-    "ObservationProcess",
-    "Population",
-    "Revealed",
-    "RevealingChannel",
-    "check_fits",
-    "check_pair",
-    "check_registered",
-    "check_runs",
-    "component_mask",
-    "component_names",
-    "find_marginals",
-    "float_dtype",
-    "is_concrete",
-    "namespace",
-    "overrides",
-    "register_marginals",
-    "require",
-    "resolve_marginals",
-    "set_name",
-    "shown",
-]
+# What a class of yours needs beside `sloc.ObservationProcess`, `sloc.Population` and the rest of `import sloc`.  The
+# other names are shared by the rooms of the house.
+__all__ = ["Marginals", "namespace", "require"]

@@ -49,16 +49,22 @@ def require(condition: bool, argument: str, value: object, expected: str) -> Non
     """Raise :class:`InvalidInput` unless ``condition`` holds.
 
     Args:
-        condition: what must be true of the argument.
+        condition: what must be true of the argument: one truth value.
         argument: the argument's name.
         value: the value that was given (shortened in the message).
         expected: what was expected, as a phrase that completes "expected ...".
 
     Raises:
         InvalidInput: if ``condition`` is false.
+        ContractError: an array of several truth values; take ``all()`` of it, or ``any()``.
 
     """
-    if not condition:
+    try:
+        holds = bool(condition)
+    except ValueError as error:
+        words = "expected one truth value; take all() of an array, or any()"
+        raise ContractError(f"condition = {shown(condition)}, of {argument}: {words}") from error
+    if not holds:
         raise InvalidInput(f"{argument} = {shown(value)}: expected {expected}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, get_type_hints, runtime_checkable
+from typing import Any, ClassVar, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -169,15 +169,6 @@ def refuse_estimates(process: ObservationProcess, population: Population, what: 
 # --------------------------------------------------------------------------------------------
 
 
-@runtime_checkable
-class MarginalsFn(Protocol):
-    """``(process, population, y, t) -> [K]``."""
-
-    def __call__(self, process: Any, population: Any, y: Any, t: Any, /) -> Array:
-        """Return ``log p_t^theta(y)``."""
-        ...
-
-
 @dataclass(eq=False)
 class Marginals:
     """One registered pair and its optional shortcuts; made by :func:`register_marginals`.
@@ -233,7 +224,7 @@ class Marginals:
 _PAIRS: dict[tuple[type, type], Marginals] = {}
 
 
-def register_marginals(process_type: type, population_type: type) -> Callable[[MarginalsFn], Marginals]:
+def register_marginals(process_type: type, population_type: type) -> Callable[[Callable[..., Array]], Marginals]:
     """Register ``log p_t^theta(y)`` for a family of processes and a type of population.
 
     Use as a decorator on ``fn(process, population, y, t) -> [K]``.  The returned object has
@@ -253,7 +244,7 @@ def register_marginals(process_type: type, population_type: type) -> Callable[[M
     if not (isinstance(population_type, type) and issubclass(population_type, Population)):
         raise ContractError(f"population_type = {shown(population_type)}: expected a subclass of sloc.Population")
 
-    def register(fn: MarginalsFn) -> Marginals:
+    def register(fn: Callable[..., Array]) -> Marginals:
         entry = Marginals(process_type, population_type, fn)
         _PAIRS[process_type, population_type] = entry
         return entry

@@ -11,9 +11,11 @@ import numpy as np
 from sloc.contracts import is_concrete
 from sloc.divergence.binomial_interval import bernoulli_interval
 from sloc.divergence.histogram_betting import interval as histogram_interval
-from sloc.divergence.intervals import half_width
-from sloc.engine import Kernel, Moments, Plan, stream, tally
+from sloc.divergence.intervals import maurer_pontil
+from sloc.engine import Kernel, Moments, stream
 from sloc.engine.dithering import BERNOULLI_GRID, GRID
+from sloc.engine.plan import Plan
+from sloc.engine.stream import tally
 
 INTERVALS = ("maurer-pontil", "betting", "clopper-pearson")
 """Names of the intervals that stream: what they need beside the draws does not grow with their number."""
@@ -42,7 +44,7 @@ def streamed(
         blocks: key blocks.
         interval: one of :data:`INTERVALS`: ``maurer-pontil`` (moments suffice), ``betting`` (counts of values dithered
             to a fine grid), ``clopper-pearson`` (counts of values dithered to 0 or 1).
-        spans: see :func:`~sloc.engine.tally`.
+        spans: see :func:`~sloc.engine.stream.tally`.
         tile: blocks evaluated side by side where the plan does not say (speed only).
         plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
@@ -79,7 +81,7 @@ def mean_interval(
     if counts is not None and not unbounded:
         lower, upper = (low + (high - low) * end for end in _COUNTED[interval][1](counts, level))
         return count, mean, variance, lower, upper
-    half = half_width(mean, variance, count, level, high - low)
+    half = maurer_pontil(mean, variance, count, level, high - low)
     return count, mean, variance, xp.clip(mean - half, low, high), xp.clip(mean + half, low, high)
 
 

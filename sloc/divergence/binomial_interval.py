@@ -16,7 +16,6 @@ import numpy as np
 from sloc.contracts import float_dtype, is_concrete, require
 from sloc.contracts.arguments import as_array, as_floats
 from sloc.divergence.betting import check_level, invert_wealth
-from sloc.engine.dithering import BERNOULLI_GRID, dither
 
 Array = jax.Array
 
@@ -53,30 +52,11 @@ def clopper_pearson(x: Any, n: Any, alpha: Any) -> tuple[np.ndarray, np.ndarray]
     return low[back], high[back]
 
 
-def bernoulli_counts(key: Array, values: Any) -> Array:
-    """Turn each value in [0, 1] into a Bernoulli draw with that probability, and count the outcomes.
-
-    The draws are independent with mean ``E v``, so their number of successes is exactly binomial when the values are
-    independent and identically distributed.  Counts of disjoint sets of values add up.  Traceable; see
-    :func:`sloc.engine.dithering.dither`, of which this is the coarsest grid.
-
-    Args:
-        key: typed PRNG key, a fresh one for each block of values.
-        values: values in [0, 1], shape ``[..., n]``; the leading axes are cells.
-
-    Returns:
-        int32 ``[..., 3]``: failures, successes, and values refused because they are NaN or outside [0, 1].
-
-    Raises:
-        InvalidInput: concrete values that are NaN or outside [0, 1].
-
-    """
-    return dither(key, values, BERNOULLI_GRID)
-
-
 def bernoulli_interval(counts: Any, delta: Any) -> tuple[Any, Any]:
-    """Clopper-Pearson interval for the mean of the values behind :func:`bernoulli_counts`.
+    """Clopper-Pearson interval for the mean of values in [0, 1], each turned into a Bernoulli draw of that probability.
 
+    Such draws are independent with mean ``E v``, so their number of successes is exactly binomial where the values are
+    independent and identically distributed; :func:`sloc.engine.dithering.dither` makes them on its coarsest grid.
     ``P(lower <= E v <= upper) >= 1 - delta`` at a number of draws fixed beforehand; not valid under optional stopping.
     The strong choice where the values are nearly 0 or 1 anyway (a small overlap without a bridge); elsewhere the
     dither throws away the Rao-Blackwell gain.

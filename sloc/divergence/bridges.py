@@ -54,9 +54,10 @@ from sloc.divergence.checks import (
 )
 from sloc.divergence.integrands import log_sum_exp
 from sloc.divergence.intervals import tighten
-from sloc.engine import BLOCK_DRAWS, Moments, Plan
+from sloc.engine import Moments
+from sloc.engine.plan import BLOCK_DRAWS, Plan
 from sloc.populations.discrete import draw_letters
-from sloc.results import Curve
+from sloc.results.curve import Curve
 
 __all__ = ["BridgeDraw", "BridgeKernel", "BridgeViolation", "bridge_moments", "bridge_overlap"]
 

@@ -13,7 +13,8 @@ from sloc.contracts.arguments import as_real
 from sloc.divergence.measurement import MeasureOptions, measure
 from sloc.divergence.regimes import tv_by_regime
 from sloc.divergence.statistics import Clones, Information, Labels
-from sloc.results import Curve, Estimate
+from sloc.results.curve import Curve
+from sloc.results.estimate import Estimate
 
 Array = jax.Array
 

@@ -12,9 +12,9 @@ from sloc.contracts import ObservationProcess, Sets, check_registered, component
 from sloc.contracts.arguments import as_floats, as_real, checked_key
 from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.divergence.curves import tv_curve
-from sloc.engine import Plan
+from sloc.engine.plan import Plan
 from sloc.populations import Empirical
-from sloc.results import Curve
+from sloc.results.curve import Curve
 
 Array = jax.Array
 

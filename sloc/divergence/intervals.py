@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from sloc.contracts import is_concrete, namespace, require
-from sloc.contracts.arguments import as_array, as_floats, as_real
+from sloc.contracts import namespace, require
+from sloc.contracts.arguments import as_array
 
 
-def maurer_pontil(mean: Any, variance: Any, n: Any, delta: Any, span: Any = 1.0) -> Any:
+def maurer_pontil(mean: Any, variance: Any, n: Any, delta: float, span: Any = 1.0) -> Any:
     """Half-width of the empirical-Bernstein interval.
 
     ``span (sqrt(2 v L / n) + 7 L / (3 (n - 1)))`` with ``L = log(4 / delta)`` and ``v`` the unbiased variance of
     values divided by ``span``; ``|mean - truth|`` exceeds it with probability at most ``delta``.  Valid for
-    independent, identically distributed values in an interval of length ``span``, at every ``n >= 2``.
+    independent, identically distributed values in an interval of length ``span``, at every ``n >= 2``; fewer count
+    as 2.  It is of what the library itself summed up, so nothing is checked.
 
     Args:
         mean: sample mean (its shape is the result's).
@@ -31,20 +32,6 @@ def maurer_pontil(mean: Any, variance: Any, n: Any, delta: Any, span: Any = 1.0)
     Source: Maurer & Pontil 2009, Theorem 4, both sides.
 
     """
-    mean, variance = as_array(mean, "mean"), as_array(variance, "variance")
-    if is_concrete(mean, variance, n, delta, span):
-        require(bool(np.isfinite(np.asarray(mean)).all()), "mean", mean, "finite numbers")
-        good = bool(np.isfinite(np.asarray(variance)).all() and (np.asarray(variance) >= 0).all())
-        require(good, "variance", variance, "finite numbers that are not negative")
-        counts, spans = as_floats(n, "n"), as_floats(span, "span")
-        require(bool(((counts >= 2) & (counts < np.inf)).all()), "n", n, "numbers of values, at least 2")
-        require(bool(((spans > 0) & (spans < np.inf)).all()), "span", span, "positive lengths")
-        require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
-    return half_width(mean, variance, n, delta, span)
-
-
-def half_width(mean: Any, variance: Any, n: Any, delta: float, span: Any = 1.0) -> Any:
-    """Return :func:`maurer_pontil` of what the library itself summed up, unchecked; of fewer than 2 values as of 2."""
     xp = namespace(mean, variance, n)
     level = math.log(4.0 / delta)
     count = xp.maximum(xp.asarray(n, mean.dtype), 2)

@@ -40,9 +40,9 @@ from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.intervals import tighten
 from sloc.divergence.paths import shortcut
 from sloc.divergence.statistics import disjoint_pair
-from sloc.engine import Plan
+from sloc.engine.plan import Plan
 from sloc.populations import Empirical
-from sloc.results import Curve
+from sloc.results.curve import Curve
 
 Array = jax.Array
 

@@ -30,8 +30,9 @@ from sloc.divergence.intervals import tighten
 from sloc.divergence.paths import batched_paths, drawn_paths, reduced
 from sloc.divergence.pattern_sums import exact_information
 from sloc.divergence.statistics import Statistic, Term
-from sloc.engine import BLOCK_DRAWS, Moments, Plan, as_plan
-from sloc.results import Curve
+from sloc.engine import Moments
+from sloc.engine.plan import BLOCK_DRAWS, Plan, as_plan
+from sloc.results.curve import Curve
 
 Array = jax.Array
 
@@ -167,11 +168,11 @@ def measure(
         interval: ``maurer-pontil`` (empirical Bernstein, from mean and variance); ``betting``, from integer counts of
             dithered values: narrower where values lie near their bounds
             (:mod:`sloc.divergence.histogram_betting`); or ``clopper-pearson``, from counts of values turned into
-            Bernoulli draws (:func:`sloc.divergence.bernoulli_interval`): the strong choice where values are nearly 0
-            or 1 anyway, wide elsewhere, valid for an ``n`` fixed beforehand.  Counts of devices and of continued runs
-            add up.  Values and standard errors are the same with all of them.  The interval tuned to ``n`` that bets
-            on values in their order (:func:`sloc.divergence.betting_interval`) has no name here, because it needs the
-            draws themselves; certified edges use it.
+            Bernoulli draws: the strong choice where values are nearly 0 or 1 anyway, wide elsewhere, valid for an
+            ``n`` fixed beforehand.  Counts of devices and of continued runs add up.  Values and standard errors are
+            the same with all of them.  The interval tuned to ``n`` that bets on values in their order
+            (:func:`sloc.divergence.betting_interval`) has no name here, because it needs the draws themselves;
+            certified edges use it.
         plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:

@@ -25,7 +25,8 @@ from sloc.contracts.arguments import as_real
 from sloc.divergence.bridge_setup import BridgeProblem, bridge_problem, has_bridge
 from sloc.divergence.bridges import TOLERANCE, densities, raise_violation, set_densities
 from sloc.divergence.checks import as_times, checked_count, checked_key, checked_pair
-from sloc.engine import Plan, stream
+from sloc.engine import stream
+from sloc.engine.plan import Plan
 from sloc.populations.discrete import draw_letters
 
 Array = jax.Array

@@ -32,7 +32,8 @@ from sloc.divergence.integrands import log_sum_exp, overlap
 from sloc.divergence.paths import shortcut
 from sloc.divergence.statistics import disjoint_pair
 from sloc.populations import GaussianMixture
-from sloc.results import Curve, Estimate
+from sloc.results.curve import Curve
+from sloc.results.estimate import Estimate
 
 Array = jax.Array
 

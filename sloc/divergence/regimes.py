@@ -46,9 +46,9 @@ from sloc.divergence.paths import shortcut
 from sloc.divergence.pilot import compare_estimators
 from sloc.divergence.quasi import sobol_curve
 from sloc.divergence.statistics import TV, disjoint_pair
-from sloc.engine import Plan
+from sloc.engine.plan import Plan
 from sloc.populations import Empirical
-from sloc.results import Curve
+from sloc.results.curve import Curve
 
 Array = jax.Array
 

@@ -30,9 +30,9 @@ from sloc.contracts import float_dtype, require, shown
 from sloc.contracts.arguments import as_floats, as_real, is_one_of
 from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.checks import checked_count, checked_interval, checked_key, checked_level
-from sloc.engine import BLOCK_DRAWS, Plan
+from sloc.engine.plan import BLOCK_DRAWS, Plan
 from sloc.processes.levels import level
-from sloc.results import Curve
+from sloc.results.curve import Curve
 from sloc.samplers.learned import LearnedDiffusion
 from sloc.samplers.learned_start import checked_learned, localizer_of
 

@@ -15,8 +15,6 @@ from sloc.lm.answers import (
     Task,
     Template,
     TemplateTask,
-    read_task,
-    same_choices_curve,
 )
 from sloc.lm.attacks import prefill_curve, repeated_token_curve
 from sloc.lm.backends import (
@@ -30,22 +28,10 @@ from sloc.lm.backends import (
     ServerBackend,
     TransformersBackend,
     Transport,
-    open_backend,
 )
 from sloc.lm.config import DecoderConfig, Rotary
 from sloc.lm.decoding import Branches, Counters, decode
-from sloc.lm.demos import (
-    addition_experiment,
-    addition_questions,
-    addition_text,
-    character_tokenizer,
-    grammar_experiment,
-    grammar_law,
-    story_experiment,
-    train_addition,
-    train_decoder,
-    train_grammar,
-)
+from sloc.lm.demos import character_tokenizer
 from sloc.lm.detector import RecallAt, Roc, likelihood_ratio, roc
 from sloc.lm.experiments import (
     Arm,
@@ -68,31 +54,24 @@ from sloc.lm.experiments import (
     find_text_windows,
     read_questions,
     revise,
-    revision_problems,
-    revision_recordings,
     run_experiment,
-    share_of,
     template_jumps,
     window_accuracy,
 )
-from sloc.lm.families import SUPPORTED
-from sloc.lm.forward import Cache, empty_cache, logits
 from sloc.lm.likelihood import LikelihoodPaths, LikelihoodTrace, Source, likelihood_trace, sample_paths
 from sloc.lm.likelihood_windows import likelihood_information, likelihood_tv, likelihood_window
-from sloc.lm.model import LanguageModel, load_model, partition, random_model, small_config
+from sloc.lm.model import LanguageModel, load_model, random_model, small_config
 from sloc.lm.prefix import Prefix, extend_prefix, read_prefix
-from sloc.lm.sampling import Sampling, log_law
+from sloc.lm.sampling import Sampling
 from sloc.lm.scoring import score
 from sloc.lm.tokenizer import Tokenizer
 from sloc.lm.writing import write_on
 
 __all__ = [
     "NOT_FOUND",
-    "SUPPORTED",
     "Arm",
     "Backend",
     "Branches",
-    "Cache",
     "ChoicePoint",
     "ChoiceTask",
     "Continuation",
@@ -137,50 +116,31 @@ __all__ = [
     "TransformersBackend",
     "Transport",
     "WindowAccuracy",
-    "addition_experiment",
-    "addition_questions",
-    "addition_text",
     "benchmark_question",
     "character_tokenizer",
     "choice_counts",
     "compare_interventions",
     "decode",
-    "empty_cache",
     "extend_prefix",
     "find_text_windows",
-    "grammar_experiment",
-    "grammar_law",
     "likelihood_information",
     "likelihood_ratio",
     "likelihood_trace",
     "likelihood_tv",
     "likelihood_window",
     "load_model",
-    "log_law",
-    "logits",
-    "open_backend",
-    "partition",
     "prefill_curve",
     "random_model",
     "read_prefix",
     "read_questions",
-    "read_task",
     "repeated_token_curve",
     "revise",
-    "revision_problems",
-    "revision_recordings",
     "roc",
     "run_experiment",
-    "same_choices_curve",
     "sample_paths",
     "score",
-    "share_of",
     "small_config",
-    "story_experiment",
     "template_jumps",
-    "train_addition",
-    "train_decoder",
-    "train_grammar",
     "window_accuracy",
     "write_on",
 ]

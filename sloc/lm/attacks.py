@@ -10,13 +10,13 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import checked_kind, checked_whole
-from sloc.divergence import clopper_pearson
+from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.divergence.checks import checked_level
 from sloc.lm.decoding import Branches, decode, whole_numbers
 from sloc.lm.model import LanguageModel
 from sloc.lm.sampling import Sampling
 from sloc.lm.scoring import text_tokens
-from sloc.results import Curve
+from sloc.results.curve import Curve
 
 Feature = Callable[[str], bool | int]
 """Whether a text has a feature; texts are what the model added, as text."""

@@ -10,12 +10,12 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, checked_kind
-from sloc.divergence import clopper_pearson
+from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.divergence.checks import checked_level
 from sloc.lm.likelihood import Source
 from sloc.lm.sampling import Sampling
 from sloc.lm.scoring import score, text_tokens
-from sloc.results import Estimate
+from sloc.results.estimate import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -44,8 +44,7 @@ def read_config(settings: Settings) -> DecoderConfig:
 
     """
     kind = str(settings.get("model_type", ""))
-    known = ", ".join(sorted(_READERS))
-    require(kind in _READERS, "config.json: model_type", kind, f"a supported architecture: {known}")
+    require(kind in _READERS, "config.json: model_type", kind, f"a supported architecture: {', '.join(SUPPORTED)}")
     try:
         config = _READERS[kind](settings)
     except KeyError as error:

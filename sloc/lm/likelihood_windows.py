@@ -11,10 +11,12 @@ import numpy as np
 
 from sloc.contracts import Sets, component_mask, require, set_name
 from sloc.contracts.arguments import checked_kind
-from sloc.divergence import betting_interval, tighten
+from sloc.divergence import betting_interval
 from sloc.divergence.checks import checked_epsilon, checked_level
+from sloc.divergence.intervals import tighten
 from sloc.lm.likelihood import LikelihoodPaths, entropy, posteriors
-from sloc.results import Curve, Window
+from sloc.results.curve import Curve
+from sloc.results.window import Window
 from sloc.windows.critical import window_of
 from sloc.windows.edges import Edge, Side, edge_on_grid
 from sloc.windows.search import Found

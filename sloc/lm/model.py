@@ -67,8 +67,8 @@ class LanguageModel:
         """Return the decoder as a Flax NNX module, to be trained or taken apart by Flax's own tools.
 
         Its parameters are ``nnx.Param`` at the paths of :attr:`weights`; calling it with tokens ``[B, T]`` (and a mask)
-        gives the logits of :func:`sloc.lm.logits`.  ``dataclasses.replace(model, weights=module.weights())`` is the
-        way back.
+        gives the logits of the next token at every place.  ``dataclasses.replace(model, weights=module.weights())`` is
+        the way back.
 
         Raises:
             InvalidInput: Flax is not installed.

@@ -30,7 +30,7 @@ class DecoderModule(nnx.Module):
         return _bare(self.params)
 
     def __call__(self, tokens: Array, mask: Array | None = None) -> Array:
-        """Return the logits of the next token at every place, ``[B, T, V]`` in float32 (:func:`sloc.lm.logits`).
+        """Return the logits of the next token at every place, ``[B, T, V]`` in float32.
 
         Args:
             tokens: ``[B, T]``.

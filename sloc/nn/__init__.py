@@ -12,7 +12,7 @@ except ModuleNotFoundError as _error:
 from sloc.nn.calibration import Calibration, calibrate
 from sloc.nn.classifier import NoiseClassifier
 from sloc.nn.fitting import Fitted, fit
-from sloc.nn.losses import classification_loss, denoising_loss, draw_levels, masked_loss
+from sloc.nn.losses import classification_loss, denoising_loss, masked_loss
 from sloc.nn.mlp import MLPDenoiser
 from sloc.nn.models import as_diffusion, as_masked, as_posterior
 from sloc.nn.transformers import DiT, MaskedTransformer
@@ -33,7 +33,6 @@ __all__ = [
     "calibrate",
     "classification_loss",
     "denoising_loss",
-    "draw_levels",
     "fit",
     "load_weights",
     "masked_loss",

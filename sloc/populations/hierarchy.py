@@ -15,11 +15,13 @@ from sloc.contracts import (
     Observation,
     ObservationProcess,
     Population,
+    check_registered,
     float_dtype,
     is_concrete,
     register_marginals,
     require,
 )
+from sloc.contracts.arguments import check_size, checked_key
 from sloc.populations.discrete import (
     check_mixture,
     check_rows,
@@ -101,9 +103,11 @@ class RandomHierarchy(Population):
             names: ``K`` distinct strings or the empty tuple.
 
         Raises:
-            InvalidInput: a size is not a positive integer, or there are too few tuples for unambiguous rules.
+            InvalidInput: no typed key, a size is not a positive integer, there are too few tuples for unambiguous
+                rules, or weights or names are not as the class describes them.
 
         """
+        key = checked_key(key)
         least = {"num_classes": 2, "depth": 1, "branching": 2, "vocabulary": 2, "rules": 1}
         given = {
             "num_classes": num_classes,
@@ -113,8 +117,7 @@ class RandomHierarchy(Population):
             "rules": rules,
         }
         for name, value in given.items():
-            good = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least[name]
-            require(good, name, value, f"an int of at least {least[name]}")
+            check_size(value, name, least[name])
         symbols = [num_classes] + [vocabulary] * (depth - 1)
         space, owners = vocabulary**branching, max(symbols)
         require(
@@ -126,7 +129,10 @@ class RandomHierarchy(Population):
         table = draw_rules(key, symbols, vocabulary, rules, branching)
         if depth == 1 and vocabulary > num_classes:
             table = jnp.pad(table, ((0, 0), (0, vocabulary - num_classes), (0, 0), (0, 0)))
-        return cls(table, None, weights, num_classes, vocabulary, one_hot, False, names)
+        made = cls(table, None, weights, num_classes, vocabulary, one_hot, False, names)
+        check_registered(made, "population", cls)
+        made.validate()
+        return made
 
     @property
     def log_weights(self) -> Array:

@@ -1,34 +1,20 @@
 """How ``X`` is degraded: observation processes ``Y_t | X``, the families they belong to, and how to combine them."""
 
-from sloc.contracts import (
-    GaussianChannel,
-    LinearGaussianChannel,
-    MemorylessChannel,
-    ObservationProcess,
-    Revealed,
-    RevealingChannel,
-)
 from sloc.processes.axes import log_snr, raw_time
 from sloc.processes.clocks import Clock, Function, Power, Steps, Table
 from sloc.processes.composed import Composed, Projected
 from sloc.processes.counts import Poisson
-from sloc.processes.ctmc import RateMatrix, UniformCTMC, with_symbol, without_symbol
+from sloc.processes.ctmc import RateMatrix, UniformCTMC
 from sloc.processes.gaussian import FlowMatching, IsotropicGaussian, OrnsteinUhlenbeck, VarianceExploding
 from sloc.processes.halfspace import HalfSpace
-from sloc.processes.levels import LEVEL_UNITS, level, same_level, time_at
+from sloc.processes.levels import level, same_level, time_at
 from sloc.processes.linear import AnisotropicGaussian, AnisotropicOrnsteinUhlenbeck, LinearGaussian
 from sloc.processes.permuted import Permuted
 from sloc.processes.product import Product
 from sloc.processes.retimed import Retimed
 from sloc.processes.revealing import Erasure, Masking, OrderedMasking, Truncation
 from sloc.processes.schedules import (
-    LEAST_NOISE,
-    CosineBetas,
-    GeometricSigmas,
-    LinearBetas,
-    ScaledLinearBetas,
     beta_steps,
-    check_ends_in_noise,
     edm_sigmas,
     tabulated,
     variance_exploding,
@@ -37,27 +23,18 @@ from sloc.processes.schedules import (
 from sloc.processes.symmetric import BinarySymmetric
 
 __all__ = [
-    "LEAST_NOISE",
-    "LEVEL_UNITS",
     "AnisotropicGaussian",
     "AnisotropicOrnsteinUhlenbeck",
     "BinarySymmetric",
     "Clock",
     "Composed",
-    "CosineBetas",
     "Erasure",
     "FlowMatching",
     "Function",
-    "GaussianChannel",
-    "GeometricSigmas",
     "HalfSpace",
     "IsotropicGaussian",
-    "LinearBetas",
     "LinearGaussian",
-    "LinearGaussianChannel",
     "Masking",
-    "MemorylessChannel",
-    "ObservationProcess",
     "OrderedMasking",
     "OrnsteinUhlenbeck",
     "Permuted",
@@ -67,16 +44,12 @@ __all__ = [
     "Projected",
     "RateMatrix",
     "Retimed",
-    "Revealed",
-    "RevealingChannel",
-    "ScaledLinearBetas",
     "Steps",
     "Table",
     "Truncation",
     "UniformCTMC",
     "VarianceExploding",
     "beta_steps",
-    "check_ends_in_noise",
     "edm_sigmas",
     "level",
     "log_snr",
@@ -86,6 +59,4 @@ __all__ = [
     "time_at",
     "variance_exploding",
     "variance_preserving",
-    "with_symbol",
-    "without_symbol",
 ]

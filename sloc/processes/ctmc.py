@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import Array, Revealed, float_dtype, is_concrete, require
-from sloc.contracts.arguments import as_array, as_floats, as_whole, check_size, checked_whole, is_one_of
+from sloc.contracts import Array, float_dtype, is_concrete, require
+from sloc.contracts.arguments import as_floats, as_whole, check_size, is_one_of
 from sloc.processes.letters import LetterChannel, letter_counts
 from sloc.processes.places import placed
 
@@ -109,7 +109,7 @@ class RateMatrix(LetterChannel):
     def absorbing(cls, num_letters: int, method: str = "uniformisation") -> RateMatrix:
         """Return the chain on ``num_letters + 1`` letters whose last, the mask, absorbs all others at rate 1.
 
-        At ``t`` it is :class:`Masking` with probability ``1 - e^-t``, see :func:`with_symbol`.
+        At ``t`` it is :class:`Masking` with probability ``1 - e^-t``, a hidden letter written as the mask.
 
         Raises:
             InvalidInput: no number of letters, an unknown method, or ``eigh``, which needs a chain that is reversible.
@@ -267,39 +267,3 @@ def _check_balance(rates: Any, stationary: Any) -> None:
     gap = float(np.abs(flow - flow.T).max())
     expected = "detailed balance, pi_i Q_ij = pi_j Q_ji, which the method eigh needs"
     require(gap <= 1e-5 * float(np.abs(flow).max()), "stationary", f"largest imbalance {gap:.3g}", expected)
-
-
-def with_symbol(y: Revealed, symbol: int) -> Array:
-    """Return an observation of masking or erasure as letters, ``symbol`` where a letter is hidden.
-
-    Args:
-        y: values (integers) and what is known of them.
-        symbol: the letter that stands for an erasure, usually the size of the alphabet.
-
-    Returns:
-        An integer array of the shape of ``y.values``.
-
-    Raises:
-        InvalidInput: no such observation, or a symbol that is no letter.
-
-    """
-    require(isinstance(y, Revealed), "y", y, "a sloc.Revealed")
-    symbol = checked_whole(symbol, "symbol", 0) if is_concrete(symbol) else symbol
-    return jnp.where(y.known, y.values, jnp.asarray(symbol, jnp.asarray(y.values).dtype))
-
-
-def without_symbol(letters: Array, symbol: int) -> Revealed:
-    """Return letters as what is known of them, hidden where they equal ``symbol``: inverse of :func:`with_symbol`.
-
-    Args:
-        letters: ``[L]`` integers.
-        symbol: that stands for a hidden letter.
-
-    Returns:
-        The letters and which of them are known.
-
-    """
-    letters = as_array(letters, "letters")
-    symbol = checked_whole(symbol, "symbol", 0) if is_concrete(symbol) else symbol
-    known = letters != symbol
-    return Revealed(jnp.where(known, letters, jnp.zeros_like(letters)), known)

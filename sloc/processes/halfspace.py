@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Array, ObservationProcess, Revealed, float_dtype, is_concrete, require
+from sloc.contracts.arguments import check_size, checked_key, checked_number
 from sloc.contracts.signal import of_size
 from sloc.processes.revealing import Masking
 
@@ -53,10 +54,17 @@ class HalfSpace(ObservationProcess):
         Returns:
             The process.
 
+        Raises:
+            InvalidInput: no typed key, sizes that are no ints of at least 1, or a spread or noise that is no number of
+                at least 0.
+
         """
-        for name, value in (("count", count), ("dimension", dimension)):
-            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            require(whole and value >= 1, name, value, "an int of at least 1")
+        key = checked_key(key)
+        for name, size in (("count", count), ("dimension", dimension)):
+            check_size(size, name)
+        for name, amount in (("spread", spread), ("noise", noise)):
+            if is_concrete(amount):
+                checked_number(amount, name, 0, ends="[")
         key_a, key_b = jax.random.split(key)
         directions = jax.random.normal(key_a, (count, dimension), float_dtype())
         directions = directions / jnp.linalg.norm(directions, axis=1, keepdims=True)

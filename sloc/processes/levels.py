@@ -17,8 +17,7 @@ from sloc.contracts.arguments import as_array, is_one_of
 from sloc.processes.places import placed
 
 LEVEL_UNITS = ("t", "log_snr", "sigma", "alpha_bar", "ou_time")
-"""Units of noise: the schedule's ``t``; ``log(a^2 / sigma^2)``; ``sigma / a``; ``a^2 / (a^2 + sigma^2)``; and
-``log(1 + sigma^2 / a^2) / 2``, the time of the Ornstein–Uhlenbeck process."""
+"""Units of noise; see :func:`level`."""
 
 
 def level(schedule: GaussianChannel, t: Any, unit: str) -> Any:
@@ -27,7 +26,9 @@ def level(schedule: GaussianChannel, t: Any, unit: str) -> Any:
     Args:
         schedule: any Gaussian channel.
         t: times; traced ones too.
-        unit: one of :data:`LEVEL_UNITS`.
+        unit: ``t``, the schedule's own; ``log_snr``, ``log(a^2 / sigma^2)``; ``sigma``, ``sigma / a``; ``alpha_bar``,
+            ``a^2 / (a^2 + sigma^2)``; or ``ou_time``, ``log(1 + sigma^2 / a^2) / 2``, the time of the
+            Ornstein–Uhlenbeck process.
 
     Returns:
         The shape of ``t``.  ``alpha_bar`` and ``ou_time`` are those of the variance preserving schedule with the same
@@ -61,7 +62,7 @@ def time_at(schedule: GaussianChannel, value: Any, unit: str) -> Any:
     Args:
         schedule: any Gaussian channel with ``time_of_log_snr``.
         value: noise in ``unit``; traced values too.
-        unit: one of :data:`LEVEL_UNITS`.
+        unit: as of :func:`level`.
 
     Returns:
         The shape of ``value``; ``inf`` where the schedule never has so much noise.

@@ -74,8 +74,8 @@ class Erasure(RevealingChannel):
     """Coordinate ``l`` is erased by itself with probability ``t^c_l``, ``0 <= t <= 1``: some are lost before others.
 
     With all ``c_l = 1`` it is :class:`Masking`.  ``x`` is an array of any shape, of any finite alphabet (integers) or
-    continuous; with one key the sets seen at different ``t`` are nested.  :func:`with_symbol` writes an erased letter
-    as a symbol of its own.  Source: Montanari 2023 (erasure process, there ``c = 1``); Shannon 1948.
+    continuous; with one key the sets seen at different ``t`` are nested.  Source: Montanari 2023 (erasure process,
+    there ``c = 1``); Shannon 1948.
 
     Attributes:
         exponents: ``c > 0``, a scalar or the shape of ``x``; above 1 a coordinate lasts longer, below 1 it goes sooner.

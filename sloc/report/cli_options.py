@@ -59,6 +59,12 @@ CovariancesOption = Annotated[
 ]
 OutOption = Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Keep checkpoints beside the output folder, and go on from those of a run that was cut off."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 FromOption = Annotated[str | None, typer.Option("--from", help="Repeat the run of this run.json exactly.")]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sloc.report.cli_options import JsonOption, OutOption, OverwriteOption
+from sloc.report.cli_options import JsonOption, OutOption, OverwriteOption, SeedOption
 from sloc.report.cli_parts import OneLine, paragraphs, real_number, refusals, split_list, whole_number
 from sloc.report.help_examples import examples
 
@@ -132,7 +132,7 @@ def windows(
     revise: Annotated[
         int, _option("Texts that are asked to revise from before each generation's first window.", whole=True)
     ] = 0,
-    seed: Annotated[int, _option("Seed of everything drawn.", whole=True)] = 0,
+    seed: SeedOption = 0,
     lanes: Annotated[int, _option("Branches that decode at a time (own engine).", whole=True)] = 512,
     store: Annotated[StoreKind, _option("How samples are stored.")] = StoreKind.jsonl,
     dtype: Annotated[str | None, _option("float32 or bfloat16; as stored by default.")] = None,
@@ -220,7 +220,7 @@ def demo(
     steps: Annotated[int | None, _option("Training steps.", whole=True)] = None,
     texts: Annotated[int | None, _option("Generations.", whole=True)] = None,
     resamples: Annotated[int | None, _option("Continuations of each cut.", whole=True)] = None,
-    seed: Annotated[int, _option("Seed of everything drawn.", whole=True)] = 0,
+    seed: SeedOption = 0,
     lanes: Annotated[int, _option("Branches that decode at a time.", whole=True)] = 512,
     out: OutOption = None,
     overwrite: OverwriteOption = False,

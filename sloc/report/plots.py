@@ -8,7 +8,10 @@ import numpy as np
 
 from sloc.contracts.arguments import checked_kind
 from sloc.report.style import BLUE, DASHES, FAINT, GREEN, INK, ORANGE, RED, SOFT, given_axes, line_styles, styled, tidy
-from sloc.results import Curve, Estimate, Interval, TheoremWindow, Window
+from sloc.results import Interval
+from sloc.results.curve import Curve
+from sloc.results.estimate import Estimate
+from sloc.results.window import TheoremWindow, Window
 
 MANY_LABELS = 12
 """More columns than this are drawn without a legend."""

@@ -11,7 +11,9 @@ from sloc.contracts.arguments import checked_all
 from sloc.report.sources import Source
 from sloc.report.window_run import ProcessWindows, decision_order
 from sloc.report.window_words import process_title
-from sloc.results import Curve, Interval, Window
+from sloc.results import Interval
+from sloc.results.curve import Curve
+from sloc.results.window import Window
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,7 @@ from sloc.results import ResampledCurve, TraceWindows
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sloc.results import Window
+    from sloc.results.window import Window
 
 MAX_PANELS = 12
 """More questions than this are drawn as one heat map."""

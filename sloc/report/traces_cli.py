@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sloc.report.cli_options import JsonOption, OutOption, OverwriteOption, was_given
+from sloc.report.cli_options import FromOption, JsonOption, OutOption, OverwriteOption, was_given
 from sloc.report.cli_parts import paragraphs, real_number, refusals
 from sloc.report.traces_command import COLUMN_HELP
 
@@ -89,7 +89,7 @@ def traces(
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
-    repeat: Annotated[str | None, typer.Option("--from", help="Repeat the run of this run.json.")] = None,
+    repeat: FromOption = None,
 ) -> None:
     """Find when recorded answers are decided."""
     with refusals():

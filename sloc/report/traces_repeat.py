@@ -29,7 +29,7 @@ def repeat_traces(
     json: bool = False,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Repeat a run of :func:`sloc.report.run_traces` or of recorded branches with the settings that it recorded.
+    """Repeat a run of ``sloc traces``, on a table or on recorded branches, with the settings that it recorded.
 
     Args:
         path: its ``run.json``, or the folder that holds it.

@@ -24,7 +24,8 @@ from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.extras import need
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_picture, write_run_json
 from sloc.report.style import new_figure, styled
-from sloc.samplers import dpm_solver, localize
+from sloc.samplers import dpm_solver
+from sloc.samplers.localization import localize
 
 NETWORKS = {"unet": 3_000, "dit": 2_000, "mlp": 4_000, "classifier": 1_500}
 """Networks and how many steps they are trained by default."""

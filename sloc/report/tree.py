@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from sloc.report.style import BLUE, GREEN, INK, ORANGE, RED, SOFT, given_axes, styled, tidy
-from sloc.results import MixtureTree, TreeNode
+from sloc.results import TreeNode
+from sloc.results.tree import MixtureTree
 
 # Verdicts differ in marker, not only in colour.
 _MARKS = {"holds": ("o", GREEN), "apart": ("X", RED), "merged": ("s", RED), "open": ("D", SOFT)}

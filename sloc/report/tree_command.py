@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from sloc.contracts import component_names, float_dtype
-from sloc.engine import Plan
+from sloc.engine.plan import Plan
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_picture, write_run_json
 from sloc.report.sources import Source
 from sloc.report.style import INK, new_figure, styled
@@ -22,8 +22,8 @@ from sloc.report.window_picture import draw_tree
 from sloc.report.window_settings import PROCESSES
 from sloc.report.window_tree import tree_record, write_trees
 from sloc.report.window_words import level_words, process_title
-from sloc.results import MixtureTree
-from sloc.windows import mixture_tree
+from sloc.results.tree import MixtureTree
+from sloc.windows.tree import mixture_tree
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -16,8 +16,8 @@ import pandas as pd
 
 from sloc.contracts import component_mask, require
 from sloc.contracts.arguments import as_real, as_whole
-from sloc.divergence import label_curve
-from sloc.engine import Plan
+from sloc.divergence.curves import label_curve
+from sloc.engine.plan import Plan
 from sloc.populations import Empirical
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.checkpoints import checkpoints
@@ -27,7 +27,7 @@ from sloc.report.progress_bars import progress_bars
 from sloc.report.train_command import held_out, split_digits
 from sloc.report.uturn_curves import brought_back, classifier_curve, compared, nearest_class, share_curve
 from sloc.report.uturn_picture import CLASSIFIER, IMAGES, MODEL, uturn_picture
-from sloc.results import Curve
+from sloc.results.curve import Curve
 from sloc.samplers import ancestral
 
 if TYPE_CHECKING:

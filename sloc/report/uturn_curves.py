@@ -10,11 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import require
-from sloc.divergence import betting_interval, clopper_pearson
-from sloc.engine import BLOCK_DRAWS, Plan, Progress
+from sloc.divergence import betting_interval
+from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.engine import Progress
+from sloc.engine.plan import BLOCK_DRAWS, Plan
 from sloc.populations import Empirical
-from sloc.results import Curve
-from sloc.samplers import Localizer, forward_reverse, level_grids
+from sloc.results.curve import Curve
+from sloc.samplers import Localizer, level_grids
+from sloc.samplers.experiments import forward_reverse
 
 _REPEATS = 64
 """Noised copies of each held-out image."""

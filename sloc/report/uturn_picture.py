@@ -11,7 +11,7 @@ import numpy as np
 from sloc.report.noise_axis import NoiseAxis
 from sloc.report.output import write_picture
 from sloc.report.style import BLUE, FAINT, GREEN, ORANGE, SOFT, new_figure, styled
-from sloc.results import Curve
+from sloc.results.curve import Curve
 
 MODEL, IMAGES, CLASSIFIER = "model", "images", "classifier"
 """Names of the curves in the results."""

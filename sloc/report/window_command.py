@@ -15,7 +15,8 @@ import numpy as np
 
 from sloc.contracts import InvalidInput, component_names, float_dtype, require
 from sloc.contracts.arguments import checked_kind, checked_path, is_one_of
-from sloc.engine import Plan, Replayed, is_leader
+from sloc.engine import Replayed, is_leader
+from sloc.engine.plan import Plan
 from sloc.report.checkpoints import checkpoints, read_failure
 from sloc.report.output import RUN_FILE, check_run_folder, jsonable, run_folder, write_netcdf, write_run_json
 from sloc.report.progress_bars import progress_bars
@@ -130,24 +131,20 @@ class WindowRequest:
         return source
 
 
-def read_request(path: str | os.PathLike[str]) -> WindowRequest:
+def read_record(path: str | os.PathLike[str], command: str) -> WindowRequest:
     """Read the request of a former run from its ``run.json`` (or the folder that holds it).
 
     Args:
         path: the file, or its folder.
+        command: what was run, ``window`` or ``tree``.
 
     Returns:
         The request.
 
     Raises:
-        InvalidInput: no such file, or not the record of a window run.
+        InvalidInput: no such file, or not the record of such a run.
 
     """
-    return read_record(path, "window")
-
-
-def read_record(path: str | os.PathLike[str], command: str) -> WindowRequest:
-    """Read the request of a former run of ``command``, ``window`` or ``tree`` (see :func:`read_request`)."""
     try:
         file = Path(checked_path(path, "--from")).expanduser()
         file = file / RUN_FILE if file.is_dir() else file

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sloc.contracts import GaussianChannel, ObservationProcess
-from sloc.results import Curve
+from sloc.results.curve import Curve
 
 
 def spread_times(

@@ -12,7 +12,7 @@ import numpy as np
 
 from sloc.contracts import Revealed, component_names
 from sloc.contracts.arguments import checked_all, checked_kind, checked_path, checked_whole
-from sloc.divergence import posterior
+from sloc.divergence.posteriors import posterior
 from sloc.populations import Empirical
 from sloc.report.noise_axis import NoiseAxis, noise_axis
 from sloc.report.output import write_picture
@@ -22,7 +22,7 @@ from sloc.report.style import BLUE, FAINT, INK, SOFT, new_figure, ordered_colour
 from sloc.report.tree import plot_tree
 from sloc.report.window_run import ProcessWindows, decision_order
 from sloc.report.window_words import axis_label, level_words, process_title
-from sloc.results import MixtureTree
+from sloc.results.tree import MixtureTree
 
 MASKED = "#F2C879"
 """Colour of hidden pixels: warm, so that it is no shade of grey."""

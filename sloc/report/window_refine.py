@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sloc.results import Curve, Interval
-from sloc.windows import Edge, edge_on_grid
-from sloc.windows.edges import Side, crossing_point
+from sloc.results import Interval
+from sloc.results.curve import Curve
+from sloc.windows.edges import Edge, Side, crossing_point, edge_on_grid
 
 LEVELS_PER_EDGE = 6
 """Noise levels that each bracket brings to the second look."""
@@ -32,7 +32,7 @@ class Crossing:
     side: Side
 
     def on(self, curves: Mapping[Any, Curve], horizon: float, discrete: bool) -> Edge:
-        """Find the edge on a measured curve; see :func:`sloc.windows.edge_on_grid`."""
+        """Find the edge on a measured curve; see :func:`sloc.windows.edges.edge_on_grid`."""
         c = curves[self.curve]
         times, value, lower, upper = (np.asarray(a, np.float64) for a in (c.times, c.value, c.lower, c.upper))
         return edge_on_grid(times, value, lower, upper, self.threshold, self.side, horizon=horizon, discrete=discrete)

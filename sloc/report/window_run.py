@@ -14,17 +14,22 @@ import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, check_registered, component_names, require
 from sloc.contracts.arguments import checked_choice, checked_kind
-from sloc.divergence import TV, Clones, Information, Labels, closed_tv, measure
 from sloc.divergence.checks import checked_pair
-from sloc.divergence.statistics import Statistic
-from sloc.engine import Plan, Progress, as_plan
+from sloc.divergence.closed_forms import closed_tv
+from sloc.divergence.measurement import measure
+from sloc.divergence.statistics import TV, Clones, Information, Labels, Statistic
+from sloc.engine import Progress
+from sloc.engine.plan import Plan, as_plan
 from sloc.report.window_levels import spread_times, wide_grid
 from sloc.report.window_refine import Crossing, bracket, combined, levels_inside
 from sloc.report.window_settings import PROCESSES, Settings
 from sloc.report.window_tree import TreePlan, plan_tree
-from sloc.results import Curve, MixtureTree, Window
-from sloc.windows import Edge, critical_window, exact_edge, find_window
-from sloc.windows.critical import in_order
+from sloc.results.curve import Curve
+from sloc.results.tree import MixtureTree
+from sloc.results.window import Window
+from sloc.windows.critical import critical_window, in_order
+from sloc.windows.crossing import find_window
+from sloc.windows.edges import Edge, exact_edge
 
 MOST_PAIRS = 300
 """More pairs than this are not measured one by one."""
@@ -173,7 +178,7 @@ def run_process(
     name: str,
     population: Population,
     settings: Settings,
-    times: np.ndarray,
+    times: np.ndarray | None = None,
     run: Plan | None = None,
     progress: Progress | None = None,
     *,
@@ -197,7 +202,7 @@ def run_process(
         name: one of :data:`PROCESSES`.
         population: the population.
         settings: what is asked for.
-        times: increasing noise levels.
+        times: increasing noise levels; those that a pilot finds (few trajectories at all levels) when None.
         run: devices and checkpoints.
         progress: called with ``(done, total)`` blocks.
         refined: noise levels of the second look, to repeat a run; chosen inside the brackets when None.
@@ -213,6 +218,7 @@ def run_process(
     checked_choice(name, "name", tuple(PROCESSES))
     check_registered(population, "population", Population)
     checked_kind(settings, "settings", Settings, "Settings").validate(population)
+    times = run_pilot(name, population, settings, run).times if times is None else times
     process, began = PROCESSES[name](), time.perf_counter()
     _, key_grid, key_fine = _keys(name, settings.seed)
     options: dict[str, Any] = {"n": settings.n, "delta": settings.delta / 2}

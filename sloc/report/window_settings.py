@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sloc.contracts import ObservationProcess, Population, component_names, require
 from sloc.contracts.arguments import as_real, as_whole, is_one_of
 from sloc.divergence.checks import checked_count, checked_epsilon, checked_level
-from sloc.engine import device_mesh
+from sloc.engine.plan import device_mesh
 from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, VarianceExploding
 
 PROCESSES: dict[str, type[ObservationProcess]] = {

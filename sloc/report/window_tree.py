@@ -11,7 +11,8 @@ import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, component_names
 from sloc.divergence.closed_forms import host_weights
-from sloc.results import Curve, MixtureTree
+from sloc.results.curve import Curve
+from sloc.results.tree import MixtureTree
 from sloc.windows.pair_table import PairForms, affinity_form, pair_forms
 from sloc.windows.pair_times import exact_pairs, pairs_from_curves
 from sloc.windows.tree_skeleton import Skeleton

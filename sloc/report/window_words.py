@@ -9,7 +9,9 @@ import numpy as np
 
 from sloc.report.sources import Source
 from sloc.report.window_run import ProcessWindows, decision_order
-from sloc.results import MixtureTree, TreeNode, Window
+from sloc.results import TreeNode
+from sloc.results.tree import MixtureTree
+from sloc.results.window import Window
 
 TITLES = {
     "ou": "diffusion (Ornstein-Uhlenbeck)",

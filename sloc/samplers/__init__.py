@@ -4,20 +4,18 @@ from sloc.samplers.diffusion_flow import dpm_solver, heun, probability_flow
 from sloc.samplers.diffusion_noise import ancestral, ddim, euler_maruyama, flow_sde, predictor_corrector
 from sloc.samplers.euler import euler_reverse
 from sloc.samplers.exact import exact_localizer
-from sloc.samplers.experiments import clone_frequencies, forward_reverse, label_frequencies
+from sloc.samplers.experiments import clone_frequencies, label_frequencies
 from sloc.samplers.interwoven import interweave
-from sloc.samplers.learned import PARAMETERIZATIONS, LearnedDiffusion, Prediction
+from sloc.samplers.learned import LearnedDiffusion, Prediction
 from sloc.samplers.level_grids import level_grids
-from sloc.samplers.localization import Localization, LocalizationStatistics, localization_statistics, localize
-from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState, observation_itself
-from sloc.samplers.masked import ORDERS, LearnedMasked, masked_ancestral
-from sloc.samplers.oracle import OracleChains, OracleSettings, oracle_localizer
+from sloc.samplers.localization import Localization, LocalizationStatistics, localization_statistics
+from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState
+from sloc.samplers.masked import LearnedMasked, masked_ancestral
+from sloc.samplers.oracle import oracle_localizer
 from sloc.samplers.scores import mixture_score
 from sloc.samplers.unnormalized import Unnormalized
 
 __all__ = [
-    "ORDERS",
-    "PARAMETERIZATIONS",
     "LearnedDiffusion",
     "LearnedMasked",
     "Localization",
@@ -25,8 +23,6 @@ __all__ = [
     "Localizer",
     "LocalizerInfo",
     "LocalizerState",
-    "OracleChains",
-    "OracleSettings",
     "Prediction",
     "Unnormalized",
     "ancestral",
@@ -37,16 +33,13 @@ __all__ = [
     "euler_reverse",
     "exact_localizer",
     "flow_sde",
-    "forward_reverse",
     "heun",
     "interweave",
     "label_frequencies",
     "level_grids",
     "localization_statistics",
-    "localize",
     "masked_ancestral",
     "mixture_score",
-    "observation_itself",
     "oracle_localizer",
     "predictor_corrector",
     "probability_flow",

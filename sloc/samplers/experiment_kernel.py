@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from sloc.contracts import require
-from sloc.engine import BLOCK_DRAWS
+from sloc.engine.plan import BLOCK_DRAWS
 from sloc.samplers.exact import draw_component, draw_with_label
 from sloc.samplers.localizer import Localizer, LocalizerState
 from sloc.samplers.spoilt import SPOILT, is_spoilt

@@ -19,8 +19,10 @@ from sloc.contracts import (
     set_name,
 )
 from sloc.contracts.arguments import as_real
-from sloc.engine import BLOCK_DRAWS, Plan, gather, stream
-from sloc.results import Curve
+from sloc.engine import stream
+from sloc.engine.gather import gather
+from sloc.engine.plan import BLOCK_DRAWS, Plan
+from sloc.results.curve import Curve
 from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times_or_one, checked_trace
 from sloc.samplers.exact import check_labels
 from sloc.samplers.experiment_kernel import ExperimentKernel, Feature, Labelled

@@ -12,7 +12,7 @@ from jax.tree_util import Partial
 
 from sloc.contracts import ContractError, InvalidInput, require, shown
 from sloc.contracts.arguments import checked_number
-from sloc.engine import BLOCK_DRAWS
+from sloc.engine.plan import BLOCK_DRAWS
 from sloc.samplers.checks import checked_count, checked_key
 from sloc.samplers.localization import STATE, observation_numbers
 from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState, as_argument, check_stops

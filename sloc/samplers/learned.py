@@ -61,8 +61,8 @@ class LearnedDiffusion(Population):
         schedule: a Gaussian channel: :func:`sloc.processes.variance_preserving`, :func:`~sloc.processes.tabulated`,
             :class:`~sloc.processes.VarianceExploding`, :class:`~sloc.processes.FlowMatching`, ...
         shape: the shape of ``X``.
-        parameterization: what ``fn`` predicts.
-        time: what ``fn`` is given as ``t``: a unit of :data:`sloc.processes.LEVEL_UNITS`, ``step`` (``t - 1``, the row
+        parameterization: what ``fn`` predicts: ``eps``, ``x0``, ``v``, ``score`` or ``velocity``.
+        time: what ``fn`` is given as ``t``: a unit of :func:`sloc.processes.level`, ``step`` (``t - 1``, the row
             of a :func:`~sloc.processes.tabulated` schedule) or ``none`` (``fn`` takes no time).
         num_classes: how many labels ``fn`` knows beside the null label; 0 for a model without classes.
         label: the class to sample, or None for the null label's model.

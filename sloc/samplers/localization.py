@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, require, shown
-from sloc.engine import BLOCK_DRAWS, Plan, gather, stream
+from sloc.engine import stream
+from sloc.engine.gather import gather
+from sloc.engine.plan import BLOCK_DRAWS, Plan
 from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times, checked_trace, positions
 from sloc.samplers.exact import exact_localizer
 from sloc.samplers.localizer import Localizer, LocalizerState, as_argument, check_stops

@@ -133,7 +133,7 @@ def masked_ancestral(model: LearnedMasked, order: str = "random", *, skip: bool 
 
     Args:
         model: the learned model; the process is :class:`sloc.processes.Masking`.
-        order: one of :data:`ORDERS`.
+        order: which hidden tokens are written first: ``random``, ``confidence``, ``margin`` or ``entropy``.
         skip: whether idle calls are left out; the draws are the same.
 
     Raises:

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.engine import BLOCK_DRAWS
 from sloc.engine.faults import NotANumber
+from sloc.engine.plan import BLOCK_DRAWS
 from sloc.engine.stream import block_values
 
 if TYPE_CHECKING:

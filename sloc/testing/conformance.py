@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+
+from sloc.contracts import ObservationProcess
 
 
 class ConformanceError(AssertionError):
@@ -42,6 +46,32 @@ class ConformanceReport:
         lines += [f"  p = {p:.2g}  {name}" for name, p in self.p_values.items()]
         lines += [f"  skipped  {name}" for name in self.skipped]
         return "\n".join(lines)
+
+
+class Trials(NamedTuple):
+    """What the checks of law of a process have in common.
+
+    Attributes:
+        process: the process.
+        xs: inputs, stacked on the first axis.
+        times: increasing times.
+        draws: draws per statistical test.
+        level: probability that a check fails although the process is right, at most.
+        report: takes what was checked.
+
+    """
+
+    process: ObservationProcess
+    xs: Any
+    times: np.ndarray
+    draws: int
+    level: float
+    report: ConformanceReport
+
+
+def row(tree: Any, i: Any) -> Any:
+    """Return member ``i`` of trees that are stacked on the first axis."""
+    return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
 def expect(condition: bool | np.bool_, message: str) -> None:

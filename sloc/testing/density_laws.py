@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from sloc.contracts import Array, ObservationProcess
-from sloc.testing.conformance import ConformanceReport, expect, failing_as
+from sloc.contracts import Array
+from sloc.testing.conformance import Trials, expect, failing_as, row
 from sloc.testing.features import coordinates, standardize, summaries
 from sloc.testing.pvalues import calibration_p_values, same_law
 from sloc.testing.times import as_times
@@ -40,21 +40,20 @@ def _log_prob(process: Any, y: Any, x: Any, t: Array) -> Array:
     return jax.vmap(process.log_prob, in_axes=(0, None, None))(y, x, t)
 
 
-def check_horizon(
-    process: ObservationProcess, key: Array, xs: Any, draws: int, level: float, report: ConformanceReport
-) -> None:
+def check_horizon(trials: Trials, key: Array) -> None:
     """Check that at a finite horizon ``sample`` has one law for all inputs (two are compared).
 
     Raises:
         ConformanceError: it tells inputs apart.
 
     """
+    process, xs, _, draws, level, report = trials
     name, horizon = type(process).__name__, float(process.horizon)
     if not np.isfinite(horizon):
         return
     t = jnp.asarray(as_times(process, np.asarray(horizon)))
     with failing_as(f"{name}.sample at its horizon, {horizon:g}"):
-        pair = [_drawn(process, k, _row(xs, i), t) for i, k in enumerate(jax.random.split(key, (2, draws)))]
+        pair = [_drawn(process, k, row(xs, i), t) for i, k in enumerate(jax.random.split(key, (2, draws)))]
     columns = standardize(*(coordinates(y) for y in pair))
     expect(not np.isnan(columns).any(), f"{name}.sample({horizon:g}), at its horizon, gives NaN")
     first, second = (summaries(c) for c in columns)
@@ -70,15 +69,7 @@ def check_horizon(
     report.p_values["horizon"] = min(1.0, p)
 
 
-def check_density(
-    process: ObservationProcess,
-    key: Array,
-    xs: Any,
-    times: np.ndarray,
-    draws: int,
-    level: float,
-    report: ConformanceReport,
-) -> None:
+def check_density(trials: Trials, key: Array) -> None:
     """Check that ``log_prob`` is a density or a mass, as ``has_density`` says, and that it is normalised.
 
     A law is continuous where draws from one input do not repeat.  One that has a value at ``t = 0`` may say that it is
@@ -94,7 +85,8 @@ def check_density(
         ConformanceError: ``has_density`` contradicts the draws, or ``log_prob`` is not normalised.
 
     """
-    name, x = type(process).__name__, _row(xs, 0)
+    process, xs, times, draws, level, report = trials
+    name, x = type(process).__name__, row(xs, 0)
     few = times[np.unique(np.linspace(0, times.size - 1, _MOST_TIMES).astype(int))]
     smallest, shown, reasons, kinds = 1.0, 0, list[str](), list[bool]()
     for i, t in enumerate(few):
@@ -140,10 +132,6 @@ def check_density(
         report.skipped.append(f"normalisation of log_prob: not shown ({', '.join(dict.fromkeys(reasons))})")
 
 
-def _row(tree: Any, i: int) -> Any:
-    return jax.tree.map(lambda leaf: leaf[i], tree)
-
-
 def _continuous(y: Any) -> tuple[np.ndarray, int]:
     """Which coordinates are continuous (floating, not all whole, most values seen once), and how many there are.
 
@@ -179,7 +167,7 @@ def _against_reference(process: Any, y: Any, x: Any, t: Array, rng: np.random.Ge
 
     if any(np.iscomplexobj(leaf) for leaf in jax.tree.leaves(y)):
         return
-    unravel = ravel_pytree(_row(y, 0))[1]
+    unravel = ravel_pytree(row(y, 0))[1]
     flat = np.asarray(jax.vmap(lambda one: ravel_pytree(one)[0])(y))
     fitted, fresh = np.split(flat, 2)
     center, spread = fitted.mean(0, dtype=np.float64), fitted.std(0, dtype=np.float64)

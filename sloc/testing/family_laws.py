@@ -18,12 +18,11 @@ from sloc.contracts import (
     GaussianChannel,
     LinearGaussianChannel,
     MemorylessChannel,
-    ObservationProcess,
     RevealingChannel,
     float_dtype,
     overrides,
 )
-from sloc.testing.conformance import ConformanceReport, expect, failing_as
+from sloc.testing.conformance import Trials, expect, failing_as, row
 from sloc.testing.pvalues import calibration_p_values
 
 Claim = tuple[str, np.ndarray, np.ndarray]
@@ -31,15 +30,7 @@ Claim = tuple[str, np.ndarray, np.ndarray]
 _MOST_TIMES = 5
 
 
-def check_family(
-    process: ObservationProcess,
-    key: Array,
-    xs: Any,
-    times: np.ndarray,
-    draws: int,
-    level: float,
-    report: ConformanceReport,
-) -> None:
+def check_family(trials: Trials, key: Array) -> None:
     """Check the hooks of the process's family against ``sample``; nothing to do outside the families.
 
     ``coefficients`` and ``time_of_log_snr`` of a Gaussian channel, ``matrices`` of a linear Gaussian one,
@@ -50,6 +41,7 @@ def check_family(
         ConformanceError: a hook contradicts ``sample``.
 
     """
+    process, xs, times, draws, level, report = trials
     name = type(process).__name__
     claims: Callable[..., Iterator[Claim]]
     if isinstance(process, GaussianChannel):
@@ -64,7 +56,7 @@ def check_family(
         hooks, claims = "transition", _memoryless_claims
     else:
         return
-    x = jax.tree.map(lambda leaf: leaf[0], xs)
+    x = row(xs, 0)
     few = times[np.unique(np.linspace(0, times.size - 1, _MOST_TIMES).astype(int))]
     draw, smallest = jax.jit(jax.vmap(process.sample, in_axes=(0, None, None))), 1.0
     for i, t in enumerate(few):

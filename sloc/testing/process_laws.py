@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import Array, ObservationProcess
-from sloc.testing.conformance import ConformanceReport, expect
+from sloc.contracts import Array
+from sloc.testing.conformance import Trials, expect, row
 from sloc.testing.features import (
     coordinates,
     joint_summaries,
@@ -24,10 +24,6 @@ from sloc.testing.times import time_pairs
 _MOST_INPUTS = 4
 
 
-def _row(tree: Any, i: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf[i], tree)
-
-
 def _count(tree: Any) -> int:
     return min(int(jax.tree.leaves(tree)[0].shape[0]), _MOST_INPUTS)
 
@@ -38,21 +34,13 @@ def _labelled(process: Any, keys: Array, xs: Any, pair: Array, t: Array) -> tupl
     def draw(key: Array) -> tuple[Array, Any, Array]:
         k_label, k_y = jax.random.split(key)
         label = jax.random.bernoulli(k_label).astype(jnp.int32)
-        y = process.sample(k_y, _row(xs, pair[label]), t)
-        return label, y, jnp.stack([process.log_prob(y, _row(xs, pair[i]), t) for i in range(2)])
+        y = process.sample(k_y, row(xs, pair[label]), t)
+        return label, y, jnp.stack([process.log_prob(y, row(xs, pair[i]), t) for i in range(2)])
 
     return jax.vmap(draw)(keys)
 
 
-def check_likelihood(
-    process: ObservationProcess,
-    key: Array,
-    xs: Any,
-    times: np.ndarray,
-    draws: int,
-    level: float,
-    report: ConformanceReport,
-) -> None:
+def check_likelihood(trials: Trials, key: Array) -> None:
     """Check that ``log_prob`` tells which input a draw came from, as well calibrated as Bayes' rule.
 
     ``Y_t`` is drawn from ``x0`` or ``x1`` with probability 1/2 each; then ``P(x1 | Y_t) =
@@ -64,6 +52,7 @@ def check_likelihood(
         ConformanceError: a log-likelihood is not finite for the input a draw came from, or miscalibrated.
 
     """
+    process, xs, times, draws, level, report = trials
     name = type(process).__name__
     pairs = [(i, (i + 1) % _count(xs)) for i in range(_count(xs))]
     pairs = pairs[:1] if len(pairs) == 2 else pairs
@@ -108,7 +97,7 @@ def check_likelihood(
 
 
 def _log_probs(process: Any, y: Any, xs: Any, t: Array) -> Array:
-    return jnp.stack([process.log_prob(y, _row(xs, i), t) for i in range(_count(xs))])
+    return jnp.stack([process.log_prob(y, row(xs, i), t) for i in range(_count(xs))])
 
 
 def _compare(first: np.ndarray, second: np.ndarray) -> tuple[float, str]:
@@ -128,28 +117,20 @@ def _sampled_and_degraded(process: Any, keys: Array, x: Any, xs: Any, s: Array, 
     return jax.vmap(both)(keys)
 
 
-def check_degrade(
-    process: ObservationProcess,
-    key: Array,
-    xs: Any,
-    times: np.ndarray,
-    draws: int,
-    level: float,
-    with_log_prob: bool,
-    report: ConformanceReport,
-) -> None:
+def check_degrade(trials: Trials, key: Array, with_log_prob: bool) -> None:
     """Check that ``degrade(s -> t)`` after ``sample(s)`` has the law of ``sample(t)``, for each input.
 
     Raises:
         ConformanceError: it has not.
 
     """
+    process, xs, times, draws, level, report = trials
     name, pairs = type(process).__name__, time_pairs(times)
     draw, smallest = jax.jit(_sampled_and_degraded, static_argnums=6), 1.0
     for i, (s, t) in enumerate(pairs):
         for j in range(_count(xs)):
             keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, i), j), draws)
-            direct, via = draw(process, keys, _row(xs, j), xs, jnp.asarray(s), jnp.asarray(t), with_log_prob)
+            direct, via = draw(process, keys, row(xs, j), xs, jnp.asarray(s), jnp.asarray(t), with_log_prob)
             columns = standardize(coordinates(direct[0]), coordinates(via[0]))
             expect(not np.isnan(columns[1]).any(), f"{name}.degrade({s:g} -> {t:g}) gives NaN")
             likelihoods = [np.asarray(part[1], np.float64) for part in (direct, via)]
@@ -179,16 +160,7 @@ def _forward_and_backward(process: Any, keys: Array, x: Any, s: Array, t: Array,
     return jax.vmap(both)(keys)
 
 
-def check_bridge(
-    process: ObservationProcess,
-    key: Array,
-    xs: Any,
-    times: np.ndarray,
-    draws: int,
-    level: float,
-    with_degrade: bool,
-    report: ConformanceReport,
-) -> None:
+def check_bridge(trials: Trials, key: Array, with_degrade: bool) -> None:
     """Check that ``bridge`` after ``sample(t)`` gives the joint law of ``(Y_s, Y_t)``.
 
     The joint law is that of ``sample(s)`` followed by ``degrade(s -> t)``.  Without ``degrade`` only the
@@ -198,12 +170,13 @@ def check_bridge(
         ConformanceError: it does not.
 
     """
+    process, xs, times, draws, level, report = trials
     name, pairs = type(process).__name__, time_pairs(times)
     draw, smallest = jax.jit(_forward_and_backward, static_argnums=5), 1.0
     for i, (s, t) in enumerate(pairs):
         for j in range(_count(xs)):
             keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, i), j), draws)
-            forward, backward = draw(process, keys, _row(xs, j), jnp.asarray(s), jnp.asarray(t), with_degrade)
+            forward, backward = draw(process, keys, row(xs, j), jnp.asarray(s), jnp.asarray(t), with_degrade)
             early = standardize(coordinates(forward[0]), coordinates(backward[0]))
             late = standardize(coordinates(forward[1]), coordinates(backward[1]))
             expect(not np.isnan(early[1]).any(), f"{name}.bridge({s:g} <- {t:g}) gives NaN")

@@ -10,7 +10,7 @@ import numpy as np
 
 from sloc.contracts import Array, ObservationProcess, overrides, require
 from sloc.contracts.arguments import as_real, as_whole, checked_key, checked_whole
-from sloc.testing.conformance import ConformanceReport, expect, failing_as
+from sloc.testing.conformance import ConformanceReport, Trials, expect, failing_as, row
 from sloc.testing.density_laws import check_density, check_horizon
 from sloc.testing.family_laws import check_family
 from sloc.testing.process_laws import check_bridge, check_degrade, check_likelihood
@@ -75,17 +75,17 @@ def check_process(
         grid = grid[grid > 0]
     k_form, k_likelihood, k_degrade, k_bridge, k_family, k_horizon, k_density = jax.random.split(key, 7)
     _check_form(process, k_form, inputs, grid, has, report)
-    level = false_alarm / 6
-    check_family(process, k_family, inputs, grid, draws, level, report)
+    trials = Trials(process, inputs, grid, draws, false_alarm / 6, report)
+    check_family(trials, k_family)
     if has["log_prob"]:
-        check_likelihood(process, k_likelihood, inputs, grid, draws, level, report)
+        check_likelihood(trials, k_likelihood)
     if has["degrade"]:
-        check_degrade(process, k_degrade, inputs, grid, draws, level, has["log_prob"], report)
+        check_degrade(trials, k_degrade, has["log_prob"])
     if has["bridge"]:
-        check_bridge(process, k_bridge, inputs, grid, draws, level, has["degrade"], report)
-    check_horizon(process, k_horizon, inputs, draws, level, report)
+        check_bridge(trials, k_bridge, has["degrade"])
+    check_horizon(trials, k_horizon)
     if has["log_prob"]:
-        check_density(process, k_density, inputs, grid, draws, level, report)
+        check_density(trials, k_density)
     report.skipped += [f"{method}: not defined" for method, defined in has.items() if not defined]
     return report
 
@@ -94,7 +94,7 @@ def _check_form(
     process: ObservationProcess, key: Array, xs: Any, times: np.ndarray, has: dict[str, bool], report: ConformanceReport
 ) -> None:
     name = type(process).__name__
-    x = jax.tree.map(lambda leaf: leaf[0], xs)
+    x = row(xs, 0)
     with failing_as(f"{name}.sample"):
         specs = {spec(jax.eval_shape(process.sample, key, x, jnp.asarray(t))) for t in (times[0], times[-1])}
         # Concrete times too: a method that looks at their values would pass abstract evaluation only by luck.

@@ -4,10 +4,7 @@ from sloc.windows import printed
 from sloc.windows.allocation import Allocation, RecordedDraws, allocate_draws, certify_moves, recorded_draws
 from sloc.windows.axes import information_axis, on_axis
 from sloc.windows.binomial_rise import critical_rise
-from sloc.windows.critical import anytime_windows, critical_window
-from sloc.windows.crossing import find_window
 from sloc.windows.distance_estimates import outcome_distances
-from sloc.windows.edges import Edge, edge_on_grid, exact_edge
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.limits import certified_limits
 from sloc.windows.move_kernels import MovePrior, RunPrior, step_bounds
@@ -21,16 +18,13 @@ from sloc.windows.recorded_import import read_forking_fast, recordings_from_tabl
 from sloc.windows.recorded_tests import RuleFiring, plain_counts, recorded_exact_moves, rule_firing
 from sloc.windows.resampled import trace_windows
 from sloc.windows.right_wrong import right_wrong_table
-from sloc.windows.rises import find_rises, rise_window
 from sloc.windows.rule_rates import RuleRates, rule_rates
-from sloc.windows.theorem import anytime_theorem2, hellinger_bound, theorem2
+from sloc.windows.theorem import hellinger_bound
 from sloc.windows.traces_table import TraceTable, answers_of_counts, read_trace_table, trace_table
-from sloc.windows.tree import mixture_tree
 
 __all__ = [
     "Allocation",
     "Branch",
-    "Edge",
     "MovePrior",
     "OutcomeCounts",
     "RecordedDraws",
@@ -41,23 +35,15 @@ __all__ = [
     "TraceTable",
     "allocate_draws",
     "answers_of_counts",
-    "anytime_theorem2",
-    "anytime_windows",
     "certified_limits",
     "certify_moves",
     "critical_rise",
-    "critical_window",
     "decided_between",
-    "edge_on_grid",
-    "exact_edge",
     "exact_moves",
-    "find_rises",
-    "find_window",
     "hellinger_bound",
     "information_axis",
     "information_density",
     "information_window",
-    "mixture_tree",
     "on_axis",
     "outcome_counts",
     "outcome_curve",
@@ -72,12 +58,10 @@ __all__ = [
     "recorded_exact_moves",
     "recordings_from_table",
     "right_wrong_table",
-    "rise_window",
     "rule_firing",
     "rule_rates",
     "simultaneous_bands",
     "step_bounds",
-    "theorem2",
     "trace_table",
     "trace_windows",
     "write_forking_fast",

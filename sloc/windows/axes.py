@@ -9,7 +9,7 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, as_real
-from sloc.results import Curve
+from sloc.results.curve import Curve
 
 
 def information_axis(curve: Curve, *, total: float | None = None) -> np.ndarray:

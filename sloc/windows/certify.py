@@ -26,7 +26,7 @@ import numpy as np
 
 from sloc.contracts import EXACT_MARGINALS, ObservationProcess, Population
 from sloc.divergence.betting import betting_lower, betting_upper
-from sloc.engine import BLOCK_DRAWS, Plan
+from sloc.engine.plan import BLOCK_DRAWS, Plan
 from sloc.windows.edges import Edge, crossing_point
 from sloc.windows.overlap import Overlap, OverlapDraws, overlaps
 from sloc.windows.search import Found, Question

@@ -18,7 +18,6 @@ from sloc.contracts import (
     set_name,
     shown,
 )
-from sloc.divergence import TV
 from sloc.divergence.checks import (
     as_times,
     checked_count,
@@ -30,8 +29,10 @@ from sloc.divergence.checks import (
     checked_pair,
     checked_tolerance,
 )
-from sloc.engine import Plan, as_plan
-from sloc.results import Status, Window
+from sloc.divergence.statistics import TV
+from sloc.engine.plan import Plan, as_plan
+from sloc.results import Status
+from sloc.results.window import Window
 from sloc.windows.certify import certified_search
 from sloc.windows.edges import Edge
 from sloc.windows.search import Found, Question, exactly, sampled_search

@@ -10,7 +10,8 @@ import numpy as np
 from sloc.contracts import require
 from sloc.contracts.arguments import as_real
 from sloc.divergence.checks import checked_epsilon
-from sloc.results import Curve, Window
+from sloc.results.curve import Curve
+from sloc.results.window import Window
 from sloc.windows.edges import Edge, edge_on_grid
 from sloc.windows.rises import rise_window
 

@@ -8,7 +8,9 @@ from sloc.contracts import OF_DRAWS_ALONE, require
 from sloc.contracts.arguments import as_real
 from sloc.divergence.checks import checked_epsilon
 from sloc.divergence.sampler_bounds import MODEL_LAW
-from sloc.results import Certified, Curve, Window
+from sloc.results import Certified
+from sloc.results.curve import Curve
+from sloc.results.window import Window
 
 
 def certified_limits(

@@ -15,15 +15,15 @@ import jax
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, component_mask
-from sloc.divergence import TV
 from sloc.divergence.bridge_setup import bridge_problem, has_bridge
 from sloc.divergence.bridges import BridgeKernel, raise_violation
 from sloc.divergence.checks import as_times
 from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.measurement import assemble
 from sloc.divergence.quasi import sobol_rounds, takes_points
-from sloc.divergence.statistics import disjoint_pair
-from sloc.engine import BLOCK_DRAWS, Plan, collect
+from sloc.divergence.statistics import TV, disjoint_pair
+from sloc.engine import collect
+from sloc.engine.plan import BLOCK_DRAWS, Plan
 
 Array = jax.Array
 Estimator = Literal["balanced", "bridge"]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sloc.divergence.intervals import half_width, tighten
-from sloc.results import Curve
+from sloc.divergence.intervals import maurer_pontil, tighten
+from sloc.results.curve import Curve
 from sloc.results.status import STATUSES
 from sloc.windows.linkage import linkage_on_host
 from sloc.windows.pair_table import PairForms
@@ -199,7 +199,7 @@ def joint_bands(curves: Sequence[Curve], rounds: int, delta: float) -> tuple[np.
 
     """
     value, stderr = (np.stack([np.asarray(getattr(c, f), np.float64) for c in curves], 1) for f in ("value", "stderr"))
-    half = half_width(value, np.square(stderr) * rounds, rounds, delta / value.size)
+    half = maurer_pontil(value, np.square(stderr) * rounds, rounds, delta / value.size)
     lower, upper = tighten(np.clip(value - half, 0.0, 1.0), np.clip(value + half, 0.0, 1.0))
     return value, lower, upper
 

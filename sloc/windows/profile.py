@@ -16,7 +16,9 @@ import numpy as np
 from sloc.contracts import require
 from sloc.contracts.arguments import as_real
 from sloc.divergence.checks import checked_level
-from sloc.results import Curve, Estimate, Window
+from sloc.results.curve import Curve
+from sloc.results.estimate import Estimate
+from sloc.results.window import Window
 from sloc.windows.edges import edge_on_grid
 
 

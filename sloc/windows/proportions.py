@@ -9,9 +9,6 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_real
-from sloc.divergence.binomial_interval import clopper_pearson
-
-__all__ = ["clopper_pearson", "hoeffding_rise_p_value", "weight_sizes", "weighted_interval"]
 
 
 def weight_sizes(total: np.ndarray, largest: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

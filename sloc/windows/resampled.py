@@ -21,11 +21,13 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_real, is_one_of
-from sloc.results import ResampledCurve, RiseStep, Status, TraceWindows, Window
+from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.results import ResampledCurve, RiseStep, Status, TraceWindows
 from sloc.results.resampled import Axis
+from sloc.results.window import Window
 from sloc.windows.binomial_rise import STATISTICS, Statistic, rise_interval, rise_p_values
 from sloc.windows.multiplicity import ACROSS, WITHIN, Across, Within, adjust_steps
-from sloc.windows.proportions import clopper_pearson, hoeffding_rise_p_value, weighted_interval
+from sloc.windows.proportions import hoeffding_rise_p_value, weighted_interval
 from sloc.windows.rises import TOLERANCE, find_rises
 from sloc.windows.rule_rates import RuleRates, rule_rates
 from sloc.windows.traces_table import QuestionTraces, TraceTable

@@ -14,9 +14,10 @@ import jax
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, require
-from sloc.divergence import TV, closed_tv, measure
-from sloc.divergence.statistics import Statistic
-from sloc.results import Curve
+from sloc.divergence.closed_forms import closed_tv
+from sloc.divergence.measurement import measure
+from sloc.divergence.statistics import TV, Statistic
+from sloc.results.curve import Curve
 from sloc.windows.edges import Edge, Side, crossing_point, edge_on_grid, exact_edge
 
 Array = jax.Array

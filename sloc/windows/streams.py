@@ -23,8 +23,8 @@ import numpy as np
 
 from sloc.contracts import ObservationProcess, Population
 from sloc.divergence.histogram_betting import lower_bound, upper_bound
-from sloc.engine import Plan
 from sloc.engine.dithering import GRID, dither
+from sloc.engine.plan import Plan
 from sloc.windows.certify import MIN_PILOT, EdgePlan, certify_edge, kinds_of, make_plan, resolved_by, slope_at
 from sloc.windows.edges import Edge, crossing_point
 from sloc.windows.search import Found, Question

@@ -22,7 +22,6 @@ from sloc.contracts import (
     shown,
 )
 from sloc.contracts.arguments import as_floats
-from sloc.divergence import TV, Certificate, Misassignment
 from sloc.divergence.affinity import affinities
 from sloc.divergence.checks import (
     checked_count,
@@ -35,9 +34,10 @@ from sloc.divergence.checks import (
     checked_tolerance,
 )
 from sloc.divergence.closed_forms import host_weights
-from sloc.divergence.statistics import Statistic
-from sloc.engine import Plan, as_plan
-from sloc.results import Curve, TheoremWindow
+from sloc.divergence.statistics import TV, Certificate, Misassignment, Statistic
+from sloc.engine.plan import Plan, as_plan
+from sloc.results.curve import Curve
+from sloc.results.window import TheoremWindow
 from sloc.windows.critical import default_times, exact_or_certified, in_order
 from sloc.windows.edges import Edge
 from sloc.windows.search import Found, Question, sampled_search
@@ -303,7 +303,7 @@ def hellinger_bound(process: ObservationProcess, population: Population, target:
     """Bound ``E_{p_t^S}[1 - pi_S]`` without sampling, ``(1 / 2 w_S) sum_{i in S, j not in S} sqrt(w_i w_j) BC_ij(t)``.
 
     An upper bound (exact arithmetic on the host), where the pairwise affinities ``BC_ij = int sqrt(p_i p_j)`` are
-    known; see :func:`sloc.divergence.affinities`.
+    known.
 
     Args:
         process: the observation process.

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from sloc.contracts import InvalidInput, ObservationProcess, Population, component_names, refuse_estimates, require
-from sloc.divergence import measure
 from sloc.divergence.checks import (
     checked_count,
     checked_epsilon,
@@ -19,6 +18,7 @@ from sloc.divergence.checks import (
     checked_pair,
 )
 from sloc.divergence.closed_forms import host_weights
+from sloc.divergence.measurement import measure
 from sloc.results.tree import MixtureTree
 from sloc.windows.critical import default_times
 from sloc.windows.pair_table import PairForms, affinity_form, pair_forms

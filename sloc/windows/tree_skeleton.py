@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population
-from sloc.results import Curve
+from sloc.results.curve import Curve
 from sloc.results.tree import MixtureTree
 from sloc.windows.linkage import linkage_on_host
 from sloc.windows.pair_table import PairForms

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from sloc.contracts import InvalidInput
-from sloc.divergence.binomial_interval import bernoulli_counts, bernoulli_interval, clopper_pearson
+from sloc.divergence.binomial_interval import bernoulli_interval, clopper_pearson
+from sloc.engine.dithering import BERNOULLI_GRID, dither
 from tests.divergence.bounded import DISTRIBUTIONS, allowed_misses, misses, normal_interval, width_ratio
 
 DELTA = 0.05
@@ -19,6 +20,10 @@ def test_exact_coverage_at_every_probability():
     low, high = clopper_pearson(x, n, DELTA)
     inside = (low <= p) & (p <= high)
     assert np.min(np.sum(stats.binom.pmf(x, n, p) * inside, axis=1)) >= 1 - DELTA
+
+
+def bernoulli_counts(key, values):
+    return dither(key, values, BERNOULLI_GRID)
 
 
 def dithered(values, delta):

@@ -18,12 +18,12 @@ import pytest
 from scipy.stats import binom, norm
 
 import sloc
+from sloc import anytime_theorem2, anytime_windows
 from sloc.contracts import ContractError, InvalidInput, Population
 from sloc.divergence.bridge_setup import has_bridge
 from sloc.divergence.bridges import BridgeDraw, BridgeViolation, bridge_overlap
 from sloc.populations import Empirical, GaussianMixture, MarkovChains, ProductCategorical
 from sloc.processes import BinarySymmetric, Masking, OrderedMasking, OrnsteinUhlenbeck, Truncation, VarianceExploding
-from sloc.windows import anytime_theorem2, anytime_windows
 
 KEY = jax.random.key(7)
 SIGMAS = 7.0

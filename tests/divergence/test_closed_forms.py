@@ -14,7 +14,7 @@ import pytest
 from scipy.special import erf
 
 import sloc
-from sloc.divergence import affinities
+from sloc.divergence.affinity import affinities
 from sloc.divergence.quasi import takes_points
 from sloc.populations import Empirical, GaussianMixture, ProductCategorical
 from sloc.processes import Masking, OrderedMasking, OrnsteinUhlenbeck, Truncation

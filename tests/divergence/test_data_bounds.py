@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
+from sloc import Curve
 from sloc.contracts import InvalidInput
 from sloc.divergence import tv_lower_bound, tv_upper_bound
 from sloc.divergence.sampler_bounds import MODEL_LAW
 from sloc.populations import Empirical
 from sloc.processes import OrnsteinUhlenbeck
-from sloc.results import Curve
 from sloc.windows import certified_limits
 
 OU = OrnsteinUhlenbeck()

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import sloc
-from sloc.divergence import KL, TV, Clones, Hellinger, Information, Labels, integrands
+from sloc import KL, TV, Clones, Hellinger, Information, Labels
+from sloc.divergence import integrands
 from sloc.engine import NotANumber
 from sloc.engine.nans import count_nans, first_nan
 from sloc.populations import Empirical
@@ -65,7 +66,7 @@ def test_certified_edges_name_it_too():
     with pytest.raises(NotANumber, match="returned NaN") as caught:
         sloc.critical_window(KEY, process, ATOMS, 0, [0, 1], certify=True, **ask)
     with pytest.raises(NotANumber, match="returned NaN"):
-        next(sloc.windows.anytime_windows(KEY, process, ATOMS, 0, [0, 1], epsilon=0.2, times=times))
+        next(sloc.anytime_windows(KEY, process, ATOMS, 0, [0, 1], epsilon=0.2, times=times))
     # The block that is named, alone.
     plan = sloc.Plan(replay=(caught.value.stage, caught.value.block))
     with pytest.raises(sloc.engine.Replayed) as alone:

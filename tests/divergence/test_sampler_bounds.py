@@ -14,7 +14,8 @@ from scipy.stats import binom, norm
 
 import sloc
 from sloc.contracts import ContractError, InvalidInput
-from sloc.divergence import maurer_pontil, tv_sampler_bound
+from sloc.divergence import tv_sampler_bound
+from sloc.divergence.intervals import maurer_pontil
 from sloc.engine import NotANumber
 from sloc.populations import GaussianMixture
 from sloc.processes import FlowMatching, OrnsteinUhlenbeck, VarianceExploding, level, tabulated, variance_preserving

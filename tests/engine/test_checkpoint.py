@@ -21,9 +21,11 @@ import pytest
 
 import sloc
 from sloc.contracts import InvalidInput
-from sloc.engine import CheckpointError, CheckpointWarning, collect, gather, stream, tally
+from sloc.engine import CheckpointError, CheckpointWarning, collect, stream
 from sloc.engine.checkpoint import MANIFEST, Stage
 from sloc.engine.fingerprint import describe
+from sloc.engine.gather import gather
+from sloc.engine.stream import tally
 
 ROOT = Path(__file__).parents[2]
 KEY = jax.random.key(4)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.engine import block_moments, merge_moments, zero_moments
+from sloc.engine.moments import block_moments, merge_moments, zero_moments
 
 
 def test_a_million_small_increments_do_not_drift():

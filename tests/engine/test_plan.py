@@ -12,8 +12,11 @@ from jax.sharding import AxisType, Mesh
 
 import sloc
 from sloc.contracts import InvalidInput
-from sloc.engine import NotANumber, OutOfMemory, Replayed, as_plan, collect, gather, stream, tally
+from sloc.engine import NotANumber, OutOfMemory, Replayed, collect, stream
 from sloc.engine.faults import memory_advice
+from sloc.engine.gather import gather
+from sloc.engine.plan import as_plan
+from sloc.engine.stream import tally
 
 KEY = jax.random.key(4)
 

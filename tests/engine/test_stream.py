@@ -11,7 +11,9 @@ import pytest
 
 import sloc
 from sloc.contracts import InvalidInput
-from sloc.engine import count_traces, device_mesh, stream
+from sloc.engine import stream
+from sloc.engine.plan import device_mesh
+from sloc.engine.stream import count_traces
 from sloc.populations import GaussianMixture
 from sloc.processes import OrnsteinUhlenbeck
 

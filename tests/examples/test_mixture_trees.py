@@ -14,7 +14,7 @@ from scipy.spatial.distance import pdist
 from scipy.special import ndtri
 
 from examples import mixture_trees
-from sloc.results import MixtureTree
+from sloc import MixtureTree
 from sloc.results.tree_node import Check
 from tests.oracles import mixtures
 

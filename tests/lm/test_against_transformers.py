@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sloc.lm import Sampling, empty_cache, load_model, log_law, logits
+from sloc.lm import Sampling, load_model
 from sloc.lm.drawing import draw_many
+from sloc.lm.forward import empty_cache, logits
+from sloc.lm.sampling import log_law
 from tests.lm.families import FAMILIES, random_tensors, write_checkpoint
 
 torch: Any = pytest.importorskip("torch")

@@ -13,20 +13,12 @@ import pytest
 from scipy import stats
 
 from sloc.contracts import InvalidInput
-from sloc.lm import (
-    LanguageModel,
-    Sampling,
-    decode,
-    load_model,
-    log_law,
-    logits,
-    random_model,
-    read_prefix,
-    small_config,
-)
+from sloc.lm import LanguageModel, Sampling, decode, load_model, random_model, read_prefix, small_config
 from sloc.lm import lanes as lanes_module
 from sloc.lm.decoding import Limits, planned
 from sloc.lm.forked import compiled_advance
+from sloc.lm.forward import logits
+from sloc.lm.sampling import log_law
 from tests.lm.families import FAMILIES, random_tensors, write_checkpoint
 
 LAW = Sampling(0.9, top_p=0.95)

@@ -19,12 +19,12 @@ from sloc.contracts import InvalidInput
 pytest.importorskip("tokenizers")
 
 from sloc.cli import app
-from sloc.lm import logits
 from sloc.lm.answers import same_choices_curve
 from sloc.lm.demos.addition import addition_questions, addition_text
 from sloc.lm.demos.grammar import FIRST, STAY, TEMPLATE, grammar_law, grammar_texts
 from sloc.lm.demos.stories import STORIES, story_experiment
 from sloc.lm.demos.training import END, character_tokenizer, next_token_loss, train_decoder
+from sloc.lm.forward import logits
 from sloc.report.lm_demo import DemoRequest, run_lm_demo
 from tests.lm.scripted import Coin
 from tests.lm.small_models import letters

@@ -16,13 +16,15 @@ from sloc.contracts import InvalidInput
 
 pytest.importorskip("tokenizers")
 
-from sloc.lm import Sampling, decode, load_model, log_law, logits, write_on
+from sloc.lm import Sampling, decode, load_model, write_on
 from sloc.lm.answers import RegexTask
 from sloc.lm.backends import EngineBackend, Failure, Generation, Request, Rule
 from sloc.lm.experiments.cuts import Cuts
 from sloc.lm.experiments.experiment import ExperimentSettings, run_experiment
 from sloc.lm.experiments.questions import Question
+from sloc.lm.forward import logits
 from sloc.lm.prefix import extend_prefix, read_prefix
+from sloc.lm.sampling import log_law
 from tests.lm.families import FAMILIES, random_tensors, write_checkpoint
 from tests.lm.small_models import letters
 

@@ -19,11 +19,11 @@ from sloc.lm import (
     likelihood_trace,
     likelihood_tv,
     likelihood_window,
-    logits,
     random_model,
     sample_paths,
     small_config,
 )
+from sloc.lm.forward import logits
 from sloc.windows import information_density
 
 N, LETTERS = 5, 3

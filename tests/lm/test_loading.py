@@ -18,7 +18,10 @@ from jax.sharding import PartitionSpec
 from safetensors.numpy import save_file
 
 from sloc.contracts import InvalidInput
-from sloc.lm import SUPPORTED, Sampling, load_model, logits, partition, random_model, small_config
+from sloc.lm import Sampling, load_model, random_model, small_config
+from sloc.lm.families import SUPPORTED
+from sloc.lm.forward import logits
+from sloc.lm.model import partition
 from tests.lm.families import FAMILIES, random_tensors, write_checkpoint
 from tests.lm.texts import SIZE, write_tokenizer
 
@@ -205,7 +208,8 @@ def test_how_weights_are_split() -> None:
 
 SPLIT = """
 import sys, jax, jax.numpy as jnp, numpy as np
-from sloc.lm import decode, load_model, logits
+from sloc.lm import decode, load_model
+from sloc.lm.forward import logits
 mesh = jax.make_mesh((2,), ("model",))
 own = load_model(sys.argv[1])
 split = load_model(sys.argv[1], mesh=mesh)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sloc.lm import LanguageModel, empty_cache, load_model, logits
+from sloc.lm import LanguageModel, load_model
+from sloc.lm.forward import empty_cache, logits
 from tests.lm.families import FAMILIES, random_tensors, write_checkpoint
 from tests.lm.oracle import oracle_logits
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from sloc.contracts import InvalidInput
-from sloc.lm import logits, random_model, small_config
+from sloc.lm import random_model, small_config
+from sloc.lm.forward import logits
 
 nnx = pytest.importorskip("flax.nnx")
 

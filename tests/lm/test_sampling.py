@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 
 from sloc.contracts import InvalidInput
-from sloc.lm import Sampling, log_law
+from sloc.lm import Sampling
 from sloc.lm.drawing import draw_many, draw_tokens, uniforms
+from sloc.lm.sampling import log_law
 
 LAWS = [
     Sampling(),

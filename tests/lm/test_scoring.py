@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from sloc.contracts import InvalidInput
-from sloc.lm import LanguageModel, Sampling, decode, log_law, logits, random_model, score, small_config
+from sloc.lm import LanguageModel, Sampling, decode, random_model, score, small_config
 from sloc.lm import scoring as scoring_module
+from sloc.lm.forward import logits
+from sloc.lm.sampling import log_law
 
 
 @pytest.fixture(scope="module")

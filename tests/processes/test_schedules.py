@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from sloc import processes
 from sloc.contracts import ContractError, InvalidInput
 from sloc.processes import (
-    LEVEL_UNITS,
     FlowMatching,
     Masking,
     OrnsteinUhlenbeck,
@@ -25,6 +23,8 @@ from sloc.processes import (
     variance_exploding,
     variance_preserving,
 )
+from sloc.processes.levels import LEVEL_UNITS
+from sloc.processes.schedules import LEAST_NOISE
 from sloc.testing import check_process
 
 SCHEDULES = {
@@ -150,4 +150,4 @@ def test_bad_schedules_are_refused(make, message):
 def test_only_gaussian_channels_have_levels():
     with pytest.raises(ContractError, match="expected a GaussianChannel"):
         level(Masking(), 0.5, "sigma")
-    assert processes.LEAST_NOISE == 0.01
+    assert LEAST_NOISE == 0.01

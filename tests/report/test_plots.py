@@ -11,12 +11,12 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+from sloc import Curve, Estimate, TheoremWindow, Window
 from sloc.contracts import InvalidInput
 from sloc.report import page_parts, recorded_report, style, traces
 from sloc.report.plots import plot_curve, plot_estimate, plot_theorem_window, plot_window
 from sloc.report.posterior_plots import plot_histograms
 from sloc.report.style import new_axes, ordered_colours
-from sloc.results import Curve, Estimate, TheoremWindow, Window
 
 TIMES = np.linspace(0.1, 3.0, 12)
 VALUE = np.exp(-TIMES)

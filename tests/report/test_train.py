@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import sloc
+from sloc import Curve, forward_reverse
 from sloc.cli import app
 from sloc.contracts import InvalidInput
 from sloc.divergence import tv_lower_bound
@@ -23,8 +24,6 @@ from sloc.report.checkpoints import checkpoint_folder, read_failure
 from sloc.report.train_command import TrainRequest, held_out, run_train, split_digits
 from sloc.report.uturn_command import UturnRequest, run_uturn
 from sloc.report.uturn_curves import classifier_curve, crossing, largest_difference
-from sloc.results import Curve
-from sloc.samplers import forward_reverse
 from sloc.windows import certified_limits
 
 

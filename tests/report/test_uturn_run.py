@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from sloc import Curve
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.train_command import split_digits
 from sloc.report.uturn_command import UturnRequest, run_uturn
 from sloc.report.uturn_curves import compared
 from sloc.report.uturn_picture import shown_levels, uturn_picture
-from sloc.results import Curve
 
 
 @pytest.mark.slow

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sloc import Curve
 from sloc.populations import Empirical
 from sloc.report.window_refine import LEVELS_PER_EDGE, Crossing, bracket, combined, levels_inside
 from sloc.report.window_run import Settings, run_pilot, run_process
-from sloc.results import Curve
-from sloc.windows import Edge
+from sloc.windows.edges import Edge
 
 TIMES = np.geomspace(0.01, 10, 31)
 

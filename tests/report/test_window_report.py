@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from sloc import Curve, Window
 from sloc.contracts import InvalidInput, component_names
 from sloc.populations import Empirical
 from sloc.report.sources import Source, load_file_source, parse_image, parse_matrix, scaled
@@ -24,8 +25,8 @@ from sloc.report.window_run import (
     spread_times,
 )
 from sloc.report.window_words import listed, summary_paragraph
-from sloc.results import Curve, Status, Window
-from sloc.windows import Edge
+from sloc.results import Status
+from sloc.windows.edges import Edge
 
 SETTINGS = Settings(n=60_000, times=16)
 

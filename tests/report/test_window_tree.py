@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sloc import MixtureTree
 from sloc.populations import Empirical
 from sloc.report.output import jsonable
 from sloc.report.window_run import ProcessWindows, Settings, run_process
 from sloc.report.window_tree import newick_text, plan_tree, tree_record, tree_rows
 from sloc.report.window_words import tree_words
-from sloc.results import MixtureTree
 
 # Two pairs of near classes of two atoms each, in five letters: TV of any sets under masking by enumeration.
 DATA = np.asarray(

@@ -9,12 +9,12 @@ import jax
 import numpy as np
 import pytest
 
+from sloc import Window
 from sloc.contracts import InvalidInput
 from sloc.populations import GaussianMixture
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.style import BLUE, ORANGE
 from sloc.report.tree import plot_tree
-from sloc.results import Window
 from sloc.windows.tree import mixture_tree
 
 NAMES = ("plain", "two words", "it's", "a,b(c)", "e")

@@ -89,13 +89,6 @@ def networks() -> list[Row]:
             bins=whole(2),
         ),
         row(
-            p + "draw_levels",
-            schedule=schedule,
-            n=whole(16),
-            low=positive(0.01).says("low"),
-            high=positive(100.0).says("high", "low"),
-        ),
-        row(
             p + "fit",
             model=model,
             loss=function(_loss),

@@ -9,7 +9,6 @@ import numpy as np
 
 import sloc.lm as lm
 from sloc.lm import (
-    ChoicePoint,
     Cuts,
     ExperimentSettings,
     LikelihoodPaths,
@@ -191,23 +190,7 @@ def models() -> list[Row]:
             mesh=taken(None),
             axis=taken("model"),
         ),
-        row(p + "open_backend", name=text("nowhere"), lanes=whole(2)),
-        row(p + "addition_questions", n=whole(2), digits=whole(2)),
-        row(p + "addition_text", a=whole(1, 0), b=whole(2, 0), digits=whole(2)),
         row(p + "character_tokenizer", alphabet=text("abc")),
-        row(p + "train_addition", steps=whole(1), texts=whole(1), digits=whole(2)),
-        row(p + "train_grammar", steps=whole(1), texts=whole(1)),
-        row(
-            p + "train_decoder",
-            texts=texts,
-            steps=whole(1),
-            width=whole(8),
-            layers=whole(1),
-            heads=whole(1),
-            batch=whole(1),
-            rate=positive(0.003),
-            name=text("trained"),
-        ),
     ]
 
 
@@ -219,7 +202,6 @@ def experiments() -> list[Row]:
     questions, right = names(("a", "b", "c")), thing([True, False, True], "truth values")
     asked = thing(list(QUESTIONS), "questions")
     windows = thing(lambda: find_text_windows(experiment()), "windows")
-    points = thing((ChoicePoint(0, "b", 0, 1),), "points")
     return [
         row(
             p + "run_experiment",
@@ -256,48 +238,14 @@ def experiments() -> list[Row]:
             ask=text("again?"),
             journal=path(None).optional(),
         ),
-        row(p + "revision_problems", revisions=thing({}, "revisions").but("a mapping")),
-        row(p + "revision_recordings", experiment=done, revisions=thing({}, "revisions").but("a mapping")),
         row(p + "template_jumps", experiment=thing(templates, "an experiment")),
         row(p + "choice_counts", experiment=thing(templates, "an experiment"), cut=whole(0, 0)),
-        row(
-            p + "same_choices_curve",
-            law=thing({("a",): 0.5, ("b",): 0.5}, "a law").says("law", "choices"),
-            choices=names(("b",)),
-            points=points.but("an empty list"),
-            kept=array([0, 1]).but("an empty list", "an array of rank 3"),
-        ),
-        row(p + "share_of", questions=questions.but("a name twice"), hits=right, level=level),
         row(p + "window_accuracy", questions=questions, right=right, window=right, found=right.optional(), level=level),
-        row(
-            p + "story_experiment",
-            backend=coin,
-            story=choice("pet"),
-            new_tokens=whole(8),
-            resamples=whole(2, 2),
-            generations=whole(1),
-            every=whole(1),
-        ),
-        row(
-            p + "addition_experiment",
-            model=_model(),
-            questions=asked,
-            resamples=whole(2, 2),
-            temperature=positive(1.0, zero=True).optional(),
-            lanes=whole(2),
-        ),
-        row(p + "grammar_experiment", model=_model(), generations=whole(1), resamples=whole(2, 2), lanes=whole(2)),
         row(p + "benchmark_question", benchmark=choice("mmlu"), row=thing({}, "a row"), name=text("q")),
         row(
             p + "read_questions",
             benchmark=choice("mmlu").optional().says("benchmark", "questions"),
             path=path("there").says("questions"),
-        ),
-        row(
-            p + "read_task",
-            text=text("math")
-            .also(a_pattern_that_is_none="regex:(", no_module="python:nowhere.at_all")
-            .says("task", "text"),
         ),
     ]
 

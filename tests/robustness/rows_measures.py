@@ -5,8 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from sloc.divergence import TV
-from sloc.engine import Plan, as_plan, dither
+from sloc import TV, Plan
 from sloc.populations import Empirical
 from sloc.processes import FlowMatching, Masking
 from sloc.samplers import LearnedDiffusion
@@ -17,7 +16,6 @@ from tests.robustness.values import (
     array,
     choice,
     fraction,
-    free,
     function,
     instant,
     path,
@@ -29,7 +27,6 @@ from tests.robustness.values import (
 )
 
 UNIT = np.array([0.1, 0.5, 0.9])
-COUNTS = np.array([3, 5, 0])
 MASK = np.array([True, False])
 
 
@@ -53,12 +50,12 @@ def measures() -> list[Row]:
     kernel = thing(_sum, "a kernel")
     blocks = {"args": taken(()), "blocks": whole(1), "first": whole(0, 0), "tile": whole(1)}
     return [
-        row("sloc.divergence.measure", statistics=thing([TV(0, 1)], "statistics")),
-        row("sloc.divergence.tv", t=instant(0.5).says("t", "times")),
-        row("sloc.divergence.tv_curve"),
-        row("sloc.divergence.label_curve", init=sets(0)),
-        row("sloc.divergence.information_curve"),
-        row("sloc.divergence.clone_agreement"),
+        row("sloc.measure", statistics=thing([TV(0, 1)], "statistics")),
+        row("sloc.tv", t=instant(0.5).says("t", "times")),
+        row("sloc.tv_curve"),
+        row("sloc.label_curve", init=sets(0)),
+        row("sloc.information_curve"),
+        row("sloc.clone_agreement"),
         row("sloc.divergence.tv_point", **t, replicates=whole(2, 2)),
         row("sloc.divergence.choose_estimator", t=instant(0.5).says("t", "times")),
         row("sloc.divergence.bridge_overlap"),
@@ -77,9 +74,7 @@ def measures() -> list[Row]:
             method=choice("likelihood-ratio"),
             reach=positive(1.0).left_out(),
         ),
-        row("sloc.divergence.posterior", y=array(np.zeros(2)).but("NaN inside", "infinity inside"), **t),
-        row("sloc.divergence.closed_tv", a=_mask(), b=_mask(), **t),
-        row("sloc.divergence.affinities", **t),
+        row("sloc.posterior", y=array(np.zeros(2)).but("NaN inside", "infinity inside"), **t),
         statistic_row("sloc.TV", a=sets(0), b=sets(1)),
         statistic_row("sloc.KL", a=sets(0), b=sets(1)),
         statistic_row("sloc.Hellinger", a=sets(0), b=sets(1)),
@@ -89,8 +84,6 @@ def measures() -> list[Row]:
         statistic_row("sloc.Misassignment", target=sets(0)),
         row("sloc.engine.stream", kernel=kernel, **blocks),
         row("sloc.engine.collect", kernel=kernel, **{k: v for k, v in blocks.items() if k != "tile"}),
-        row("sloc.engine.tally", kernel=kernel, grid=array([0.0, 1.0]).optional(), spans=taken(None), **blocks),
-        row("sloc.engine.gather", kernel=kernel, args=taken(()), axis=whole(0, 0), n=whole(16), tile=whole(1)),
     ]
 
 
@@ -115,32 +108,9 @@ def _mask() -> Argument:
 
 def intervals() -> list[Row]:
     """Return rows of intervals and of what they are made from."""
-    values, counts, level = array(UNIT).but("an array of rank 3"), array(COUNTS), _levels(0.05)
-    grid = array([0.0, 0.5, 1.0]).optional()
+    values = array(UNIT).but("an array of rank 3")
     return [
-        row("sloc.divergence.betting_interval", values=values, delta=level),
-        row("sloc.divergence.betting_lower", values=values, delta=level),
-        row("sloc.divergence.betting_upper", values=values, delta=level),
-        row("sloc.divergence.bernoulli_counts", values=values),
-        row("sloc.divergence.bernoulli_interval", counts=counts, delta=level),
-        row(
-            "sloc.divergence.histogram_interval",
-            counts=array(np.asarray(dither(jax.random.key(0), UNIT, np.array([0.0, 0.5, 1.0])))),
-            delta=level,
-            grid=array([0.0, 0.5, 1.0]).but("None"),
-        ),
-        row("sloc.divergence.dither", values=values, grid=grid),
-        row("sloc.divergence.logit_grid", points=whole(5, 2), smallest=fraction(0.01)),
-        row("sloc.divergence.clopper_pearson", x=_counts(1.0), n=_counts(2.0), alpha=level),
-        row(
-            "sloc.divergence.maurer_pontil",
-            mean=_counts(0.5),
-            variance=_counts(0.1),
-            n=whole(16, 2).but("an array of rank 3", "an empty list").listed(),
-            delta=fraction(0.05),
-            span=positive(1.0).but("an array of rank 3", "an empty list").listed(),
-        ),
-        row("sloc.divergence.tighten", lower=free(UNIT), upper=free(UNIT), decreasing=taken(True)),
+        row("sloc.divergence.betting_interval", values=values, delta=_levels(0.05)),
     ]
 
 
@@ -163,9 +133,7 @@ def plans() -> list[Row]:
         "replay": thing(None, "a stage and a block").optional(),
     }
     return [
-        Row("sloc.engine.Plan", lambda **given: Plan(**given).layout(), none),
-        Row("sloc.engine.as_plan", as_plan, {"plan": thing(None, "a plan").optional()}),
-        row("sloc.engine.device_mesh", devices=none["devices"]),
+        Row("sloc.Plan", lambda **given: Plan(**given).layout(), none),
     ]
 
 

@@ -8,11 +8,13 @@ import jax
 import numpy as np
 
 import sloc
+from sloc import Curve, Estimate, TheoremWindow, Window
 from sloc.lm import Branches, Counters, Template
-from sloc.populations import CriticalTokens, ProductCategorical
+from sloc.populations import CriticalTokens, ProductCategorical, RandomHierarchy
 from sloc.processes import (
     BinarySymmetric,
     FlowMatching,
+    HalfSpace,
     OrnsteinUhlenbeck,
     Poisson,
     Product,
@@ -20,11 +22,23 @@ from sloc.processes import (
     UniformCTMC,
     VarianceExploding,
 )
-from sloc.results import Curve, Window
 from sloc.windows import trace_table, trace_windows
 from tests.robustness.common import OU, PAIR
 from tests.robustness.sweep import Row
-from tests.robustness.values import Argument, array, choice, fraction, names, text, thing, whole
+from tests.robustness.values import (
+    Argument,
+    array,
+    choice,
+    fraction,
+    key,
+    names,
+    path,
+    positive,
+    taken,
+    text,
+    thing,
+    whole,
+)
 
 AX = thing(None, "axes").optional()
 
@@ -40,6 +54,9 @@ def results() -> list[Row]:
     values = np.tile([[0.9, 0.8], [0.5, 0.5], [0.1, 0.2]], 1)
     curve = Curve(grid, values, 0 * values, values, values, n=0, method="exact", labels=("cat", "dog"))
     window = Window(0.3, 0.7, None, None, "resolved", "resolved", 0.1, 0.05, 0, "exact", "cat within all")
+    estimate = Estimate(0.5, 0.0, 0.5, 0.5, 0, "exact")
+    edges = (0.7, 0.3, (0.7, 0.7), (0.3, 0.3), "resolved", "resolved")
+    theorem = TheoremWindow(*edges, 0.1, 0.2, curve.column("cat"))
     tree = sloc.mixture_tree(jax.random.key(0), OU, PAIR, epsilon=0.1, method="closed-form")
     node = whole(1, 0).also(no_such_node=99)
     leaf = Argument(0, "a class", {**whole(0, 0).wrong, "no such class": 99, "an unknown name": "zebra"})
@@ -48,6 +65,8 @@ def results() -> list[Row]:
         on(curve, c + "column", label=choice("cat")),
         on(curve.column("cat"), c + "plot", ax=AX),
         on(window, "sloc.Window.plot", ax=AX),
+        on(estimate, "sloc.Estimate.plot", ax=AX),
+        on(theorem, "sloc.TheoremWindow.plot", ax=AX),
         on(tree, t + "subset", node=node),
         on(tree, t + "node_name", node=node, most=whole(6)),
         on(tree, t + "path", leaf=leaf),
@@ -66,7 +85,11 @@ def _traces() -> list[Row]:
     result = trace_windows(trace_table(pd.DataFrame(rows, columns=["question", "fraction", "answer"])))
     curve = result.curves[0]
     r = "sloc.results.ResampledCurve."
-    return [on(curve, r + "to_curve", answer=choice("B").optional()), on(curve, r + "plot", ax=AX)]
+    return [
+        on(curve, r + "to_curve", answer=choice("B").optional()),
+        on(curve, r + "plot", ax=AX),
+        on(result, "sloc.results.TraceWindows.plot", path=path(None).optional()),
+    ]
 
 
 def grids() -> list[Row]:
@@ -96,7 +119,26 @@ def made() -> list[Row]:
     tokens = {"start": whole(4), "spread": whole(2), "length": whole(16, 2).says("length", "start + spread")}
     tokens = {k: a.says(k, "start + spread") for k, a in tokens.items()}
     rates = array([[-1.0, 1.0], [1.0, -1.0]])
+    sizes = {"num_classes": (2, 2), "depth": (1, 1), "branching": (2, 2), "vocabulary": (2, 2), "rules": (1, 1)}
     return [
+        on(
+            HalfSpace,
+            "sloc.processes.HalfSpace.random",
+            key=key(),
+            count=whole(3),
+            dimension=whole(2),
+            spread=positive(1.0, zero=True),
+            noise=positive(0.0, zero=True),
+        ),
+        on(
+            RandomHierarchy,
+            p + "RandomHierarchy.random",
+            key=key(),
+            **{name: whole(*good) for name, good in sizes.items()},
+            weights=array([0.5, 0.5]).optional(),
+            one_hot=taken(False),
+            names=names(("cat", "dog")),
+        ),
         on(
             ProductCategorical,
             p + "ProductCategorical.coins",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 import sloc
-from sloc.contracts import Revealed
 from sloc.populations import Empirical, GaussianMixture, HiddenMarkov, ProductCategorical, RandomHierarchy
 from sloc.processes import (
     BinarySymmetric,
@@ -19,7 +18,6 @@ from sloc.processes import (
     Retimed,
     Steps,
     Truncation,
-    VarianceExploding,
 )
 from tests.processes.heads import heads, heads_likelihood
 from tests.robustness.common import OU, PAIR, population_row, process_row, row
@@ -112,18 +110,6 @@ def processes() -> list[Row]:
             p + "Steps", lambda **given: Retimed(Truncation(4), Steps(**given)).validate(), {"old": numbers([0, 2, 4])}
         ),
         Row(p + "Function", _clock("Function"), {"forward": function(_same), "backward": function(_same)}),
-        Row(p + "CosineBetas", _clock("CosineBetas"), {"offset": scalar(0.008)}),
-        Row(p + "LinearBetas", _clock("LinearBetas"), {"first": scalar(0.1, zero=True), "last": scalar(20.0)}),
-        Row(
-            p + "ScaledLinearBetas",
-            _clock("ScaledLinearBetas"),
-            {"first": scalar(0.85, zero=True), "last": scalar(12.0)},
-        ),
-        Row(
-            p + "GeometricSigmas",
-            _clock("GeometricSigmas", VarianceExploding()),
-            {"first": scalar(0.01), "last": scalar(50.0)},
-        ),
     ]
 
 
@@ -131,11 +117,11 @@ def _same(t):
     return t
 
 
-def _clock(name: str, process: Any = OU) -> Any:
+def _clock(name: str) -> Any:
     made = getattr(sloc.processes, name)
 
     def call(**given: Any) -> None:
-        retimed: Any = Retimed(process, made(**given))
+        retimed: Any = Retimed(OU, made(**given))
         sloc.contracts.check_registered(retimed, "process", sloc.ObservationProcess)
         retimed.validate()
         retimed.canonical()
@@ -238,11 +224,18 @@ def _rules() -> np.ndarray:
     return np.asarray(RandomHierarchy([[[[0, 0], [1, 1]], [[0, 1], [1, 0]]]]).rules)
 
 
+_NO_TRUTH = {"an array": np.array([True, False]), "an array of JAX": jax.numpy.array([True, False])}
+
+
+def _schedules(betas, first, last, offset):
+    sloc.processes.variance_preserving("cosine", offset=offset)
+    return sloc.processes.variance_preserving(betas, first, last)
+
+
 def functions() -> list[Row]:
     """Return rows of functions on processes, schedules and observations."""
     p = "sloc.processes."
     t, unit, schedule = free([0.5]), choice("log_snr"), thing(FlowMatching(), "a schedule")
-    seen = Revealed(jnp.asarray([1, 0]), jnp.asarray([True, False]))
     first = positive(0.1)
     return [
         row(
@@ -252,7 +245,6 @@ def functions() -> list[Row]:
             first=first.optional(),
             last=positive(20.0).optional(),
         ),
-        row(p + "check_ends_in_noise", schedule=schedule, argument=taken("schedule")),
         row(
             p + "edm_sigmas",
             n=whole(4, 2).but("10**400"),
@@ -274,14 +266,18 @@ def functions() -> list[Row]:
         row(p + "variance_exploding", first=positive(0.01), last=positive(50.0).says("last", "first")),
         row(
             p + "variance_preserving",
-            betas=choice("cosine"),
-            first=taken(None),
-            last=taken(None),
-            offset=positive(0.008),
+            _schedules,
+            betas=choice("linear"),
+            first=positive(0.1).optional(),
+            last=positive(20.0).optional().says("last", "first"),
+            offset=positive(0.008, zero=True),
         ),
-        row(p + "with_symbol", y=thing(seen, "Revealed"), symbol=whole(2, 0)),
-        row(p + "without_symbol", letters=free([0, 1]), symbol=whole(1, 0)),
         row("sloc.populations.least_barrier", drift=fraction(0.2)),
+        row(
+            "sloc.contracts.require",
+            condition=Argument(True, "a truth value", dict(_NO_TRUTH)),
+            **{name: taken("a text") for name in ("argument", "value", "expected")},
+        ),
         Row(
             "sloc.register_marginals",
             sloc.register_marginals,

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.divergence import tv
+from sloc import TheoremWindow, Window
 from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck
-from sloc.report import Settings, WindowRequest, load_gaussians_source, run_folder
-from sloc.results import TheoremWindow, Window
+from sloc.report import Settings
+from sloc.report.sources import load_gaussians_source
 from sloc.samplers import LearnedDiffusion, LearnedMasked, Unnormalized, exact_localizer
 from sloc.testing import ConformanceError
-from sloc.windows import outcome_curve, posterior_moves, trace_windows
+from sloc.windows import outcome_curve, posterior_moves
 from tests.robustness.common import OU, PAIR, row
 from tests.robustness.rows_measures import learned
-from tests.robustness.rows_windows import COUNTS, CURVE, RECORDING, TRACES
+from tests.robustness.rows_windows import COUNTS, CURVE
 from tests.robustness.sweep import Row
 from tests.robustness.values import (
     array,
@@ -32,7 +30,6 @@ from tests.robustness.values import (
     real,
     sets,
     taken,
-    text,
     thing,
     times,
     whole,
@@ -244,22 +241,11 @@ def report() -> list[Row]:
     """Return rows of pictures, tables and commands."""
     p = "sloc.report."
     outcomes, moves = thing([outcome_curve(COUNTS)], "curves"), thing(posterior_moves([COUNTS]), "moves")
-    traced = thing(trace_windows(TRACES), "windows of traces")
     source = thing(lambda: load_gaussians_source("4;-4", None, None), "a source")
     settings = thing(Settings(n=1024, times=8), "settings")
     results = thing([], "results").but("an empty list")
     maybe_path = path(None).optional()
-    request = WindowRequest("gaussians", ("ou",), Settings(n=1024, times=8), means="4;-4")
-    tables = {n: text(n).optional().says(n, "SOURCE") for n in ("x", "labels", "scale", "image")}
-    found = jax.random.key(0)
     return [
-        row(p + "plot_curve", curve=thing(CURVE, "a curve")),
-        row(p + "plot_estimate", estimate=thing(lambda: tv(found, OU, PAIR, 0.5, 0, 1, n=16), "an estimate")),
-        row(p + "plot_window", window=thing(WINDOW, "a window")),
-        row(
-            p + "plot_theorem_window",
-            window=thing(THEOREM, "a window"),
-        ),
         row(
             p + "plot_outcomes",
             ax=thing(None, "axes").optional(),
@@ -267,8 +253,6 @@ def report() -> list[Row]:
             moves=thing((), "moves").but("an empty list"),
         ),
         row(p + "plot_recorded", curves=outcomes, moves=moves, path=maybe_path, limit=whole(1)),
-        row(p + "plot_traces", result=traced, path=maybe_path),
-        row(p + "traces_summary_table", result=traced, limit=whole(1)),
         row(
             p + "plot_windows",
             results=results,
@@ -276,54 +260,15 @@ def report() -> list[Row]:
             path=maybe_path.says("path", "results"),
             seed=whole(0, 0).says("seed", "results"),
         ),
-        row(p + "curves_dataset", results=results),
-        row(p + "windows_frame", results=results),
-        row(p + "decision_order", windows=thing({"a": WINDOW}, "windows")),
-        row(p + "load_file_source", **tables),
-        row(
-            p + "load_gaussians_source",
-            means=text("4;-4"),
-            weights=text("0.5,0.5").optional(),
-            covariances=text("1").optional(),
-        ),
-        row(p + "run_pilot", name=choice("ou"), settings=settings, run=thing(None, "a plan").optional().says("plan")),
         row(
             p + "run_process",
             name=choice("ou"),
             settings=settings,
-            times=times([0.25, 0.5]),
+            times=times([0.25, 0.5]).optional(),
             run=thing(None, "a plan").optional().says("plan"),
             progress=taken(None),
             refined=taken(None),
             progress_refined=taken(None),
-        ),
-        row(
-            p + "run_traces",
-            out=path(None).optional().says("output folder", "file"),
-            rise=fraction(0.5, low=True).says("rise", "file"),
-            max_drop=positive(0.5, zero=True).optional().says("max_drop", "file"),
-            alpha=fraction(0.05).says("alpha", "file"),
-            correction=choice("bonferroni").says("correction", "file"),
-            across=choice("none").says("across", "file"),
-            statistic=choice("difference").says("statistic", "file"),
-            size=fraction(0.3, low=True).says("size", "file"),
-            move_alpha=fraction(0.1).says("move_alpha", "alpha", "file"),
-            gap=positive(4.0).optional().says("gap", "file"),
-            level=fraction(0.9).says("level", "file"),
-        ),
-        row(
-            p + "run_window",
-            request=thing(request, "a request"),
-            out=path(None).optional().says("output folder"),
-            resume=taken(False),
-            log=taken(None),
-        ),
-        row(p + "read_request"),
-        row(p + "check_run_folder", path=path("there").says("output folder")),
-        Row(
-            p + "run_folder",
-            lambda **given: run_folder(**given).__enter__(),
-            {"path": path("there").says("output folder"), "overwrite": taken(False)},
         ),
         Row(
             p + "Settings",
@@ -335,20 +280,6 @@ def report() -> list[Row]:
                 "seed": whole(0, 0).says("--seed"),
                 "delta": fraction(0.05).says("--delta"),
             },
-        ),
-        row(
-            p + "write_recorded_report",
-            path=path(Path("page.html")),
-            curves=outcomes.but("an empty list"),
-            moves=moves,
-            recordings=thing({"q": RECORDING}, "recordings").optional().but("a mapping"),
-            notes=taken(()),
-            title=text("Recorded"),
-            smoothing=taken(()),
-            limit=whole(1),
-        ),
-        row(
-            p + "write_run_json", folder=path(Path(".")), command=text("window"), arguments=taken({}), results=taken({})
         ),
     ]
 

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pandas as pd
 
-from sloc.results import Curve, Moves
+from sloc import Curve
+from sloc.results import Moves
 from sloc.windows import (
     Branch,
     MovePrior,
@@ -90,25 +91,6 @@ def windows() -> list[Row]:
             horizon=positive(float("inf")).but("infinity"),
         ),
         row("sloc.windows.hellinger_bound", target=sets(0)),
-        row(
-            "sloc.windows.edge_on_grid",
-            times=times(GRID).but("a negative time", "an infinite time"),
-            value=array(1 - GRID).but("infinity inside"),
-            lower=array(1 - GRID).but("infinity inside"),
-            upper=array(1 - GRID).but("infinity inside"),
-            threshold=real(0.5),
-            side=choice("first"),
-            horizon=positive(float("inf")).but("infinity"),
-            discrete=taken(False),
-        ),
-        row(
-            "sloc.windows.exact_edge",
-            quantity=function(lambda t: float(np.exp(-t))),
-            threshold=real(0.5),
-            side=choice("first"),
-            horizon=positive(float("inf")).but("infinity"),
-            discrete=taken(False),
-        ),
         row("sloc.windows.decided_between", curve=curve, low=real(0.2).says("low"), high=real(0.8).says("high")),
         row("sloc.windows.information_axis", curve=curve, total=positive(1.0).optional()),
         row("sloc.windows.information_density", curve=curve),
@@ -120,15 +102,12 @@ def windows() -> list[Row]:
 def recorded() -> list[Row]:
     """Return rows of recorded answers."""
     rise, drop = fraction(0.5, low=True), positive(0.5, zero=True).optional().but("infinity")
-    height = positive(0.5, zero=True).but("infinity")
     tau, gap, priors = fraction(0.3, low=True), positive(4.0).but("infinity"), thing((MovePrior(),), "priors")
     separation, bounds = positive(8.0, zero=True).but("infinity"), array(np.full(2, 0.5))
     correction, across = choice("bonferroni"), choice("none")
     counts, data = thing([COUNTS], "counts"), thing(COUNTS, "counts")
     moves = posterior_moves([COUNTS])
     return [
-        row("sloc.windows.find_rises", times=array(GRID), value=array(1 - GRID), rise=height, max_drop=drop),
-        row("sloc.windows.rise_window", times=array(GRID), value=array(1 - GRID), rise=height, max_drop=drop),
         row(
             "sloc.windows.rule_rates",
             draws=whole(8),
@@ -336,17 +315,9 @@ def printed() -> list[Row]:
     ]
 
 
-def results() -> list[Row]:
-    """Return rows of names of statuses."""
-    return [
-        row("sloc.results.status_code", name=choice("resolved")),
-        row("sloc.results.status_name", code=whole(0, 0)),
-    ]
-
-
 def rows() -> list[Row]:
     """Return all rows of this file."""
-    return [*windows(), *recorded(), *files(), *printed(), *results()]
+    return [*windows(), *recorded(), *files(), *printed()]
 
 
 __all__ = ["OU", "PAIR", "Moves", "jax", "path", "rows"]

@@ -22,7 +22,6 @@ from sloc.processes import (
     variance_preserving,
 )
 from sloc.samplers import (
-    PARAMETERIZATIONS,
     LearnedDiffusion,
     ancestral,
     ddim,
@@ -32,6 +31,7 @@ from sloc.samplers import (
     predictor_corrector,
     probability_flow,
 )
+from sloc.samplers.learned import PARAMETERIZATIONS
 from tests.samplers.learned_models import exact_model, mixture
 
 STEPS = tabulated(betas=beta_steps("linear"))

@@ -150,10 +150,10 @@ NOT_WRITTEN = {
 
 FAMILIES = (
     ObservationProcess,
-    processes.GaussianChannel,
-    processes.LinearGaussianChannel,
-    processes.RevealingChannel,
-    processes.MemorylessChannel,
+    sloc.GaussianChannel,
+    sloc.LinearGaussianChannel,
+    sloc.RevealingChannel,
+    sloc.MemorylessChannel,
 )
 COMBINATORS = (Retimed, Product, Permuted)
 

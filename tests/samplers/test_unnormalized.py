@@ -11,7 +11,8 @@ from jax.tree_util import Partial
 import sloc
 from sloc.contracts import ContractError, InvalidInput
 from sloc.processes import Masking, OrnsteinUhlenbeck, VarianceExploding
-from sloc.samplers import OracleSettings, Unnormalized, oracle, oracle_localizer
+from sloc.samplers import Unnormalized, oracle, oracle_localizer
+from sloc.samplers.oracle import OracleSettings
 from tests.samplers.laws import assert_frequencies
 
 DIM, VARIANCE, N = 3, 0.25, 2_048

@@ -16,6 +16,7 @@ import pytest
 from sloc.contracts import InvalidInput, ObservationProcess
 from sloc.processes import BinarySymmetric
 from sloc.testing import ConformanceError, ConformanceReport, check_process
+from sloc.testing.conformance import Trials
 from sloc.testing.density_laws import check_density
 from tests.testing import broken, ill_formed
 
@@ -202,7 +203,7 @@ class MaskedAndNoisy(ObservationProcess):
 def test_what_draws_do_not_show_of_the_normalisation_is_reported():
     def skipped(process, xs, times):
         report = ConformanceReport(type(process).__name__, 512, 1e-9)
-        check_density(process.canonical(), jax.random.key(0), xs, np.float32(times), 512, 1e-9, report)
+        check_density(Trials(process.canonical(), xs, np.float32(times), 512, 1e-9, report), jax.random.key(0))
         return report.skipped, report.checked
 
     mixed = {"bit": jnp.asarray([0, 1]), "number": jnp.asarray([0.0, 1.0])}

@@ -20,8 +20,9 @@ from scipy.special import ndtri
 import sloc
 from benchmarks.certified_settings import case
 from benchmarks.certified_truth import theorem_truth, window_truth
+from sloc import anytime_theorem2, anytime_windows
 from sloc.engine.checkpoint import MANIFEST
-from sloc.windows import anytime_theorem2, anytime_windows, streams
+from sloc.windows import streams
 from tests.oracles import channels, mixtures
 
 KEY = jax.random.key(9)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import sloc
+from sloc import Curve, find_window
 from sloc.contracts import InvalidInput
 from sloc.processes import OrnsteinUhlenbeck, VarianceExploding, log_snr
-from sloc.results import Curve
-from sloc.windows import find_window, information_axis, on_axis
+from sloc.windows import information_axis, on_axis
 
 
 def curve(value, times=None, **changes):

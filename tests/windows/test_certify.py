@@ -12,8 +12,8 @@ import pytest
 from scipy.special import ndtri
 
 import sloc
+from sloc import anytime_windows
 from sloc.results.status import STATUSES
-from sloc.windows import anytime_windows
 from sloc.windows.certify import make_plan, pilot_draws
 from sloc.windows.overlap import Overlap, OverlapDraws
 from sloc.windows.search import Question

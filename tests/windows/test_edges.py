@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sloc.windows import edge_on_grid, exact_edge
-from sloc.windows.edges import crossing_point
+from sloc.windows.edges import crossing_point, edge_on_grid, exact_edge
 
 TIMES = np.array([1.0, 2.0, 3.0, 4.0])
 VALUE = np.array([0.9, 0.7, 0.3, 0.1])

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from sloc.contracts import InvalidInput
+from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.windows.binomial_rise import (
     RELATIVE_MARGIN,
     critical_rise,
@@ -18,7 +19,7 @@ from sloc.windows.binomial_rise import (
     rise_statistic,
 )
 from sloc.windows.multiplicity import adjust_steps, holm
-from sloc.windows.proportions import clopper_pearson, hoeffding_rise_p_value, weight_sizes, weighted_interval
+from sloc.windows.proportions import hoeffding_rise_p_value, weight_sizes, weighted_interval
 from sloc.windows.rises import find_rises, rise_window
 
 

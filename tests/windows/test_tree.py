@@ -11,8 +11,8 @@ from scipy.cluster.hierarchy import linkage as scipy_linkage
 from scipy.spatial.distance import pdist, squareform
 from scipy.special import erf
 
+from sloc import TV, measure
 from sloc.contracts import InvalidInput
-from sloc.divergence import TV, measure
 from sloc.populations import Empirical, GaussianMixture
 from sloc.processes import Masking, OrderedMasking, OrnsteinUhlenbeck
 from sloc.windows.linkage import complete_linkage, linkage_on_host, merge_times

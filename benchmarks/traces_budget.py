@@ -24,7 +24,7 @@ from sloc.windows.draw_design import best_design, design_of, posterior_steps
 from sloc.windows.outcome_curves import outcome_curve, outcome_posterior
 from sloc.windows.recorded_import import read_forking_fast
 
-SHARES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 32.0, 64.0)
+SHARES = (0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 16.0, 20.0, 32.0, 50.0, 64.0)
 """Budgets in draws a position of the full grid, of one run that is looked at on its way."""
 REFERENCE = 100.0
 """Draws of the histogram that curves are scored against."""

@@ -9,8 +9,10 @@ For the share ``x`` of one set of answers the prior says of ``y`` given ``x``
     weight ``v_c`` that keeps ``0 <= o_{t+1} <= 1`` and the mean ``E[y] = x``.
 
 Nearest is in relative entropy: the Beta law cut off where ``o_{t+1}`` would leave [0, 1] and tilted by ``exp(k y)``
-(:func:`tilted_to_mean`).  So the path taken is a martingale, ``E[o_{t+1} | o_t] = o_t``, whatever leaves and also where
-the cut binds: what follows a token that was drawn with the model's own probabilities.  A share of 0 or 1 stays there.
+(:func:`sloc.windows.share_steps.tilted_to_mean`).  So the path is a martingale, ``E[o_{t+1} | o_t, q_t] = o_t``, whatever
+leaves and also where the cut binds.  The identity above is exact; that ``y`` has the mean of ``o_t`` is an assumption, of
+a taken token that is no better than the others on average (over all tokens it holds whatever they answer).  A share of
+0 or 1 stays there.
 
 A curve that climbs by little at many steps is improbable then, although a path that was not drawn (greedy decoding,
 say) may climb so: few draws of it are explained by a jump.  A prior with runs (:class:`RunPrior`) knows both: while a
@@ -18,7 +20,11 @@ run lasts, steps lead to the same side, on average to ``x +- q (1 - r) x (1 - x)
 falling have the same probability beforehand and lead as far, so that on average over both nothing drifts; given the
 steps before, it does.
 
-Shares live on a grid ``sin(pi u / 2)^2``, even in the arcsine scale.
+:data:`PRIORS` expect most of what leaves to answer alike.  A curve that moves by nearly all it can at every step is none
+of theirs; ``MovePrior(0.0, ((1.0, 1.0),))`` beside them takes its place by its evidence.
+
+Shares live on a grid ``sin(pi u / 2)^2``, even in the arcsine scale; steps on it have the mean and, as far as it allows,
+the variance of the laws (:func:`sloc.windows.share_steps.on_grid`), so that many small ones add up to what they are.
 """
 
 from __future__ import annotations
@@ -30,6 +36,7 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, as_real, checked_all
+from sloc.windows.share_steps import on_grid, tilted_to_mean
 
 GRID = 61
 SHARES = np.sin(np.linspace(0.0, np.pi / 2, GRID)) ** 2
@@ -43,7 +50,7 @@ LEVELS = np.asarray(
     ]
 )
 """Leaving masses that kernels are tabulated at; others take the next above, up to .995."""
-_NOTHING, _STEEPEST, _DRIFT, _KEPT, _ROOM = 1e-12, 1e6, 1e-14, 1e-9, 0.9
+_FINE, _ROOM = 128, 0.9
 
 
 @dataclass(frozen=True)
@@ -170,13 +177,14 @@ def mode_kernels(prior: MovePrior) -> np.ndarray:
 
 
 def _martingales(concentration: float, pull: float = 1.0) -> np.ndarray:
-    """``[L, G, G]`` of every leaving mass, with the means of :func:`_mean_shares`."""
-    kernels = np.stack([_kernel(float(q), concentration, pull) for q in LEVELS])
-    means = np.stack([_mean_shares(float(q), pull) for q in LEVELS])
-    kernels = tilted_to_mean(kernels.reshape(-1, GRID), means.ravel()).reshape(kernels.shape)
-    # Where steps are too small for the grid neither a share nor its mirror image moves, so that runs lead nowhere.
-    kept = np.abs(kernels @ SHARES - means) < _KEPT
-    return np.where((kept & kept[:, ::-1])[..., None], kernels, np.eye(GRID))
+    """``[L, G, G]`` of every leaving mass: laws cut off, tilted to the means of :func:`_mean_shares`, put on the grid."""
+    points, laws = zip(*(_cut_law(float(q), concentration, pull) for q in LEVELS[1:]), strict=True)
+    means = np.concatenate([_mean_shares(float(q), pull) for q in LEVELS[1:]])
+    points, laws = np.concatenate(points), np.concatenate(laws)
+    moved = on_grid(points, tilted_to_mean(points, laws, means), SHARES).reshape(-1, GRID, GRID)
+    # A share of 0 or 1 has nowhere to go, and nothing moves where nothing leaves.
+    moved[:, 0], moved[:, -1] = np.eye(GRID)[0], np.eye(GRID)[-1]
+    return np.concatenate([np.eye(GRID)[None], moved])
 
 
 def _mean_shares(leaving: float, pull: float) -> np.ndarray:
@@ -186,42 +194,25 @@ def _mean_shares(leaving: float, pull: float) -> np.ndarray:
     return x + np.minimum(leaving * (1.0 - pull) * x * (1.0 - x) / p, _ROOM * room)
 
 
-def tilted_to_mean(laws: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Nearest laws of a share with given means: ``l(o) exp(c o)`` scaled to one, of least relative entropy to ``l``.
+def _cut_law(leaving: float, concentration: float, pull: float) -> tuple[np.ndarray, np.ndarray]:
+    """``(x - q y) / p`` with ``y ~ Beta(c r x, c (1 - r x))``, ``r`` the pull, cut off outside [0, 1]: points, masses.
 
-    Args:
-        laws: ``[N, G]`` over :data:`SHARES`, not negative.
-        means: ``[N]``.
-
-    Returns:
-        ``[N, G]``, the mean kept to rounding.  Where nothing of a law lies on one side of its mean, all of it is at the
-        share nearest to the mean, the limit of the tilt.
-
+    Two arrays ``[G, M]``: middles of :data:`_FINE` cells of ``y``, even in the arcsine scale, and their masses.
     """
-    laws = np.where(laws > _NOTHING * laws.sum(axis=1, keepdims=True), laws, 0.0)
-    out = np.eye(GRID)[np.abs(SHARES - means[:, None]).argmin(axis=1)]
-    below, above = (laws * (SHARES < means[:, None])).sum(axis=1), (laws * (SHARES > means[:, None])).sum(axis=1)
-    left = np.flatnonzero((below > 0) & (above > 0))
-    with np.errstate(divide="ignore"):
-        logs = np.log(laws)
-    tilt = np.zeros(means.size)
-    low, high = np.full(means.size, -_STEEPEST), np.full(means.size, _STEEPEST)
-    # Newton's steps, halving where they leave the bracket: the mean rises with the tilt.
-    while left.size:
-        off = SHARES - means[left, None]
-        power = logs[left] + tilt[left, None] * off
-        law = np.exp(power - power.max(axis=1, keepdims=True))
-        law /= law.sum(axis=1, keepdims=True)
-        out[left] = law
-        drift, spread = (law * off).sum(axis=1), (law * off**2).sum(axis=1)
-        high[left] = np.where(drift > 0, tilt[left], high[left])
-        low[left] = np.where(drift > 0, low[left], tilt[left])
-        step = tilt[left] - drift / np.maximum(spread - drift**2, 1e-300)
-        inside = (low[left] < step) & (step < high[left])
-        tilt[left] = np.where(inside, step, 0.5 * (low[left] + high[left]))
-        going = (np.abs(drift) > _DRIFT) & (high[left] - low[left] > 1e-9)
-        left = left[going]
-    return out
+    from scipy.special import betainc
+
+    p = 1.0 - leaving
+    x = np.clip(SHARES, 1e-4, 1.0 - 1e-4)[:, None]
+    mean = pull * x
+    low, high = (np.arcsin(np.sqrt(np.clip(v / leaving, 0.0, 1.0))) for v in (x - p, x))
+    edges = np.sin(low + (high - low) * np.linspace(0.0, 1.0, _FINE + 1)) ** 2
+    masses = np.diff(betainc(concentration * mean, concentration * (1.0 - mean), edges), axis=1)
+    middles = 0.5 * (edges[:, 1:] + edges[:, :-1])
+    # The outermost cells stand at their ends, so that whatever mean can be reached is among the points.
+    middles[:, 0], middles[:, -1] = edges[:, 0], edges[:, -1]
+    points = (x - leaving * middles) / p
+    # Far out in a tail of the Beta law nothing is left of it; any law on the cells is as near.
+    return np.clip(points, 0.0, 1.0), np.where(masses.sum(axis=1, keepdims=True) > 0, masses, 1.0) + 1e-300
 
 
 def mode_chain(prior: MovePrior) -> tuple[np.ndarray, np.ndarray]:
@@ -232,27 +223,6 @@ def mode_chain(prior: MovePrior) -> tuple[np.ndarray, np.ndarray]:
     chain[0, 1:], chain[1:, 0] = begin, end
     law = np.concatenate([[1.0], begin / end])
     return law / law.sum(), chain
-
-
-def _kernel(leaving: float, concentration: float, pull: float = 1.0) -> np.ndarray:
-    """``[G, G]`` of ``(x - q y) / p`` with ``y ~ Beta(c r x, c (1 - r x))``, ``r`` the pull, cut off outside [0, 1]."""
-    from scipy.special import betainc
-
-    if leaving == 0.0:
-        return np.eye(GRID)
-    p = 1.0 - leaving
-    x = np.clip(SHARES, 1e-4, 1.0 - 1e-4)[:, None]
-    mean = pull * x
-
-    def cdf(y: np.ndarray) -> np.ndarray:
-        return betainc(concentration * mean, concentration * (1.0 - mean), y)
-
-    high, low = np.clip(x / leaving, 0.0, 1.0), np.clip((x - p) / leaving, 0.0, 1.0)
-    # o_{t+1} <= e exactly when y >= (x - p e) / q.
-    y = np.clip((x - p * EDGES[None, :]) / leaving, low, high)
-    below = (cdf(high) - cdf(y)) / np.maximum(cdf(high) - cdf(low), 1e-300)
-    ends = np.zeros((GRID, 1)), np.ones((GRID, 1))
-    return np.maximum(np.diff(np.concatenate([ends[0], below, ends[1]], axis=1), axis=1), 0.0)
 
 
 def leaving_levels(leaving: np.ndarray, unknown: float) -> np.ndarray:

@@ -30,7 +30,6 @@ from sloc.windows.move_kernels import (
     mode_kernels,
     move_kernels,
     step_bounds,
-    tilted_to_mean,
 )
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve, outcome_posterior
@@ -38,6 +37,7 @@ from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Branch, Recording
 from sloc.windows.recorded_import import from_forking_fast
 from sloc.windows.share_filter import difference_quantiles, filter_shares, quantiles
+from sloc.windows.share_steps import on_grid, tilted_to_mean
 
 ONE, WITH_RUNS = MovePrior(), MovePrior(runs=(RunPrior(0.05, 0.2), RunPrior(0.02, 0.1, 100.0, 0.8)))
 
@@ -56,19 +56,19 @@ def test_kernels_keep_the_bounds_of_the_martingale():
     assert kernels.shape == (LEVELS.size, GRID, GRID)
     assert np.allclose(kernels.sum(axis=2), 1)
     assert np.array_equal(kernels[0], np.eye(GRID))
-    cells = np.concatenate([[0.0], EDGES, [1.0]])
+    beyond = np.concatenate([[0.0], SHARES, [1.0]])
     for q, kernel in zip(LEVELS[1:], kernels[1:], strict=True):
         x = np.clip(SHARES, 1e-4, 1 - 1e-4)
         low, high = (x - q) / (1 - q), x / (1 - q)
         reached = kernel > 1e-12
-        # A cell may be reached if any of it may be.
-        assert (cells[1:][None, :] >= low[:, None] - 1e-3)[reached].all()
-        assert (cells[:-1][None, :] <= high[:, None] + 1e-3)[reached].all()
+        # A share stands for what lies between its two neighbours.
+        assert (beyond[2:][None, :] >= low[:, None] - 1e-3)[reached].all()
+        assert (beyond[:-2][None, :] <= high[:, None] + 1e-3)[reached].all()
 
 
 def test_runs_keep_the_bounds_and_lead_to_one_side():
     """Shares rise to ``x / p`` at most in a run too; a falling run is a rising one of the other answers."""
-    kernels, cells = mode_kernels(WITH_RUNS), np.concatenate([[0.0], EDGES, [1.0]])
+    kernels, beyond = mode_kernels(WITH_RUNS), np.concatenate([[0.0], SHARES, [1.0]])
     assert kernels.shape == (LEVELS.size, 5, GRID, GRID)
     assert np.array_equal(kernels[:, 0], move_kernels(ONE))
     for q, (_, up, down, slow, slower) in zip(LEVELS[1:], kernels[1:], strict=True):
@@ -76,7 +76,7 @@ def test_runs_keep_the_bounds_and_lead_to_one_side():
         assert np.array_equal(down, up[::-1, ::-1])
         assert np.array_equal(slower, slow[::-1, ::-1])
         high = np.clip(SHARES, 1e-4, 1 - 1e-4) / (1 - q)
-        assert (cells[:-1][None, :] <= high[:, None] + 1e-3)[up > 1e-12].all()
+        assert (beyond[:-2][None, :] <= high[:, None] + 1e-3)[up > 1e-12].all()
         # Of those that leave, x (1 - (1 - r) (1 - x)) answer so: x + q (1 - r) x (1 - x) / p, where it fits.
         mean = SHARES * (1 + 0.5 * q / (1 - q) * (1 - SHARES))
         fits = (mean < np.minimum(0.9, SHARES / (1 - q))) & (SHARES > 0.1) & (SHARES < 0.5) & (q < 0.5) & (q > 0.2)
@@ -394,12 +394,42 @@ def test_steps_are_martingales_whatever_the_prior(stay, concentrations, pull):
     assert np.allclose(mode_kernels(prior).sum(axis=-1), 1.0)
 
 
+@pytest.mark.parametrize("concentration", [0.5, 3.0, 20.0, 150.0])
+def test_small_steps_keep_their_variance(concentration):
+    """``(q / p)^2 x (1 - x) / (c + 1)`` where nothing is cut off, however small against a cell of the grid.
+
+    Larger ones are binned as well, which adds up to a third where they are of about a cell's size.
+    """
+    kernels = move_kernels(MovePrior(0.0, ((1.0, concentration),)))
+    middle = slice(15, 46)
+    for q, kernel in zip(LEVELS[1:6], kernels[1:6], strict=True):
+        variance = (kernel * (SHARES[None, :] - SHARES[:, None]) ** 2).sum(axis=1)
+        wanted = (q / (1 - q)) ** 2 * SHARES * (1 - SHARES) / (concentration + 1)
+        assert np.allclose(variance[middle], wanted[middle], rtol=0.01, atol=0)
+
+
+def test_many_small_leaks_add_up():
+    """Curves that move by all they can at each of 200 steps of .02, under a prior that expects it: 90 % bands hold."""
+    prior, inside = MovePrior(0.0, ((1.0, 1.0),)), []
+    for seed in range(5):
+        rng, share = np.random.default_rng(seed), [0.5]
+        for _ in range(200):
+            after = (share[-1] - 0.02 * (rng.random() < share[-1])) / 0.98
+            share.append(after if 0.0 <= after <= 1.0 else share[-1])
+        hits = rng.binomial(20, share)
+        curve = outcome_curve(counts(np.stack([hits, 20 - hits], axis=1), np.full(200, 0.02)), priors=(*PRIORS, prior))
+        inside.append(((curve.lower[:, 0] <= share) & (share <= curve.upper[:, 0])).mean())
+    # Of five curves; under the three priors alone it is about .65.
+    assert np.mean(inside) > 0.85
+
+
 def test_the_tilt_is_the_nearest_law():
     """Relative entropy to the law that is tilted is least: mixing in any other law of that mean only adds to it."""
     rng = np.random.default_rng(8)
     laws = rng.dirichlet(np.full(GRID, 0.3), 40)
     means = rng.uniform(0.1, 0.9, 40)
-    tilted, others = tilted_to_mean(laws, means), tilted_to_mean(rng.dirichlet(np.ones(GRID), 40), means)
+    tilted = tilted_to_mean(SHARES, laws, means)
+    others = tilted_to_mean(SHARES, rng.dirichlet(np.ones(GRID), 40), means)
     assert np.allclose(tilted @ SHARES, means, rtol=0, atol=1e-12)
 
     def entropy(found):
@@ -409,8 +439,24 @@ def test_the_tilt_is_the_nearest_law():
         assert (entropy((1 - part) * tilted + part * others) >= entropy(tilted)).all()
 
 
-def test_a_law_on_one_side_of_its_mean_goes_to_the_nearest_share():
-    law = np.zeros((2, GRID))
-    law[0, 30:], law[1, 20] = 1.0, 1.0
-    tilted = tilted_to_mean(law, np.asarray([SHARES[30], SHARES[25]]))
-    assert np.array_equal(tilted, np.eye(GRID)[[30, 25]])
+def test_a_law_on_one_side_of_its_mean_is_left_as_it_is():
+    law = np.zeros((1, GRID))
+    law[0, 30:] = 2.0
+    assert np.array_equal(tilted_to_mean(SHARES, law, np.asarray([SHARES[20]])), law / law.sum())
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 50.0))
+def test_laws_on_the_grid_keep_mean_and_variance(seed, width):
+    """Whatever the law; the variance at least, and no more than a cell's beside it."""
+    rng = np.random.default_rng(seed)
+    points = np.sort(rng.uniform(0.0, 1.0, (4, 40)) / width % 1.0, axis=1)
+    laws = rng.dirichlet(np.full(40, 0.5), 4)
+    found = on_grid(points, laws, SHARES)
+    means = (laws * points).sum(axis=1)
+    variance = (laws * (points - means[:, None]) ** 2).sum(axis=1)
+    assert np.allclose(found.sum(axis=1), 1.0)
+    assert np.allclose(found @ SHARES, means, rtol=0, atol=1e-9)
+    got = (found * (SHARES - means[:, None]) ** 2).sum(axis=1)
+    cell = np.diff(SHARES).max()
+    assert (got >= variance - 1e-9).all()
+    assert (got <= variance + cell**2 + cell * np.sqrt(variance)).all()

@@ -6,6 +6,7 @@ a language model behind a server, a simulator, or :class:`RecordedDraws`, which 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -79,7 +80,7 @@ class RecordedDraws:
         given = list(self.answers[key][first : first + n])
         self.used[key] = first + len(given)
         cost = self.costs.get(key, 1.0)
-        each = [cost] * len(given) if isinstance(cost, (int, float)) else cost[first : first + len(given)]
+        each = [cost] * len(given) if np.ndim(cost) == 0 else np.asarray(cost)[first : first + len(given)]
         self.spent += float(np.sum(each))
         return given
 
@@ -94,7 +95,7 @@ def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDr
 
     Args:
         recordings: to be replayed, of different names.
-        seed: of the choice of branches.
+        seed: of the choice of branches, with each question's name.
 
     Returns:
         Draws of ``o_t`` itself (over the kept branches), as many a position as its branches allow (at least as many as
@@ -103,10 +104,12 @@ def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDr
     """
     recordings = checked_all(recordings, "recordings", Recording, "Recordings")
     check_names(recordings, "recordings")
-    rng = np.random.default_rng(checked_whole(seed, "seed", 0))
+    seed = checked_whole(seed, "seed", 0)
     all_answers: dict[tuple[str, float], list[str]] = {}
     all_costs: dict[tuple[str, float], list[float]] = {}
     for recording in recordings:
+        # A stream of each question's own: questions are independent, and what else is replayed changes none of them.
+        rng = np.random.default_rng([seed, zlib.crc32(recording.question.encode("utf-8", "surrogatepass"))])
         at_position: dict[float, list[Branch]] = {}
         for branch in recording.branches:
             at_position.setdefault(branch.position, []).append(branch)
@@ -167,7 +170,7 @@ def allocate_draws(
     level: float = 0.9,
     priors: Sequence[MovePrior] = PRIORS,
 ) -> Allocation:
-    """Draw where the curve is least known for the cost, round after round.
+    """Draw where the curve is least known for the cost, round after round, or evenly where little is known of steps.
 
     Each round chooses positions one after the other, each where a few draws more take most off the expected total
     variation (summed over all positions, for what a draw says of its neighbours too) for their cost, in the Gaussian
@@ -175,9 +178,10 @@ def allocate_draws(
     first round knows no draw: all answers alike, and steps as restless as :func:`~sloc.windows.draw_design.wary_steps`
     has them.  Rounds grow with what was drawn, so that there are few: about thirty for two thousand draws.
 
-    Where no leaving mass is known (sentences, say), draws are dealt evenly, whatever they cost, at the positions that
-    have fewest.  Designs gained nothing there over even draws (on recorded sentences that are not reported: 3 % of the
-    error at best), and a design that counts on sentences being alike draws at the cheap ones and errs more.
+    Where most leaving masses are not known (sentences, say), draws are dealt evenly, whatever they cost, at the
+    positions that have fewest.  Designs gained nothing there over even draws (on recorded sentences that are not
+    reported: 3 % of the error at best), and a design that counts on sentences being alike draws at the cheap ones and
+    errs more.
 
     Args:
         draw: the generator.
@@ -199,7 +203,7 @@ def allocate_draws(
 
     Raises:
         InvalidInput: settings out of range, or a generator that returns no sequence of texts, more than it was asked
-            for, or an answer outside the categories.
+            for, an answer outside the categories, or none at all.
 
     """
     require(callable(draw), "draw", draw, "a function (question, position, n) -> answers")
@@ -216,7 +220,7 @@ def allocate_draws(
     require(as_real(target) >= 0, "target", target, "a standard deviation, not negative")
     require(0 < as_real(level) < 1, "level", level, "a coverage inside (0, 1)")
     priors = checked_all(priors, "priors", MovePrior, "MovePriors", 1)
-    require(as_whole(first) >= 1, "first", first, "at least one batch")
+    first = checked_whole(first, "first")
     require(0 < as_real(share) <= 1, "share", share, "a share in (0, 1]")
     prices = np.ones(steps) if cost is None else as_floats(cost, "cost")
     require(
@@ -231,7 +235,7 @@ def allocate_draws(
     require(bool(((known >= 0) & (known <= 1)).all()), "leaving", masses, "probabilities, or NaN")
     data = OutcomeCounts(question, names, positions, np.zeros((steps, len(names))), masses)
     empty, squares = np.zeros(steps, bool), _squared_masses(masses)
-    evenly, alike = not known.size, np.full((steps, len(names)), 1.0 / len(names))
+    evenly, alike = 2 * known.size < steps, np.full((steps, len(names)), 1.0 / len(names))
     design = design_of(wary_steps(alike, squares), alike, np.zeros(steps))
     number, left, rounds, status = first * batch, budget, 0, "budget spent"
     while left > 0:
@@ -260,6 +264,7 @@ def allocate_draws(
                 break
             design = design if evenly else posterior_design(posterior, squares)
         number = max(batch, round(share * drawn))
+    require(data.counts.sum() > 0, "draw", "no answer at any position", "a generator that answers")
     if left > 0 and status != "resolved":
         status = "no draws left"
     return Allocation(outcome_curve(data, level=level, priors=priors), data, rounds, status)

@@ -9,10 +9,10 @@ For the share ``x`` of one set of answers the prior says of ``y`` given ``x``
     weight ``v_c`` that keeps ``0 <= o_{t+1} <= 1`` and the mean ``E[y] = x``.
 
 Nearest is in relative entropy: the Beta law cut off where ``o_{t+1}`` would leave [0, 1] and tilted by ``exp(k y)``
-(:func:`sloc.windows.share_steps.tilted_to_mean`).  So the path is a martingale, ``E[o_{t+1} | o_t, q_t] = o_t``, whatever
-leaves and also where the cut binds.  The identity above is exact; that ``y`` has the mean of ``o_t`` is an assumption, of
-a taken token that is no better than the others on average (over all tokens it holds whatever they answer).  A share of
-0 or 1 stays there.
+(:func:`sloc.windows.share_steps.tilted_to_mean`).  So the path is a martingale, ``E[o_{t+1} | o_t, q_t] = o_t``,
+whatever leaves and also where the cut binds.  The identity above is exact; that ``y`` has the mean of ``o_t`` is an
+assumption, of a taken token that is no better than the others on average (over all tokens it holds whatever they
+answer).  A share of 0 or 1 stays there.
 
 A curve that climbs by little at many steps is improbable then, although a path that was not drawn (greedy decoding,
 say) may climb so: few draws of it are explained by a jump.  A prior with runs (:class:`RunPrior`) knows both: while a
@@ -20,11 +20,12 @@ run lasts, steps lead to the same side, on average to ``x +- q (1 - r) x (1 - x)
 falling have the same probability beforehand and lead as far, so that on average over both nothing drifts; given the
 steps before, it does.
 
-:data:`PRIORS` expect most of what leaves to answer alike.  A curve that moves by nearly all it can at every step is none
-of theirs; ``MovePrior(0.0, ((1.0, 1.0),))`` beside them takes its place by its evidence.
+:data:`PRIORS` expect most of what leaves to answer alike.  A curve that moves by nearly all it can at every step is
+none of theirs; ``MovePrior(0.0, ((1.0, 1.0),))`` beside them takes its place by its evidence.
 
-Shares live on a grid ``sin(pi u / 2)^2``, even in the arcsine scale; steps on it have the mean and, as far as it allows,
-the variance of the laws (:func:`sloc.windows.share_steps.on_grid`), so that many small ones add up to what they are.
+Shares live on a grid ``sin(pi u / 2)^2``, even in the arcsine scale; steps on it have the mean and, as far as it
+allows, the variance of the laws (:func:`sloc.windows.share_steps.on_grid`), so that many small ones add up to what they
+are.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ def mode_kernels(prior: MovePrior) -> np.ndarray:
 
 
 def _martingales(concentration: float, pull: float = 1.0) -> np.ndarray:
-    """``[L, G, G]`` of every leaving mass: laws cut off, tilted to the means of :func:`_mean_shares`, put on the grid."""
+    """``[L, G, G]``, a leaving mass each: laws cut off, tilted to the means of :func:`_mean_shares`, on the grid."""
     points, laws = zip(*(_cut_law(float(q), concentration, pull) for q in LEVELS[1:]), strict=True)
     means = np.concatenate([_mean_shares(float(q), pull) for q in LEVELS[1:]])
     points, laws = np.concatenate(points), np.concatenate(laws)

@@ -193,13 +193,17 @@ def exact_moves(
         separation: certified moves of a question lie further apart than this.
         correction: over the sets and pairs of a question.
         across: over questions: ``"none"`` (each has its own level), ``"holm"`` (no false move anywhere), ``"bh"``.
-        stated: for each question those of its categories that were named before anything was drawn, or None for all of
-            them; None altogether: all, of every question.  Any other answer enters a pair's sets by its name only if it
+        stated: for each question those of its categories that were named before anything was drawn, others being
+            possible; None where the categories are all that is possible, named beforehand; None altogether: so they are
+            of every question.  Any other answer enters a pair's sets by its name only if it
             was also drawn outside the pair's windows, and together with all such answers if not.
 
     Returns:
         The moves, one row per separate certified place, and the best pair of a question without any.  ``location`` is
-        the pair; ``size_interval`` holds at the same corrected level below and by the log-probabilities above.
+        the pair; ``size_interval`` holds by the log-probabilities above, and below for all pairs of the question
+        together (``"none"``), of all questions (``"holm"``), or of each question that is selected at the false coverage
+        rate ``alpha`` (``"bh"``; Benjamini & Yekutieli 2005): Bonferroni's limits, since those of Holm's steps would
+        not hold together, so that they may lie below ``tau`` where Holm certifies more.
 
     Raises:
         InvalidInput: settings out of range, counts that are not whole, bounds that do not fit, two questions of one
@@ -238,12 +242,13 @@ def exact_moves(
     adjusted = np.split(adjust_steps(joined, owner, correction, across), np.cumsum(sizes)[:-1]) if tests else []
     moves: list[Move] = []
     statuses: dict[str, str] = {}
-    for (data, windows, found), flat in zip(tests, adjusted, strict=True):
+    levels = _size_levels(adjusted, alpha, across)
+    for (data, windows, found), flat, each in zip(tests, adjusted, levels, strict=True):
         if data.one_answer():
             # Its p-values are all 1: it stays among the hypotheses, which the draws do not choose.
             statuses[data.question] = "one answer"
             continue
-        own = _separate(data, windows, found, flat.reshape(found.p.shape), alpha, tau, separation)
+        own = _separate(data, windows, found, flat.reshape(found.p.shape), alpha, each, tau, separation)
         statuses[data.question] = "resolved" if any(m.found for m in own) else "empty"
         moves.extend(own)
     control = {
@@ -283,13 +288,14 @@ def set_tests(data: OutcomeCounts, windows: PairWindows, tau: float, stated: Seq
         data: of one question.
         windows: what is pooled for each pair.
         tau: the size that a move exceeds.
-        stated: categories that were named before anything was drawn; all when None.
+        stated: categories that were named before anything was drawn, and were not all that is possible; all, and no
+            others possible, when None.
 
     Raises:
         InvalidInput: stated answers that are no categories, or twice.
 
     """
-    answers = len(data.categories)
+    answers, open_set = len(data.categories), stated is not None
     where = f"question {data.question!r}, stated"
     names = data.categories if stated is None else checked_names(stated, where)
     wrong = [n for n in names if n not in data.categories]
@@ -299,7 +305,7 @@ def set_tests(data: OutcomeCounts, windows: PairWindows, tau: float, stated: Seq
     after = total[windows.stop + windows.width] - total[windows.stop]
     draws = 2.0 * before.sum(axis=1, keepdims=True)
     null = np.minimum(tau + windows.slack, 1.0)[:, None]
-    if answers <= MAX_ANSWERS and len(names) == answers:
+    if answers <= MAX_ANSWERS and not open_set:
         sets = answer_sets(answers) if answers > 1 else np.zeros((0, 1), bool)
         rising = after @ sets.T + before @ (~sets).T
         p = pooled_rise_p_value(rising, draws, null)
@@ -307,7 +313,8 @@ def set_tests(data: OutcomeCounts, windows: PairWindows, tau: float, stated: Seq
     # Sets are of answers stated or drawn elsewhere, and of one more, all the others together.
     own = np.asarray([c in names for c in data.categories]) | (total[-1] - before - after > 0)
     gains, listed = after - before, own
-    if len(names) < answers:
+    if open_set:
+        # Also where nothing else was drawn: what is asked may not hang on that.
         others = np.where(own, 0.0, gains).sum(axis=1, keepdims=True)
         gains = np.concatenate([gains, others], axis=1)
         listed = np.concatenate([own, np.ones_like(others, bool)], axis=1)
@@ -324,12 +331,24 @@ def set_tests(data: OutcomeCounts, windows: PairWindows, tau: float, stated: Seq
     return SetTests(strongest, rising, single, p)
 
 
+def _size_levels(adjusted: Sequence[np.ndarray], alpha: float, across: str) -> list[float]:
+    """Level of each limit of a size in each question: its share of ``alpha`` over all hypotheses that it holds with."""
+    sizes = [max(flat.size, 1) for flat in adjusted]
+    if across == "holm":
+        return [alpha / max(sum(flat.size for flat in adjusted), 1)] * len(sizes)
+    selected = sum(bool(flat.size and flat.min() <= alpha) for flat in adjusted)
+    asked = sum(flat.size > 0 for flat in adjusted)
+    part = selected / max(asked, 1) if across == "bh" else 1.0
+    return [alpha * part / size for size in sizes]
+
+
 def _separate(
     data: OutcomeCounts,
     windows: PairWindows,
     tests: SetTests,
     adjusted: np.ndarray,
     alpha: float,
+    each: float,
     tau: float,
     separation: float,
 ) -> list[Move]:
@@ -345,9 +364,9 @@ def _separate(
     for c in chosen:
         s, i, j, w = int(best[c]), int(windows.start[c]), int(windows.stop[c]), int(windows.width[c])
         n, rising = float(data.counts[i - w + 1 : i + 1].sum()), float(tests.rising[c, s])
-        ratio = max(adjusted[c, s] / max(tests.single[c, s], 1e-300), 1.0)
+        paid = max(tests.p[c, s] / max(tests.single[c, s], LEAST), 1.0)
         certified = bool(adjusted[c, s] <= alpha)
-        low = _lower_size(rising, n, float(windows.slack[c]), alpha / ratio) if certified else 0.0
+        low = _lower_size(rising, n, float(windows.slack[c]), each / paid) if certified else 0.0
         gaining = tests.of(c, s)
         moves.append(
             Move(

@@ -9,6 +9,7 @@ branches is one branch of weight 1 a position.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -344,7 +345,7 @@ def make_recording(question: str, categories: Any, branches: Any, **fields: Any)
     for branch in branches:
         key = (branch.position, branch.name)
         if key in seen:
-            if seen[key] != branch:
+            if seen[key] != branch or _told(seen[key].extra) != _told(branch.extra):
                 raise InvalidInput(
                     f"{where}, position {branch.position:g}, branch {branch.name!r}: expected one record of a branch; "
                     f"two contradict one another ({seen[key].answers.size} and {branch.answers.size} draws)"
@@ -376,3 +377,8 @@ def _check_masses(where: str, recording: Recording) -> None:
             f"{where}, position {recording.positions[taken[0]]:g}: expected one branch at most that was taken; "
             f"several are marked so"
         )
+
+
+def _told(extra: Any) -> str:
+    """``extra`` as text: Python takes True for 1, a file does not."""
+    return json.dumps(extra, sort_keys=True, default=repr)

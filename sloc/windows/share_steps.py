@@ -1,7 +1,7 @@
 """Laws of the next share on a grid, with a mean and a variance that the grid does not change.
 
-A law of ``o_{t+1}`` is given on many points of its own.  Binned to the nearest shares it would lose steps smaller than a
-cell, split over the two shares around each point it would gain variance; a mixture of the two has the law's own.
+A law of ``o_{t+1}`` is given on many points of its own.  Binned to the nearest shares it would lose steps smaller than
+a cell, split over the two shares around each point it would gain variance; a mixture of the two has the law's own.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from sloc.contracts import InvalidInput
 from sloc.windows.allocation import RecordedDraws, allocate_draws, certify_moves, recorded_draws
 from sloc.windows.outcome_curves import OutcomeCounts
 from sloc.windows.posterior_moves import posterior_moves
+from sloc.windows.recorded import Branch, Recording
 from sloc.windows.recorded_import import from_forking_fast
 from tests.windows.jumps import STEPS, question, step_truth
 
@@ -219,3 +220,31 @@ def test_a_short_generator_is_told_and_too_few_positions_are_undecided():
     assert all("3 fresh draws before and 3 after" in m.method for m in done.moves)
     alone = OutcomeCounts("alone", ("A", "B"), np.arange(2.0), np.full((2, 2), 50.0), np.full(1, np.nan))
     assert posterior_moves([alone], gap=4).statuses == {"alone": "undecided"}
+
+
+def test_a_generator_that_never_answers_is_named():
+    with pytest.raises(InvalidInput, match="draw = "):
+        allocate_draws(lambda *_: [], "q", "AB", np.arange(3.0), budget=8)
+
+
+def test_questions_mix_their_branches_apart():
+    """Two questions of the same branches take other ones; what else is replayed changes none."""
+    parts = [Branch(0.0, str(i), 0.5, i == 0, np.full(40, i)) for i in range(2)]
+    one, two = (Recording(name, ("A", "B"), tuple(parts)) for name in ("one", "two"))
+    both, alone = recorded_draws([one, two]), recorded_draws([two])
+    assert both("one", 0.0, 30) != (taken := both("two", 0.0, 30))
+    assert taken == alone("two", 0.0, 30)
+
+
+def test_a_cost_may_be_any_number():
+    draw = RecordedDraws({("q", 0.0): list("AB")}, {("q", 0.0): np.int64(7)})
+    draw("q", 0.0, 2)
+    assert draw.spent == 14.0
+
+
+def test_draws_are_dealt_evenly_where_few_leaving_masses_are_known():
+    rng, masses = np.random.default_rng(14), np.full(39, np.nan)
+    masses[3] = 0.4
+    curve = np.tile([0.5, 0.5], (40, 1))
+    got = allocate_draws(generator(rng, curve, "AB"), "q", "AB", np.arange(40.0), budget=80, leaving=masses)
+    assert got.data.counts.sum(axis=1).tolist() == [2.0] * 40

@@ -259,3 +259,37 @@ def test_registration_wants_classes():
 def test_pairs_that_never_meet():
     with pytest.raises(ContractError, match="GaussianMixture cannot be evaluated under process Masking"):
         curve(Masking())
+
+
+GRID = [0.1, 0.2]
+CALLS = {
+    "tv": lambda **o: sloc.tv(KEY, OU, PAIR, 0.3, 0, 1, n=16, **o),
+    "tv_curve": lambda **o: sloc.tv_curve(KEY, OU, PAIR, GRID, 0, 1, n=16, **o),
+    "information_curve": lambda **o: sloc.information_curve(KEY, OU, PAIR, GRID, n=16, **o),
+    "label_curve": lambda **o: sloc.label_curve(KEY, OU, PAIR, GRID, 0, n=16, **o),
+    "clone_agreement": lambda **o: sloc.clone_agreement(KEY, OU, PAIR, GRID, n=16, **o),
+    "critical_window": lambda **o: sloc.critical_window(KEY, OU, PAIR, 0, [0, 1], epsilon=0.1, **o),
+    "theorem2": lambda **o: sloc.theorem2(KEY, OU, PAIR, 0, [0, 1], epsilon=0.1, **o),
+    "mixture_tree": lambda **o: sloc.mixture_tree(KEY, OU, PAIR, epsilon=0.1, **o),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_options_are_looked_at_however_the_answer_is_found(name):
+    with pytest.raises(InvalidInput, match=rf"^foo = 3: expected an option of sloc\.{name}: .*\bplan\b"):
+        CALLS[name](foo=3)
+    with pytest.raises(InvalidInput, match=r"^plan = 3: expected a sloc\.Plan or None"):
+        CALLS[name](plan=3)
+    with pytest.raises(InvalidInput, match=r"^interval = 'nonsense': expected one of maurer-pontil"):
+        CALLS[name](interval="nonsense")
+    with pytest.raises(InvalidInput, match=r"^method = 'x': expected one of"):
+        CALLS[name](method="x")
+    with pytest.raises(InvalidInput, match=r"^delta = 2: "):
+        CALLS[name](delta=2)
+
+
+@pytest.mark.parametrize("name", ["critical_window", "theorem2"])
+@pytest.mark.parametrize("flag", ["refine", "certify"])
+def test_flags_are_true_or_false(name, flag):
+    with pytest.raises(InvalidInput, match=rf"^{flag} = 'x': expected True or False"):
+        CALLS[name](**{flag: "x"})

@@ -12,9 +12,12 @@ import pytest
 
 import sloc
 from sloc.contracts import ContractError, InvalidInput
+from sloc.divergence.integrands import Integrand
+from sloc.divergence.statistics import Statistic
 from sloc.engine.stream import count_traces
 from sloc.populations import Empirical, GaussianMixture, ProductCategorical
-from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, Truncation
+from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, Retimed, Truncation
+from sloc.processes.clocks import Clock
 
 KEY = jax.random.key(0)
 OU = OrnsteinUhlenbeck()
@@ -293,3 +296,31 @@ def test_options_are_looked_at_however_the_answer_is_found(name):
 def test_flags_are_true_or_false(name, flag):
     with pytest.raises(InvalidInput, match=rf"^{flag} = 'x': expected True or False"):
         CALLS[name](**{flag: "x"})
+
+
+def test_a_clock_without_methods_is_refused():
+    @jax.tree_util.register_dataclass
+    @dataclass(frozen=True)
+    class Stopped(Clock):
+        pass
+
+    @jax.tree_util.register_dataclass
+    @dataclass(frozen=True)
+    class OneWay(Clock):
+        def inverse(self, u):
+            return u
+
+    with pytest.raises(ContractError, match=r"^Stopped does not define inverse\(u\), which is needed to"):
+        curve(Retimed(OU, Stopped()))
+    with pytest.raises(ContractError, match=r"^OneWay does not define __call__\(t\), which is needed to"):
+        curve(Retimed(FlowMatching(), OneWay()))
+
+
+def test_a_statistic_without_bind_and_an_integrand_without_a_call_are_refused():
+    class Unbound(Statistic):
+        pass
+
+    with pytest.raises(ContractError, match=r"^Unbound does not define bind\(population\), which is needed to"):
+        sloc.measure(KEY, OU, PAIR, GRID, Unbound(), n=16)
+    with pytest.raises(ContractError, match=r"^Integrand does not define __call__\(arrays, draws\), which is needed"):
+        Integrand()({}, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -23,6 +25,7 @@ from sloc.contracts import (
 from sloc.contracts.arguments import as_real, checked_choice, checked_whole
 from sloc.contracts.arguments import checked_key as checked_key
 from sloc.divergence.bands import INTERVALS
+from sloc.engine.plan import as_plan
 
 Array = jax.Array
 
@@ -185,6 +188,35 @@ def checked_interval(interval: Any) -> str:
 
     """
     return _chosen(interval, INTERVALS, "interval")
+
+
+def checked_options(call: Callable[..., Any], options: Mapping[str, Any], *known: str, ways: bool = False) -> None:
+    """Refuse options that a public call does not know, and values of those that it knows.
+
+    It is called first, so that an option is looked at whether or not the way to the answer would use it.
+
+    Args:
+        call: the public call, such as :func:`sloc.tv_curve`.
+        options: its ``**options``, as given.
+        known: names of those that it takes: some of ``delta``, ``method``, ``interval`` and ``plan``.
+        ways: whether ``method`` may be any way to a total variation (:func:`checked_tv_method`).
+
+    Raises:
+        InvalidInput: an option of another name, or a value that its own check refuses.
+
+    """
+    checks: dict[str, Callable[[Any], Any]] = {
+        "delta": lambda value: checked_level(value, "delta"),
+        "method": checked_tv_method if ways else checked_method,
+        "interval": checked_interval,
+        "plan": as_plan,
+    }
+    for name, value in options.items():
+        if name not in known:
+            own = [p.name for p in inspect.signature(call).parameters.values() if p.kind is p.KEYWORD_ONLY]
+            words = f"an option of sloc.{call.__name__}: {', '.join((*own, *known))}"
+            raise InvalidInput(f"{name} = {shown(value)}: expected {words}")
+        checks[name](value)
 
 
 def _chosen(value: Any, choices: tuple[str, ...], argument: str) -> str:

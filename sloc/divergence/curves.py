@@ -10,6 +10,7 @@ import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, Sets, is_concrete, require
 from sloc.contracts.arguments import as_real
+from sloc.divergence.checks import checked_options
 from sloc.divergence.measurement import MeasureOptions, measure
 from sloc.divergence.regimes import tv_by_regime
 from sloc.divergence.statistics import Clones, Information, Labels
@@ -17,6 +18,7 @@ from sloc.results.curve import Curve
 from sloc.results.estimate import Estimate
 
 Array = jax.Array
+_OPTIONS = ("delta", "method", "interval", "plan")
 
 
 def tv(
@@ -55,6 +57,7 @@ def tv(
     Source: Li, Karan & Chen 2025, Sect. 3.
 
     """
+    checked_options(tv, options, *_OPTIONS, ways=True)
     if is_concrete(t):
         require(np.isfinite(as_real(t)), "t", t, "one finite number")
     times = jnp.reshape(t, (1,)) if not is_concrete(t) else np.reshape(np.asarray(t), (1,))
@@ -115,6 +118,7 @@ def tv_curve(
     Source: Li, Karan & Chen 2025, Sect. 3; the pilot: Veach & Guibas 1995, deterministic mixture sampling.
 
     """
+    checked_options(tv_curve, options, *_OPTIONS, ways=True)
     return tv_by_regime(key, process, population, times, a, b, n=n, **options)
 
 
@@ -152,6 +156,7 @@ def information_curve(
         InvalidInput: ``method`` is ``closed-form`` and there is no such sum; see :func:`sloc.measure`.
 
     """
+    checked_options(information_curve, options, *_OPTIONS)
     return measure(key, process, population, times, {"i": Information()}, n=n, **options)["i"]
 
 
@@ -187,6 +192,7 @@ def label_curve(
     Source: Li, Karan & Chen 2025, Def. 3.
 
     """
+    checked_options(label_curve, options, *_OPTIONS)
     return measure(key, process, population, times, {"labels": Labels(init)}, n=n, **options)["labels"]
 
 
@@ -220,4 +226,5 @@ def clone_agreement(
     Source: Biroli et al. 2024.
 
     """
+    checked_options(clone_agreement, options, *_OPTIONS)
     return measure(key, process, population, times, {"clones": Clones()}, n=n, **options)["clones"]

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from sloc.contracts import namespace
+from sloc.contracts.process import missing_method
 
 Array = jax.Array
 Arrays = dict[str, Array]
@@ -125,7 +126,7 @@ class Integrand:
 
     def __call__(self, arrays: Arrays, draws: Draws) -> Array:
         """Return one value per round, ``[T, R]`` (``[T, C, R]`` where ``columns``)."""
-        raise TypeError(f"{type(self).__name__} does not define __call__(arrays, draws)")
+        raise missing_method(self, "__call__(arrays, draws)", "measure a statistic")
 
 
 @dataclass(frozen=True)

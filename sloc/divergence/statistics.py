@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sloc.contracts import Population, Sets, component_mask, component_names, namespace, require, set_name
+from sloc.contracts.process import missing_method
 from sloc.divergence import integrands
 
 
@@ -64,7 +65,7 @@ class Statistic:
 
     def bind(self, population: Population) -> Term:
         """Resolve names against ``population`` and choose the integrand."""
-        raise TypeError(f"{type(self).__name__} does not define bind(population)")
+        raise missing_method(self, "bind(population)", "measure a statistic")
 
 
 def _mass(w: Any, mask: np.ndarray) -> Any:

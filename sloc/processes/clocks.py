@@ -12,6 +12,7 @@ import numpy as np
 
 from sloc.contracts import Contract, float_dtype, is_concrete, require
 from sloc.contracts.arguments import as_array, as_real
+from sloc.contracts.process import missing_method
 from sloc.processes.places import placed
 
 _EVEN = 2049
@@ -30,11 +31,11 @@ class Clock(Contract):
 
     def __call__(self, t: Any) -> Any:
         """Return ``u(t)``, elementwise; float64 off the device."""
-        raise NotImplementedError
+        raise missing_method(self, "__call__(t)", "retime a process")
 
     def inverse(self, u: Any) -> Any:
         """Return ``t(u)``, elementwise; ``inf`` for a ``u`` that is never reached."""
-        raise NotImplementedError
+        raise missing_method(self, "inverse(u)", "retime a process")
 
     def end(self, horizon: float) -> float:
         """Return the new horizon, where the old one is ``horizon``."""

@@ -18,6 +18,7 @@ from sloc.contracts import (
     set_name,
     shown,
 )
+from sloc.contracts.arguments import checked_kind
 from sloc.divergence.checks import (
     as_times,
     checked_count,
@@ -26,6 +27,7 @@ from sloc.divergence.checks import (
     checked_key,
     checked_level,
     checked_method,
+    checked_options,
     checked_pair,
     checked_tolerance,
 )
@@ -101,6 +103,8 @@ def critical_window(
     breaks it has status ``inverted``.
 
     """
+    checked_options(critical_window, options, "plan", "interval")
+    check_flags(refine=refine, certify=certify)
     key, given = checked_key(key), (process, population)
     process, population = checked_pair(process, population)
     delta, n, method = checked_level(delta, "delta"), checked_count(n), checked_method(method)
@@ -283,6 +287,12 @@ def exact_or_certified(
         return found
     refuse_estimates(*checked, "certified edges")
     return certified_search(key, *checked, times, questions, **spending)
+
+
+def check_flags(**flags: Any) -> None:
+    """Refuse what is neither True nor False; raises InvalidInput."""
+    for name, value in flags.items():
+        checked_kind(value, name, (bool, np.bool_), "True or False")
 
 
 def default_times(process: ObservationProcess, population: Population, times: Any) -> np.ndarray:

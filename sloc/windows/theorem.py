@@ -30,6 +30,7 @@ from sloc.divergence.checks import (
     checked_key,
     checked_level,
     checked_method,
+    checked_options,
     checked_pair,
     checked_tolerance,
 )
@@ -38,7 +39,7 @@ from sloc.divergence.statistics import TV, Certificate, Misassignment, Statistic
 from sloc.engine.plan import Plan, as_plan
 from sloc.results.curve import Curve
 from sloc.results.window import TheoremWindow
-from sloc.windows.critical import default_times, exact_or_certified, in_order
+from sloc.windows.critical import check_flags, default_times, exact_or_certified, in_order
 from sloc.windows.edges import Edge
 from sloc.windows.search import Found, Question, sampled_search
 from sloc.windows.streams import certified_stream
@@ -102,6 +103,8 @@ def theorem2(
     ``1/2 min(1, W) alpha <= E[1 - pi] <= max(1, W) (alpha - alpha^2 / 2)``, ``alpha = 1 - TV``.
 
     """
+    checked_options(theorem2, options, "plan", "interval")
+    check_flags(refine=refine, certify=certify)
     key, asked = checked_key(key), _asked(process, population, init, target, epsilon, times)
     delta, n, method = checked_level(delta, "delta"), checked_count(n), checked_method(method)
     budget, tolerance = checked_count(budget, "budget", 1), checked_tolerance(tolerance)

@@ -15,6 +15,7 @@ from sloc.divergence.checks import (
     checked_key,
     checked_level,
     checked_method,
+    checked_options,
     checked_pair,
 )
 from sloc.divergence.closed_forms import host_weights
@@ -90,6 +91,7 @@ def mixture_tree(
     Li & Chen 2024, Lemma 15, for ``TV(p^i, p^S) <= max_{j in S} TV(p^i, p^j)``.
 
     """
+    checked_options(mixture_tree, options, "plan", "interval")
     key, given = checked_key(key), (process, population)
     process, population = checked_pair(process, population)
     epsilon, delta, n = checked_epsilon(epsilon), checked_level(delta, "delta"), checked_count(n)

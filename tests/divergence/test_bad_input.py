@@ -12,9 +12,12 @@ import pytest
 
 import sloc
 from sloc.contracts import ContractError, InvalidInput
+from sloc.divergence.integrands import Integrand
+from sloc.divergence.statistics import Statistic
 from sloc.engine.stream import count_traces
 from sloc.populations import Empirical, GaussianMixture, ProductCategorical
-from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, Truncation
+from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, Retimed, Truncation
+from sloc.processes.clocks import Clock
 
 KEY = jax.random.key(0)
 OU = OrnsteinUhlenbeck()
@@ -259,3 +262,65 @@ def test_registration_wants_classes():
 def test_pairs_that_never_meet():
     with pytest.raises(ContractError, match="GaussianMixture cannot be evaluated under process Masking"):
         curve(Masking())
+
+
+GRID = [0.1, 0.2]
+CALLS = {
+    "tv": lambda **o: sloc.tv(KEY, OU, PAIR, 0.3, 0, 1, n=16, **o),
+    "tv_curve": lambda **o: sloc.tv_curve(KEY, OU, PAIR, GRID, 0, 1, n=16, **o),
+    "information_curve": lambda **o: sloc.information_curve(KEY, OU, PAIR, GRID, n=16, **o),
+    "label_curve": lambda **o: sloc.label_curve(KEY, OU, PAIR, GRID, 0, n=16, **o),
+    "clone_agreement": lambda **o: sloc.clone_agreement(KEY, OU, PAIR, GRID, n=16, **o),
+    "critical_window": lambda **o: sloc.critical_window(KEY, OU, PAIR, 0, [0, 1], epsilon=0.1, **o),
+    "theorem2": lambda **o: sloc.theorem2(KEY, OU, PAIR, 0, [0, 1], epsilon=0.1, **o),
+    "mixture_tree": lambda **o: sloc.mixture_tree(KEY, OU, PAIR, epsilon=0.1, **o),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_options_are_looked_at_however_the_answer_is_found(name):
+    with pytest.raises(InvalidInput, match=rf"^foo = 3: expected an option of sloc\.{name}: .*\bplan\b"):
+        CALLS[name](foo=3)
+    with pytest.raises(InvalidInput, match=r"^plan = 3: expected a sloc\.Plan or None"):
+        CALLS[name](plan=3)
+    with pytest.raises(InvalidInput, match=r"^interval = 'nonsense': expected one of maurer-pontil"):
+        CALLS[name](interval="nonsense")
+    with pytest.raises(InvalidInput, match=r"^method = 'x': expected one of"):
+        CALLS[name](method="x")
+    with pytest.raises(InvalidInput, match=r"^delta = 2: "):
+        CALLS[name](delta=2)
+
+
+@pytest.mark.parametrize("name", ["critical_window", "theorem2"])
+@pytest.mark.parametrize("flag", ["refine", "certify"])
+def test_flags_are_true_or_false(name, flag):
+    with pytest.raises(InvalidInput, match=rf"^{flag} = 'x': expected True or False"):
+        CALLS[name](**{flag: "x"})
+
+
+def test_a_clock_without_methods_is_refused():
+    @jax.tree_util.register_dataclass
+    @dataclass(frozen=True)
+    class Stopped(Clock):
+        pass
+
+    @jax.tree_util.register_dataclass
+    @dataclass(frozen=True)
+    class OneWay(Clock):
+        def inverse(self, u):
+            return u
+
+    with pytest.raises(ContractError, match=r"^Stopped does not define inverse\(u\), which is needed to"):
+        curve(Retimed(OU, Stopped()))
+    with pytest.raises(ContractError, match=r"^OneWay does not define __call__\(t\), which is needed to"):
+        curve(Retimed(FlowMatching(), OneWay()))
+
+
+def test_a_statistic_without_bind_and_an_integrand_without_a_call_are_refused():
+    class Unbound(Statistic):
+        pass
+
+    with pytest.raises(ContractError, match=r"^Unbound does not define bind\(population\), which is needed to"):
+        sloc.measure(KEY, OU, PAIR, GRID, Unbound(), n=16)
+    with pytest.raises(ContractError, match=r"^Integrand does not define __call__\(arrays, draws\), which is needed"):
+        Integrand()({}, None)

@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 
 import sloc
-from sloc.contracts import InvalidInput
 from sloc.engine import CheckpointError, CheckpointWarning, collect, stream
 from sloc.engine.checkpoint import MANIFEST, Stage
 from sloc.engine.fingerprint import describe
@@ -194,10 +193,9 @@ def test_a_full_disk_is_a_warning_and_the_run_goes_on(tmp_path, monkeypatch):
 
 
 FULL = """
-import resource, sys, warnings
+import jax, numpy as np, resource, sys, warnings
 from tests.engine.test_checkpoint import ARGS, KEY, Uniforms, plan
 from sloc.engine import stream
-import numpy as np, jax
 folder, most = sys.argv[1], int(sys.argv[2])
 def progress(done, total):
     # From here on no file may grow beyond so many bytes: the system itself refuses the writes of the next states.
@@ -340,7 +338,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(CheckpointError, match="other files"):
         stream(Uniforms(), ARGS, KEY, 2, plan=plan(tmp_path))
-    with pytest.raises(InvalidInput, match="a folder; this is a file"):
+    with pytest.raises(sloc.InvalidInput, match="a folder; this is a file"):
         plan(tmp_path / "letter.txt")
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import sloc
 from sloc.contracts import ContractError, InvalidInput
-from sloc.engine.stream import count_traces
+from sloc.engine.streaming import count_traces
 from sloc.populations import Empirical, GaussianMixture, ProductCategorical
 from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, Truncation
 

@@ -30,7 +30,7 @@ from sloc.divergence.histogram_betting import upper_bound
 from sloc.divergence.measurement import assemble
 from sloc.engine import collect
 from sloc.engine.dithering import dither
-from sloc.engine.stream import tally
+from sloc.engine.streaming import tally
 
 DELTA = 0.05
 LOOK = 32

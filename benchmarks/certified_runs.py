@@ -11,7 +11,6 @@ import collections
 import contextlib
 import functools
 import itertools
-import sys
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from scipy.stats import binom
 import sloc
 from benchmarks.certified_settings import DELTA, Setting, case, truth
 from benchmarks.certified_truth import Truth, first_close, last_apart
+from sloc.engine import collecting
 from sloc.engine.dithering import GRID
 from sloc.windows import certify, streams
 from sloc.windows.overlap import overlaps
@@ -186,7 +186,7 @@ def prepared(setting: Setting) -> Iterator[None]:
             # The draws of a trapped ladder would place a good one next; the trap is set again instead.
             stack.enter_context(mock.patch.object(streams._Walks, "finer", return_value=None))
         # Draws are made in chunks of 16 blocks, needed or not; the size of a chunk changes no number.
-        stack.enter_context(mock.patch.object(sys.modules["sloc.engine.collect"], "_CHUNK", 2))
+        stack.enter_context(mock.patch.object(collecting, "_CHUNK", 2))
         yield
 
 

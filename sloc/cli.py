@@ -1,7 +1,7 @@
 """The command line: ``sloc window``, ``tree``, ``uturn``, ``lm``, ``traces``, ``train``, ``bench``, ...
 
-Options are read here; the work is done in :mod:`sloc.report`.  Bad input ends with exit code 2 and one message on
-standard error, Ctrl-C with 130; neither leaves a file behind.
+Options are read here; those of ``lm`` and ``traces``, and of the source, in files of :mod:`sloc.report`, which does the
+work.  Bad input ends with exit code 2 and one message on standard error, Ctrl-C with 130; neither leaves a file behind.
 """
 
 from __future__ import annotations

@@ -21,10 +21,14 @@ def test_pages_that_overflow_or_lack_pictures_are_found(tmp_path: Path) -> None:
     (tmp_path / "lost.html").write_text(PAGE.format('<img src="nowhere.png">'), "utf-8")
     (tmp_path / "_modules").mkdir()
     (tmp_path / "_modules" / "source.html").write_text(PAGE.format('<div style="width:9999px">x</div>'), "utf-8")
+    style = "<style>body[data-theme=dark] .night { width: 700px }</style>"
+    (tmp_path / "dark.html").write_text(PAGE.format(f'{style}<div class="night">dark</div>'), "utf-8")
     assert browser_check.check(tmp_path, str(browser_check.browser()), limit=60) == [
+        "dark.html at 375 px, dark: 325 px wider than the window (div.night)",
         "lost.html at 375 px: broken picture nowhere.png",
         "lost.html at 1280 px: broken picture nowhere.png",
-        "wide.html at 375 px: 225 px wider than the window (div.box)",
+        "wide.html at 375 px, light: 225 px wider than the window (div.box)",
+        "wide.html at 375 px, dark: 225 px wider than the window (div.box)",
     ]
 
 

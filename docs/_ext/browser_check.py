@@ -1,4 +1,5 @@
-"""Load every built page in headless Chromium at a phone's and a desk's width; fail on overflow and broken pictures.
+"""Load every built page in headless Chromium at a phone's and a desk's width, light and dark; fail on overflow and
+broken pictures.
 
 ``python docs/_ext/browser_check.py docs/_build/html``.  Where there is no Chromium the check says so and is left out:
 ``CHROMIUM`` names one that is not on the path.
@@ -41,12 +42,15 @@ async function look(page, width) {
     await Promise.race([image.decode().catch(() => null), pause(5000)]);
     if (!image.naturalWidth) found.push(`${page} at ${width} px: broken picture ${image.getAttribute("src")}`);
   }
-  const over = root.scrollWidth - root.clientWidth;
-  if (over > 1) {
+  for (const theme of ["light", "dark"]) {
+    frame.contentDocument.body.dataset.theme = theme;
+    const over = root.scrollWidth - root.clientWidth;
+    if (over <= 1) continue;
     const wide = [...frame.contentDocument.querySelectorAll("article *")]
       .filter(e => e.getBoundingClientRect().right > root.clientWidth + 1)
       .map(e => e.tagName.toLowerCase() + (e.className ? "." + String(e.className).split(" ")[0] : ""));
-    found.push(`${page} at ${width} px: ${over} px wider than the window (${wide.slice(0, 3).join(", ")})`);
+    const where = `${page} at ${width} px, ${theme}`;
+    found.push(`${where}: ${over} px wider than the window (${wide.slice(0, 3).join(", ")})`);
   }
   frame.remove();
 }
@@ -125,7 +129,8 @@ def main(folder: str) -> int:
         print(f"pages not looked at in a browser: none of {', '.join(NAMES)} is installed, and CHROMIUM names none")
         return 0
     wrong = check(Path(folder), chromium)
-    print("\n".join(wrong) or f"{len(built_pages(Path(folder)))} pages fit {' and '.join(map(str, WIDTHS))} px")
+    fit = f"{len(built_pages(Path(folder)))} pages fit {' and '.join(map(str, WIDTHS))} px, light and dark"
+    print("\n".join(wrong) or fit)
     return int(bool(wrong))
 
 

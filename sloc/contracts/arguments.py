@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +245,9 @@ def checked_file(value: Any, argument: str, expected: str) -> Path:
         raise InvalidInput(f"{argument} = {shown(str(file))}: expected {expected} ({error.strerror})") from error
     require(found, argument, str(file), f"{expected}; this is a folder" if folder else expected)
     return file
+
+
+def some_names(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names of a list for a message, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -147,7 +147,10 @@ class GaussianChannel(ObservationProcess):
     log_snr_range: ClassVar[tuple[float, float]] = (12.0, -14.0)
 
     def coefficients(self, t: Any) -> tuple[Any, Any]:
-        """Return ``(a(t), sigma(t))``, elementwise in ``t``; use :func:`namespace` for float64 on the host."""
+        """Return ``(a(t), sigma(t))``, elementwise in ``t``.
+
+        Use :func:`sloc.contracts.namespace` for float64 on the host.
+        """
         raise missing_method(self, "coefficients(t)", "use it as a Gaussian channel")
 
     def time_of_log_snr(self, log_snr: Any) -> Any:
@@ -199,9 +202,16 @@ class GaussianChannel(ObservationProcess):
 
     def grid(self, n: int, log_snr: tuple[float, float] | None = None) -> np.ndarray:
         """Return ``n`` times even in log-SNR, by default from ``log_snr_range[0]`` down to ``[1]``."""
-        require(as_whole(n) >= 1, "n", n, "at least one time")
-        high, low = two_ends(log_snr, self.log_snr_range, "log_snr")
-        return np.asarray(self.time_of_log_snr(np.linspace(high, low, int(n))), np.float64)
+        return _even_grid(self, n, log_snr)
+
+
+def _even_grid(
+    process: GaussianChannel | LinearGaussianChannel, n: int, log_snr: tuple[float, float] | None
+) -> np.ndarray:
+    """Return ``n`` times even in log-SNR, from the high end of a range down to the low one."""
+    require(as_whole(n) >= 1, "n", n, "at least one time")
+    high, low = two_ends(log_snr, process.log_snr_range, "log_snr")
+    return np.asarray(process.time_of_log_snr(np.linspace(high, low, int(n))), np.float64)
 
 
 def two_ends(given: Any, usual: tuple[float, float], argument: str) -> tuple[float, float]:
@@ -292,9 +302,7 @@ class LinearGaussianChannel(ObservationProcess):
 
     def grid(self, n: int, log_snr: tuple[float, float] | None = None) -> np.ndarray:
         """Return ``n`` times even in log-SNR, by default from ``log_snr_range[0]`` down to ``[1]``."""
-        require(as_whole(n) >= 1, "n", n, "at least one time")
-        high, low = two_ends(log_snr, self.log_snr_range, "log_snr")
-        return np.asarray(self.time_of_log_snr(np.linspace(high, low, int(n))), np.float64)
+        return _even_grid(self, n, log_snr)
 
     def _misfit(self, x: Any) -> str:
         found = _shape(_signal_matrix, self)

@@ -1,4 +1,4 @@
-"""Total variation and its kin, from posteriors: estimators, intervals, certificates, closed forms."""
+"""Total variation and its kin, from posteriors: estimators, intervals, certificates."""
 
 from sloc.divergence.betting import betting_interval
 from sloc.divergence.bridges import BridgeDraw, BridgeViolation, bridge_overlap

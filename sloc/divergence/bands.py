@@ -15,7 +15,7 @@ from sloc.divergence.intervals import maurer_pontil
 from sloc.engine import Kernel, Moments, stream
 from sloc.engine.dithering import BERNOULLI_GRID, GRID
 from sloc.engine.plan import Plan
-from sloc.engine.stream import tally
+from sloc.engine.streaming import tally
 
 INTERVALS = ("maurer-pontil", "betting", "clopper-pearson")
 """Names of the intervals that stream: what they need beside the draws does not grow with their number."""
@@ -44,7 +44,7 @@ def streamed(
         blocks: key blocks.
         interval: one of :data:`INTERVALS`: ``maurer-pontil`` (moments suffice), ``betting`` (counts of values dithered
             to a fine grid), ``clopper-pearson`` (counts of values dithered to 0 or 1).
-        spans: see :func:`~sloc.engine.stream.tally`.
+        spans: see :func:`~sloc.engine.streaming.tally`.
         tile: blocks evaluated side by side where the plan does not say (speed only).
         plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 

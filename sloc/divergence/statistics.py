@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -63,6 +63,14 @@ class Term:
 class Statistic:
     """Base of the statistics that :func:`sloc.measure` takes; they are hashable and serve as keys of its result."""
 
+    _sets: ClassVar[tuple[str, ...]] = ()
+    """Fields that hold a set of components."""
+
+    def __post_init__(self) -> None:
+        """Make the sets hashable."""
+        for name in self._sets:
+            object.__setattr__(self, name, _frozen(getattr(self, name)))
+
     def bind(self, population: Population) -> Term:
         """Resolve names against ``population`` and choose the integrand."""
         raise missing_method(self, "bind(population)", "measure a statistic")
@@ -107,10 +115,7 @@ class TV(Statistic):
     a: Any
     b: Any
 
-    def __post_init__(self) -> None:
-        """Make both sets hashable."""
-        object.__setattr__(self, "a", _frozen(self.a))
-        object.__setattr__(self, "b", _frozen(self.b))
+    _sets: ClassVar[tuple[str, ...]] = ("a", "b")
 
     def bind(self, population: Population) -> Term:
         """Resolve both sets."""
@@ -163,9 +168,7 @@ class Labels(Statistic):
 
     init: Any
 
-    def __post_init__(self) -> None:
-        """Make the set hashable."""
-        object.__setattr__(self, "init", _frozen(self.init))
+    _sets: ClassVar[tuple[str, ...]] = ("init",)
 
     def bind(self, population: Population) -> Term:
         """Resolve the set."""
@@ -196,9 +199,7 @@ class Clones(Statistic):
 
     init: Any = None
 
-    def __post_init__(self) -> None:
-        """Make the set hashable."""
-        object.__setattr__(self, "init", _frozen(self.init))
+    _sets: ClassVar[tuple[str, ...]] = ("init",)
 
     def bind(self, population: Population) -> Term:
         """Resolve the set."""
@@ -228,9 +229,7 @@ class Misassignment(Statistic):
 
     target: Any
 
-    def __post_init__(self) -> None:
-        """Make the set hashable."""
-        object.__setattr__(self, "target", _frozen(self.target))
+    _sets: ClassVar[tuple[str, ...]] = ("target",)
 
     def bind(self, population: Population) -> Term:
         """Resolve the set."""
@@ -261,10 +260,7 @@ class Certificate(Statistic):
     init: Any
     target: Any
 
-    def __post_init__(self) -> None:
-        """Make both sets hashable."""
-        object.__setattr__(self, "init", _frozen(self.init))
-        object.__setattr__(self, "target", _frozen(self.target))
+    _sets: ClassVar[tuple[str, ...]] = ("init", "target")
 
     def bind(self, population: Population) -> Term:
         """Resolve both sets; ``init`` must lie inside ``target``."""
@@ -296,10 +292,7 @@ class Hellinger(Statistic):
     a: Any
     b: Any
 
-    def __post_init__(self) -> None:
-        """Make both sets hashable."""
-        object.__setattr__(self, "a", _frozen(self.a))
-        object.__setattr__(self, "b", _frozen(self.b))
+    _sets: ClassVar[tuple[str, ...]] = ("a", "b")
 
     def bind(self, population: Population) -> Term:
         """Resolve both sets."""
@@ -334,10 +327,7 @@ class KL(Statistic):
     a: Any
     b: Any
 
-    def __post_init__(self) -> None:
-        """Make both sets hashable."""
-        object.__setattr__(self, "a", _frozen(self.a))
-        object.__setattr__(self, "b", _frozen(self.b))
+    _sets: ClassVar[tuple[str, ...]] = ("a", "b")
 
     def bind(self, population: Population) -> Term:
         """Resolve both sets."""

@@ -19,7 +19,7 @@ from sloc.engine.faults import Replayed, memory_advice
 from sloc.engine.fingerprint import fingerprint, stage_name
 from sloc.engine.nans import count_nans, first_nan, not_a_number
 from sloc.engine.plan import BLOCK_DRAWS, Layout, Plan, as_plan
-from sloc.engine.stream import Kernel, check_kernel, one_block
+from sloc.engine.streaming import Kernel, check_kernel, one_block
 
 Array = jax.Array
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import some_names
 from sloc.lm.config import DecoderConfig
 from sloc.lm.families import Tensor, expected_shape
 from sloc.lm.tokenizer import read_json
 
 Path_ = tuple[str | int, ...]
-_MOST_NAMED = 5
 # Buffers that some files carry, which are computed here.
 _BUFFERS = re.compile(r"(rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias)$")
 _PREFIXES = ("model.", "transformer.")
@@ -37,7 +37,7 @@ class TensorFiles:
             opened = _opened(self._stack, folder / name)
             self.files |= dict.fromkeys(opened.keys(), opened)
         lacking = [n for n in index.get("weight_map", {}) if n not in self.files]
-        require(not lacking, "model.safetensors.index.json", _some(lacking), "only tensors that its files hold")
+        require(not lacking, "model.safetensors.index.json", some_names(lacking), "only tensors that its files hold")
 
     def __enter__(self) -> TensorFiles:
         """Return itself."""
@@ -98,7 +98,7 @@ def read_weights(
             problem = _misfit(config, path, names[path], files.shape(name))
             differ += [f"{name} {problem}"] if problem else []
     faults = {"missing": missing, "not of this architecture": left, "of another shape": sorted(set(differ))}
-    said = "; ".join(f"{what}: {_some(which)}" for what, which in faults.items() if which)
+    said = "; ".join(f"{what}: {some_names(which)}" for what, which in faults.items() if which)
     if said:
         raise InvalidInput(f"path = {str(files.folder)!r}: expected the tensors of a {config.family} model; {said}")
     if adapter is not None:
@@ -123,11 +123,6 @@ def _misfit(config: DecoderConfig, path: Path_, tensor: Tensor, shape: tuple[int
         return "" if have == want else f"{list(shape)}, not {list(want[::-1] if tensor.transposed else want)}"
     fits = have[1:] == want[1:] and have[:1] and have[0] >= tensor.rows[1]
     return "" if fits else f"{list(shape)}, which does not hold rows {tensor.rows} of {list(want[1:])} each"
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 class Adapter:
@@ -160,7 +155,7 @@ class Adapter:
                 raise InvalidInput(f"{file.name}: {name}: expected only lora_A and lora_B tensors of linear layers")
             self.parts.setdefault(found[1], {})[found[2]] = value
         halves = [m for m, pair in self.parts.items() if set(pair) != {"A", "B"}]
-        require(not halves, file.name, _some(halves), "both lora_A and lora_B of each layer")
+        require(not halves, file.name, some_names(halves), "both lora_A and lora_B of each layer")
 
     def _module(self, name: str) -> str | None:
         own = name.removesuffix(".weight")
@@ -171,7 +166,7 @@ class Adapter:
         """Refuse an adapter that changes layers which the model lacks; names them."""
         known = {self._module(n) for n in names}
         strange = [m for m in self.parts if m not in known]
-        require(not strange, "adapter", _some(strange), "only layers of the model it is merged into")
+        require(not strange, "adapter", some_names(strange), "only layers of the model it is merged into")
 
     def merged(self, name: str, value: np.ndarray) -> np.ndarray:
         """Return a tensor with the adapter's change, formed in float32."""

@@ -12,10 +12,9 @@ import numpy as np
 from flax import nnx
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import checked_file, checked_path
+from sloc.contracts.arguments import checked_file, checked_path, some_names
 from sloc.nn.checks import checked_network
 
-_MOST_NAMED = 5
 # What pickled files begin with: Python's pickle from protocol 2 on, and the zip archive of torch.save.
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 
@@ -85,18 +84,13 @@ def fill(tree: Any, arrays: Mapping[str, np.ndarray], source: str) -> Any:
         "not of this network": [n for n in arrays if n not in own],
         "of another shape": [f"{n} {list(arrays[n].shape)}, not {list(own[n].shape)}" for n in differ],
     }
-    said = "; ".join(f"{what}: {_some(names)}" for what, names in faults.items() if names)
+    said = "; ".join(f"{what}: {some_names(names)}" for what, names in faults.items() if names)
     if said:
         raise InvalidInput(f"path = {source!r}: expected the weights of this network; {said}")
     structure = jax.tree.structure(tree)
     dtypes = [np.asarray(v).dtype for v in jax.tree.leaves(tree)]
     values = [jax.numpy.asarray(arrays[n], d) for n, d in zip(own, dtypes, strict=True)]
     return jax.tree.unflatten(structure, values)
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def save_weights(path: str | os.PathLike[str], model: nnx.Module, **notes: str) -> Path:

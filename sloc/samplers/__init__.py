@@ -1,5 +1,6 @@
 """The way back: localization samplers, forward–reverse and clone experiments."""
 
+from sloc.samplers.backward_grids import level_grids
 from sloc.samplers.diffusion_flow import dpm_solver, heun, probability_flow
 from sloc.samplers.diffusion_noise import ancestral, ddim, euler_maruyama, flow_sde, predictor_corrector
 from sloc.samplers.euler import euler_reverse
@@ -7,7 +8,6 @@ from sloc.samplers.exact import exact_localizer
 from sloc.samplers.experiments import clone_frequencies, label_frequencies
 from sloc.samplers.interwoven import interweave
 from sloc.samplers.learned import LearnedDiffusion, Prediction
-from sloc.samplers.level_grids import level_grids
 from sloc.samplers.localization import Localization, LocalizationStatistics, localization_statistics
 from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState
 from sloc.samplers.masked import LearnedMasked, masked_ancestral

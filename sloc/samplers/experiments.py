@@ -23,10 +23,10 @@ from sloc.engine import stream
 from sloc.engine.gather import gather
 from sloc.engine.plan import BLOCK_DRAWS, Plan
 from sloc.results.curve import Curve
+from sloc.samplers.backward_grids import checked_grids
 from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times_or_one, checked_trace
 from sloc.samplers.exact import check_labels
 from sloc.samplers.experiment_kernel import ExperimentKernel, Feature, Labelled
-from sloc.samplers.level_grids import checked_grids
 from sloc.samplers.localization import drawn_of_block, observation_numbers
 from sloc.samplers.localizer import Localizer, as_argument, check_stops
 from sloc.samplers.spoilt import naming_times, refuse_spoilt

@@ -14,7 +14,7 @@ import numpy as np
 
 from sloc.engine.faults import NotANumber
 from sloc.engine.plan import BLOCK_DRAWS
-from sloc.engine.stream import block_values
+from sloc.engine.streaming import block_values
 
 if TYPE_CHECKING:
     from sloc.samplers.experiment_kernel import ExperimentKernel

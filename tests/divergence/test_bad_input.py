@@ -14,7 +14,7 @@ import sloc
 from sloc.contracts import ContractError, InvalidInput
 from sloc.divergence.integrands import Integrand
 from sloc.divergence.statistics import Statistic
-from sloc.engine.stream import count_traces
+from sloc.engine.streaming import count_traces
 from sloc.populations import Empirical, GaussianMixture, ProductCategorical
 from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, Retimed, Truncation
 from sloc.processes.clocks import Clock

@@ -11,7 +11,7 @@ import pytest
 
 import sloc
 from sloc.contracts import InvalidInput, check_fits
-from sloc.engine.stream import count_traces
+from sloc.engine.streaming import count_traces
 from sloc.populations import Empirical, GaussianMixture, KalmanDiscourse, ProductCategorical
 from sloc.processes import (
     AnisotropicGaussian,

@@ -18,7 +18,7 @@ import sloc
 from sloc.divergence import bridge_overlap
 from sloc.divergence.binomial_interval import bernoulli_interval
 from sloc.engine.dithering import BERNOULLI_GRID
-from sloc.engine.stream import tally
+from sloc.engine.streaming import tally
 from sloc.populations import GaussianMixture
 from sloc.processes import OrnsteinUhlenbeck, VarianceExploding
 from tests.divergence.test_measure_betting import KEY, OU, THREE, TIMES, assembled

@@ -24,7 +24,7 @@ from sloc.engine import CheckpointError, CheckpointWarning, collect, stream
 from sloc.engine.checkpoint import MANIFEST, Stage
 from sloc.engine.fingerprint import describe
 from sloc.engine.gather import gather
-from sloc.engine.stream import tally
+from sloc.engine.streaming import tally
 
 ROOT = Path(__file__).parents[2]
 KEY = jax.random.key(4)

@@ -16,7 +16,7 @@ from sloc.engine import NotANumber, OutOfMemory, Replayed, collect, stream
 from sloc.engine.faults import memory_advice
 from sloc.engine.gather import gather
 from sloc.engine.plan import as_plan
-from sloc.engine.stream import tally
+from sloc.engine.streaming import tally
 
 KEY = jax.random.key(4)
 

@@ -13,7 +13,7 @@ import sloc
 from sloc.contracts import InvalidInput
 from sloc.engine import stream
 from sloc.engine.plan import device_mesh
-from sloc.engine.stream import count_traces
+from sloc.engine.streaming import count_traces
 from sloc.populations import GaussianMixture
 from sloc.processes import OrnsteinUhlenbeck
 

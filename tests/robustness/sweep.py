@@ -17,7 +17,7 @@ import hypothesis.strategies as st
 import pytest
 
 from sloc.contracts import ContractError, InvalidInput
-from sloc.engine.stream import count_traces
+from sloc.engine.streaming import count_traces
 from tests.robustness.values import Argument
 
 SECONDS = 20

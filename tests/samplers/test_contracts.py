@@ -13,7 +13,7 @@ import pytest
 
 import sloc
 from sloc.contracts import ContractError, InvalidInput
-from sloc.engine.stream import count_traces
+from sloc.engine.streaming import count_traces
 from sloc.populations import GaussianMixture, MarkovChains
 from sloc.processes import OrnsteinUhlenbeck, Truncation
 from sloc.samplers import (

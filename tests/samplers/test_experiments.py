@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import sloc
-from sloc.engine.stream import count_traces
+from sloc.engine.streaming import count_traces
 from sloc.populations import Empirical, GaussianMixture
 from sloc.processes import Masking, OrnsteinUhlenbeck
 from sloc.samplers import clone_frequencies, exact_localizer, label_frequencies

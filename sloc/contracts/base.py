@@ -46,7 +46,7 @@ def shown(value: object, limit: int = 80) -> str:
 
 
 def require(condition: bool, argument: str, value: object, expected: str) -> None:
-    """Raise :class:`InvalidInput` unless ``condition`` holds.
+    """Raise :class:`sloc.InvalidInput` unless ``condition`` holds.
 
     Args:
         condition: what must be true of the argument: one truth value.

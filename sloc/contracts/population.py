@@ -171,7 +171,7 @@ def refuse_estimates(process: ObservationProcess, population: Population, what: 
 
 @dataclass(eq=False)
 class Marginals:
-    """One registered pair and its optional shortcuts; made by :func:`register_marginals`.
+    """One registered pair and its optional shortcuts; made by :func:`sloc.register_marginals`.
 
     Attributes:
         marginals: ``(process, population, y, t) -> [K]``.

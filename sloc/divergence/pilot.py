@@ -205,7 +205,7 @@ def choose_estimator(
         ``"balanced"`` or ``"bridge"``.
 
     Raises:
-        InvalidInput: see :func:`compare_estimators`.
+        InvalidInput: see ``compare_estimators``.
         BridgeViolation: a pilot draw of the bridge broke ``v <= 1``.
 
     """

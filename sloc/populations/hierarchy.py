@@ -46,7 +46,7 @@ class RandomHierarchy(Population):
     the ``s`` symbols in turn becomes a tuple by ``rules[1]``, and so on; ``X`` is the ``s^L`` letters of the last
     level, int32 ``[s^L]``, or one-hot vectors ``[s^L, v]`` for Gaussian channels.  Class likelihoods, marginals of all
     hidden symbols and posterior draws are exact, by belief propagation on the tree, under every process that acts on
-    each leaf by itself (:func:`register_leaves`): revealing, memoryless, Gaussian, and linear Gaussian channels that do
+    each leaf by itself (``register_leaves``): revealing, memoryless, Gaussian, and linear Gaussian channels that do
     not mix leaves.  Source: Cagnetta, Petrini, Tomasini, Favero & Wyart 2024 (random hierarchy model); Sclocchi,
     Favero & Wyart 2025 (belief propagation, transition of the class under diffusion).
 

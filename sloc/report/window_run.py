@@ -119,7 +119,7 @@ def run_pilot(name: str, population: Population, settings: Settings, run: Plan |
     """Look at all noise levels with few trajectories; choose where to look closely, and time a block.
 
     Args:
-        name: one of :data:`PROCESSES`.
+        name: one of ``PROCESSES``.
         population: the population.
         settings: what is asked for.
         run: devices and checkpoints.
@@ -199,7 +199,7 @@ def run_process(
     look has levels at the merges and measures every node there.  Each look spends half of ``settings.delta`` on it.
 
     Args:
-        name: one of :data:`PROCESSES`.
+        name: one of ``PROCESSES``.
         population: the population.
         settings: what is asked for.
         times: increasing noise levels; those that a pilot finds (few trajectories at all levels) when None.

@@ -29,7 +29,7 @@ class ResampledCurve:
     ``lower .. upper`` covers the truth at each point and answer with probability at least
     ``1 - alpha``; ``lower_all .. upper_all`` covers it at all ``m`` points of one answer at once
     (Bonferroni over the points).  Bands are Clopper-Pearson where the weights of a point are equal,
-    otherwise :func:`sloc.windows.proportions.weighted_interval`.
+    otherwise ``sloc.windows.proportions.weighted_interval``.
 
     Attributes:
         question: its name.
@@ -123,7 +123,7 @@ class RiseStep:
         p_any_adjusted: the same, corrected.
         test: which test gave the p-values.
         rise_low: lower end of an interval of the true rise that holds at all steps of the question at once, with
-            probability at least ``1 - alpha`` (exact: :func:`sloc.windows.binomial_rise.rise_interval`, Bonferroni).
+            probability at least ``1 - alpha`` (exact: ``sloc.windows.binomial_rise.rise_interval``, Bonferroni).
         rise_high: its upper end.
         fires_flat: largest chance that an observed rise exceeds the threshold at as many draws where nothing changed;
             NaN where weights or numbers of draws differ.

@@ -128,7 +128,7 @@ def label_frequencies(
     times and labels: it holds for all at once with probability ``>= 1 - delta``.
 
     Args:
-        key: typed PRNG key; the same trajectories as :func:`forward_reverse` draws from it.
+        key: typed PRNG key; the same trajectories as :func:`sloc.forward_reverse` draws from it.
         process: the observation process.
         population: the population.
         init: ``S``: an index, a name, or a sequence of them.
@@ -138,8 +138,8 @@ def label_frequencies(
             function, since another function object compiles anew.
         num_labels: how many labels a feature has.
         delta: error level of the band.
-        localizer: as in :func:`forward_reverse`.
-        grid: as in :func:`forward_reverse`.
+        localizer: as in :func:`sloc.forward_reverse`.
+        grid: as in :func:`sloc.forward_reverse`.
         plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
@@ -195,8 +195,8 @@ def clone_frequencies(
         init: where ``X`` starts; None for the whole population.
         feature: ``x -> int``; None labels by sub-population.
         delta: error level of the band.
-        localizer: as in :func:`forward_reverse`.
-        grid: as in :func:`forward_reverse`.
+        localizer: as in :func:`sloc.forward_reverse`.
+        grid: as in :func:`sloc.forward_reverse`.
         plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:

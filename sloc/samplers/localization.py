@@ -219,7 +219,8 @@ def localize(
         plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:
-        Samples of ``X`` as a pytree of NumPy arrays ``[n, ...]``; a :class:`Localization` if ``trajectories``.
+        Samples of ``X`` as a pytree of NumPy arrays ``[n, ...]``; if ``trajectories``, a
+        :class:`sloc.samplers.Localization`.
 
     Raises:
         InvalidInput: see the arguments.

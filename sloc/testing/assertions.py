@@ -101,7 +101,7 @@ def assert_same_law(
     """Assert that two independent samples come from one law.
 
     Exact hypergeometric tests on events fixed by the pooled sample (see
-    :func:`sloc.testing.pvalues.same_law`), valid for continuous, discrete and mixed laws at
+    ``sloc.testing.pvalues.same_law``), valid for continuous, discrete and mixed laws at
     any sample size, corrected for their number and for the number of columns (Bonferroni).
 
     Args:

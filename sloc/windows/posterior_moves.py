@@ -59,12 +59,12 @@ def posterior_moves(
             by little at many steps passes for one that jumps where draws are few.
 
     Returns:
-        The moves of all questions.  ``size_interval`` is a credible one of :data:`LEVEL`, with the tails of a curve's
+        The moves of all questions.  ``size_interval`` is a credible one of ``LEVEL``, with the tails of a curve's
         bands, rounded outwards to the grid of shares; ``location`` the shortest range that holds as much of the steps
         expected near the pair.  The suite ``traces`` counts how often both hold simulated truths.  Where shares rise by
         more than log-probabilities allow (probabilities of another sampler), sizes are covered less often.  A question
         without a move is ``undecided`` where bands of its shares are too wide to say anything
-        (:data:`sloc.windows.outcome_curves.UNDECIDED`), else ``empty``.
+        (``sloc.windows.outcome_curves.UNDECIDED``), else ``empty``.
 
     Raises:
         InvalidInput: a setting out of range, counts that do not fit, two questions of one name, or two axes.

@@ -49,9 +49,9 @@ def trace_windows(
     """Curves, bands and windows of every question.
 
     Each step between consecutive kept fractions is tested for "true rise at most ``rise``" and for
-    "no rise" by :func:`sloc.windows.binomial_rise.rise_p_value` (exact), or, where weights within a
+    "no rise" by ``sloc.windows.binomial_rise.rise_p_value`` (exact), or, where weights within a
     point differ, by Hoeffding's inequality (valid, conservative); p-values are corrected by
-    :func:`sloc.windows.multiplicity.adjust_steps`.
+    ``sloc.windows.multiplicity.adjust_steps``.
 
     Args:
         table: from :func:`sloc.windows.traces_table.read_trace_table`.

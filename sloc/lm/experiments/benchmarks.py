@@ -33,7 +33,7 @@ def benchmark_question(benchmark: str, row: Row, *, name: str) -> Question:
     """Return a row of a benchmark as a question.
 
     Args:
-        benchmark: one of :data:`BENCHMARKS`.
+        benchmark: one of ``BENCHMARKS``.
         row: as the hub serves it.
         name: of the question, where the row has no ``id`` of its own.
 

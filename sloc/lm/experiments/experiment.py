@@ -96,7 +96,7 @@ def run_experiment(
         task: how questions are put and answers read.
         settings: what is drawn.
         journal: a folder of finished steps to write and to go on from (see
-            :class:`sloc.lm.experiments.journal.Journal`); nothing is kept where None.
+            ``sloc.lm.experiments.journal.Journal``); nothing is kept where None.
         progress: called after each step.
 
     Returns:

@@ -74,7 +74,7 @@ def _numbers(values: list[str] | None, option: str) -> tuple[float, ...] | None:
     from sloc.contracts import InvalidInput
 
     try:
-        return tuple(real_number(v) for v in split_list(values)) if values else None
+        return tuple(real_number(v) for v in split_list(values, option)) if values else None
     except typer.BadParameter:
         raise InvalidInput(f"{option} = {','.join(values or ())}: expected numbers separated by commas") from None
 
@@ -187,7 +187,7 @@ def windows(
             sweep=_numbers(sweep, "--sweep") or (),
             stump=stump,
             judge=judge,
-            labels=split_list([labels]),
+            labels=split_list([labels], "--labels"),
             rise=rise,
             max_drop=max_drop,
             alpha=alpha,

@@ -40,6 +40,7 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="When, during generation, is a feature decided?",
+    epilog=examples(""),
 )
 
 

@@ -40,6 +40,7 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="When, during generation, is a feature decided?",
+    epilog=examples(""),
 )
 
 
@@ -78,7 +79,7 @@ def window(
     with refusals():
         from sloc.report.window_command import run_window
 
-        request = given.request(ctx, split_list(classes), "resume")
+        request = given.request(ctx, split_list(classes, "--classes"), "resume")
         run_window(request, given.out, overwrite=given.overwrite, resume=resume, json=given.json)
 
 
@@ -244,7 +245,7 @@ def bench(
             suites or (),
             smoke=smoke,
             rounds=rounds,
-            only=split_list(only),
+            only=split_list(only, "--only"),
             json=json,
             out=out,
             against=against,

@@ -340,6 +340,37 @@ def test_bad_input_is_refused_and_nothing_is_written(
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("window gaussians --means 1;2 --process", ["--process = '': expected something"]),
+        ("window gaussians --means 1;2 --classes", ["--classes = '': expected something"]),
+        ("lm windows --model {dir} --data {dir}/q.jsonl --task math --labels", ["--labels = '': "]),
+        ("lm windows --model {dir} --data {dir}/q.jsonl --task math --fractions", ["--fractions = '': "]),
+    ],
+)
+def test_an_option_without_a_value_is_not_one_left_out(line: str, words: list[str], tmp_path: Path) -> None:
+    refused(run(*line.replace("{dir}", str(tmp_path)).split(), ""), *words)
+
+
+@pytest.mark.parametrize(
+    ("line", "start"),
+    [
+        ("lm windows --model {dir} --data {dir}/q.jsonl --task math --dtype int3", "--dtype = int3: "),
+        ("lm windows --model {dir}/none --data {dir}/q.jsonl --task math", "--model = {dir}/none: "),
+        ("lm windows --model {dir} --data {dir}/q.jsonl --task math", "--model = {dir}: "),
+        ("lm demo stories", "--model: expected the folder of a model of short stories"),
+        ("lm demo stories --model {dir}/none", "--model = {dir}/none: "),
+        ("uturn {dir}/q.jsonl", "WEIGHTS = {dir}/q.jsonl: expected a safetensors file"),
+    ],
+)
+def test_a_refusal_names_the_option_that_was_typed(line: str, start: str, tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text('{"question": "1 + 1?", "answer": "2"}\n')
+    result = run(*line.replace("{dir}", str(tmp_path)).split())
+    refused(result)
+    assert result.stderr.startswith(f"sloc: {start}".replace("{dir}", str(tmp_path))), result.stderr
+
+
 def test_output_folders_that_cannot_be_used(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("mine")

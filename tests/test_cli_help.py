@@ -63,9 +63,21 @@ def test_help_teaches_by_examples_that_are_read_as_they_stand(words: tuple[str, 
     assert examples(command) == re.findall(r"^(sloc .+)$", inspect.cleandoc(command.epilog), re.MULTILINE)
 
 
-def test_a_group_teaches_too() -> None:
-    for line in examples(ROOT.commands["lm"]):
-        assert tuple(shlex.split(line)[1:3]) in COMMANDS
+@pytest.mark.parametrize("group", [ROOT, ROOT.commands["lm"]], ids=["sloc", "lm"])
+def test_a_group_teaches_too(group: Any) -> None:
+    lines = examples(group)
+    assert lines
+    for line in lines:
+        words = tuple(shlex.split(line)[1:3])
+        assert words in COMMANDS or words[:1] in COMMANDS
+
+
+def test_help_of_language_models_names_every_kind_of_task_and_what_is_always_written() -> None:
+    command = COMMANDS["lm", "windows"]
+    task = next(p for p in command.params if p.name == "task")
+    for kind in ("math", "choice", "json", "regex:", "template:", "python:"):
+        assert kind in task.help
+    assert "problems.txt" in command.help
 
 
 @pytest.mark.parametrize("words", [(), *COMMANDS], ids=" ".join)

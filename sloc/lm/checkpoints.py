@@ -66,7 +66,7 @@ class TensorFiles:
         return str(self.files[name].get_slice(name).get_dtype())
 
 
-def _opened(stack: ExitStack, file: Path) -> Any:
+def _opened(stack: ExitStack, file: Path, argument: str = "path") -> Any:
     try:
         from safetensors import SafetensorError, safe_open
     except ModuleNotFoundError as error:
@@ -74,7 +74,7 @@ def _opened(stack: ExitStack, file: Path) -> Any:
     try:
         return stack.enter_context(safe_open(file, framework="numpy"))
     except SafetensorError as error:
-        raise InvalidInput(f"path = {str(file)!r}: expected a safetensors file ({error})") from error
+        raise InvalidInput(f"{argument} = {str(file)!r}: expected a safetensors file ({error})") from error
 
 
 def read_weights(
@@ -135,7 +135,9 @@ class Adapter:
 
     def __init__(self, folder: Path) -> None:
         """Read an adapter's folder; raises InvalidInput for what is no plain LoRA adapter."""
-        settings = read_json(folder / "adapter_config.json", required=True)
+        file = folder / "adapter_config.json"
+        require(file.is_file(), "adapter", str(folder), f"a folder with {file.name}")
+        settings = read_json(file, required=True)
         kind = settings.get("peft_type", "LORA")
         require(kind == "LORA", "adapter_config.json: peft_type", kind, "LORA")
         for key, usual in {"use_dora": False, "bias": "none", "modules_to_save": None}.items():
@@ -146,7 +148,7 @@ class Adapter:
         file = folder / "adapter_model.safetensors"
         require(file.is_file(), "adapter", str(folder), f"a folder with {file.name}")
         with ExitStack() as stack:
-            opened = _opened(stack, file)
+            opened = _opened(stack, file, "adapter")
             tensors = {n: np.asarray(opened.get_tensor(n)).astype(np.float32) for n in opened.keys()}
         self.parts: dict[str, dict[str, np.ndarray]] = {}
         for name, value in tensors.items():

@@ -37,7 +37,7 @@ _OPTIONS = {
     **{name: f"--{name.replace('_', '-')}" for name in _LM},
     **{name: f"--{name}" for name in ("weights", "means", "covariances", "labels", "epsilon", "delta", "devices")},
     **{name: f"--{name}" for name in ("rise", "alpha", "correction", "across", "statistic")},
-    **{name: f"--{name}" for name in ("gap", "level")},
+    **{name: f"--{name}" for name in ("gap", "level", "dtype", "adapter")},
     "size": "--rise",
     "move_alpha": "--alpha",
     "max_drop": "--max-drop",
@@ -161,8 +161,17 @@ def _failed(error: OSError) -> str:
     return reason if error.filename is None else f"{error.filename}: {reason}"
 
 
-def split_list(values: list[str] | None) -> tuple[str, ...]:
-    """Return the parts of options that may be repeated, or separated by commas."""
+def split_list(values: list[str] | None, option: str) -> tuple[str, ...]:
+    """Return the parts of an option that may be repeated, or separated by commas; none where it is not given.
+
+    Raises:
+        InvalidInput: it is given without a value, which is not as if it were left out.
+
+    """
+    from sloc.contracts import require
+
+    for value in values or []:
+        require(bool(value.replace(",", "").strip()), option, value, "something; leave the option out for its default")
     return tuple(part.strip() for value in values or [] for part in value.split(",") if part.strip())
 
 

@@ -87,7 +87,13 @@ class SourceOptions:
         settings = Settings(self.epsilon, self.n, self.times, self.seed, tuple(classes), self.delta, devices)
         files = (self.x, self.labels, self.scale, self.image)
         return WindowRequest(
-            self.source, split_list(self.process), settings, *files, self.means, self.weights, self.covariances
+            self.source,
+            split_list(self.process, "--process"),
+            settings,
+            *files,
+            self.means,
+            self.weights,
+            self.covariances,
         )
 
 

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 _LINES = {
+    "": (
+        "sloc window digits --out demo",
+        'sloc window gaussians --means "4,0;-4,0"',
+        "sloc traces answers.csv --out my-traces",
+        "sloc lm demo grammar",
+        "sloc window --help",
+    ),
     "window": (
         "sloc window digits --out demo",
         "sloc window data.npz --x x --labels y --image 28x28 --process ou,masking --out my-run",

@@ -74,7 +74,7 @@ def _numbers(values: list[str] | None, option: str) -> tuple[float, ...] | None:
     from sloc.contracts import InvalidInput
 
     try:
-        return tuple(real_number(v) for v in split_list(values)) if values else None
+        return tuple(real_number(v) for v in split_list(values, option)) if values else None
     except typer.BadParameter:
         raise InvalidInput(f"{option} = {','.join(values or ())}: expected numbers separated by commas") from None
 
@@ -84,7 +84,7 @@ def _numbers(values: list[str] | None, option: str) -> tuple[float, ...] | None:
         "Find where each generation of a language model decided its answer: generate, cut, continue many times from "
         f"each cut, and read the answers.\n\n{DATA_HELP}\n\nThe output folder holds index.html (coloured "
         "texts, curves, windows), samples.jsonl.gz (every sample; sloc traces reads it), answers.csv, windows.csv, "
-        "steps.csv, accuracy.csv and run.json. A run that was cut off goes on by the same command."
+        "steps.csv, accuracy.csv, problems.txt and run.json. A run that was cut off goes on by the same command."
     ),
     epilog=examples("lm windows"),
 )
@@ -99,7 +99,10 @@ def windows(
     data: Annotated[str, _option("File of questions, one JSON object a line.")],
     task: Annotated[
         str | None,
-        _option("How answers are read: math, choice, json[:entry], regex:PATTERN or python:module.function."),
+        _option(
+            "How answers are read: math, choice, json[:entry], regex:PATTERN, template:TEXT (blanks as {one|other}) or "
+            "python:module.function."
+        ),
     ] = None,
     benchmark: Annotated[
         str | None,
@@ -187,7 +190,7 @@ def windows(
             sweep=_numbers(sweep, "--sweep") or (),
             stump=stump,
             judge=judge,
-            labels=split_list([labels]),
+            labels=split_list([labels], "--labels"),
             rise=rise,
             max_drop=max_drop,
             alpha=alpha,

@@ -28,6 +28,7 @@ from sloc.lm.experiments.structured import template_jumps
 from sloc.lm.sampling import Sampling
 from sloc.report.extras import need
 from sloc.report.lm_index import write_experiment_pages
+from sloc.report.option_text import named
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
 from sloc.windows.recorded_file import write_store
 
@@ -183,9 +184,12 @@ def run_lm_windows(
         check_run_folder(out, overwrite)
     journal = None if out is None else journal_folder(out)
     options = dict(request.server)
-    model = backend or open_backend(request.model, lanes=request.lanes, **options)
+    with named("--model", "path", "name"):
+        model = backend or open_backend(request.model, lanes=request.lanes, **options)
     if request.judge is not None:
-        judge = model if request.judge == request.model else open_backend(request.judge, lanes=request.lanes, **options)
+        same = request.judge == request.model
+        with named("--judge", "path", "name"):
+            judge = model if same else open_backend(request.judge, lanes=request.lanes, **options)
         kept = None if journal is None else str(journal / "verdicts")
         task = JudgeTask(judge, request.labels, right_label=request.labels[0], asks=task.instructions, journal=kept)
     said = _progress if progress else None

@@ -25,6 +25,7 @@ from sloc.lm.experiments.runs import Experiment
 from sloc.lm.experiments.structured import template_jumps
 from sloc.lm.model import load_model
 from sloc.report.lm_command import LmRequest, experiment_accuracy, experiment_windows, write_experiment
+from sloc.report.option_text import named
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
 
 DEMOS = ("grammar", "addition", "stories")
@@ -68,7 +69,7 @@ class DemoRequest:
         require(as_whole(self.lanes) >= 1, "lanes", self.lanes, "at least one")
         stories = self.name == "stories"
         if stories and self.model is None:
-            raise InvalidInput("model: expected the folder of a model of short stories, for the demo stories")
+            raise InvalidInput("--model: expected the folder of a model of short stories, for the demo stories")
         require(stories or self.model is None, "model", self.model, "the demo stories; the others train their own")
         require(not stories or self.steps is None, "steps", self.steps, "a demo that trains")
 
@@ -176,7 +177,8 @@ def _addition(request: DemoRequest) -> tuple[Experiment, dict[str, Any], dict[st
 
 def _stories(request: DemoRequest) -> tuple[Experiment, dict[str, Any], dict[str, Any]]:
     assert request.model is not None
-    backend = EngineBackend(load_model(request.model), lanes=request.lanes)
+    with named("--model", "path"):
+        backend = EngineBackend(load_model(request.model), lanes=request.lanes)
     parts = [
         story_experiment(
             backend, story, generations=request.texts or 2, resamples=request.resamples or 50, seed=request.seed

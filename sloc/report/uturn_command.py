@@ -22,6 +22,7 @@ from sloc.populations import Empirical
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.checkpoints import checkpoints
 from sloc.report.extras import need
+from sloc.report.option_text import named
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
 from sloc.report.progress_bars import progress_bars
 from sloc.report.train_command import held_out, split_digits
@@ -170,10 +171,11 @@ def _model(weights: str, std: float) -> Any:
     from sloc import nn
     from sloc.nn.weights import load_arrays
 
-    name = load_arrays(weights)[1].get("network", "")
+    with named("WEIGHTS", "path"):
+        name = load_arrays(weights)[1].get("network", "")
     networks = {"unet": nn.UNet, "dit": nn.DiT, "mlp": nn.MLPDenoiser}
     expected = "a weights.safetensors of sloc train, of a network that draws"
-    require(name in networks, "--weights", weights, expected)
+    require(name in networks, "WEIGHTS", weights, expected)
     network = nn.load_weights(weights, networks[name]((8, 8), 10, rngs=nnx.Rngs(0)))
     return nn.as_diffusion(network, OrnsteinUhlenbeck(), data_std=std)
 
@@ -187,7 +189,8 @@ def _posterior(request: UturnRequest, own: int) -> tuple[Any, np.ndarray]:
     from sloc import nn
     from sloc.nn.weights import load_arrays
 
-    notes = load_arrays(request.classifier)[1]
+    with named("--classifier", "path"):
+        notes = load_arrays(request.classifier)[1]
     known = notes.get("network") == "classifier" and {"seed", "temperature"} <= set(notes)
     require(known, "--classifier", request.classifier, "a weights.safetensors of sloc train --model classifier")
     network = nn.load_weights(request.classifier, nn.NoiseClassifier((8, 8), 10, rngs=nnx.Rngs(0)))

@@ -242,7 +242,7 @@ def test_files_of_other_networks_are_refused(weights, tmp_path):
     from sloc import nn
 
     network, classifier = (str(w) for w in weights)
-    with pytest.raises(InvalidInput, match=r"--weights = .*a network that draws"):
+    with pytest.raises(InvalidInput, match=r"WEIGHTS = .*a network that draws"):
         run_uturn(UturnRequest(classifier), None)
     with pytest.raises(InvalidInput, match=r"--classifier = .*sloc train --model classifier"):
         run_uturn(UturnRequest(network, classifier=network), None)
@@ -290,7 +290,7 @@ def test_a_classifier_is_trained_and_calibrated(tmp_path, capsys):
     assert found["nats"][1] < found["nats"][0] + 0.01
     assert found["reliability_error"][1] < 0.06
     assert {file.name for file in out.iterdir()} == {"weights.safetensors", "losses.csv", "run.json"}
-    with pytest.raises(InvalidInput, match="--weights"):
+    with pytest.raises(InvalidInput, match="WEIGHTS"):
         run_uturn(UturnRequest(str(out / "weights.safetensors")), None)
     check_certified_limits(out / "weights.safetensors", found["temperature"])
 

@@ -36,8 +36,8 @@ from benchmarks.machine import code, device_name
 from benchmarks.timing import Row, at_most
 from sloc.bayes.change_predict import DrawnCurves
 from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.outcome_curves import OutcomeCounts
-from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.resampled import trace_windows
 from sloc.windows.traces_table import answers_of_counts, trace_table
 

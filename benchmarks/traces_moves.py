@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks.traces_truth import distances
 from sloc.results.outcome import Moves
+from sloc.windows.likely_moves import spaced_maxima
 from sloc.windows.outcome_curves import OutcomeCounts
-from sloc.windows.posterior_moves import spaced_maxima
 
 EVENT, NO_EVENT = 0.35, 0.25
 """A reference move of at least the first is an event, of at most the second none; between is not scored."""

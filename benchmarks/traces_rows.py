@@ -14,9 +14,9 @@ from benchmarks.traces_moves import NO_EVENT, Score, by_threshold, power_at, ref
 from benchmarks.traces_truth import distances
 from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.results.outcome import Moves
+from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import outcome_curve
-from sloc.windows.posterior_moves import posterior_moves
 
 
 def target(smoke: bool, wanted: str, met: bool) -> Row:

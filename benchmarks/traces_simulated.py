@@ -14,11 +14,11 @@ from benchmarks.traces_rows import coverage_rows, detector_rows, power_rows, sco
 from benchmarks.traces_truth import Truth, sentences, simulate
 from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.windows.allocation import allocate_draws, certify_moves
+from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.move_kernels import PRIORS, step_bounds
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import outcome_curve
-from sloc.windows.posterior_moves import posterior_moves
-from sloc.windows.rule_rates import rule_rates
+from sloc.windows.rule_errors import rule_rates
 
 QUESTIONS, GAP, TOLERANCE = 400, 4, 8
 SENTENCE_GAP, SENTENCE_TOLERANCE = 1, 1

@@ -104,9 +104,7 @@ def test_every_public_symbol_has_one_address(monkeypatch: pytest.MonkeyPatch) ->
 def test_no_module_bears_the_name_of_a_public_function(package: str) -> None:
     """The function would stand where the module is looked for."""
     modules = {m.name for m in pkgutil.iter_modules(getattr(importlib.import_module(package), "__path__", ()))}
-    left = {"sloc.windows": {"posterior_moves", "rule_rates"}}  # Still to be renamed; no more of them.
-    clashes = modules & {name for name, _ in public_api.public_symbols(package)}
-    assert clashes == left.get(package, set())
+    assert not modules & {name for name, _ in public_api.public_symbols(package)}
 
 
 def test_each_fault_has_its_message(fabricate: Callable[..., str]) -> None:

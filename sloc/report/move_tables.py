@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from sloc.results.outcome import Moves
+from sloc.windows.likely_moves import pairs_at
 from sloc.windows.move_tests import choose_windows, exact_moves
 from sloc.windows.multiplicity import Across
 from sloc.windows.outcome_curves import OutcomeCounts, recording_bounds
-from sloc.windows.posterior_moves import pairs_at
 from sloc.windows.recorded import Recording
 from sloc.windows.recorded_checks import check_axes, check_names
 from sloc.windows.recorded_tests import RULE, plain_counts, rule_firing, stated_answers

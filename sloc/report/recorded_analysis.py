@@ -15,9 +15,9 @@ from sloc.contracts import require
 from sloc.contracts.arguments import as_real
 from sloc.report.move_tables import Beside, found_beside
 from sloc.results.outcome import Moves, OutcomeCurve
+from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.move_kernels import MovePrior
 from sloc.windows.outcome_curves import PRIORS, outcome_counts, outcome_curve
-from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Recording
 from sloc.windows.recorded_checks import check_axes, check_names
 from sloc.windows.recorded_file import write_store

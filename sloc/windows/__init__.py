@@ -6,11 +6,11 @@ from sloc.windows.axes import information_axis, on_axis
 from sloc.windows.binomial_rise import critical_rise
 from sloc.windows.distance_estimates import outcome_distances
 from sloc.windows.exact_bands import simultaneous_bands
+from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.limits import certified_limits
 from sloc.windows.move_kernels import MovePrior, RunPrior, step_bounds
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve
-from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.profile import decided_between, information_density, information_window
 from sloc.windows.recorded import Branch, Recording
 from sloc.windows.recorded_file import read_store, write_store
@@ -18,7 +18,7 @@ from sloc.windows.recorded_import import read_forking_fast, recordings_from_tabl
 from sloc.windows.recorded_tests import RuleFiring, plain_counts, recorded_exact_moves, rule_firing
 from sloc.windows.resampled import trace_windows
 from sloc.windows.right_wrong import right_wrong_table
-from sloc.windows.rule_rates import RuleRates, rule_rates
+from sloc.windows.rule_errors import RuleRates, rule_rates
 from sloc.windows.theorem import hellinger_bound
 from sloc.windows.traces_table import TraceTable, answers_of_counts, read_trace_table, trace_table
 

@@ -331,7 +331,7 @@ def certify_moves(
 
     Args:
         draw: the generator; it has to return fresh draws.
-        candidates: from :func:`sloc.windows.posterior_moves.posterior_moves` (those found), or any moves.  Answers have
+        candidates: from :func:`sloc.windows.posterior_moves` (those found), or any moves.  Answers have
             to be among the ``categories`` of a move; one made by hand without them takes any text.
         n: draws on either side.
         alpha: chance of certifying any false move.

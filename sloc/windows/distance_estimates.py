@@ -21,9 +21,9 @@ import numpy as np
 from sloc.contracts import require
 from sloc.contracts.arguments import as_real
 from sloc.results.outcome import OutcomeDistances
+from sloc.windows.likely_moves import pairs_at
 from sloc.windows.move_tests import PLAIN, pooled_rise_p_value
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts
-from sloc.windows.posterior_moves import pairs_at
 from sloc.windows.recorded import Recording
 
 

@@ -23,9 +23,9 @@ import numpy as np
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, as_real, checked_all, checked_names, is_one_of
 from sloc.results.outcome import Move, Moves
+from sloc.windows.likely_moves import pairs_at, spaced_maxima
 from sloc.windows.multiplicity import ACROSS, WITHIN, Across, Within, adjust_steps
 from sloc.windows.outcome_curves import OutcomeCounts
-from sloc.windows.posterior_moves import pairs_at, spaced_maxima
 from sloc.windows.recorded_checks import check_names
 
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)

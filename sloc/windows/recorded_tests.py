@@ -12,13 +12,13 @@ from sloc.contracts import require
 from sloc.contracts.arguments import as_real, checked_all, checked_kind, is_one_of
 from sloc.results.outcome import Moves
 from sloc.windows.allocation import recorded_draws
+from sloc.windows.likely_moves import pairs_at
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.multiplicity import Across
 from sloc.windows.outcome_curves import OutcomeCounts, recording_bounds
-from sloc.windows.posterior_moves import pairs_at
 from sloc.windows.recorded import Recording, leaving_masses
 from sloc.windows.recorded_checks import check_axes, check_names
-from sloc.windows.rule_rates import RuleRates, rule_rates
+from sloc.windows.rule_errors import RuleRates, rule_rates
 
 RULE, NULL, EVENT = 0.5, 0.25, 0.6
 """The published rule's rise (Li, Karan & Chen 2025), and the true rises its rates are computed for."""

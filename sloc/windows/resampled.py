@@ -29,7 +29,7 @@ from sloc.windows.binomial_rise import STATISTICS, Statistic, rise_interval, ris
 from sloc.windows.multiplicity import ACROSS, WITHIN, Across, Within, adjust_steps
 from sloc.windows.proportions import hoeffding_rise_p_value, weighted_interval
 from sloc.windows.rises import TOLERANCE, find_rises
-from sloc.windows.rule_rates import RuleRates, rule_rates
+from sloc.windows.rule_errors import RuleRates, rule_rates
 from sloc.windows.traces_table import QuestionTraces, TraceTable
 
 BEYOND = 0.1

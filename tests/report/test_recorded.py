@@ -19,12 +19,12 @@ from sloc.contracts import InvalidInput
 from sloc.report.recorded_analysis import analyse
 from sloc.report.recorded_command import is_recorded, print_notes, read_recordings, run_recorded
 from sloc.report.recorded_report import _alternatives, plot_recorded, recorded_page
+from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_curve
-from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Branch, Recording
 from sloc.windows.recorded_file import read_store, write_store
 from sloc.windows.recorded_tests import recorded_exact_moves
-from sloc.windows.rule_rates import rule_rates
+from sloc.windows.rule_errors import rule_rates
 from sloc.windows.traces_table import trace_table
 
 

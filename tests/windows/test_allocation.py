@@ -8,8 +8,8 @@ from scipy.stats import beta, binom
 
 from sloc.contracts import InvalidInput
 from sloc.windows.allocation import RecordedDraws, allocate_draws, certify_moves, recorded_draws
+from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.outcome_curves import OutcomeCounts
-from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Branch, Recording
 from sloc.windows.recorded_import import from_forking_fast
 from tests.windows.jumps import STEPS, question, step_truth

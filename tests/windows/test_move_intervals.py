@@ -13,8 +13,8 @@ from benchmarks.traces_intervals import middle_held, size_held, truth_of
 from benchmarks.traces_moves import score, starts_of
 from benchmarks.traces_simulated import GAP, TOLERANCE, truths
 from benchmarks.traces_truth import sentences
+from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.move_kernels import PRIORS, RUN_PRIORS
-from sloc.windows.posterior_moves import posterior_moves
 
 
 def likeliest(draws, number, seed):

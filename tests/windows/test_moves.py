@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from sloc.contracts import InvalidInput
+from sloc.windows.likely_moves import pairs_at, posterior_moves, shortest_range, spaced_maxima
 from sloc.windows.move_kernels import (
     EDGES,
     GRID,
@@ -20,8 +21,7 @@ from sloc.windows.move_kernels import (
 )
 from sloc.windows.move_tests import answer_sets, choose_windows, exact_moves, pooled_rise_p_value, strongest_sets
 from sloc.windows.outcome_curves import OutcomeCounts
-from sloc.windows.posterior_moves import pairs_at, posterior_moves, shortest_range, spaced_maxima
-from sloc.windows.rule_rates import rule_rates
+from sloc.windows.rule_errors import rule_rates
 from tests.windows.jumps import STEPS, question, step_truth
 
 

@@ -16,6 +16,7 @@ from sloc.contracts import InvalidInput
 from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.windows.distance_estimates import outcome_distances
 from sloc.windows.exact_bands import simultaneous_bands
+from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.move_kernels import (
     EDGES,
     GRID,
@@ -33,7 +34,6 @@ from sloc.windows.move_kernels import (
 )
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve, outcome_posterior
-from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Branch, Recording
 from sloc.windows.recorded_import import from_forking_fast
 from sloc.windows.share_filter import difference_quantiles, filter_shares, quantiles

@@ -14,9 +14,9 @@ import pytest
 from sloc.contracts import InvalidInput
 from sloc.report.recorded_command import read_recordings, run_recorded
 from sloc.windows.allocation import allocate_draws
+from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import outcome_counts, outcome_curve
-from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Branch, Recording
 from sloc.windows.recorded_file import read_store, write_store
 from sloc.windows.recorded_import import from_forking_fast, recordings_from_table, write_forking_fast

@@ -13,13 +13,13 @@ from sloc.report.move_tables import found_beside
 from sloc.report.recorded_analysis import analyse
 from sloc.windows.allocation import recorded_draws
 from sloc.windows.exact_bands import simultaneous_bands
+from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.move_kernels import step_bounds
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve
-from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Branch, Recording, leaving_masses
 from sloc.windows.recorded_tests import NULL, RULE, plain_counts, recorded_exact_moves, rule_firing
-from sloc.windows.rule_rates import rule_rates
+from sloc.windows.rule_errors import rule_rates
 
 
 def recording(laws, sizes, rng, weights=(0.7, 0.3), name="q"):

@@ -12,9 +12,9 @@ from sloc.contracts import require
 from sloc.contracts.arguments import as_real, checked_kind, is_one_of
 from sloc.lm.experiments.runs import Experiment
 from sloc.results import TraceWindows
+from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.move_kernels import PRIORS
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts
-from sloc.windows.posterior_moves import posterior_moves
 from sloc.windows.recorded import Recording
 from sloc.windows.recorded_checks import check_names
 

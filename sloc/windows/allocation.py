@@ -179,9 +179,9 @@ def allocate_draws(
     has them.  Rounds grow with what was drawn, so that there are few: about thirty for two thousand draws.
 
     Where most leaving masses are not known (sentences, say), draws are dealt evenly, whatever they cost, at the
-    positions that have fewest.  Designs gained nothing there over even draws (on recorded sentences that are not
-    reported: 3 % of the error at best), and a design that counts on sentences being alike draws at the cheap ones and
-    errs more.
+    positions that have fewest.  That is a cautious choice, not the best one known: designs that count on sentences
+    being alike draw at the cheap ones and can be misled by them; others did better than even draws on some recordings
+    and worse on others.
 
     Args:
         draw: the generator.

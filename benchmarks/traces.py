@@ -135,7 +135,6 @@ def recorded_moves(smoke: bool) -> Iterator[Row]:
                 references,
                 gap,
                 tolerance,
-                [traces_recorded.bounds(track, row) for row in rows],
                 smoke,
             )
 

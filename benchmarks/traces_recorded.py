@@ -95,16 +95,6 @@ def load(track: str, row: int) -> Row200:
     return Row200(f"{track} {row}", draws, int(draws.max()) + 1, positions, leaving, np.maximum(cost, 1.0))
 
 
-def bounds(track: str, row: int) -> np.ndarray | None:
-    """Return bounds of each step from log-probabilities, None where steps are longer than a token."""
-    from sloc.windows.move_kernels import step_bounds
-
-    if track != "llama" or folder() is None:
-        return None
-    store = recording(track, row)
-    return step_bounds(store.taken_mass, store.kept_mass)
-
-
 def noise_floor(data: Row200) -> float:
     """Mean TV between the truth and a histogram of 100 draws of it, the truth taken to be that of all 200 draws.
 

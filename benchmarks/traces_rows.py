@@ -90,14 +90,13 @@ def detector_rows(
     references: Sequence[np.ndarray],
     gap: int,
     tolerance: int,
-    bounds: Sequence[Any],
     smoke: bool = False,
 ) -> Iterator[Row]:
     """Rows of each detector: realised false discovery, power, and what thresholding reaches at the same."""
     nominal = None if smoke else 0.05
     by_index = [replace(d, positions=np.arange(d.positions.size, dtype=np.float64)) for d in seen]
     found = posterior_moves(by_index, gap=gap, separation=tolerance)
-    certified = exact_moves(by_index, bounds, gap=gap, separation=tolerance, tau=NO_EVENT)
+    certified = exact_moves(by_index, gap=gap, separation=tolerance, tau=NO_EVENT)
     raw = [d.counts / np.maximum(d.counts.sum(axis=1, keepdims=True), 1.0) for d in seen]
     smooth = [outcome_curve(d).value for d in seen]
     ours = None

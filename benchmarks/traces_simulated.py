@@ -15,7 +15,7 @@ from benchmarks.traces_truth import Truth, sentences, simulate
 from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.windows.allocation import allocate_draws, certify_moves
 from sloc.windows.likely_moves import posterior_moves
-from sloc.windows.move_kernels import PRIORS, step_bounds
+from sloc.windows.move_kernels import PRIORS
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import outcome_curve
 from sloc.windows.rule_errors import rule_rates
@@ -40,11 +40,6 @@ def near_moves(reference: np.ndarray, gap: int, tolerance: int) -> np.ndarray:
     for start in reference_events(reference, gap, tolerance):
         near[max(0, start - tolerance) : start + gap + tolerance + 1] = True
     return near
-
-
-def identity_bounds(truth: Truth) -> np.ndarray:
-    """Bounds of each step where no branch was dropped."""
-    return step_bounds(np.append(1 - truth.leaving, 1.0), np.ones(truth.leaving.size + 1))
 
 
 def bands(smoke: bool) -> Iterator[Row]:
@@ -99,9 +94,8 @@ def moves(smoke: bool) -> Iterator[Row]:
     for draws in (10,) if smoke else (10, 20, 30, 50):
         rng = np.random.default_rng(draws)
         seen = [t.counts(f"q{i}", rng, draws) for i, t in enumerate(made)]
-        bounds = [identity_bounds(t) for t in made]
         case, curves = f"moves, simulated, {draws} draws", [t.curve for t in made]
-        yield from detector_rows(case, seen, curves, GAP, TOLERANCE, bounds, smoke)
+        yield from detector_rows(case, seen, curves, GAP, TOLERANCE, smoke)
         found = posterior_moves(seen, gap=GAP, separation=TOLERANCE)
         yield from interval_rows(case, found, curves, TOLERANCE, smoke)
         yield from distance_rows(f"TV {GAP} positions apart, simulated, {draws} draws", seen, curves, GAP, smoke)
@@ -116,8 +110,8 @@ def sentence_rows(made: list[Truth], draws: int, smoke: bool) -> Iterator[Row]:
     case, short = f"moves, simulated sentences, {draws} draws", [sentences(t) for t in made]
     rng = np.random.default_rng(400 + draws)
     seen, curves = [t.counts(f"q{i}", rng, draws, False) for i, t in enumerate(short)], [t.curve for t in short]
-    gap, tolerance, bounds = SENTENCE_GAP, SENTENCE_TOLERANCE, [None] * len(short)
-    yield from detector_rows(case, seen, curves, gap, tolerance, bounds, smoke)
+    gap, tolerance = SENTENCE_GAP, SENTENCE_TOLERANCE
+    yield from detector_rows(case, seen, curves, gap, tolerance, smoke)
     found = posterior_moves(seen, gap=gap, separation=tolerance)
     yield from interval_rows(case, found, curves, tolerance, smoke)
     yield from sentence_discovery_rows(draws, 8 if smoke else SENTENCES_DECIDED_BY[draws], smoke)
@@ -132,7 +126,7 @@ def sentence_discovery_rows(draws: int, number: int, smoke: bool) -> Iterator[Ro
     case = f"moves, simulated sentences, {draws} draws, {number:,} questions"
     for name, moves, wanted in (
         ("posterior, 10 %", posterior_moves(seen, gap=gap, separation=tolerance), 0.1),
-        ("exact test, 5 %", exact_moves(seen, [None] * number, gap=gap, separation=tolerance, tau=NO_EVENT), 0.05),
+        ("exact test, 5 %", exact_moves(seen, gap=gap, separation=tolerance, tau=NO_EVENT), 0.05),
     ):
         got = score(starts_of(moves, seen), curves, gap, tolerance)
         yield from score_rows(f"{case}: {name}", got, None if smoke else wanted)
@@ -161,7 +155,7 @@ def two_stage_rows(made: list[Truth], smoke: bool) -> Iterator[Row]:
     yield from score_rows(f"{case}: certified at 5 % a question", score(starts, curves, GAP, TOLERANCE))
     for draws in (10, 50):
         seen = [t.counts(f"q{i}", rng, draws) for i, t in enumerate(made)]
-        found = exact_moves(seen, [identity_bounds(t) for t in made], gap=GAP, separation=TOLERANCE, tau=NO_EVENT)
+        found = exact_moves(seen, gap=GAP, separation=TOLERANCE, tau=NO_EVENT)
         got = score(starts_of(found, seen), curves, GAP, TOLERANCE)
         yield from score_rows(f"{case}: exact test, {draws} draws everywhere", got)
 
@@ -182,8 +176,7 @@ def false_discovery_rows(draws: int, number: int, smoke: bool) -> Iterator[Row]:
     yield from power_rows(
         f"{case}: power of the posterior at 10 % less that of the posterior without runs, paired", got, without
     )
-    bounds = [identity_bounds(t) for t in made]
-    certified = exact_moves(seen, bounds, gap=GAP, separation=TOLERANCE, tau=NO_EVENT)
+    certified = exact_moves(seen, gap=GAP, separation=TOLERANCE, tau=NO_EVENT)
     got = score(starts_of(certified, seen), curves, GAP, TOLERANCE)
     yield from score_rows(f"{case}: exact test, 5 %", got, None if smoke else 0.05)
 

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from sloc.results.outcome import Moves
 from sloc.windows.likely_moves import pairs_at
 from sloc.windows.move_tests import choose_windows, exact_moves
 from sloc.windows.multiplicity import Across
-from sloc.windows.outcome_curves import OutcomeCounts, recording_bounds
+from sloc.windows.outcome_curves import OutcomeCounts
 from sloc.windows.recorded import Recording
 from sloc.windows.recorded_checks import check_axes, check_names
 from sloc.windows.recorded_tests import RULE, plain_counts, rule_firing, stated_answers
@@ -93,14 +91,12 @@ def found_beside(moves: Moves, recordings: Sequence[Recording], gap: float) -> t
 
     check_names(recordings, "recordings")
     check_axes(recordings, "recordings")
-    plain, bounds = [plain_counts(r) for r in recordings], [recording_bounds(r) for r in recordings]
-    near, stated = 2 * gap, stated_answers(recordings)
+    plain, near, stated = [plain_counts(r) for r in recordings], 2 * gap, stated_answers(recordings)
     table = moves.to_dataframe()
     tables = []
     for across in NAMES:
         found = exact_moves(
             plain,
-            bounds,
             tau=moves.tau,
             alpha=moves.alpha,
             gap=gap,
@@ -113,7 +109,7 @@ def found_beside(moves: Moves, recordings: Sequence[Recording], gap: float) -> t
     fired = [rule_firing(d, gap=gap, reference=r.reference) for d, r in zip(plain, recordings, strict=True)]
     table["rule_fires"] = _near(moves, [(f.question, f.start) for f in fired if f.status == "fires"], near)
     rule = pd.DataFrame([f.to_record() for f in fired])
-    pairs = pd.DataFrame([_pairs(d, b, moves.tau, gap) for d, b in zip(plain, bounds, strict=True)])
+    pairs = pd.DataFrame([_pairs(d, moves.tau, gap) for d in plain])
     return table, Beside(pd.concat(tables, ignore_index=True), rule, pairs, moves.alpha, moves.tau)
 
 
@@ -125,9 +121,8 @@ def _near(moves: Moves, places: Sequence[tuple[str, float]], reach: float) -> li
     return [any(abs(m.start - at) <= reach for at in own.get(m.question, ())) for m in moves.moves]
 
 
-def _pairs(data: OutcomeCounts, bounds: np.ndarray | None, tau: float, gap: float) -> dict[str, Any]:
-    known = np.ones(data.positions.size - 1) if bounds is None else bounds
-    windows = choose_windows(data.positions, data.counts.sum(axis=1), known, tau, gap)
+def _pairs(data: OutcomeCounts, tau: float, gap: float) -> dict[str, Any]:
+    windows = choose_windows(data, tau, gap)
     return {
         "question": data.question,
         "pairs": int(pairs_at(data.positions, gap)[0].size),

@@ -8,11 +8,11 @@ from sloc.windows.distance_estimates import outcome_distances
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.limits import certified_limits
-from sloc.windows.move_kernels import MovePrior, RunPrior, step_bounds
+from sloc.windows.move_kernels import MovePrior, RunPrior
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve
 from sloc.windows.profile import decided_between, information_density, information_window
-from sloc.windows.recorded import Branch, Recording
+from sloc.windows.recorded import Branch, Recording, leaving_masses
 from sloc.windows.recorded_file import read_store, write_store
 from sloc.windows.recorded_import import read_forking_fast, recordings_from_table, write_forking_fast
 from sloc.windows.recorded_tests import RuleFiring, plain_counts, recorded_exact_moves, rule_firing
@@ -44,6 +44,7 @@ __all__ = [
     "information_axis",
     "information_density",
     "information_window",
+    "leaving_masses",
     "on_axis",
     "outcome_counts",
     "outcome_curve",
@@ -61,7 +62,6 @@ __all__ = [
     "rule_firing",
     "rule_rates",
     "simultaneous_bands",
-    "step_bounds",
     "trace_table",
     "trace_windows",
     "write_forking_fast",

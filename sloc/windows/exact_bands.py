@@ -22,7 +22,7 @@ def simultaneous_bands(counts: np.ndarray, bounds: np.ndarray, level: float = 0.
 
     Args:
         counts: ``[T, A]`` draws per answer; whole numbers for plain draws, effective ones for stratified draws.
-        bounds: ``[T - 1]`` of ``TV(o_t, o_{t+1})`` (:func:`sloc.windows.move_kernels.step_bounds`).
+        bounds: ``[T - 1]`` of ``TV(o_t, o_{t+1})`` (:func:`sloc.windows.leaving_masses`); NaN where there is none.
         level: coverage of each answer's band, in (0, 1).
 
     Returns:

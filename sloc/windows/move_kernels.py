@@ -36,7 +36,7 @@ from functools import lru_cache
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_floats, as_real, checked_all
+from sloc.contracts.arguments import as_real, checked_all
 from sloc.windows.share_steps import on_grid, tilted_to_mean
 
 GRID = 61
@@ -230,27 +230,3 @@ def leaving_levels(leaving: np.ndarray, unknown: float) -> np.ndarray:
     """Indices into :data:`LEVELS` of leaving masses, NaN standing for ``unknown``."""
     known = np.where(np.isnan(leaving), unknown, leaving)
     return np.minimum(np.searchsorted(LEVELS, known - 1e-6), LEVELS.size - 1)
-
-
-def step_bounds(taken: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Bounds of ``TV(o_t, o_{t+1})`` that need no draw, from log-probabilities alone.
-
-    ``1 - p_t / k_t + (1 - k_{t+1})`` with ``k`` the mass of the kept branches, over which the recorded
-    distributions are normalised; ``1 - p_t`` where nothing was dropped.  They add along a path.
-
-    Args:
-        taken: ``[T]`` probability ``p_t`` of the taken token, NaN where it is not known.
-        kept: ``[T]`` mass of the kept branches.
-
-    Returns:
-        ``[T - 1]`` bounds in [0, 1]; 1 where the probability is not known.
-
-    """
-    taken, kept = as_floats(taken, "taken"), as_floats(kept, "kept")
-    require(taken.ndim == 1, "taken", taken.shape, "a shape [T]")
-    require(kept.shape == taken.shape, "kept", kept.shape, f"shape {taken.shape}, like taken")
-    good = bool(((taken >= 0) & (taken <= 1) | np.isnan(taken)).all())
-    require(good, "taken", taken, "probabilities, or NaN")
-    require(bool(((kept > 0) & (kept < np.inf)).all()), "kept", kept, "positive masses")
-    bound = 1.0 - taken[:-1] / kept[:-1] + (1.0 - kept[1:])
-    return np.clip(np.where(np.isnan(bound), 1.0, bound), 0.0, 1.0)

@@ -1,7 +1,7 @@
 """Exact tests for moves: "TV(o_i, o_j) is at most tau", at every pair of positions a gap apart, with error control.
 
 Draws of neighbouring positions are pooled where log-probabilities alone bound how far the truth can have moved between
-them (:func:`sloc.windows.move_kernels.step_bounds`); the bound is added to the null, so the statement is about ``o_i``
+them (:func:`sloc.windows.leaving_masses`); the bound is added to the null, so the statement is about ``o_i``
 and ``o_j`` themselves.  Windows are chosen by these bounds and the numbers of draws, never by the answers.
 
 What is **conditioned on**, and may therefore depend on anything but the draws that are tested: the generation and its
@@ -21,7 +21,7 @@ from itertools import product
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_floats, as_real, checked_all, checked_names, is_one_of
+from sloc.contracts.arguments import as_real, checked_all, checked_names, is_one_of
 from sloc.results.outcome import Move, Moves
 from sloc.windows.likely_moves import pairs_at, spaced_maxima
 from sloc.windows.multiplicity import ACROSS, WITHIN, Across, Within, adjust_steps
@@ -83,13 +83,11 @@ def pooled_rise_p_value(rising: np.ndarray, total: np.ndarray, tau: np.ndarray) 
     return np.where((rising >= mean + 1.0) & (tau < 1.0), tail, 1.0)
 
 
-def choose_windows(positions: np.ndarray, draws: np.ndarray, bounds: np.ndarray, tau: float, gap: float) -> PairWindows:
-    """Choose what is pooled, from bounds and numbers of draws alone.
+def choose_windows(data: OutcomeCounts, tau: float, gap: float) -> PairWindows:
+    """Choose what is pooled, from leaving masses and numbers of draws alone.
 
     Args:
-        positions: ``[T]``.
-        draws: ``[T]``; positions without draws are in no window's ends and add nothing inside one.
-        bounds: ``[T - 1]`` of ``TV(o_t, o_{t+1})``.
+        data: the counts; positions without draws are in no window's ends and add nothing inside one.
         tau: the size that a move exceeds.
         gap: how far apart the pairs are.
 
@@ -97,8 +95,9 @@ def choose_windows(positions: np.ndarray, draws: np.ndarray, bounds: np.ndarray,
         The windows of pairs that are not settled.
 
     """
+    positions, draws = data.positions, data.counts.sum(axis=1)
     start, stop = pairs_at(positions, gap)
-    path = np.concatenate([[0.0], np.cumsum(bounds)])
+    path = np.concatenate([[0.0], np.cumsum(np.where(np.isnan(data.leaving), 1.0, data.leaving))])
     span = np.minimum(path[stop] - path[start], 1.0)
     open_ = span > tau
     weight = np.concatenate([[0.0], np.cumsum(draws)])
@@ -160,7 +159,6 @@ def strongest_sets(gains: np.ndarray, named: np.ndarray | None = None) -> tuple[
 
 def exact_moves(
     questions: Sequence[OutcomeCounts],
-    bounds: Sequence[np.ndarray | None],
     *,
     tau: float = 0.3,
     alpha: float = 0.05,
@@ -184,9 +182,9 @@ def exact_moves(
 
     Args:
         questions: whole numbers of unweighted draws, of different names; recordings with branches go through
-            :func:`sloc.windows.plain_counts` (branches mixed by :func:`sloc.windows.recorded_draws`).
-        bounds: for each question ``[T - 1]`` bounds from :func:`sloc.windows.move_kernels.step_bounds`, or None where
-            probabilities are not known (nothing is pooled then).
+            :func:`sloc.windows.plain_counts` (branches mixed by :func:`sloc.windows.recorded_draws`).  Draws are pooled
+            as far as their ``leaving`` allows, not at all where it is NaN: that says what log-probabilities are not to
+            be trusted with.
         tau: the size that a move exceeds, in [0, 1).
         alpha: the error level.
         gap: how far apart a pair's positions are.
@@ -206,20 +204,18 @@ def exact_moves(
         not hold together, so that they may lie below ``tau`` where Holm certifies more.
 
     Raises:
-        InvalidInput: settings out of range, counts that are not whole, bounds that do not fit, two questions of one
+        InvalidInput: settings out of range, counts that are not whole, two questions of one
             name, stated answers that are no categories.
 
     """
     questions = checked_all(questions, "questions", OutcomeCounts, "OutcomeCounts")
     check_names(questions, "questions")
-    bounds = checked_all(bounds, "bounds", (np.ndarray, Sequence, type(None)), "arrays of bounds, or None")
     require(as_real(gap) > 0, "gap", gap, "a positive distance")
     require(as_real(separation) >= 0, "separation", separation, "a distance, not negative")
     require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a size in [0, 1)")
     require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
     require(is_one_of(correction, WITHIN), "correction", correction, f"one of {WITHIN}")
     require(is_one_of(across, ACROSS), "across", across, f"one of {ACROSS}")
-    require(len(bounds) == len(questions), "bounds", len(bounds), f"one for each of {len(questions)} questions")
     named = (
         (None,) * len(questions)
         if stated is None
@@ -227,14 +223,11 @@ def exact_moves(
     )
     require(len(named) == len(questions), "stated", len(named), f"one for each of {len(questions)} questions")
     tests = []
-    for data, bound, names in zip(questions, bounds, named, strict=True):
+    for data, names in zip(questions, named, strict=True):
         data.validate()
-        where, steps = f"question {data.question!r}", data.positions.size - 1
         whole = bool(np.array_equal(data.counts, np.round(data.counts)))
-        require(whole, f"{where}, counts", data.counts, PLAIN)
-        known = np.ones(steps) if bound is None else as_floats(bound, f"{where}, bounds")
-        require(known.shape == (steps,), f"{where}, bounds", known.shape, f"{steps} bounds")
-        windows = choose_windows(data.positions, data.counts.sum(axis=1), known, tau, gap)
+        require(whole, f"question {data.question!r}, counts", data.counts, PLAIN)
+        windows = choose_windows(data, tau, gap)
         tests.append((data, windows, set_tests(data, windows, tau, names)))
     sizes = [found.p.size for *_, found in tests]
     owner = np.repeat(np.arange(len(tests)), sizes)

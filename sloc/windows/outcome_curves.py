@@ -27,7 +27,6 @@ from sloc.windows.move_kernels import (
     leaving_levels,
     mode_chain,
     mode_kernels,
-    step_bounds,
 )
 from sloc.windows.recorded import Recording, leaving_masses
 from sloc.windows.share_filter import SharePosterior, filter_shares, quantiles
@@ -247,7 +246,6 @@ def outcome_curve(
     *,
     level: float = 0.9,
     simultaneous: bool = False,
-    bounds: np.ndarray | None = None,
     priors: Sequence[MovePrior] = PRIORS,
 ) -> OutcomeCurve:
     """Estimate the distribution of answers at every position, with bands.
@@ -255,9 +253,8 @@ def outcome_curve(
     Args:
         data: counts, or a recording (then :func:`outcome_counts`).
         level: nominal coverage of the bands, in (0, 1).
-        simultaneous: also bands for all positions at once (:func:`sloc.windows.exact_bands.simultaneous_bands`, which
-            assume nothing of the curve).
-        bounds: ``[T - 1]`` bounds of each step for these; a recording's own, or the leaving masses, when None.
+        simultaneous: also bands for all positions at once (:func:`sloc.windows.simultaneous_bands`, which assume
+            nothing of the curve but that no step exceeds its leaving mass).
         priors: to be averaged.
 
     Returns:
@@ -274,7 +271,7 @@ def outcome_curve(
     priors = checked_all(priors, "priors", MovePrior, "MovePriors", 1)
     require(0.0 < as_real(level) < 1.0, "level", level, "a coverage inside (0, 1)")
     if isinstance(data, Recording):
-        data, bounds = outcome_counts(data), recording_bounds(data) if bounds is None else bounds
+        data = outcome_counts(data)
     if len(data.categories) == 1:
         data.validate()
         return _constant(data, level)
@@ -305,15 +302,8 @@ def outcome_curve(
     )
     if not simultaneous:
         return curve
-    low, high = simultaneous_bands(data.counts, data.leaving if bounds is None else bounds, level)
+    low, high = simultaneous_bands(data.counts, data.leaving, level)
     return replace(curve, lower_all=np.minimum(low, curve.lower), upper_all=np.maximum(high, curve.upper))
-
-
-def recording_bounds(recording: Recording) -> np.ndarray | None:
-    """``[T - 1]`` bounds of each step (:func:`sloc.windows.step_bounds`); None unless all are consecutive tokens."""
-    if recording.missing or not bool((np.diff(recording.positions) == 1.0).all()):
-        return None
-    return step_bounds(recording.taken_mass, recording.kept_mass)
 
 
 def _constant(data: OutcomeCounts, level: float) -> OutcomeCurve:

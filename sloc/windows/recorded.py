@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import as_real, checked_all, checked_choice, is_one_of
+from sloc.contracts.arguments import as_floats, as_real, checked_all, checked_choice, is_one_of
 from sloc.results.resampled import Axis
 from sloc.windows.recorded_checks import (
     AXES,
@@ -270,17 +270,27 @@ def leaving_masses(taken: np.ndarray, kept: np.ndarray) -> np.ndarray:
     Recorded distributions are over kept branches alone, of mass ``k_t``.  The taken one, ``p_t / k_t`` of them, answers
     by the whole law one token later, ``k_{t+1} o_{t+1} + (1 - k_{t+1}) d`` with ``d`` the answers of what is dropped
     there.  Hence ``o_t = (1 - q_t) o_{t+1} + q_t y`` with some distribution ``y``: the identity that curves are given,
-    exact whatever was dropped, and ``TV(o_t, o_{t+1}) <= q_t``, which is at most what :func:`sloc.windows.step_bounds`
-    allows.  Where nothing is dropped it is ``1 - p_t``.
+    exact whatever was dropped, and ``TV(o_t, o_{t+1}) <= q_t``, which needs no draw and adds up along a path.  Where
+    nothing is dropped ``q_t = 1 - p_t``.
 
     Args:
         taken: ``[T]`` probability ``p_t`` of the taken token, NaN where it is not known.
-        kept: ``[T]`` mass of the kept branches; 1 where nothing was drawn, so that the distribution is the whole law.
+        kept: ``[T]`` mass of the kept branches, ``p_t`` at least; 1 where nothing was drawn, so that the distribution
+            is the whole law.
 
     Returns:
         ``[T - 1]`` masses in [0, 1], NaN where the probability is not known.
 
+    Raises:
+        InvalidInput: probabilities outside [0, 1], masses that are not positive, arrays that do not fit.
+
     """
+    taken, kept = as_floats(taken, "taken"), as_floats(kept, "kept")
+    require(taken.ndim == 1, "taken", taken.shape, "a shape [T]")
+    require(kept.shape == taken.shape, "kept", kept.shape, f"shape {taken.shape}, like taken")
+    good = bool(((taken >= 0) & (taken <= 1) | np.isnan(taken)).all())
+    require(good, "taken", taken, "probabilities, or NaN")
+    require(bool(((kept > 0) & (kept < np.inf)).all()), "kept", kept, "positive masses")
     # Masses may exceed one by the rounding of what was written.
     whole = np.minimum(kept, 1.0)
     return np.clip(1.0 - taken[:-1] / whole[:-1] * whole[1:], 0.0, 1.0)

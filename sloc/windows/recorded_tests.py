@@ -15,7 +15,7 @@ from sloc.windows.allocation import recorded_draws
 from sloc.windows.likely_moves import pairs_at
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.multiplicity import Across
-from sloc.windows.outcome_curves import OutcomeCounts, recording_bounds
+from sloc.windows.outcome_curves import OutcomeCounts
 from sloc.windows.recorded import Recording, leaving_masses
 from sloc.windows.recorded_checks import check_axes, check_names
 from sloc.windows.rule_errors import RuleRates, rule_rates
@@ -58,7 +58,7 @@ def plain_counts(recording: Recording, seed: int = 0) -> OutcomeCounts:
         first = mixed[recording.question, float(position)][: min(most, int(shortest[i]))]
         counts[i] = np.bincount([code[a] for a in first], minlength=len(code))
     leaving = np.full(positions.size - 1, np.nan)
-    if recording_bounds(recording) is not None:
+    if not recording.missing and bool((np.diff(positions) == 1.0).all()):
         leaving = leaving_masses(recording.taken_mass, recording.kept_mass)
     return OutcomeCounts(recording.question, recording.categories, positions, counts, leaving)
 
@@ -74,7 +74,7 @@ def recorded_exact_moves(
     seed: int = 0,
     stated: bool = False,
 ) -> Moves:
-    """Certify moves of recordings: :func:`sloc.windows.exact_moves` of their plain draws, pooled where bounds allow.
+    """Certify moves of recordings: :func:`sloc.windows.exact_moves` of their plain draws.
 
     Args:
         recordings: one a question.
@@ -102,11 +102,8 @@ def recorded_exact_moves(
     check_names(recordings, "recordings")
     check_axes(recordings, "recordings")
     counts = [plain_counts(r, seed) for r in recordings]
-    bounds = [recording_bounds(r) for r in recordings]
     known = None if stated else stated_answers(recordings)
-    return exact_moves(
-        counts, bounds, tau=tau, alpha=alpha, gap=gap, separation=separation, across=across, stated=known
-    )
+    return exact_moves(counts, tau=tau, alpha=alpha, gap=gap, separation=separation, across=across, stated=known)
 
 
 def stated_answers(recordings: Sequence[Recording]) -> list[tuple[str, ...]]:

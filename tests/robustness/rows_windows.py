@@ -128,7 +128,7 @@ def recorded() -> list[Row]:
             counts=array(COUNTS.counts),
             bounds=bounds.but("NaN inside", "infinity inside"),
         ),
-        row("sloc.windows.step_bounds", taken=array(np.full(3, 0.5)).but("NaN inside"), kept=array(np.ones(3))),
+        row("sloc.windows.leaving_masses", taken=array(np.full(3, 0.5)).but("NaN inside"), kept=array(np.ones(3))),
         row(
             "sloc.windows.trace_windows",
             table=thing(TRACES, "a trace table"),
@@ -152,7 +152,6 @@ def recorded() -> list[Row]:
             "sloc.windows.outcome_curve",
             data=data,
             simultaneous=taken(True),
-            bounds=bounds.optional().but("NaN inside", "infinity inside"),
             priors=priors,
         ),
         row("sloc.windows.outcome_distances", data=data, gap=gap),
@@ -167,7 +166,6 @@ def recorded() -> list[Row]:
         row(
             "sloc.windows.exact_moves",
             questions=counts,
-            bounds=thing([np.full(2, 0.5)], "bounds"),
             tau=tau,
             gap=gap,
             separation=separation,

@@ -30,10 +30,9 @@ def seen(rng, curve, draws, name, only=False, leaving=None):
     return OutcomeCounts(name, names, np.arange(float(len(curve))), counts, masses)
 
 
-def errors(data, stated=None, tau=TAU, gap=1, bounds=None):
+def errors(data, stated=None, tau=TAU, gap=1):
     """Questions with a certified move: family-wise errors where every pair's truth is ``tau`` at most."""
-    some = [bounds] * len(data)
-    moves = exact_moves(data, some, tau=tau, alpha=LEVEL, gap=gap, separation=0, across="none", stated=stated)
+    moves = exact_moves(data, tau=tau, alpha=LEVEL, gap=gap, separation=0, across="none", stated=stated)
     return len({m.question for m in moves.found})
 
 
@@ -139,35 +138,35 @@ def toggling(rng, steps):
 @pytest.mark.slow
 @pytest.mark.parametrize("draws", [10, 40])
 def test_along_a_shared_path_no_position_errs_beyond_the_level(draws):
-    """Draws pooled along the path, every pair of it tested: 1,500 paths, fails with probability below 1e-6.
+    """Draws pooled along the path, every pair of it tested: 800 paths, fails with probability below 1e-6.
 
     The bound is the path's own, so that flat stretches are pooled whole; windows of neighbouring pairs share draws.
     """
     rng, wrong, pooled = np.random.default_rng(draws), {"stated": 0, "not stated": 0}, []
-    for i in range(1_500):
+    for i in range(800):
         curve, leaving = toggling(rng, 40)
         data = seen(rng, curve, draws, f"q{i}", leaving=leaving)
         for case, stated in (("stated", None), ("not stated", [()])):
-            wrong[case] += errors([data], stated, gap=2, bounds=leaving)
-        pooled.extend(choose_windows(data.positions, data.counts.sum(axis=1), leaving, TAU, 2).width)
+            wrong[case] += errors([data], stated, gap=2)
+        pooled.extend(choose_windows(data, TAU, 2).width)
     assert np.mean(pooled) > 1.5
-    assert max(wrong.values()) <= binom.isf(1e-6, 1_500, LEVEL)
-    assert wrong["stated"] >= binom.ppf(1e-6, 1_500, LEVEL / 10)
+    assert max(wrong.values()) <= binom.isf(1e-6, 800, LEVEL)
+    assert wrong["stated"] >= binom.ppf(1e-6, 800, LEVEL / 10)
 
 
 @pytest.mark.slow
 def test_on_curves_like_recorded_ones_the_largest_move_is_no_error():
     """Simulated martingales, tau the largest move of each: every pair is true, and the largest at the boundary.
 
-    400 questions of 150 positions; fails with probability below 1e-6 if the error is the level.
+    250 questions of 150 positions; fails with probability below 1e-6 if the error is the level.
     """
     rng, wrong, number = np.random.default_rng(5), 0, 0
-    while number < 400:
+    while number < 250:
         truth = simulate(rng, answers=3)
         tau = float(distances(truth.curve, 4).max()) + 1e-12
         if 0.05 < tau < 0.95:
             data = seen(rng, truth.curve, 20, f"q{number}", leaving=truth.leaving)
-            wrong += errors([data], tau=tau, gap=4, bounds=truth.leaving)
+            wrong += errors([data], tau=tau, gap=4)
             number += 1
     assert wrong <= binom.isf(1e-6, number, LEVEL)
 

@@ -47,8 +47,8 @@ def test_pooled_p_values_are_valid_for_draws_that_differ():
 def test_windows_are_chosen_without_the_answers_and_their_slack_is_a_bound():
     rng = np.random.default_rng(1)
     bounds = rng.beta(0.3, 3, STEPS - 1)
-    positions, draws = np.arange(STEPS, dtype=float), np.full(STEPS, 10.0)
-    windows = choose_windows(positions, draws, bounds, 0.25, 4)
+    data = OutcomeCounts("q", ("A", "B"), np.arange(STEPS, dtype=float), np.full((STEPS, 2), 5.0), bounds)
+    windows = choose_windows(data, 0.25, 4)
     path = np.concatenate([[0.0], np.cumsum(bounds)])
     for i, j, w, slack in zip(windows.start, windows.stop, windows.width, windows.slack, strict=True):
         by_hand = np.mean(path[i] - path[i - w + 1 : i + 1]) + np.mean(path[j : j + w] - path[j])
@@ -81,7 +81,7 @@ def test_a_move_that_no_single_answer_shows_is_certified():
     before = [0.225] * 4 + [0.025] * 4
     curve, leaving = step_truth(before, before[::-1])
     data = question(rng, curve, leaving, 20)
-    (move,) = exact_moves([data], [leaving], tau=0.3, across="none").found
+    (move,) = exact_moves([data], tau=0.3, across="none").found
     assert move.rising == ("E", "F", "G", "H")
     assert 0.3 < move.size_interval[0] < 0.8
 
@@ -93,7 +93,7 @@ def test_of_many_answers_the_level_is_kept():
     after = [0.15, 0.15, 0.25, 0.25, 0.1, 0.04, 0.03, 0.03]
     curve, leaving = step_truth(before, after)
     data = [question(rng, curve, leaving, 10, f"q{i}") for i in range(300)]
-    found = exact_moves(data, [leaving] * 300, tau=0.3, across="none")
+    found = exact_moves(data, tau=0.3, across="none")
     assert len(found.found) <= binom.isf(1e-9, 300, 0.05)
 
 
@@ -101,7 +101,7 @@ def test_exact_tests_certify_a_step_where_it_is():
     rng = np.random.default_rng(2)
     curve, leaving = step_truth([0.9, 0.05, 0.05], [0.05, 0.05, 0.9])
     data = question(rng, curve, leaving, 10)
-    found = exact_moves([data], [leaving], tau=0.3, across="none")
+    found = exact_moves([data], tau=0.3, across="none")
     (move,) = found.found
     assert move.start < 20 <= move.stop
     assert "C" in move.rising
@@ -116,9 +116,9 @@ def test_exact_tests_keep_their_level_at_the_boundary():
     rng = np.random.default_rng(3)
     curve, leaving = step_truth([0.65, 0.35], [0.35, 0.65])
     data = [question(rng, curve, leaving, 10, f"q{i}") for i in range(300)]
-    found = exact_moves(data, [leaving] * 300, tau=0.3, across="none")
+    found = exact_moves(data, tau=0.3, across="none")
     assert len(found.found) <= binom.isf(1e-3, 300, 0.05)
-    assert not exact_moves(data, [leaving] * 300, tau=0.3, across="holm").found
+    assert not exact_moves(data, tau=0.3, across="holm").found
 
 
 def test_posterior_moves_find_size_and_location():
@@ -256,7 +256,7 @@ def test_answers_that_only_the_pair_saw_are_one():
     rows = [[10, 10, 0, 0], [15, 5, 0, 0], [0, 0, 12, 8]]
 
     def best(rows, stated):
-        (move,) = exact_moves([few(rows, names)], [None], gap=1, separation=9, across="none", stated=stated).moves
+        (move,) = exact_moves([few(rows, names)], gap=1, separation=9, across="none", stated=stated).moves
         assert move.start == 1.0
         assert move.size == 1.0
         return move.p_value, move.rising
@@ -272,16 +272,16 @@ def test_answers_that_only_the_pair_saw_are_one():
     assert best(rows, [names]) == (pytest.approx(2 * 20 * tail), ("C", "D"))
     # Drawn elsewhere too, C and D have names of their own, as if stated.
     later = [*rows, [0, 0, 10, 10]]
-    (move,) = exact_moves([few(later, names)], [None], gap=1, separation=9, across="none", stated=[()]).found
+    (move,) = exact_moves([few(later, names)], gap=1, separation=9, across="none", stated=[()]).found
     assert (move.p_value, move.rising) == (pytest.approx(2 * 20 * tail), ("C", "D"))
 
 
 def test_two_positions_alone_name_no_answer():
     """Nothing is known without their draws: no set may be asked of them, unless an answer was stated."""
     data = few([[30, 0], [0, 30]], ("A", "B"))
-    nothing = exact_moves([data], [None], gap=1, across="none", stated=[()])
+    nothing = exact_moves([data], gap=1, across="none", stated=[()])
     assert [m.p_value for m in nothing.moves] == [1.0]
-    (move,) = exact_moves([data], [None], gap=1, across="none", stated=[("A",)]).found
+    (move,) = exact_moves([data], gap=1, across="none", stated=[("A",)]).found
     assert (move.p_value, move.rising) == (pytest.approx(2 * binom.sf(59, 60, 0.65)), ("B",))
 
 
@@ -291,7 +291,7 @@ def test_more_answers_than_can_be_counted_leave_a_p_value_of_one():
     for t in range(3):
         counts[t, 1000 * t : 1000 * (t + 1)] = 1.0
     data = few(counts, tuple(f"a{i}" for i in range(3000)))
-    assert [m.p_value for m in exact_moves([data], [None], gap=2, tau=0.0).moves] == [1.0]
+    assert [m.p_value for m in exact_moves([data], gap=2, tau=0.0).moves] == [1.0]
 
 
 @pytest.mark.parametrize(
@@ -306,13 +306,13 @@ def test_more_answers_than_can_be_counted_leave_a_p_value_of_one():
 )
 def test_stated_answers_are_categories(stated, message):
     with pytest.raises(InvalidInput, match=message):
-        exact_moves([few([[30, 0], [0, 30]], ("A", "B"))], [None], gap=1, stated=stated)
+        exact_moves([few([[30, 0], [0, 30]], ("A", "B"))], gap=1, stated=stated)
 
 
 def test_questions_of_one_name_are_refused():
     """What is said of them is kept by name: the last one's status would have been everyone's."""
     data = [few([[30, 0], [0, 30]], ("A", "B"))] * 2
-    for call in (posterior_moves, lambda q: exact_moves(q, [None] * 2)):
+    for call in (posterior_moves, exact_moves):
         with pytest.raises(InvalidInput, match=r"questions, question = 'q': expected questions of different names"):
             call(data)
 
@@ -328,7 +328,7 @@ def test_sizes_of_all_questions_hold_together():
             hits = rng.binomial(200, [before, after]).astype(float)
             seen = np.stack([hits, 200 - hits], axis=1)
             data.append(OutcomeCounts(f"q{i}", ("A", "B"), np.arange(2.0), seen, np.full(1, np.nan)))
-        found = exact_moves(data, [None] * 12, tau=0.0, gap=1, alpha=level, across="holm").moves
+        found = exact_moves(data, tau=0.0, gap=1, alpha=level, across="holm").moves
         wrong += any(m.found and m.size_interval[0] > sizes[int(m.question[1:])] for m in found)
     assert wrong <= binom.isf(1e-6, 400, level)
     # Holm's own steps taken for levels of limits err 13 % of the time, Bonferroni's 5 %.
@@ -341,7 +341,7 @@ def test_stated_answers_leave_room_for_others_whether_or_not_they_were_drawn():
     never = OutcomeCounts("never", ("A", "B"), np.arange(2.0), np.asarray([[20.0, 0.0]] * 2), np.full(1, np.nan))
     moved = OutcomeCounts("q", ("A", "B"), np.arange(2.0), np.asarray([[20.0, 0.0], [0.0, 20.0]]), np.full(1, np.nan))
     p = [
-        exact_moves([moved, other], [None, None], gap=1, across="holm", stated=[("A",), ("A",)]).moves[0].adjusted
+        exact_moves([moved, other], gap=1, across="holm", stated=[("A",), ("A",)]).moves[0].adjusted
         for other in (always, never)
     ]
     assert p[0] == p[1]

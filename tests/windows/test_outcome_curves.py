@@ -30,11 +30,10 @@ from sloc.windows.move_kernels import (
     mode_chain,
     mode_kernels,
     move_kernels,
-    step_bounds,
 )
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve, outcome_posterior
-from sloc.windows.recorded import Branch, Recording
+from sloc.windows.recorded import Branch, Recording, leaving_masses
 from sloc.windows.recorded_import import from_forking_fast
 from sloc.windows.share_filter import difference_quantiles, filter_shares, quantiles
 from sloc.windows.share_steps import on_grid, tilted_to_mean
@@ -254,9 +253,9 @@ def test_bounds_from_log_probabilities_hold():
         taken, kept = rng.uniform(0.3, 0.9, 2), np.ones(2)
         after, other = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4))
         now = taken[0] * after + (1 - taken[0]) * other
-        assert 0.5 * np.abs(now - after).sum() <= step_bounds(taken, kept)[0] + 1e-12
-    assert step_bounds(np.asarray([np.nan, 0.5]), np.ones(2)).tolist() == [1.0]
-    assert np.allclose(step_bounds(np.asarray([0.6, 0.5]), np.asarray([0.9, 0.8])), 1 - 0.6 / 0.9 + 0.2)
+        assert 0.5 * np.abs(now - after).sum() <= leaving_masses(taken, kept)[0] + 1e-12
+    assert np.isnan(leaving_masses(np.asarray([np.nan, 0.5]), np.ones(2))).tolist() == [True]
+    assert np.allclose(leaving_masses(np.asarray([0.6, 0.5]), np.asarray([0.9, 0.8])), 1 - 0.6 / 0.9 * 0.8)
 
 
 BAD = {
@@ -324,7 +323,8 @@ def test_draws_of_one_branch_stay_whole(n, k):
     data = outcome_counts(one_branch(n, k))
     assert np.array_equal(data.counts, given.counts)
     assert np.array_equal(outcome_distances(data, gap=2).lower, outcome_distances(given, gap=2).lower)
-    found, same = (exact_moves([d], [None], tau=0.1, gap=2) for d in (data, given))
+    # Where nothing leaves every pair is settled: what log-probabilities say is put aside.
+    found, same = (exact_moves([replace(d, leaving=np.full(5, np.nan))], tau=0.1, gap=2) for d in (data, given))
     assert found.moves[0].p_value == same.moves[0].p_value
     for got, wanted in zip(
         simultaneous_bands(data.counts, data.leaving), simultaneous_bands(given.counts, given.leaving), strict=True
@@ -358,7 +358,7 @@ def test_a_step_that_is_not_known_may_be_of_any_size():
     # Pointwise bands of 90 %: all but one of 20 at this seed.
     assert ((curve.lower[:, 0] <= truth) & (truth <= curve.upper[:, 0])).mean() >= 0.9
     (move,) = posterior_moves([data], gap=1, separation=1).found
-    (exact,) = exact_moves([data], [None], gap=1, separation=1).found
+    (exact,) = exact_moves([data], gap=1, separation=1).found
     # The two ways to a size do not contradict one another, and both hold the truth.
     assert move.size_interval[0] <= 0.85 <= move.size_interval[1]
     assert max(move.size_interval[0], exact.size_interval[0]) <= min(move.size_interval[1], exact.size_interval[1])

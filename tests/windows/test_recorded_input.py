@@ -132,7 +132,7 @@ def test_one_category_is_a_status_and_no_window():
     recording, _ = from_forking_fast(record(branch(0, 1, 1.0, "AAA"), branch(1, 2, 1.0, "AA"), categories="A"))
     data = outcome_counts(recording)
     assert outcome_curve(recording, simultaneous=True).status == "one answer"
-    for moves in (posterior_moves([recording]), exact_moves([data], [None])):
+    for moves in (posterior_moves([recording]), exact_moves([data])):
         assert moves.statuses == {"4": "one answer"}
         assert not moves.moves
     got = allocate_draws(lambda *_: ["A"], "q", ("A",), np.arange(3.0), budget=4)

@@ -14,7 +14,6 @@ from sloc.report.recorded_analysis import analyse
 from sloc.windows.allocation import recorded_draws
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.likely_moves import posterior_moves
-from sloc.windows.move_kernels import step_bounds
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve
 from sloc.windows.recorded import Branch, Recording, leaving_masses
@@ -146,14 +145,12 @@ def test_what_was_dropped_may_hold_every_other_answer():
     for data in (outcome_counts(given), plain_counts(given)):
         assert np.allclose(data.leaving, [0.0] * 4 + [0.6] + [0.0] * 4)
         assert (np.abs(np.diff(truth)) <= data.leaving + 1e-12).all()
-        # Never more than the bounds of log-probabilities.
-        assert (data.leaving <= step_bounds(given.taken_mass, given.kept_mass) + 1e-12).all()
         low, high = simultaneous_bands(data.counts, data.leaving)
         assert ((low[:, 0] <= truth + 1e-12) & (truth <= high[:, 0] + 1e-12)).all()
         curve = outcome_curve(data, simultaneous=True)
         assert ((curve.lower_all[:, 0] <= truth + 1e-12) & (truth <= curve.upper_all[:, 0] + 1e-12)).all()
         # The pair over the step is not settled, and exact tests find what is there.
-        (move,) = exact_moves([data], [data.leaving], tau=0.3, gap=1, across="none").found
+        (move,) = exact_moves([data], tau=0.3, gap=1, across="none").found
         assert (move.start, move.stop, move.size_interval[1]) == (4.0, 5.0, pytest.approx(0.6))
         (move,) = posterior_moves([data], gap=1).found
         assert move.start == 4.0

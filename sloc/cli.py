@@ -1,7 +1,8 @@
 """The command line: ``sloc window``, ``tree``, ``uturn``, ``lm``, ``traces``, ``train``, ``bench``, ...
 
 Options are read here; those of ``lm`` and ``traces``, and of the source, in files of :mod:`sloc.report`, which does the
-work.  Bad input ends with exit code 2 and one message on standard error, Ctrl-C with 130; neither leaves a file behind.
+work.  Exit codes are those of :data:`EXIT_CODES`; a command that ends before its end says so in one line on standard
+error and leaves no file, checkpoints aside.
 """
 
 from __future__ import annotations
@@ -14,10 +15,20 @@ from typing import Annotated, Any
 
 import typer
 
-from sloc.report.cli_options import JsonOption, OutOption, OverwriteOption, ResumeOption, SeedOption
+from sloc.report.cli_options import (
+    FromOption,
+    JsonOption,
+    OutOption,
+    OverwriteOption,
+    ResumeOption,
+    SeedOption,
+    TimesOption,
+    refuse_beside_from,
+)
 from sloc.report.cli_parts import (
     INTERRUPTED,
     OneLine,
+    given_or_from,
     join_launch,
     paragraphs,
     real_number,
@@ -32,6 +43,12 @@ from sloc.report.sources import FILE_HELP
 from sloc.report.toolchain import leave_out_ynnpack
 from sloc.report.traces_cli import TRACES_HELP, traces
 
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 failed (a full disk, values that are not numbers, a benchmark that became worse); 2 refused "
+    "before anything is computed; 130 stopped by Ctrl-C. What went wrong is said in one line on standard error."
+)
+"""What a command's exit code says, for ``--help``."""
+
 app: typer.Typer = typer.Typer(
     cls=OneLine,
     # `--install-completion` and `--show-completion`, for bash, zsh, fish and PowerShell.
@@ -39,7 +56,7 @@ app: typer.Typer = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="When, during generation, is a feature decided?",
+    help=f"When, during generation, is a feature decided?\n\n{EXIT_CODES}",
     epilog=examples(""),
 )
 
@@ -62,6 +79,7 @@ def options(
 
 
 @app.command(
+    short_help="Find when each class is decided.",
     help=paragraphs(
         "Find when each class is decided.\n\nSOURCE is the word digits (1,797 handwritten digits, bundled), the word "
         "gaussians (with --means), or a data file:\n\n" + FILE_HELP
@@ -72,18 +90,21 @@ def options(
 def window(
     ctx: typer.Context,
     given: SourceOptions,
-    classes: Annotated[list[str] | None, typer.Option(help="Report these classes only, by name.")] = None,
-    resume: ResumeOption = False,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAMES", help="Report these classes only; repeat it or separate by commas. Default: all."),
+    ] = None,
 ) -> None:
     """Find when each class is decided."""
-    with refusals():
+    with refusals(given.resume):
         from sloc.report.window_command import run_window
 
-        request = given.request(ctx, split_list(classes, "--classes"), "resume")
-        run_window(request, given.out, overwrite=given.overwrite, resume=resume, json=given.json)
+        request = given.request(ctx, split_list(classes, "--classes"))
+        run_window(request, given.out, overwrite=given.overwrite, resume=given.resume, json=given.json)
 
 
 @app.command(
+    short_help="Find the noise levels at which classes merge into one another.",
     help=paragraphs(
         "Find the noise levels at which classes merge into one another, with every merge checked.\n\nGoing up the tree "
         "is adding noise: a node is a set of classes that can no longer be told apart, and its noise level is "
@@ -96,13 +117,13 @@ def window(
 @with_source_options
 def tree(ctx: typer.Context, given: SourceOptions) -> None:
     """Find the noise levels at which classes merge."""
-    with refusals():
+    with refusals(given.resume):
         from sloc.report.tree_command import run_tree
 
-        run_tree(given.request(ctx), given.out, overwrite=given.overwrite, json=given.json)
+        run_tree(given.request(ctx), given.out, overwrite=given.overwrite, resume=given.resume, json=given.json)
 
 
-app.command(help=TRACES_HELP, epilog=examples("traces"))(traces)
+app.command(short_help="Find when recorded answers are decided.", help=TRACES_HELP, epilog=examples("traces"))(traces)
 
 
 class Network(StrEnum):
@@ -115,6 +136,7 @@ class Network(StrEnum):
 
 
 @app.command(
+    short_help="Train a diffusion model of the digits, or a classifier for sloc uturn.",
     help=paragraphs(
         "Train a class-conditional diffusion model of the bundled digits, and have a classifier that saw other digits "
         "judge what it draws; or train and calibrate a classifier of noised digits, for sloc uturn.\n\nThe output "
@@ -123,10 +145,18 @@ class Network(StrEnum):
     epilog=examples("train"),
 )
 def train(
-    source: Annotated[str, typer.Argument(help="digits.")],
+    ctx: typer.Context,
+    source: Annotated[
+        str | None, typer.Argument(help="digits.", metavar="SOURCE", autocompletion=lambda: ["digits"])
+    ] = None,
     model: Annotated[Network, typer.Option(help="The network.")] = Network.unet,
     steps: Annotated[
-        int | None, typer.Option(parser=whole_number, metavar="WHOLE", help="Training steps; default by network.")
+        int | None,
+        typer.Option(
+            parser=whole_number,
+            metavar="WHOLE",
+            help="Training steps. Default: 3000 for unet, 2000 for dit, 4000 for mlp, 1500 for classifier.",
+        ),
     ] = None,
     batch: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Examples of a step.")] = 128,
     seed: SeedOption = 0,
@@ -139,17 +169,25 @@ def train(
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     resume: ResumeOption = False,
+    repeat: FromOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train a diffusion model of the digits."""
-    with refusals():
+    with refusals(resume):
+        from sloc.report.run_record import repeated
         from sloc.report.train_command import TrainRequest, run_train
 
-        request = TrainRequest(source, model.value, steps, batch, seed, guidance, samples)
+        if repeat is not None:
+            refuse_beside_from(ctx, repeat)
+            request = repeated(TrainRequest, repeat, "train")
+        else:
+            source = given_or_from(source, "SOURCE", "digits")
+            request = TrainRequest(source, model.value, steps, batch, seed, guidance, samples)
         run_train(request, out, overwrite=overwrite, resume=resume, json=json)
 
 
 @app.command(
+    short_help="Find when a trained model decides the digit.",
     help=paragraphs(
         "Noise digits of one class to many levels, undo it with a model that sloc train wrote, and set the share that "
         "comes back as the same digit beside the exact curve of the images themselves and, with --classifier, beside "
@@ -159,49 +197,71 @@ def train(
     epilog=examples("uturn"),
 )
 def uturn(
-    weights: Annotated[str, typer.Argument(help="weights.safetensors of a run of sloc train.")],
-    start: Annotated[str, typer.Option(help="The digit that is noised.")] = "3",
-    levels: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Levels of noise.")] = 12,
+    ctx: typer.Context,
+    weights: Annotated[
+        str | None, typer.Argument(help="weights.safetensors of a run of sloc train.", metavar="WEIGHTS")
+    ] = None,
+    start: Annotated[str, typer.Option(metavar="NAME", help="The digit that is noised.")] = "3",
+    times: TimesOption = 12,
     n: Annotated[
         int, typer.Option("--n", "-n", parser=whole_number, metavar="WHOLE", help="Images at each level.")
     ] = 256,
-    steps: Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Sampler steps from each.")] = 32,
+    steps: Annotated[
+        int, typer.Option(parser=whole_number, metavar="WHOLE", help="Steps of the sampler from each level.")
+    ] = 32,
     seed: SeedOption = 0,
     delta: Annotated[
         float, typer.Option(parser=real_number, metavar="NUMBER", help="Error level of each difference of two curves.")
     ] = 0.05,
     classifier: Annotated[
-        str | None, typer.Option(help="weights.safetensors of a run of sloc train --model classifier.")
+        str | None,
+        typer.Option(metavar="FILE", help="weights.safetensors of a run of sloc train --model classifier."),
     ] = None,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     resume: ResumeOption = False,
+    repeat: FromOption = None,
     json: JsonOption = False,
 ) -> None:
     """Find when a trained model decides the digit."""
-    with refusals():
-        from sloc.report.uturn_command import UturnRequest, run_uturn
+    with refusals(resume):
+        from sloc.report.run_record import repeated
+        from sloc.report.uturn_command import FILES, UturnRequest, run_uturn
 
-        request = UturnRequest(weights, start, levels, n, steps, seed, delta, classifier)
+        if repeat is not None:
+            refuse_beside_from(ctx, repeat)
+            request = repeated(UturnRequest, repeat, "uturn", *FILES)
+        else:
+            weights = given_or_from(weights, "WEIGHTS", "a weights.safetensors of sloc train")
+            request = UturnRequest(weights, start, times, n, steps, seed, delta, classifier)
         run_uturn(request, out, overwrite=overwrite, resume=resume, json=json)
 
 
 app.add_typer(lm_app, name="lm")
 
 
-@app.command(epilog=examples("replay"))
+@app.command(
+    short_help="Evaluate alone the block of draws at which a run met NaN.",
+    help=paragraphs(
+        "Evaluate alone the block of draws at which a run met values that are not numbers.\n\nSuch a run of sloc "
+        "window, sloc tree or sloc uturn names the block; with --resume it keeps it beside its output folder, too.\n\n"
+        "To do a whole run again, use its own command with --from."
+    ),
+    epilog=examples("replay"),
+)
 def replay(
-    folder: Annotated[str, typer.Argument(help="Output folder of a run with --resume that met values that are NaN.")],
+    folder: Annotated[str, typer.Argument(help="Output folder of the run, as --out named it.", metavar="FOLDER")],
     json: JsonOption = False,
 ) -> None:
-    """Evaluate alone the block of draws at which a run met values that are not numbers."""
+    """Evaluate alone the block of draws at which a run met NaN."""
     with refusals():
-        from sloc.report.window_command import replay_window
+        from sloc.report.replay_command import run_replay
 
-        replay_window(folder, json=json)
+        run_replay(folder, json=json)
 
 
 @app.command(
+    short_help="Run benchmarks, in a checkout of the repository.",
     help=paragraphs(
         "Run benchmarks, in a checkout of the repository.\n\nSUITES are atoms, certificates (or certified), learned, "
         "lm, samplers (or reverse), structures (or tree), traces, unnormalized and windows; all of them where none is "
@@ -210,23 +270,26 @@ def replay(
     epilog=examples("bench"),
 )
 def bench(
-    suites: Annotated[list[str] | None, typer.Argument(help="Which suites.", metavar="[SUITES]...")] = None,
+    suites: Annotated[list[str] | None, typer.Argument(help="Which suites.", metavar="SUITES")] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes, to show that everything runs.")] = False,
     rounds: Annotated[
         int | None,
-        typer.Option(parser=whole_number, metavar="WHOLE", help="Interleaved rounds; default 5, 2 with --smoke."),
+        typer.Option(parser=whole_number, metavar="WHOLE", help="Interleaved rounds. Default: 5; 2 with --smoke."),
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="Run these parts only; repeat it or separate by commas.")
+        list[str] | None,
+        typer.Option(metavar="NAMES", help="Run these parts only; repeat it or separate by commas. Default: all."),
     ] = None,
     out: Annotated[
-        str | None, typer.Option("--out", "--output", "-o", help="Folder for files SUITE-DEVICE.json.")
+        str | None,
+        typer.Option("--out", "--output", "-o", metavar="FOLDER", help="Folder for files SUITE-DEVICE.json."),
     ] = None,
     against: Annotated[
         str | None,
         typer.Option(
+            metavar="RESULT",
             help="A committed result of this device, or their folder: ends with exit code 1 where a ratio is more than "
-            "twice as bad."
+            "twice as bad.",
         ),
     ] = None,
     explain: Annotated[
@@ -238,7 +301,7 @@ def bench(
     json: JsonOption = False,
 ) -> None:
     """Run benchmarks."""
-    with refusals():
+    with refusals(left="results of suites that were done are kept"):
         from sloc.report.bench_command import bench_module
 
         status = bench_module().run_bench(

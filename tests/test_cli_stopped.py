@@ -121,7 +121,7 @@ def test_a_u_turn_whose_files_do_not_fit(tmp_path: Path) -> None:
     model = tmp_path / "model"
     done = ended(["train", "digits", "--steps", "1", "--batch", "8", "--samples", "1", "--out", model])
     assert done.returncode == 0, done.stderr
-    options = ["--levels", "2", "--n", "2", "--steps", "1"]
+    options = ["--times", "2", "--n", "2", "--steps", "1"]
     for limit in (100, 10_000):
         result = ended(["uturn", model / "weights.safetensors", *options, "--out", tmp_path / "out"], limit)
         one_line(result, "File too large")

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import checked_path
 from sloc.engine import NotANumber, is_leader
-from sloc.report.output import jsonable, versions
+from sloc.report.output import RUN_FILE, jsonable, versions
 
 REQUEST, FAILURE, STAGES = "request.json", "failure.json", "stages"
 
@@ -58,7 +59,7 @@ def checkpoints(
     if is_leader():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _check_same(folder, request)
+            _check_same(folder, request, command)
             _write(folder / REQUEST, {"command": command, "arguments": request.to_arguments(), "versions": versions()})
             (folder / FAILURE).unlink(missing_ok=True)
         except OSError as error:
@@ -66,21 +67,26 @@ def checkpoints(
     try:
         yield folder / STAGES
     except NotANumber as error:
-        if is_leader() and error.block >= 0:
+        if is_leader() and error.block >= 0 and error.stage:
             _write(folder / FAILURE, {"stage": error.stage, "block": error.block, "message": str(error)})
         raise
     if is_leader():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check_same(folder: Path, request: Request) -> None:
-    """Refuse to go on from checkpoints of another request (other devices are no other request)."""
+def _check_same(folder: Path, request: Request, command: str) -> None:
+    """Refuse to go on from checkpoints of another command or request (other devices are no other request)."""
     if not (folder / REQUEST).is_file():
         return
     try:
-        before = dict(json.loads((folder / REQUEST).read_text("utf-8"))["arguments"])
+        record = json.loads((folder / REQUEST).read_text("utf-8"))
+        before, verb = dict(record["arguments"]), record["command"]
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"--resume: {folder / REQUEST} cannot be read; remove {folder} to start again") from error
+    start_anew = "(remove the folder to start anew)"
+    require(
+        verb == command, "--resume", str(folder), f"a run of sloc {command}; this is one of sloc {verb} {start_anew}"
+    )
     now = jsonable(request.to_arguments())
     flat = [{**a, **{k: v for k, v in a.get("settings", {}).items() if k != "devices"}} for a in (before, now)]
     differ = sorted(k for k in {*flat[0], *flat[1]} - {"settings"} if flat[0].get(k) != flat[1].get(k))
@@ -88,34 +94,48 @@ def _check_same(folder: Path, request: Request) -> None:
         not differ,
         "--resume",
         str(folder),
-        f"the run that was cut off; this one differs in {', '.join(differ)} (remove the folder to start anew)",
+        f"the run that was cut off; this one differs in {', '.join(differ)} {start_anew}",
     )
 
 
-def read_failure(path: str | os.PathLike[str]) -> tuple[dict[str, Any], tuple[str, int], Path]:
-    """Return the arguments of a run that met NaN, ``(stage, block)``, and the folder of its stages.
+def read_failure(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any], tuple[str, int], Path]:
+    """Return the verb and the arguments of a run that met NaN, ``(stage, block)``, and the folder of its stages.
 
     Args:
         path: the run's output folder, or its checkpoint folder.
 
     Raises:
-        InvalidInput: nothing was noted there.
+        InvalidInput: nothing was noted there; of a run that ended well it says how to repeat it.
 
     """
-    folder = Path(path).expanduser().absolute()
+    folder = Path(checked_path(path, "FOLDER")).expanduser().absolute()
     folder = folder if (folder / REQUEST).is_file() else checkpoint_folder(folder)
     try:
         request = json.loads((folder / REQUEST).read_text("utf-8"))
         failure = json.loads((folder / FAILURE).read_text("utf-8"))
-        if request["command"] != "window":
-            raise ValueError(f"only runs of sloc window are replayed, not of sloc {request['command']}")
-        arguments, where = dict(request["arguments"]), (str(failure["stage"]), int(failure["block"]))
+        command, arguments = str(request["command"]), dict(request["arguments"])
+        where = str(failure["stage"]), int(failure["block"])
     except (OSError, ValueError, KeyError, TypeError) as error:
+        verb = _ended_well(path)
+        reason = " ".join(str(error).split())
+        if (folder / REQUEST).is_file() and not (folder / FAILURE).exists():
+            reason = "this one was cut off otherwise: the same command goes on from its checkpoints"
+        if verb is not None:
+            reason = f"this one ended well; sloc {verb} --from {path} repeats it"
         raise InvalidInput(
             f"FOLDER = {str(path)!r}: expected a run with --resume that ended with values that are not numbers "
-            f"({' '.join(str(error).split())})"
+            f"({reason})"
         ) from error
-    return arguments, where, folder / STAGES
+    return command, arguments, where, folder / STAGES
+
+
+def _ended_well(path: str | os.PathLike[str]) -> str | None:
+    """Return the verb of the run that a folder holds, or None where it holds none."""
+    try:
+        verb = json.loads((Path(path).expanduser() / RUN_FILE).read_text("utf-8"))["command"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return verb if isinstance(verb, str) else None
 
 
 def _write(file: Path, record: Any) -> None:

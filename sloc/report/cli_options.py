@@ -13,6 +13,7 @@ ProcessOption = Annotated[
     typer.Option(
         "--process",
         "-p",
+        metavar="NAMES",
         help="ou (Ornstein-Uhlenbeck: noise is mixed in while the signal fades; variance-preserving diffusion), "
         "ve (variance-exploding: noise is added to the data as they are), flow (flow matching: a straight line from "
         "data to noise) or masking (coordinates are hidden one by one); repeat it or separate by "
@@ -34,39 +35,58 @@ DeltaOption = Annotated[
 ]
 DevicesOption = Annotated[
     str | None,
-    typer.Option(help="How many local devices to use, or a kind of them: cpu, gpu or tpu; default all."),
+    typer.Option(
+        metavar="DEVICES", help="How many local devices to use, or a kind of them: cpu, gpu or tpu. Default: all."
+    ),
 ]
 SourceArgument = Annotated[
-    str | None, typer.Argument(help="digits, gaussians, or a .npz, .csv or .parquet file.", metavar="[SOURCE]")
+    str | None, typer.Argument(help="digits, gaussians, or a .npz, .csv or .parquet file.", metavar="SOURCE")
 ]
-ColumnsOption = Annotated[str | None, typer.Option("--x", help="Array or columns of the samples.")]
-LabelsOption = Annotated[str | None, typer.Option(help="Array or column of the labels.")]
+ColumnsOption = Annotated[str | None, typer.Option("--x", metavar="COLUMNS", help="Array or columns of the samples.")]
+LabelsOption = Annotated[str | None, typer.Option(metavar="COLUMN", help="Array or column of the labels.")]
 ScaleOption = Annotated[
     str | None,
     typer.Option(
+        metavar="SCALE",
         help="standard (each coordinate to mean 0, deviation 1), none, or a,b (smallest and largest value of all). "
-        "Default: standard; -1,1 with --image."
+        "Default: standard; -1,1 with --image.",
     ),
 ]
-ImageOption = Annotated[str | None, typer.Option(help="Height x width of a sample, such as 8x8.")]
-MeansOption = Annotated[str | None, typer.Option(help='Means of gaussians, such as "4,0;-4,0".')]
-WeightsOption = Annotated[str | None, typer.Option(help='Weights of gaussians, such as "0.5,0.5"; default equal.')]
+ImageOption = Annotated[str | None, typer.Option(metavar="SIZE", help="Height x width of a sample, such as 8x8.")]
+MeansOption = Annotated[str | None, typer.Option(metavar="POINTS", help='Means of gaussians, such as "4,0;-4,0".')]
+WeightsOption = Annotated[
+    str | None, typer.Option(metavar="NUMBERS", help='Weights of gaussians, such as "0.5,0.5". Default: equal.')
+]
 CovariancesOption = Annotated[
     str | None,
     typer.Option(
-        help='A variance "1", one per coordinate "1,2", a matrix "1,0;0,2", or a matrix for each separated by |.'
+        metavar="MATRICES",
+        help='A variance "1", one per coordinate "1,2", a matrix "1,0;0,2", or a matrix for each separated by |. '
+        "Default: 1.",
     ),
 ]
-OutOption = Annotated[str | None, typer.Option("--out", "--output", "-o", help="Folder to write.")]
+OutOption = Annotated[
+    str | None,
+    typer.Option("--out", "--output", "-o", metavar="FOLDER", help="Folder to write; nothing is written without it."),
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")]
 ResumeOption = Annotated[
     bool,
     typer.Option(
-        "--resume", help="Keep checkpoints beside the output folder, and go on from those of a run that was cut off."
+        "--resume",
+        help="Keep checkpoints beside the output folder, and go on from those of a run that was cut off; needs --out.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
-FromOption = Annotated[str | None, typer.Option("--from", help="Repeat the run of this run.json exactly.")]
+FromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="RUN",
+        help="Repeat a run exactly: its output folder, or the run.json in it. Only options of the output may stand "
+        "beside it.",
+    ),
+]
 
 
 def was_given(ctx: typer.Context, name: str) -> bool:
@@ -75,13 +95,12 @@ def was_given(ctx: typer.Context, name: str) -> bool:
     return found is not None and found.name not in ("DEFAULT", "DEFAULT_MAP")
 
 
-def refuse_beside_from(ctx: typer.Context, repeat: str, *allowed: str) -> None:
-    """Refuse options that a run which is repeated exactly has already.
+def refuse_beside_from(ctx: typer.Context, repeat: str) -> None:
+    """Refuse options that a run which is repeated exactly has already; those of the output may stand beside it.
 
     Args:
         ctx: the command's context.
         repeat: what ``--from`` was given.
-        *allowed: names of options that may stand beside it.
 
     Raises:
         InvalidInput: another option was given.
@@ -89,14 +108,13 @@ def refuse_beside_from(ctx: typer.Context, repeat: str, *allowed: str) -> None:
     """
     from sloc.contracts import require
 
-    given = [name for name in ctx.params if was_given(ctx, name) and name not in ("repeat", *allowed)]
-    options = [f"--{name}" for name in allowed]
-    require(
-        not given,
-        "--from",
-        repeat,
-        f"no other options beside it than {', '.join(options[:-1])} and {options[-1]}; got " + ", ".join(given),
-    )
+    options = {p.name: next((o for o in p.opts if o.startswith("--")), str(p.metavar)) for p in ctx.command.params}
+    allowed = [f"--{name}" for name in ("out", "overwrite", "resume", "json") if name in options]
+    given = [
+        typed for name, typed in options.items() if was_given(ctx, str(name)) and typed not in ("--from", *allowed)
+    ]
+    need = f"no other options beside it than {', '.join(allowed[:-1])} and {allowed[-1]}; got {', '.join(given)}"
+    require(not given, "--from", repeat, need)
 
 
 def devices_of(given: str | None) -> int | str | None:

@@ -122,10 +122,16 @@ def paragraphs(text: str) -> str:
 
 
 @contextlib.contextmanager
-def refusals() -> Iterator[None]:
+def refusals(goes_on: bool | None = None, left: str = "nothing was written") -> Iterator[None]:
     """Turn refusals into one line on standard error and exit code 2, Ctrl-C into exit code 130.
 
     Whatever cannot be written (a full disk, a limit on files, a folder taken away) is one line and exit code 1.
+
+    Args:
+        goes_on: whether the run keeps what is done, so that the same command goes on from there; None where the
+            command has no such thing.
+        left: what lies in the output folder after Ctrl-C.
+
     """
     from sloc.contracts import ContractError, InvalidInput
     from sloc.engine import CheckpointError, NotANumber, OutOfMemory
@@ -136,29 +142,56 @@ def refusals() -> Iterator[None]:
     except (InvalidInput, ContractError) as error:
         typer.echo(f"sloc: {option_text(str(error), _OPTIONS)}", err=True)
         raise typer.Exit(2) from None
-    except (NotANumber, CheckpointError, OutOfMemory) as error:
+    except NotANumber as error:
+        # What follows is for those who hold a plan in their hands.
+        said = str(error).partition("; evaluate it alone")[0]
+        alone = "" if goes_on is None or not error.stage else _ALONE[goes_on]
+        typer.echo(f"sloc: {said}{alone}", err=True)
+        raise typer.Exit(1) from None
+    except (CheckpointError, OutOfMemory) as error:
         typer.echo(f"sloc: {error}", err=True)
         raise typer.Exit(1) from None
     except BrokenPipeError:  # who read the answer has gone away: typer ends without a word
         raise
     except OSError as error:
-        typer.echo(f"sloc: {_failed(error)}; no results were written{_kept()}", err=True)
+        typer.echo(f"sloc: {_failed(error)}; no results were written{_KEPT[goes_on]}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        typer.echo(f"sloc: stopped; nothing was written{_kept()}", err=True)
+        typer.echo(f"sloc: stopped; {left}{_KEPT[goes_on]}", err=True)
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _kept() -> str:
-    """Return what else there is to say of a run that ended before its end."""
-    goes_on = "--resume" in sys.argv or (sys.argv[1:2] == ["lm"] and {"--out", "--output", "-o"} & set(sys.argv))
-    return "; the same command goes on from its checkpoints" if goes_on else ""
+_KEPT = {
+    None: "; the same command begins anew",
+    False: "; the same command begins anew, one with --out and --resume would go on",
+    True: "; the same command goes on from its checkpoints",
+}
+"""What there is to do after a run that ended before its end."""
+_ALONE = {
+    False: "; after the same command with --out and --resume, sloc replay FOLDER evaluates that block alone",
+    True: "; sloc replay FOLDER evaluates that block alone",
+}
+"""What there is to do after values that are not numbers."""
 
 
 def _failed(error: OSError) -> str:
     """Return what the operating system said, on one line, with the file where there is one."""
     reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
     return reason if error.filename is None else f"{error.filename}: {reason}"
+
+
+def given_or_from(value: str | None, name: str, expected: str) -> str:
+    """Return an argument that a run needs where it does not repeat another.
+
+    Raises:
+        InvalidInput: it is not given.
+
+    """
+    from sloc.contracts import InvalidInput
+
+    if value is None:
+        raise InvalidInput(f"{name}: expected {expected}, or --from RUN")
+    return value
 
 
 def split_list(values: list[str] | None, option: str) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from sloc.report.cli_options import (
     OutOption,
     OverwriteOption,
     ProcessOption,
+    ResumeOption,
     ScaleOption,
     SeedOption,
     SourceArgument,
@@ -32,7 +33,7 @@ from sloc.report.cli_options import (
     devices_of,
     refuse_beside_from,
 )
-from sloc.report.cli_parts import split_list
+from sloc.report.cli_parts import given_or_from, split_list
 
 if TYPE_CHECKING:
     from sloc.report.window_command import WindowRequest
@@ -59,35 +60,34 @@ class SourceOptions:
     covariances: CovariancesOption = None
     out: OutOption = None
     overwrite: OverwriteOption = False
-    json: JsonOption = False
+    resume: ResumeOption = False
     repeat: FromOption = None
+    json: JsonOption = False
 
-    def request(self, ctx: typer.Context, classes: Sequence[str] = (), *beside: str) -> WindowRequest:
+    def request(self, ctx: typer.Context, classes: Sequence[str] = ()) -> WindowRequest:
         """Return what to run: what the options say, or the run that ``--from`` names.
 
         Args:
             ctx: the command's context.
             classes: names of the classes to report; empty for all.
-            *beside: options of the command's own that may stand beside ``--from``.
 
         Raises:
             InvalidInput: no source, another option beside ``--from``, or a record that cannot be read.
 
         """
-        from sloc.contracts import InvalidInput
-        from sloc.report.window_command import WindowRequest, read_record
+        from sloc.report.run_record import repeated
+        from sloc.report.window_command import WindowRequest
         from sloc.report.window_run import Settings
 
         if self.repeat is not None:
-            refuse_beside_from(ctx, self.repeat, "out", "overwrite", *beside, "json")
-            return read_record(self.repeat, str(ctx.info_name))
-        if self.source is None:
-            raise InvalidInput("SOURCE: expected digits, gaussians, a data file, or --from run.json")
+            refuse_beside_from(ctx, self.repeat)
+            return repeated(WindowRequest, self.repeat, str(ctx.info_name))
+        source = given_or_from(self.source, "SOURCE", "digits, gaussians, a data file")
         devices = devices_of(self.devices)
         settings = Settings(self.epsilon, self.n, self.times, self.seed, tuple(classes), self.delta, devices)
         files = (self.x, self.labels, self.scale, self.image)
         return WindowRequest(
-            self.source,
+            source,
             split_list(self.process, "--process"),
             settings,
             *files,
@@ -98,7 +98,7 @@ class SourceOptions:
 
 
 def with_source_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of :class:`SourceOptions`, which it takes as ``given``, beside those of its own."""
+    """Give a command the options of :class:`SourceOptions`, which it takes as ``given``, its own before ``--out``."""
     hints = get_type_hints(SourceOptions, include_extras=True)
     shared = [
         inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
@@ -110,8 +110,9 @@ def with_source_options(command: Callable[..., None]) -> Callable[..., None]:
         command(given=SourceOptions(**{p.name: values.pop(p.name) for p in shared}), **values)
 
     run.__name__, run.__doc__, run.__annotations__ = command.__name__, command.__doc__, {}
+    out = next(i for i, p in enumerate(shared) if p.name == "out")
     signature = inspect.Signature(
-        [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own[:1], *shared, *own[1:])]
+        [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own[:1], *shared[:out], *own[1:], *shared[out:])]
     )
     vars(run)["__signature__"] = signature
     return run

@@ -8,8 +8,23 @@ from typing import Annotated, Any
 
 import typer
 
-from sloc.report.cli_options import JsonOption, OutOption, OverwriteOption, SeedOption
-from sloc.report.cli_parts import OneLine, paragraphs, real_number, refusals, split_list, whole_number
+from sloc.report.cli_options import (
+    FromOption,
+    JsonOption,
+    OutOption,
+    OverwriteOption,
+    SeedOption,
+    refuse_beside_from,
+)
+from sloc.report.cli_parts import (
+    OneLine,
+    given_or_from,
+    paragraphs,
+    real_number,
+    refusals,
+    split_list,
+    whole_number,
+)
 from sloc.report.help_examples import examples
 
 lm_app: typer.Typer = typer.Typer(
@@ -89,14 +104,15 @@ def _numbers(values: list[str] | None, option: str) -> tuple[float, ...] | None:
     epilog=examples("lm windows"),
 )
 def windows(
+    ctx: typer.Context,
     model: Annotated[
-        str,
+        str | None,
         _option(
             "Folder of a checkpoint or hub id; transformers:FOLDER; or the URL of an OpenAI-compatible server "
             "(#NAME behind it where it serves several models)."
         ),
-    ],
-    data: Annotated[str, _option("File of questions, one JSON object a line.")],
+    ] = None,
+    data: Annotated[str | None, _option("File of questions, one JSON object a line.")] = None,
     task: Annotated[
         str | None,
         _option(
@@ -110,17 +126,19 @@ def windows(
     ] = None,
     cuts: Annotated[CutKind, _option("Where generations are cut.")] = CutKind.fraction,
     fractions: Annotated[
-        list[str] | None, _option("Kept fractions, such as 0,0.1,0.3,0.5,0.7,0.9; default every tenth.")
+        list[str] | None, _option("Kept fractions, such as 0,0.1,0.3,0.5,0.7,0.9. Default: every tenth.")
     ] = None,
     every: Annotated[int, _option("One cut of tokens or sentences in so many.", whole=True)] = 1,
     resamples: Annotated[int, _option("Continuations of each cut.", whole=True)] = 25,
     generations: Annotated[int, _option("Generations of each question.", whole=True)] = 1,
     new_tokens: Annotated[int, _option("Tokens of a generation at most.", "--new-tokens", whole=True)] = 256,
-    temperature: Annotated[float | None, _option("Of the draws; default the model's own.", real=True)] = None,
+    temperature: Annotated[
+        float | None, _option("Temperature of the draws. Default: the model's own.", real=True)
+    ] = None,
     top_k: Annotated[int | None, _option("The likeliest tokens that may be drawn.", "--top-k", whole=True)] = None,
     top_p: Annotated[float | None, _option("Mass of the tokens that may be drawn.", "--top-p", real=True)] = None,
     min_p: Annotated[float | None, _option("Least probability over the largest.", "--min-p", real=True)] = None,
-    stop: Annotated[list[str] | None, _option("A text that ends a generation; may be repeated.")] = None,
+    stop: Annotated[list[str] | None, _option("A text that ends a generation; repeat it for more.")] = None,
     sweep: Annotated[list[str] | None, _option("Further temperatures for the same cuts, such as 0.2,1.")] = None,
     stump: Annotated[bool, _option("Also ask for the answer at once at each cut.", "--stump")] = False,
     judge: Annotated[str | None, _option("A model that reads the answers, named as --model.")] = None,
@@ -128,7 +146,7 @@ def windows(
     rise: Annotated[float, _option("A window moves by more than this.", real=True)] = 0.5,
     max_drop: Annotated[
         float | None,
-        _option("The plain rule finds no window after a drop of more than this.", "--max-drop", real=True),
+        _option("No window by the rule after a drop of more than this.", "--max-drop", real=True),
     ] = None,
     alpha: Annotated[float, _option("Error level of tests and moves.", real=True)] = 0.05,
     detector: Annotated[Detector, _option("Which windows the accuracies are about.")] = Detector.test,
@@ -138,9 +156,11 @@ def windows(
     seed: SeedOption = 0,
     lanes: Annotated[int, _option("Branches that decode at a time (own engine).", whole=True)] = 512,
     store: Annotated[StoreKind, _option("How samples are stored.")] = StoreKind.jsonl,
-    dtype: Annotated[str | None, _option("float32 or bfloat16; as stored by default.")] = None,
+    dtype: Annotated[str | None, _option("float32 or bfloat16. Default: as stored.")] = None,
     adapter: Annotated[str | None, _option("Folder of a LoRA adapter to merge (own engine).")] = None,
-    endpoint: Annotated[EndpointName | None, _option("Of a server; default completions.")] = None,
+    endpoint: Annotated[
+        EndpointName | None, _option("Which of a server's addresses is asked. Default: completions.")
+    ] = None,
     tokenizer: Annotated[
         str | None, _option("Folder of the server's tokenizer, for token-id prompts and chat templates.")
     ] = None,
@@ -149,17 +169,28 @@ def windows(
     ] = None,
     concurrency: Annotated[int | None, _option("Requests to a server that are open at a time.", whole=True)] = None,
     rate: Annotated[float | None, _option("Requests a second to a server at most.", real=True)] = None,
-    retries: Annotated[int | None, _option("Of a request to a server that failed.", whole=True)] = None,
+    retries: Annotated[
+        int | None, _option("Times that a failed request to a server is sent again.", whole=True)
+    ] = None,
     timeout: Annotated[float | None, _option("Seconds until a request counts as failed.", real=True)] = None,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
+    repeat: FromOption = None,
     json: JsonOption = False,
 ) -> None:
     """Find where each generation decided its answer."""
-    with refusals():
+    with refusals(out is not None or None):
         _need_extras()
         from sloc.report.lm_command import LmRequest, run_lm_windows
+        from sloc.report.run_record import repeated
 
+        if repeat is not None:
+            refuse_beside_from(ctx, repeat)
+            request = repeated(LmRequest, repeat, "lm windows", "data")
+            run_lm_windows(request, out, overwrite=overwrite, json=json, progress=sys.stderr.isatty())
+            return
+        model = given_or_from(model, "--model", "a checkpoint or a server")
+        data = given_or_from(data, "--data", "a file of questions")
         given = _numbers(fractions, "--fractions")
         options = dict(
             dtype=dtype,
@@ -218,23 +249,47 @@ def windows(
     epilog=examples("lm demo"),
 )
 def demo(
-    name: Annotated[str, typer.Argument(help="grammar, addition or stories.")],
+    ctx: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="grammar, addition or stories.",
+            metavar="NAME",
+            autocompletion=lambda: ["grammar", "addition", "stories"],
+        ),
+    ] = None,
     model: Annotated[str | None, _option("Folder of a model of short stories, for stories.")] = None,
-    steps: Annotated[int | None, _option("Training steps.", whole=True)] = None,
-    texts: Annotated[int | None, _option("Generations.", whole=True)] = None,
-    resamples: Annotated[int | None, _option("Continuations of each cut.", whole=True)] = None,
+    steps: Annotated[
+        int | None, _option("Training steps. Default: 400 for grammar, 900 for addition.", whole=True)
+    ] = None,
+    texts: Annotated[
+        int | None,
+        _option("Generations. Default: 2 (of each story) for grammar and stories, 40 for addition.", whole=True),
+    ] = None,
+    resamples: Annotated[
+        int | None,
+        _option("Continuations of each cut. Default: 200 for grammar, 20 for addition, 50 for stories.", whole=True),
+    ] = None,
     seed: SeedOption = 0,
     lanes: Annotated[int, _option("Branches that decode at a time.", whole=True)] = 512,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
+    repeat: FromOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show where the texts of a small model decide."""
     with refusals():
         _need_extras()
         from sloc.report.lm_demo import DemoRequest, run_lm_demo
+        from sloc.report.run_record import repeated
 
-        run_lm_demo(DemoRequest(name, model, steps, texts, resamples, seed, lanes), out, overwrite=overwrite, json=json)
+        if repeat is not None:
+            refuse_beside_from(ctx, repeat)
+            request = repeated(DemoRequest, repeat, "lm demo")
+        else:
+            name = given_or_from(name, "NAME", "grammar, addition, stories")
+            request = DemoRequest(name, model, steps, texts, resamples, seed, lanes)
+        run_lm_demo(request, out, overwrite=overwrite, json=json)
 
 
 def _need_extras() -> None:

@@ -29,7 +29,8 @@ from sloc.lm.sampling import Sampling
 from sloc.report.extras import need
 from sloc.report.lm_index import write_experiment_pages
 from sloc.report.option_text import named
-from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
+from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_run_json
+from sloc.report.run_record import digests
 from sloc.windows.recorded_file import write_store
 
 STORES = {"jsonl": ".jsonl.gz", "parquet": ".parquet"}
@@ -101,6 +102,14 @@ class LmRequest:
     store: str = "jsonl"
     server: Mapping[str, Any] = field(default_factory=dict)
 
+    def to_arguments(self) -> dict[str, Any]:
+        """Return every argument by name, files and folders with their whole paths."""
+        # What a server is asked with may hold a key.
+        server = {k: v for k, v in self.server.items() if k != "key"}
+        server |= {k: placed(server[k]) for k in ("adapter", "tokenizer") if k in server}
+        whole = {"model": placed(self.model), "judge": placed(self.judge), "server": server}
+        return dataclasses.asdict(self) | {"data": str(Path(self.data).resolve())} | whole
+
     def settings(self) -> ExperimentSettings:
         """Return what is drawn.
 
@@ -144,6 +153,14 @@ class LmRequest:
             assert self.benchmark is not None
             return read_task(task_of(self.benchmark))
         return read_task(self.task)
+
+
+def placed(name: str | None) -> str | None:
+    """Return the name of a model with its whole path where it is a folder here; hub ids and addresses stay."""
+    kind, colon, rest = "", "", name or ""
+    if rest.startswith("transformers:"):
+        kind, colon, rest = rest.partition(":")
+    return kind + colon + str(Path(rest).resolve()) if rest and Path(rest).is_dir() else name
 
 
 def run_lm_windows(
@@ -205,12 +222,12 @@ def run_lm_windows(
         options = {"n": request.revise, "seed": request.seed, "journal": own}
         revised = revise(model, experiment, windows[request.detector], settings.rule, **options)
     tables = _tables(experiment, windows[request.detector], accuracy, revised, request)
-    arguments = {**dataclasses.asdict(request), "data": str(Path(request.data).resolve())}
-    # What a server is asked with may hold a key.
-    arguments["server"] = {k: v for k, v in arguments["server"].items() if k != "key"}
     results = _results(experiment, windows, accuracy, task, revised, request)
+    results |= digests(request, "data")
     results |= {name: jsonable(table.to_dict("records")) for name, table in tables.items()}
-    record = jsonable({"command": "lm windows", "arguments": arguments, "results": results, "output": None})
+    record = jsonable(
+        {"command": "lm windows", "arguments": request.to_arguments(), "results": results, "output": None}
+    )
     if out is not None:
         with run_folder(out, overwrite) as folder:
             write_experiment(folder, experiment, windows, accuracy, request, tables, revised)
@@ -421,5 +438,4 @@ def _show(
             console.print(said, markup=False, highlight=False)
     for problem in record["results"]["problems"][:20]:
         console.print(f"note: {shortened(problem, 200)}", markup=False, highlight=False)
-    if record["output"] is not None:
-        console.print(f"written to {record['output']}", markup=False, highlight=False)
+    say_written(record["output"], "samples, tables and a page of each question", console)

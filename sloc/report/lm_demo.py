@@ -24,9 +24,9 @@ from sloc.lm.experiments.interventions import comparable, compare_interventions
 from sloc.lm.experiments.runs import Experiment
 from sloc.lm.experiments.structured import template_jumps
 from sloc.lm.model import load_model
-from sloc.report.lm_command import LmRequest, experiment_accuracy, experiment_windows, write_experiment
+from sloc.report.lm_command import LmRequest, experiment_accuracy, experiment_windows, placed, write_experiment
 from sloc.report.option_text import named
-from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
+from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_run_json
 
 DEMOS = ("grammar", "addition", "stories")
 
@@ -110,7 +110,7 @@ def run_lm_demo(
     if accuracy is not None:
         rows: Any = accuracy.to_dataframe().to_dict("records")
         results["accuracy"] = rows
-    arguments = vars(request) | {"overwrite": overwrite}
+    arguments = vars(request) | {"model": placed(request.model)}
     record = jsonable({"command": "lm demo", "arguments": arguments, "results": results, "output": None})
     if out is not None:
         with run_folder(out, overwrite) as folder:
@@ -206,5 +206,4 @@ def _show(tables: dict[str, Any], accuracy: Any, record: dict[str, Any], json: b
         console.print(table.to_string(index=False, float_format=lambda x: f"{x:.3f}"), markup=False, highlight=False)
     if accuracy is not None:
         console.print(accuracy.to_dataframe().to_string(index=False), markup=False, highlight=False)
-    if record["output"] is not None:
-        console.print(f"written to {record['output']}", markup=False, highlight=False)
+    say_written(record["output"], "samples, tables and a page of each question", console)

@@ -128,6 +128,25 @@ def write_run_json(folder: Path, command: str, arguments: Mapping[str, Any], res
     return file
 
 
+def say_written(output: str | os.PathLike[str] | None, kept: str, console: Any, picture: str = "") -> None:
+    """Print where a run lies; or, where nothing was written, what an output folder would have kept.
+
+    Args:
+        output: the folder, or None.
+        kept: what it holds, in words.
+        console: where to print.
+        picture: a file in it that people look at first, named too where it is there.
+
+    """
+    if output is None:
+        console.print(f"nothing was written; --out FOLDER keeps {kept}", style="dim")
+        return
+    plain = {"markup": False, "highlight": False, "soft_wrap": True}
+    console.print(f"written to {output}", **plain)
+    if picture and (Path(output) / picture).exists():
+        console.print(f"picture: {Path(output) / picture}", **plain)
+
+
 def write_netcdf(dataset: Any, file: Path) -> None:
     """Write an xarray dataset as netCDF.
 

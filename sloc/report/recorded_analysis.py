@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -207,14 +206,3 @@ def default_gap(recordings: Sequence[Recording]) -> float:
         return GAP
     steps = [float(np.diff(r.positions).min()) for r in recordings if r.positions.size > 1]
     return round(min(steps, default=1.0), 12)
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of a folder's files, so that a repeated run can tell a change."""
-    if not path.is_dir():
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    found = hashlib.sha256()
-    for file in sorted(p for p in path.iterdir() if p.is_file()):
-        found.update(f"{file.name}\0{digest(file)}\0".encode())
-    return found.hexdigest()

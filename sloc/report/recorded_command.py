@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import require
-from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
-from sloc.report.recorded_analysis import ALPHA, LEVEL, SIZE, Analysis, analyse, check_settings, digest
+from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_run_json
+from sloc.report.recorded_analysis import ALPHA, LEVEL, SIZE, Analysis, analyse, check_settings
+from sloc.report.run_record import digest
 from sloc.results.outcome import Moves
 from sloc.windows.recorded import Recording
 from sloc.windows.recorded_file import is_store, read_store
@@ -159,5 +160,4 @@ def _show(found: Analysis, record: dict[str, Any], json: bool, console: Console 
         console.out(json_module.dumps(record, ensure_ascii=False, allow_nan=False), highlight=False)
         return
     print_found(found, record["results"]["notes"], console)
-    if record["output"] is not None:
-        console.print(f"written to {record['output']}", markup=False, highlight=False)
+    say_written(record["output"], "tables, curves and a page", console)

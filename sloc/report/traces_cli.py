@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sloc.report.cli_options import FromOption, JsonOption, OutOption, OverwriteOption, was_given
-from sloc.report.cli_parts import paragraphs, real_number, refusals
+from sloc.report.cli_options import FromOption, JsonOption, OutOption, OverwriteOption, refuse_beside_from, was_given
+from sloc.report.cli_parts import given_or_from, paragraphs, real_number, refusals
 from sloc.report.traces_command import COLUMN_HELP
 
 TRACES_HELP = paragraphs(
@@ -43,8 +43,9 @@ def traces(
     table: Annotated[
         str | None,
         typer.Argument(
+            metavar="TABLE",
             help="A .csv, .jsonl (either also .gz) or .parquet table; or recorded branches: a store of sloc's, a "
-            "forking-fast .json(.gz), a folder of these."
+            "forking-fast .json(.gz), a folder of these.",
         ),
     ] = None,
     rise: Annotated[
@@ -88,12 +89,12 @@ def traces(
     ] = 0.9,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
-    json: JsonOption = False,
     repeat: FromOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Find when recorded answers are decided."""
     with refusals():
-        from sloc.contracts import InvalidInput, require
+        from sloc.contracts import require
         from sloc.report.recorded_analysis import ALPHA, SIZE
         from sloc.report.recorded_command import is_recorded, run_recorded
         from sloc.report.traces_command import run_traces
@@ -101,14 +102,10 @@ def traces(
         if repeat is not None:
             from sloc.report.traces_repeat import repeat_traces
 
-            allowed = {"out", "overwrite", "json", "repeat"}
-            given = [name for name in ctx.params if was_given(ctx, name) and name not in allowed]
-            need = "no other options beside it than --out, --overwrite and --json; got " + ", ".join(given)
-            require(not given, "--from", repeat, need)
+            refuse_beside_from(ctx, repeat)
             repeat_traces(repeat, out, overwrite=overwrite, json=json)
             return
-        if table is None:
-            raise InvalidInput("TABLE: expected a table, recorded branches, or --from run.json")
+        table = given_or_from(table, "TABLE", "a table, recorded branches")
         size, false = SIZE if rise is None else rise, ALPHA if alpha is None else alpha
         if is_recorded(table):
             # Curves of branches have their own test: what does not apply to them is refused, not ignored.

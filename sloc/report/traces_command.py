@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import InvalidInput, require
-from sloc.report.output import check_run_folder, jsonable, run_folder, write_netcdf, write_run_json
-from sloc.report.recorded_analysis import ALPHA, LEVEL, SIZE, Analysis, analyse, check_settings, digest
+from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_netcdf, write_run_json
+from sloc.report.recorded_analysis import ALPHA, LEVEL, SIZE, Analysis, analyse, check_settings
 from sloc.report.recorded_command import NO_PICTURES, is_recorded, print_found, print_notes
+from sloc.report.run_record import digest
 from sloc.report.traces import plot_traces, traces_summary_table
 from sloc.results import TraceWindows
 from sloc.windows.binomial_rise import Statistic
@@ -222,5 +223,4 @@ def _show(
         print_notes(record["results"]["notes"], console)
     else:
         print_found(found, record["results"]["notes"], console)
-    if record["output"] is not None:
-        console.print(f"written to {record['output']}", markup=False, highlight=False)
+    say_written(record["output"], "tables, curves and a page", console)

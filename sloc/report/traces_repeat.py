@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-import json as json_module
 import os
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import checked_path
-from sloc.report.output import RUN_FILE, check_run_folder
-from sloc.report.recorded_analysis import digest
+from sloc.report.output import check_run_folder
 from sloc.report.recorded_command import run_recorded
+from sloc.report.run_record import read_run_json, repeated
 from sloc.report.traces_command import run_traces
+from sloc.windows.binomial_rise import Statistic
+from sloc.windows.multiplicity import Across, Within
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_STORE = frozenset({"table", "size", "alpha", "gap", "level"})
-_TABLE = _STORE | {"rise", "max_drop", "correction", "across", "statistic", "move_alpha"}
+
+@dataclass(frozen=True)
+class _Recorded:
+    """Arguments of a run on recorded branches."""
+
+    table: str
+    size: float
+    alpha: float
+    gap: float | None
+    level: float
+
+
+@dataclass(frozen=True)
+class _Table(_Recorded):
+    """Arguments of a run on a table."""
+
+    rise: float
+    max_drop: float | None
+    correction: Within
+    across: Across
+    statistic: Statistic
+    move_alpha: float
 
 
 def repeat_traces(
@@ -47,21 +66,7 @@ def repeat_traces(
     """
     if out is not None:
         check_run_folder(out, overwrite)
-    file = Path(checked_path(path, "--from")).expanduser()
-    file = file / RUN_FILE if file.is_dir() else file
-    try:
-        record = json_module.loads(file.read_text("utf-8"))
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InvalidInput(f"--from = {str(path)!r}: expected the {RUN_FILE} of a run ({error})") from error
-    arguments = record.get("arguments") if isinstance(record, dict) and record.get("command") == "traces" else None
-    good = isinstance(arguments, dict) and "table" in arguments and set(arguments) in (_STORE, _TABLE)
-    require(good, "--from", str(path), f"the {RUN_FILE} of a traces run with all its arguments")
-    settings = dict(arguments or {})
-    table = settings.pop("table")
-    require(isinstance(table, str) and Path(table).exists(), "--from, table", table, "a file that is still there")
-    results = record.get("results")
-    known = results.get("table_sha256") if isinstance(results, dict) else None
-    same = known in (None, digest(Path(table)))
-    require(same, "--from, table", table, "the file as it was in the first run; its contents have changed since")
-    run: Any = run_traces if "rise" in settings else run_recorded
-    return run(table, out, **settings, overwrite=overwrite, json=json, console=console)
+    plain = "rise" in read_run_json(path, "traces")[0]
+    settings = asdict(repeated(_Table if plain else _Recorded, path, "traces", "table"))
+    run: Any = run_traces if plain else run_recorded
+    return run(settings.pop("table"), out, **settings, overwrite=overwrite, json=json, console=console)

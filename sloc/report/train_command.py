@@ -20,9 +20,11 @@ import pandas as pd
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_whole, is_one_of
+from sloc.engine import NotANumber
 from sloc.processes import OrnsteinUhlenbeck
+from sloc.report.checkpoints import checkpoints
 from sloc.report.extras import need
-from sloc.report.output import check_run_folder, jsonable, run_folder, write_picture, write_run_json
+from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_picture, write_run_json
 from sloc.report.style import new_figure, styled
 from sloc.samplers import dpm_solver
 from sloc.samplers.localization import localize
@@ -31,6 +33,8 @@ NETWORKS = {"unet": 3_000, "dit": 2_000, "mlp": 4_000, "classifier": 1_500}
 """Networks and how many steps they are trained by default."""
 GENERATOR_SHARE, JUDGE_SHARE = 0.6, 0.3
 """Shares of the digits for the generator and for training its judge; the rest tests the judge."""
+PICTURE = "samples.png"
+"""Name of the picture in the output folder."""
 _SAMPLER_STEPS = 24
 
 
@@ -56,6 +60,10 @@ class TrainRequest:
     seed: int = 0
     guidance: float = 1.5
     samples: int = 100
+
+    def to_arguments(self) -> dict[str, Any]:
+        """Return every argument by name; :func:`sloc.report.run_record.repeated` reads them back."""
+        return dataclasses.asdict(self)
 
     def check(self) -> None:
         """Refuse what cannot be trained.
@@ -112,45 +120,55 @@ def run_train(
         request: what is asked for.
         out: the folder to write; nothing is written when None.
         overwrite: whether a run in ``out`` may be replaced.
-        resume: keep a checkpoint beside ``out`` and go on from it.
+        resume: keep a checkpoint beside ``out`` while training, and go on from that of a run that was cut off, to the
+            same weights (the losses before it are not kept); it is removed when everything is written.
         json: print one JSON object instead of text.
 
     Returns:
         ``{"command", "arguments", "results", "output"}`` in JSON's types.
 
     Raises:
-        InvalidInput: bad input, a missing extra, or a folder that cannot be written.
+        InvalidInput: bad input, a missing extra, a checkpoint of another run, or a folder that cannot be written.
+        NotANumber: the loss turned NaN; names the step.
 
     """
+    from rich.console import Console
+
     request.check()
-    require(not resume or out is not None, "--resume", resume, "an output folder (--out) beside it")
+    request = dataclasses.replace(request, steps=request.steps or NETWORKS[request.model])
     for module in ("flax", "optax", "safetensors"):
         need(module, "training")
     if out is not None:
         check_run_folder(out, overwrite)
-    target = None if out is None else Path(out).expanduser().absolute()
-    kept = target.parent / f".{target.name}.training.safetensors" if target is not None and resume else None
     parts = split_digits(request.seed)
-    fitted, results, drawn = _trained(request, parts, kept, quiet=json)
+    with checkpoints(out, request, resume, "train") as stages:
+        kept = None if stages is None else stages.with_name("training.safetensors")
+        fitted, results, drawn = _trained(request, parts, kept, quiet=json)
+        if out is not None:
+            with run_folder(out, overwrite) as folder:
+                _write(folder, request, fitted, results, drawn)
+    answer = jsonable({"command": "train", "arguments": request.to_arguments(), "results": results, "output": out})
+    console = Console()
+    if json:
+        console.out(json_module.dumps(answer), highlight=False)
+    else:
+        console.out(_words(results), end="", highlight=False)
+        say_written(answer["output"], "weights, losses and a picture", console, PICTURE)
+    return answer
+
+
+def _write(folder: Path, request: TrainRequest, fitted: Any, results: dict[str, Any], drawn: Any) -> None:
+    from sloc.nn import save_weights
+
     notes = {"network": request.model, "seed": str(request.seed)}
     if "temperature" in results:
         notes["temperature"] = repr(results["temperature"])
-    arguments = dataclasses.asdict(request) | {"resume": resume, "overwrite": overwrite}
-    if out is not None:
-        from sloc.nn import save_weights
-
-        with run_folder(out, overwrite) as folder:
-            save_weights(folder / "weights.safetensors", fitted.model, **notes)
-            losses = {"step": np.arange(fitted.losses.size), "loss": fitted.losses}
-            pd.DataFrame(losses).to_csv(folder / "losses.csv", index=False)
-            if importlib.util.find_spec("matplotlib") is not None and drawn is not None:
-                _picture(drawn, folder / "samples.png")
-            write_run_json(folder, "train", arguments, results)
-        if kept is not None:
-            kept.unlink(missing_ok=True)
-    answer = jsonable({"command": "train", "arguments": arguments, "results": results, "output": out})
-    sys.stdout.write(json_module.dumps(answer) + "\n" if json else _words(results))
-    return answer
+    save_weights(folder / "weights.safetensors", fitted.model, **notes)
+    losses = {"step": np.arange(fitted.losses.size), "loss": fitted.losses}
+    pd.DataFrame(losses).to_csv(folder / "losses.csv", index=False)
+    if importlib.util.find_spec("matplotlib") is not None and drawn is not None:
+        _picture(drawn, folder / PICTURE)
+    write_run_json(folder, "train", request.to_arguments(), results)
 
 
 def _trained(request: TrainRequest, parts: Split, kept: Path | None, quiet: bool) -> tuple[Any, dict[str, Any], Any]:
@@ -160,7 +178,8 @@ def _trained(request: TrainRequest, parts: Split, kept: Path | None, quiet: bool
 
     networks = {"unet": nn.UNet, "dit": nn.DiT, "mlp": nn.MLPDenoiser, "classifier": nn.NoiseClassifier}
     x, labels = parts.generator
-    steps = request.steps or NETWORKS[request.model]
+    assert request.steps is not None
+    steps = request.steps
     schedule, judges = OrnsteinUhlenbeck(), request.model == "classifier"
     network = networks[request.model](x.shape[1:], 10, rngs=nnx.Rngs(request.seed))
     loss = functools.partial(nn.classification_loss if judges else nn.denoising_loss, schedule=schedule)
@@ -170,9 +189,14 @@ def _trained(request: TrainRequest, parts: Split, kept: Path | None, quiet: bool
             sys.stderr.write(f"step {done:,} of {total:,}: loss {value:.4f}\n")
 
     key_fit, key_draw = jax.random.split(jax.random.key(request.seed))
-    fitted = nn.fit(
-        key_fit, network, loss, (x, labels), steps=steps, batch=request.batch, checkpoint=kept, progress=progress
-    )
+    try:
+        fitted = nn.fit(
+            key_fit, network, loss, (x, labels), steps=steps, batch=request.batch, checkpoint=kept, progress=progress
+        )
+    except FloatingPointError as error:
+        # The rate is not the command line's to choose.
+        said = str(error).partition(":")[0]
+        raise NotANumber(f"{said}: a larger --batch or another --seed may help", -1, "") from error
     common = {
         "steps": steps,
         "parameters": int(sum(v.size for v in jax.tree.leaves(nnx.state(fitted.model, nnx.Param)))),

@@ -14,7 +14,8 @@ import jax
 
 from sloc.contracts import component_names, float_dtype
 from sloc.engine.plan import Plan
-from sloc.report.output import check_run_folder, jsonable, run_folder, write_picture, write_run_json
+from sloc.report.checkpoints import checkpoints
+from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_picture, write_run_json
 from sloc.report.sources import Source
 from sloc.report.style import INK, new_figure, styled
 from sloc.report.window_command import WindowRequest, checked_request
@@ -41,6 +42,7 @@ def run_tree(
     out: str | os.PathLike[str] | None = None,
     *,
     overwrite: bool = False,
+    resume: bool = False,
     json: bool = False,
     console: Console | None = None,
     log: Console | None = None,
@@ -55,6 +57,8 @@ def run_tree(
         request: what to run; the number of noise levels is that of the grid, classes are all of them.
         out: the folder to write; nothing is written when None.
         overwrite: whether a run in ``out`` may be replaced.
+        resume: keep checkpoints beside ``out`` while running, and go on from those of a run that was cut off, to the
+            same bits; they are removed when everything is written.
         json: print one JSON object to ``console`` and nothing else there.
         console: where results go; standard output when None.
         log: where progress goes; standard error when None.
@@ -65,6 +69,7 @@ def run_tree(
     Raises:
         InvalidInput: bad input or a folder that cannot be written.
         ContractError: a process under which the population cannot be evaluated.
+        NotANumber: a likelihood is NaN; names the block of draws.
         OSError: the disk is full, or anything else that keeps a file from being written.
 
     """
@@ -75,20 +80,14 @@ def run_tree(
     if out is not None:
         check_run_folder(out, overwrite)
     names, source = checked_request(request)
-    began, trees = time.perf_counter(), list[tuple[str, MixtureTree]]()
-    for name in names:
-        with log.status(f"merging {len(component_names(source.population))} classes ({name}) ..."):
-            trees.append((name, _tree(request, name, source)))
-    record = _record(request, names, source, trees, time.perf_counter() - began)
-    if out is not None:
-        with run_folder(out, overwrite) as folder:
-            write_trees(folder, trees)
-            if importlib.util.find_spec("matplotlib") is None:
-                record["results"]["notes"].append("no picture: matplotlib is not installed (pip install 'sloc[viz]')")
-            else:
-                write_picture(_picture(trees, source), folder / PICTURE, 130)
-            write_run_json(folder, record["command"], record["arguments"], record["results"])
-        record["output"] = str(Path(out))
+    began = time.perf_counter()
+    with checkpoints(out, request, resume, "tree") as kept:
+        trees = grown(request, names, source, log, Plan(devices=request.settings.devices, checkpoint=kept))
+        record = _record(request, names, source, trees, time.perf_counter() - began)
+        if out is not None:
+            with run_folder(out, overwrite) as folder:
+                _write(folder, trees, source, record)
+            record["output"] = str(Path(out))
     if json:
         console.out(json_module.dumps(record, ensure_ascii=False, allow_nan=False), highlight=False)
     else:
@@ -96,7 +95,18 @@ def run_tree(
     return record
 
 
-def _tree(request: WindowRequest, name: str, source: Source) -> MixtureTree:
+def grown(
+    request: WindowRequest, names: Sequence[str], source: Source, log: Console, plan: Plan
+) -> list[tuple[str, MixtureTree]]:
+    """Build the tree of one process after the other."""
+    trees = []
+    for name in names:
+        with log.status(f"merging {len(component_names(source.population))} classes ({name}) ..."):
+            trees.append((name, _tree(request, name, source, plan)))
+    return trees
+
+
+def _tree(request: WindowRequest, name: str, source: Source, plan: Plan) -> MixtureTree:
     settings, process = request.settings, PROCESSES[name]()
     # As in sloc window, the numbers of a process do not depend on which others are run.
     key = jax.random.fold_in(jax.random.key(settings.seed), list(PROCESSES).index(name))
@@ -108,7 +118,7 @@ def _tree(request: WindowRequest, name: str, source: Source) -> MixtureTree:
         times=process.grid(settings.times),
         n=settings.n,
         delta=settings.delta,
-        plan=Plan(devices=settings.devices),
+        plan=plan,
     )
 
 
@@ -134,6 +144,15 @@ def _record(
         "notes": [],
     }
     return jsonable({"command": "tree", "arguments": arguments, "results": results, "output": None})
+
+
+def _write(folder: Path, trees: Sequence[tuple[str, MixtureTree]], source: Source, record: dict[str, Any]) -> None:
+    write_trees(folder, trees)
+    if importlib.util.find_spec("matplotlib") is None:
+        record["results"]["notes"].append("no picture: matplotlib is not installed (pip install 'sloc[viz]')")
+    else:
+        write_picture(_picture(trees, source), folder / PICTURE, 130)
+    write_run_json(folder, record["command"], record["arguments"], record["results"])
 
 
 def _picture(trees: Sequence[tuple[str, MixtureTree]], source: Source) -> Any:
@@ -181,7 +200,4 @@ def _show(trees: Sequence[tuple[str, MixtureTree]], source: Source, record: dict
         console.print()
     for note in record["results"]["notes"]:
         console.print(f"note: {note}", markup=False, highlight=False)
-    if record["output"] is None:
-        console.print("nothing was written; --out FOLDER keeps tables and a picture", style="dim")
-    else:
-        console.print(f"files: {record['output']}", markup=False, highlight=False, soft_wrap=True)
+    say_written(record["output"], "tables and a picture", console, PICTURE)

@@ -6,8 +6,8 @@ import dataclasses
 import importlib.util
 import json as json_module
 import os
-import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -23,8 +23,9 @@ from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.checkpoints import checkpoints
 from sloc.report.extras import need
 from sloc.report.option_text import named
-from sloc.report.output import check_run_folder, jsonable, run_folder, write_run_json
+from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_run_json
 from sloc.report.progress_bars import progress_bars
+from sloc.report.run_record import digests
 from sloc.report.train_command import held_out, split_digits
 from sloc.report.uturn_curves import brought_back, classifier_curve, compared, nearest_class, share_curve
 from sloc.report.uturn_picture import CLASSIFIER, IMAGES, MODEL, uturn_picture
@@ -34,7 +35,11 @@ from sloc.samplers import ancestral
 if TYPE_CHECKING:
     from rich.console import Console
 
+PICTURE = "uturn.png"
+"""Name of the picture in the output folder."""
 _EXACT_DRAWS = 20_000
+FILES = ("weights", "classifier")
+"""Arguments that name a file."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class UturnRequest:
     Attributes:
         weights: a file that ``sloc train`` wrote.
         start: the digit that is noised.
-        levels: how many levels of noise.
+        times: how many noise levels.
         n: images noised at each level.
         steps: steps of the sampler from each level.
         seed: of everything drawn.
@@ -55,7 +60,7 @@ class UturnRequest:
 
     weights: str
     start: str = "3"
-    levels: int = 12
+    times: int = 12
     n: int = 256
     steps: int = 32
     seed: int = 0
@@ -63,8 +68,9 @@ class UturnRequest:
     classifier: str | None = None
 
     def to_arguments(self) -> dict[str, Any]:
-        """Return every argument by name."""
-        return dataclasses.asdict(self)
+        """Return every argument by name, files with their whole paths, in JSON's types."""
+        files = {name: getattr(self, name) for name in FILES}
+        return dataclasses.asdict(self) | {k: str(Path(v).expanduser().absolute()) for k, v in files.items() if v}
 
     def check(self) -> None:
         """Refuse what cannot be run.
@@ -73,7 +79,7 @@ class UturnRequest:
             InvalidInput: numbers out of range.
 
         """
-        for name, least in (("levels", 2), ("n", 1), ("steps", 1)):
+        for name, least in (("times", 2), ("n", 1), ("steps", 1)):
             require(getattr(self, name) >= least, f"--{name}", getattr(self, name), f"at least {least}")
         require(0 < as_real(self.delta) < 1, "--delta", self.delta, "a number strictly between 0 and 1")
         require(0 <= as_whole(self.seed) < 2**31, "--seed", self.seed, "a number from 0 to 2147483647")
@@ -120,43 +126,81 @@ def run_uturn(
     if out is not None:
         check_run_folder(out, overwrite)
     log = Console(stderr=True) if log is None else log
+    given, files = loaded(request), digests(request, *FILES)
+    with checkpoints(out, request, resume, "uturn") as folder:
+        times, curves, first = turned(request, given, log, Plan(checkpoint=folder))
+        arguments, results = request.to_arguments(), compared(curves) | files
+        if out is not None:
+            with run_folder(out, overwrite) as target:
+                _frame(curves).to_csv(target / "curves.csv", index=False)
+                if importlib.util.find_spec("matplotlib") is not None:
+                    uturn_picture(times, curves, first, results, request.start, target / PICTURE)
+                write_run_json(target, "uturn", arguments, results)
+    answer = jsonable({"command": "uturn", "arguments": arguments, "results": results, "output": out})
+    console = Console()
+    if json:
+        console.out(json_module.dumps(answer), highlight=False)
+    else:
+        console.out(_words(results, request.start), end="", highlight=False)
+        say_written(answer["output"], "curves and a picture", console, PICTURE)
+    return answer
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a run reads: the digits, the index of the one that is noised, and the networks."""
+
+    data: Empirical
+    own: int
+    model: Any
+    posterior: Any
+    unseen: np.ndarray
+
+
+def loaded(request: UturnRequest) -> Loaded:
+    """Read and check the digits and the networks, before anything is computed.
+
+    Raises:
+        InvalidInput: bad input, or weights of another network.
+
+    """
+    request.check()
     data = _digits()
-    mask = component_mask(data, request.start, "--start")
-    schedule, model = OrnsteinUhlenbeck(), _model(request.weights, float(np.std(np.asarray(data.data))))
-    posterior, unseen = _posterior(request, int(np.flatnonzero(mask)[0]))
-    times = np.asarray(schedule.time_of_log_snr(np.linspace(2.0, -6.0, request.levels)), np.float64)
+    own = int(np.flatnonzero(component_mask(data, request.start, "--start"))[0])
+    model = _model(request.weights, float(np.std(np.asarray(data.data))))
+    return Loaded(data, own, model, *_posterior(request, own))
+
+
+def turned(
+    request: UturnRequest, given: Loaded, log: Console, plan: Plan
+) -> tuple[np.ndarray, dict[str, Curve], np.ndarray]:
+    """Return the levels of noise, the curves by name, and what the first image becomes at each level."""
+    data, own, schedule = given.data, given.own, OrnsteinUhlenbeck()
+    times = np.asarray(schedule.time_of_log_snr(np.linspace(2.0, -6.0, request.times)), np.float64)
     key_draw, key_exact, key_classifier = jax.random.split(jax.random.key(request.seed), 3)
-    with checkpoints(out, request, resume, "uturn") as folder, progress_bars(log) as bar:
+    with progress_bars(log) as bar:
         labels, first = brought_back(
             key_draw,
             schedule,
             data,
             request.start,
             times,
-            ancestral(model),
+            ancestral(given.model),
             n=request.n,
             steps=request.steps,
             feature=nearest_class(data),
-            plan=Plan(checkpoint=folder),
+            plan=plan,
             progress=bar("levels x blocks"),
         )
-        own, level = int(np.flatnonzero(mask)[0]), request.delta / 2
-        curves = {MODEL: share_curve(times, labels == own, level)}
-        exact = label_curve(key_exact, schedule, data, times, request.start, n=_EXACT_DRAWS, delta=level)
-        curves[IMAGES] = exact.column(request.start)
-        if posterior is not None:
-            curves[CLASSIFIER] = classifier_curve(key_classifier, schedule, posterior, unseen, own, times, level)
-        results = compared(curves)
-        arguments = request.to_arguments() | {"overwrite": overwrite, "resume": resume}
-        if out is not None:
-            with run_folder(out, overwrite) as target:
-                _frame(curves).to_csv(target / "curves.csv", index=False)
-                if importlib.util.find_spec("matplotlib") is not None:
-                    uturn_picture(times, curves, first, results, request.start, target / "uturn.png")
-                write_run_json(target, "uturn", arguments, results)
-    answer = jsonable({"command": "uturn", "arguments": arguments, "results": results, "output": out})
-    sys.stdout.write(json_module.dumps(answer) + "\n" if json else _words(results, request.start))
-    return answer
+    level = request.delta / 2
+    curves = {MODEL: share_curve(times, labels == own, level)}
+    exact = label_curve(key_exact, schedule, data, times, request.start, n=_EXACT_DRAWS, delta=level)
+    curves[IMAGES] = exact.column(request.start)
+    if given.posterior is not None:
+        curves[CLASSIFIER] = classifier_curve(
+            key_classifier, schedule, given.posterior, given.unseen, own, times, level
+        )
+    return times, curves, first
 
 
 def _digits() -> Empirical:

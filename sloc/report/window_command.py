@@ -14,11 +14,18 @@ import jax
 import numpy as np
 
 from sloc.contracts import InvalidInput, component_names, float_dtype, require
-from sloc.contracts.arguments import checked_kind, checked_path, is_one_of
-from sloc.engine import Replayed, is_leader
+from sloc.contracts.arguments import checked_kind, is_one_of
+from sloc.engine import is_leader
 from sloc.engine.plan import Plan
-from sloc.report.checkpoints import checkpoints, read_failure
-from sloc.report.output import RUN_FILE, check_run_folder, jsonable, run_folder, write_netcdf, write_run_json
+from sloc.report.checkpoints import checkpoints
+from sloc.report.output import (
+    check_run_folder,
+    jsonable,
+    run_folder,
+    say_written,
+    write_netcdf,
+    write_run_json,
+)
 from sloc.report.progress_bars import progress_bars
 from sloc.report.sources import Source, load_digits_source, load_file_source, load_gaussians_source, parse_image
 from sloc.report.tables import curves_dataset, windows_frame, windows_rows, windows_table
@@ -70,35 +77,11 @@ class WindowRequest:
     refined: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def to_arguments(self) -> dict[str, Any]:
-        """Return the request in JSON's types; :meth:`from_arguments` reads it back."""
+        """Return the request in JSON's types; :func:`sloc.report.run_record.repeated` reads it back."""
         return jsonable(
             {f.name: getattr(self, f.name) for f in fields(self) if f.name != "settings"}
             | {"settings": asdict(self.settings)}
         )
-
-    @classmethod
-    def from_arguments(cls, arguments: Mapping[str, Any], command: str = "window") -> WindowRequest:
-        """Read what :meth:`to_arguments` returned, in a run of ``command``.
-
-        Raises:
-            InvalidInput: it did not return that.
-
-        """
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(arguments) - known)
-        if unknown or not {"source", "settings"} <= set(arguments):
-            reason = f"{unknown[0]} is no argument of one" if unknown else "source or settings are missing"
-            raise InvalidInput(f"--from: expected the {RUN_FILE} of a {command} run; {reason}")
-        try:
-            settings = dict(arguments["settings"])
-            settings["classes"] = tuple(settings.get("classes", ()))
-            rest = {k: v for k, v in arguments.items() if k != "settings"}
-            rest["processes"] = tuple(rest.get("processes", ()))
-            return cls(settings=Settings(**settings), **rest)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidInput(
-                f"--from: expected the {RUN_FILE} of a {command} run; an argument cannot be read"
-            ) from error
 
     def load(self) -> Source:
         """Load and check the data.
@@ -129,34 +112,6 @@ class WindowRequest:
             "the file as it was in the first run; its contents have changed since",
         )
         return source
-
-
-def read_record(path: str | os.PathLike[str], command: str) -> WindowRequest:
-    """Read the request of a former run from its ``run.json`` (or the folder that holds it).
-
-    Args:
-        path: the file, or its folder.
-        command: what was run, ``window`` or ``tree``.
-
-    Returns:
-        The request.
-
-    Raises:
-        InvalidInput: no such file, or not the record of such a run.
-
-    """
-    try:
-        file = Path(checked_path(path, "--from")).expanduser()
-        file = file / RUN_FILE if file.is_dir() else file
-
-        record = json_module.loads(file.read_text("utf-8"))
-    except InvalidInput:
-        raise
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InvalidInput(f"--from = {str(path)!r}: expected the {RUN_FILE} of a run ({error})") from error
-    ok = isinstance(record, dict) and record.get("command") == command and isinstance(record.get("arguments"), dict)
-    require(ok, "--from", str(path), f"the {RUN_FILE} of a {command} run")
-    return WindowRequest.from_arguments(record["arguments"], command)
 
 
 def run_window(
@@ -205,7 +160,7 @@ def run_window(
     names, source = checked_request(request)
     with checkpoints(out, request, resume) as folder:
         plan = Plan(devices=request.settings.devices, checkpoint=folder)
-        results = _measure(request, names, source, log, plan)
+        results = measured(request, names, source, log, plan)
         return _finish(request, names, source, results, out, overwrite=overwrite, json=json, console=console, log=log)
 
 
@@ -258,63 +213,7 @@ def _finish(
     return record
 
 
-def replay_window(
-    path: str | os.PathLike[str], *, json: bool = False, console: Console | None = None
-) -> dict[str, Any]:
-    """Evaluate alone the key block at which a run with checkpoints met NaN, and say what came out.
-
-    Stages before it are read from their checkpoints.
-
-    Args:
-        path: the run's output folder (its checkpoints lie beside it), or the checkpoint folder.
-        json: print one JSON object.
-        console: where the answer goes; standard output when None.
-
-    Returns:
-        ``{"stage", "block", "arrays"}``: for each array of the kernel its shape, how many of its values are NaN, and
-        where the first of them is.
-
-    Raises:
-        InvalidInput: no such run, or its data have changed.
-
-    """
-    from rich.console import Console
-
-    console = Console() if console is None else console
-    arguments, where, stages = read_failure(path)
-    request = WindowRequest.from_arguments(arguments)
-    source = request.load()
-    names = _processes(request)
-    plan = Plan(devices=request.settings.devices, checkpoint=stages, replay=where)
-    try:
-        _measure(request, names, source, Console(stderr=True, quiet=True), plan)
-    except Replayed as found:
-        arrays = []
-        for value in jax.tree.leaves(found.values):
-            wrong = np.argwhere(np.isnan(value))
-            first = wrong[0].tolist() if len(wrong) else None
-            arrays.append({"shape": list(value.shape), "nan": len(wrong), "first": first})
-        record = {"stage": found.stage, "block": found.block, "arrays": arrays}
-    else:
-        raise InvalidInput(f"FOLDER = {str(path)!r}: expected the run that failed; stage {where[0]} did not come up")
-    if not is_leader():
-        return record
-    if json:
-        console.out(json_module.dumps(record), highlight=False)
-    else:
-        console.print(f"block {record['block']} of stage {record['stage']}, alone:", highlight=False)
-        for array in arrays:
-            shape = " x ".join(map(str, array["shape"]))
-            console.print(
-                f"  {shape} values, {array['nan']:,} of them NaN"
-                + (f", first at {array['first']}" if array["nan"] else ""),
-                highlight=False,
-                markup=False,
-            )
-    return record
-
-
-def _measure(
+def measured(
     request: WindowRequest, names: Sequence[str], source: Source, log: Console, plan: Plan
 ) -> list[ProcessWindows]:
     """Calibrate every process first, so that the estimate covers the whole run, then measure."""
@@ -420,11 +319,4 @@ def _show(results: Sequence[ProcessWindows], source: Source, record: dict[str, A
         console.print()
     for note in record["results"]["notes"]:
         console.print(f"note: {note}", markup=False, highlight=False)
-    out = record["output"]
-    if out is not None:
-        console.print(f"files: {out}", markup=False, highlight=False, soft_wrap=True)
-        picture = Path(out) / PICTURE
-        if picture.exists():
-            console.print(f"picture: {picture}", markup=False, highlight=False, soft_wrap=True)
-    else:
-        console.print("nothing was written; --out FOLDER keeps tables, curves and a picture", style="dim")
+    say_written(record["output"], "tables, curves and a picture", console, PICTURE)

@@ -74,7 +74,7 @@ def test_a_short_run_writes_a_whole_folder(tmp_path, capsys):
     # By chance it is 0.1.
     assert found["accuracy_generated"] > 0.5
 
-    request = UturnRequest(str(out / "weights.safetensors"), levels=6, n=64, steps=16)
+    request = UturnRequest(str(out / "weights.safetensors"), times=6, n=64, steps=16)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         answer = run_uturn(request, tmp_path / "uturn", json=True)
     assert json.loads(capsys.readouterr().out) == answer
@@ -100,7 +100,7 @@ def test_the_u_net_by_night(tmp_path, capsys):
     assert found["accuracy_generated"] >= 0.95
     run_train(TrainRequest(model="classifier"), classifier, json=True)
     files = [str(folder / "weights.safetensors") for folder in (network, classifier)]
-    request = UturnRequest(files[0], levels=32, n=500, steps=64, classifier=files[1])
+    request = UturnRequest(files[0], times=32, n=500, steps=64, classifier=files[1])
     found = run_uturn(request, tmp_path / "uturn", json=True)["results"]
     windows = {name: curve["window"] for name, curve in found["curves"].items()}
     # A window in each curve, and none of them where another curve has nothing to say.
@@ -139,7 +139,7 @@ def relaxed():
 @pytest.mark.filterwarnings("default")
 def test_a_run_cut_off_goes_on_to_the_same_numbers(weights, tmp_path, monkeypatch, capsys):
     pytest.importorskip("orbax.checkpoint")
-    request = UturnRequest(str(weights[0]), levels=5, n=40, steps=3, classifier=str(weights[1]))
+    request = UturnRequest(str(weights[0]), times=5, n=40, steps=3, classifier=str(weights[1]))
     whole = run_uturn(request, None, json=True)["results"]
     out = tmp_path / "out"
     drawn = []
@@ -225,7 +225,7 @@ def test_a_classifier_of_nan_is_named_with_its_level():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(levels=1), "--levels = 1"),
+        (dict(times=1), "--times = 1"),
         (dict(delta=1.0), "--delta = 1.0"),
         (dict(start="x"), "--start = 'x'"),
         (dict(), "a safetensors file that exists"),
@@ -270,12 +270,12 @@ def test_a_network_of_nan_is_named_with_its_level_and_draw(tmp_path):
     broken = nnx.merge(graph, jax.tree.map(lambda v: v * jnp.nan, params), rest)
     path = nn.save_weights(tmp_path / "nan.safetensors", broken, network="mlp")
     with pytest.raises(NotANumber, match=r"NaN at t = 0\.0\d+ \(time 0\), draw 0 of key"):
-        run_uturn(UturnRequest(str(path), levels=2, n=4, steps=2), None)
+        run_uturn(UturnRequest(str(path), times=2, n=4, steps=2), None)
 
 
 def test_resuming_a_uturn_needs_a_folder(weights):
     with pytest.raises(InvalidInput, match="--resume"):
-        run_uturn(UturnRequest(str(weights[0]), levels=2, n=1, steps=1), None, resume=True)
+        run_uturn(UturnRequest(str(weights[0]), times=2, n=1, steps=1), None, resume=True)
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ def test_five_hundred_digits_at_32_levels(tmp_path, capsys):
         loss = functools.partial(nn.denoising_loss, schedule=OrnsteinUhlenbeck())
         fitted = nn.fit(jax.random.key(0), network, loss, split_digits(0).generator, steps=200, average=0.98)
         file = nn.save_weights(tmp_path / "weights.safetensors", fitted.model, network="unet", seed="0")
-        request = UturnRequest(str(file), levels=32, n=500, steps=16)
+        request = UturnRequest(str(file), times=32, n=500, steps=16)
         found = run_uturn(request, tmp_path / "out", resume=True, json=True, log=Console(file=log))["results"]
     capsys.readouterr()
     assert "32/32" in log.getvalue()

@@ -260,6 +260,10 @@ def replay(
         run_replay(folder, json=json)
 
 
+SUITES = ["atoms", "certificates", "learned", "lm", "samplers", "structures", "traces", "unnormalized", "windows"]
+"""Suites of benchmarks, for completion: they are no part of the package."""
+
+
 @app.command(
     short_help="Run benchmarks, in a checkout of the repository.",
     help=paragraphs(
@@ -270,7 +274,9 @@ def replay(
     epilog=examples("bench"),
 )
 def bench(
-    suites: Annotated[list[str] | None, typer.Argument(help="Which suites.", metavar="SUITES")] = None,
+    suites: Annotated[
+        list[str] | None, typer.Argument(help="Which suites.", metavar="SUITES", autocompletion=lambda: SUITES)
+    ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes, to show that everything runs.")] = False,
     rounds: Annotated[
         int | None,
@@ -322,25 +328,26 @@ def info(
     json: JsonOption = False,
 ) -> None:
     """Print versions, devices and precision."""
-    import jax
+    with refusals():
+        import jax
 
-    import sloc
-    from sloc.contracts import float_dtype
-    from sloc.report.output import versions
+        import sloc
+        from sloc.contracts import float_dtype
+        from sloc.report.output import versions
 
-    found: dict[str, Any] = {
-        **versions(),
-        "sloc": sloc.__version__,
-        "devices": [str(d) for d in jax.local_devices()],
-        "backend": jax.default_backend(),
-        "precision": str(float_dtype()),
-        "x64": str(float_dtype()) == "float64",
-    }
-    if json:
-        typer.echo(json_module.dumps(found))
-        return
-    for name, value in found.items():
-        typer.echo(f"{name:10} {', '.join(value) if isinstance(value, list) else value}")
+        found: dict[str, Any] = {
+            **versions(),
+            "sloc": sloc.__version__,
+            "devices": [str(d) for d in jax.local_devices()],
+            "backend": jax.default_backend(),
+            "precision": str(float_dtype()),
+            "x64": str(float_dtype()) == "float64",
+        }
+        if json:
+            typer.echo(json_module.dumps(found))
+            return
+        for name, value in found.items():
+            typer.echo(f"{name:10} {', '.join(value) if isinstance(value, list) else value}")
 
 
 def main() -> None:

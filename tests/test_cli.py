@@ -454,6 +454,22 @@ def test_info() -> None:
     assert "jaxlib" in run("info").stdout
 
 
+def test_devices_that_are_not_here_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    space: dict[str, Any] = {"__name__": "jax._src.xla_bridge"}
+    exec("def none():\n    raise RuntimeError('Unable to initialize backend')", space)
+    monkeypatch.setenv("JAX_PLATFORMS", "abacus")
+    with monkeypatch.context() as patch:
+        patch.setattr(jax, "local_devices", space["none"])
+        refused(run("info"), "JAX_PLATFORMS = abacus: expected kinds of devices that JAX finds here")
+
+    def other() -> None:
+        raise RuntimeError("something else")
+
+    # What is not known stays an error with its traceback.
+    monkeypatch.setattr(jax, "local_devices", other)
+    assert isinstance(run("info").exception, RuntimeError)
+
+
 def test_help_holds_the_column_rules() -> None:
     result = run("window", "--help")
     assert result.exit_code == 0

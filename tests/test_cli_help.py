@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +95,14 @@ def test_the_version_is_told() -> None:
     assert (result.exit_code, result.stdout) == (0, f"sloc {sloc.__version__}\n")
 
 
+def test_exit_codes_are_told_and_are_those_of_the_promise() -> None:
+    said = " ".join(CliRunner().invoke(cli.app, ["--help"]).stdout.split())
+    promised = (Path(__file__).resolve().parents[1] / "docs" / "stability.md").read_text("utf-8")
+    for code in ("0 done", "1 failed", "2 refused", "130 stopped"):
+        assert code in said
+        assert code in promised
+
+
 def test_an_option_has_one_name_in_every_command() -> None:
     """An option that several commands have has the same short and long names in each."""
     names: dict[str, set[tuple[str, ...]]] = {}
@@ -122,21 +133,96 @@ def test_examples_are_shown() -> None:
     assert "sloc bench --smoke" in shown
 
 
-@pytest.mark.parametrize(("typed", "at", "offered"), [("sloc tr", 1, "tree"), ("sloc tree --ep", 2, "--epsilon")])
-def test_completion_offers_verbs_and_options_and_joins_no_launch(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], typed: str, at: int, offered: str
-) -> None:
+def completed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], shell: str, typed: str) -> list[str]:
+    """Return the words that a shell is offered for what stands on its line."""
+
     def joined() -> None:
         raise AssertionError("a shell that asks was taken for a process of a launch")
 
+    asked = {
+        "bash": {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split(" ")) - 1)},
+        "zsh": {"_TYPER_COMPLETE_ARGS": typed},
+    }
     monkeypatch.setattr(cli, "join_launch", joined)
     monkeypatch.setattr("sys.argv", ["sloc"])
-    for name, value in {"_SLOC_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(at)}.items():
+    for name, value in ({"_SLOC_COMPLETE": f"complete_{shell}"} | asked[shell]).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert not end.value.code
-    assert offered in capfd.readouterr().out.split()
+    # zsh is given each word in quotes, with its help behind a colon.
+    text = capfd.readouterr().out
+    return text.split() if shell == "bash" else re.findall(r'^(?:.*\(\()?"([^"]*)"', text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("sloc tr", ["tree", "traces", "train"]),
+        ("sloc tree --ep", ["--epsilon"]),
+        ("sloc lm windows --from", ["--from"]),
+        ("sloc train --model ", ["unet", "dit", "mlp", "classifier"]),
+        ("sloc train ", ["digits"]),
+        ("sloc window --process ", ["ou", "ve", "flow", "masking"]),
+        ("sloc lm demo ", ["grammar", "addition", "stories"]),
+        ("sloc bench tr", ["traces"]),
+        # A file's name is the shell's to complete.
+        ("sloc uturn my-", []),
+    ],
+)
+def test_completion_offers_verbs_options_and_their_values(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], shell: str, typed: str, offered: list[str]
+) -> None:
+    assert sorted(completed(monkeypatch, capfd, shell, typed)) == sorted(offered)
+
+
+def test_every_word_that_completion_offers_is_taken() -> None:
+    from sloc.report.lm_demo import DEMOS
+    from sloc.report.window_settings import PROCESSES
+
+    suites = pytest.importorskip("benchmarks.suites", reason="benchmarks lie in the repository")
+    offered = {
+        (words, p.name): [
+            item.value for item in p.shell_complete(command.make_context("", [], resilient_parsing=True), "")
+        ]
+        for words, command in COMMANDS.items()
+        for p in command.params
+    }
+    assert offered[("window",), "process"] == offered[("tree",), "process"] == list(PROCESSES)
+    assert offered[("lm", "demo"), "name"] == list(DEMOS)
+    assert offered[("train",), "source"] == ["digits"]
+    assert offered[("bench",), "suites"] == list(suites.SUITES)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_script_of_a_shell_is_one_that_it_reads(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path, shell: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["sloc"])
+    monkeypatch.setenv("_SLOC_COMPLETE", f"source_{shell}")
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    script = tmp_path / "script"
+    script.write_text(capfd.readouterr().out)
+    assert f"complete_{shell}" in script.read_text()
+    found = shutil.which(shell)
+    if found is None:
+        pytest.skip(f"{shell} is not installed")
+    assert subprocess.run([found, "-n", str(script)], check=False, timeout=60).returncode == 0
+    if shell == "bash":
+        # What the shell itself then does with a line, `sloc` being a word that answers.
+        line = 'sloc() { :; }; COMP_WORDS=(sloc tr); COMP_CWORD=1; _sloc_completion ./answers; echo "${COMPREPLY[@]}"'
+        answers = tmp_path / "answers"
+        answers.write_text(
+            '#!/bin/sh\n[ "$_SLOC_COMPLETE $COMP_CWORD" = "complete_bash 1" ] && printf "tree\\ntrain\\n"\n'
+        )
+        answers.chmod(0o755)
+        run = subprocess.run(
+            [found, "-c", f". ./script; {line}"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert (run.stdout, run.stderr) == ("tree train\n", "")
 
 
 def test_a_start_up_file_that_cannot_be_written_is_one_line(

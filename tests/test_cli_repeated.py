@@ -263,6 +263,12 @@ def test_a_network_cut_off_while_it_is_trained(tmp_path: Path, monkeypatch: pyte
     assert "the same command goes on from its checkpoints" in cut.stderr
     # The weights of another seed are not gone on from.
     refused(run(*command, "--seed", 1), "--resume", "differs in seed")
+    # Nor are those of another version.
+    note = checkpoint_folder(tmp_path / "out") / "request.json"
+    before = note.read_text()
+    note.write_text(before.replace(f'"jax": "{jax.__version__}"', '"jax": "0.0.1"'))
+    refused(run(*command), "--resume", "differs in the version of jax")
+    note.write_text(before)
     ended = run(*command)
     assert ended.exit_code == 0, ended.output
     assert seen == [False, True]

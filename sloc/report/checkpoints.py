@@ -80,7 +80,7 @@ def _check_same(folder: Path, request: Request, command: str) -> None:
         return
     try:
         record = json.loads((folder / REQUEST).read_text("utf-8"))
-        before, verb = dict(record["arguments"]), record["command"]
+        before, verb, kept = dict(record["arguments"]), record["command"], dict(record["versions"])
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"--resume: {folder / REQUEST} cannot be read; remove {folder} to start again") from error
     start_anew = "(remove the folder to start anew)"
@@ -90,6 +90,8 @@ def _check_same(folder: Path, request: Request, command: str) -> None:
     now = jsonable(request.to_arguments())
     flat = [{**a, **{k: v for k, v in a.get("settings", {}).items() if k != "devices"}} for a in (before, now)]
     differ = sorted(k for k in {*flat[0], *flat[1]} - {"settings"} if flat[0].get(k) != flat[1].get(k))
+    own = versions()
+    differ += [f"the version of {k}" for k in ("sloc", "jax", "jaxlib") if kept.get(k, own.get(k)) != own.get(k)]
     require(
         not differ,
         "--resume",

@@ -14,6 +14,7 @@ ProcessOption = Annotated[
         "--process",
         "-p",
         metavar="NAMES",
+        autocompletion=lambda: ["ou", "ve", "flow", "masking"],
         help="ou (Ornstein-Uhlenbeck: noise is mixed in while the signal fades; variance-preserving diffusion), "
         "ve (variance-exploding: noise is added to the data as they are), flow (flow matching: a straight line from "
         "data to noise) or masking (coordinates are hidden one by one); repeat it or separate by "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
@@ -151,6 +152,12 @@ def refusals(goes_on: bool | None = None, left: str = "nothing was written") -> 
     except (CheckpointError, OutOfMemory) as error:
         typer.echo(f"sloc: {error}", err=True)
         raise typer.Exit(1) from None
+    except (RuntimeError, AssertionError) as error:
+        if not _of_backends(error):
+            raise
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        typer.echo(f"sloc: JAX_PLATFORMS = {asked}: expected kinds of devices that JAX finds here", err=True)
+        raise typer.Exit(2) from None
     except BrokenPipeError:  # who read the answer has gone away: typer ends without a word
         raise
     except OSError as error:
@@ -172,6 +179,14 @@ _ALONE = {
     True: "; sloc replay FOLDER evaluates that block alone",
 }
 """What there is to do after values that are not numbers."""
+
+
+def _of_backends(error: BaseException) -> bool:
+    """Whether JAX found none of the devices that it was told to use: it raises an assertion where it has no plugin."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_globals.get("__name__") == "jax._src.xla_bridge"
 
 
 def _failed(error: OSError) -> str:

@@ -26,6 +26,7 @@ from sloc.lm.demos.stories import STORIES, story_experiment
 from sloc.lm.demos.training import END, character_tokenizer, next_token_loss, train_decoder
 from sloc.lm.forward import logits
 from sloc.report.lm_demo import DemoRequest, run_lm_demo
+from sloc.report.run_record import repeated
 from tests.lm.scripted import Coin
 from tests.lm.small_models import letters
 
@@ -136,6 +137,7 @@ def test_predicted_and_measured_jumps_of_the_grammar_coincide(tmp_path: Path) ->
 @pytest.mark.nightly
 def test_sums_go_wrong_somewhere(tmp_path: Path) -> None:
     record = run_lm_demo(DemoRequest("addition"), tmp_path / "out")
+    assert repeated(DemoRequest, tmp_path / "out", "lm demo") == DemoRequest("addition")
     results = record["results"]
     assert results["training_seconds"] < 240
     assert results["right"] > 5

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sloc.cli import app
+from sloc.contracts import InvalidInput
 from sloc.lm.answers import NOT_FOUND, RegexTask
 from sloc.lm.backends import Failure, Generation
 from sloc.lm.experiments.cuts import Cuts
@@ -23,6 +24,7 @@ from sloc.report.lm_command import LmRequest, journal_folder, run_lm_windows
 from sloc.report.lm_index import write_experiment_pages
 from sloc.report.lm_page import decided, question_page
 from sloc.report.page_parts import MOST_ANSWERS, safe
+from sloc.report.run_record import repeated
 from sloc.windows.recorded_file import read_store
 from tests.lm.scripted import PLACE, WORDS, Coin
 
@@ -178,6 +180,14 @@ def test_the_folder_is_whole_and_the_record_counts(tmp_path: Path) -> None:
     assert NOT_FOUND in (out / "answers.csv").read_text()
     assert not journal_folder(out).exists()
     assert json.loads((out / "run.json").read_text())["arguments"]["resamples"] == 20
+    again = repeated(LmRequest, out, "lm windows", "data")
+    assert again == request
+    once_more = run_lm_windows(again, tmp_path / "more", backend=Coin(0.5))
+    assert once_more["results"] == results
+    assert (tmp_path / "more" / "answers.csv").read_bytes() == (out / "answers.csv").read_bytes()
+    data.write_text(data.read_text() + "\n")
+    with pytest.raises(InvalidInput, match=r"--from, data = .*changed since"):
+        repeated(LmRequest, out, "lm windows", "data")
     # What was written can be read by the command for recorded answers.
     again = CliRunner().invoke(app, ["traces", str(out / "samples.jsonl.gz"), "--json"])
     assert again.exit_code == 0

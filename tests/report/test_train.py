@@ -21,8 +21,10 @@ from sloc.engine import NotANumber
 from sloc.populations import Empirical
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.checkpoints import checkpoint_folder, read_failure
+from sloc.report.replay_command import run_replay
+from sloc.report.run_record import repeated
 from sloc.report.train_command import TrainRequest, held_out, run_train, split_digits
-from sloc.report.uturn_command import UturnRequest, run_uturn
+from sloc.report.uturn_command import FILES, UturnRequest, run_uturn
 from sloc.report.uturn_curves import classifier_curve, crossing, largest_difference
 from sloc.windows import certified_limits
 
@@ -160,13 +162,17 @@ def test_a_run_cut_off_goes_on_to_the_same_numbers(weights, tmp_path, monkeypatc
     assert len(stages) == 3
     with pytest.raises(InvalidInput, match="differs in n"):
         run_uturn(dataclasses.replace(request, n=41), out, resume=True)
-    with pytest.raises(InvalidInput, match="only runs of sloc window are replayed"):
-        read_failure(fail_note(folder))
+    assert read_failure(fail_note(folder))[0] == "uturn"
     again = run_uturn(request, out, resume=True, json=True)["results"]
     assert again == whole
     assert not folder.exists()
     assert {file.name for file in out.iterdir()} == {"curves.csv", "uturn.png", "run.json"}
     assert set(again["curves"]) == {"model", "images", "classifier"}
+    # What the folder records is the request that was made, of files that are as they were.
+    assert repeated(UturnRequest, out, "uturn", *FILES) == request
+    once_more = run_uturn(repeated(UturnRequest, out, "uturn", *FILES), tmp_path / "more", json=True)["results"]
+    assert once_more == again
+    assert (tmp_path / "more" / "curves.csv").read_bytes() == (out / "curves.csv").read_bytes()
     capsys.readouterr()
 
 
@@ -269,8 +275,15 @@ def test_a_network_of_nan_is_named_with_its_level_and_draw(tmp_path):
     graph, params, rest = nnx.split(network, nnx.Param, ...)
     broken = nnx.merge(graph, jax.tree.map(lambda v: v * jnp.nan, params), rest)
     path = nn.save_weights(tmp_path / "nan.safetensors", broken, network="mlp")
+    request = UturnRequest(str(path), times=2, n=4, steps=2)
     with pytest.raises(NotANumber, match=r"NaN at t = 0\.0\d+ \(time 0\), draw 0 of key"):
-        run_uturn(UturnRequest(str(path), times=2, n=4, steps=2), None)
+        run_uturn(request, None)
+    pytest.importorskip("orbax.checkpoint")
+    with pytest.raises(NotANumber):
+        run_uturn(request, tmp_path / "out", resume=True)
+    found = run_replay(tmp_path / "out", json=True)
+    assert (found["command"], found["block"]) == ("uturn", 0)
+    assert any(a["nan"] > 0 for a in found["arrays"])
 
 
 def test_resuming_a_uturn_needs_a_folder(weights):

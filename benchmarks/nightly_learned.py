@@ -111,7 +111,7 @@ def rows(folder: Path, images: int) -> Iterator[Row]:
     yield {"name": "temperature of the classifier", "value": found["temperature"], "unit": ""}
     yield {"name": "reliability error of the classifier", "value": found["reliability_error"][1], "unit": ""}
     files = [str(folder / name / "weights.safetensors") for name in ("unet", "classifier")]
-    request = UturnRequest(files[0], levels=LEVELS, n=images, steps=STEPS, classifier=files[1])
+    request = UturnRequest(files[0], times=LEVELS, n=images, steps=STEPS, classifier=files[1])
     found, took = done_once(folder / f"uturn-{images}", lambda out: run_uturn(request, out, resume=True))
     yield from time_rows(f"forward–reverse of {images:,} images, {LEVELS} levels, {STEPS} steps", took, RUN)
     for pair, gap in found["differences"].items():

@@ -398,7 +398,7 @@ def test_places_where_no_folder_can_be_made_are_refused_before_the_run(
     def too_late(*_: Any, **__: Any) -> None:
         raise AssertionError("the run has begun")
 
-    monkeypatch.setattr("sloc.report.window_command._measure", too_late)
+    monkeypatch.setattr("sloc.report.window_command.measured", too_late)
     monkeypatch.setattr("sloc.report.traces_command.read_frame", too_late)
     out = place.format(file=file, long=tmp_path / ("x" * 300))
     arguments = GAUSSIANS if command == "window" else ["traces", str(answers)]

@@ -110,17 +110,19 @@ def read_failure(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any], tup
         InvalidInput: nothing was noted there; of a run that ended well it says how to repeat it.
 
     """
-    folder = Path(checked_path(path, "FOLDER")).expanduser().absolute()
-    folder = folder if (folder / REQUEST).is_file() else checkpoint_folder(folder)
+    shown = checked_path(path, "FOLDER")
+    folder = None
     try:
+        folder = Path(shown).expanduser().absolute()
+        folder = folder if (folder / REQUEST).is_file() else checkpoint_folder(folder)
         request = json.loads((folder / REQUEST).read_text("utf-8"))
         failure = json.loads((folder / FAILURE).read_text("utf-8"))
         command, arguments = str(request["command"]), dict(request["arguments"])
         where = str(failure["stage"]), int(failure["block"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        verb = _ended_well(path)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
+        verb = _ended_well(shown)
         reason = " ".join(str(error).split())
-        if (folder / REQUEST).is_file() and not (folder / FAILURE).exists():
+        if isinstance(error, FileNotFoundError) and folder is not None and (folder / REQUEST).is_file():
             reason = "this one was cut off otherwise: the same command goes on from its checkpoints"
         if verb is not None:
             reason = f"this one ended well; sloc {verb} --from {path} repeats it"
@@ -135,7 +137,7 @@ def _ended_well(path: str | os.PathLike[str]) -> str | None:
     """Return the verb of the run that a folder holds, or None where it holds none."""
     try:
         verb = json.loads((Path(path).expanduser() / RUN_FILE).read_text("utf-8"))["command"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError):
         return None
     return verb if isinstance(verb, str) else None
 

@@ -78,8 +78,18 @@ def _one_line() -> Iterator[None]:
             text = option + (reason if reason.startswith(" = ") else f": {reason}")
         else:
             text = error.format_message()
-        typer.echo(f"sloc: {' '.join(text.split())}", err=True)
+        _say(text)
         raise typer.Exit(2) from None
+
+
+def _say(text: str) -> None:
+    """Say why a command ends, as one line on standard error.
+
+    What was typed, or stood in a file, may hold line breaks and codes that a terminal obeys: these are written out.
+    """
+    line = " ".join(text.split())
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    typer.echo(f"sloc: {''.join(shown)}", err=True)
 
 
 def whole_number(value: Any) -> int:
@@ -141,30 +151,30 @@ def refusals(goes_on: bool | None = None, left: str = "nothing was written") -> 
     try:
         yield
     except (InvalidInput, ContractError) as error:
-        typer.echo(f"sloc: {option_text(str(error), _OPTIONS)}", err=True)
+        _say(option_text(str(error), _OPTIONS))
         raise typer.Exit(2) from None
     except NotANumber as error:
         # What follows is for those who hold a plan in their hands.
         said = str(error).partition("; evaluate it alone")[0]
         alone = "" if goes_on is None or not error.stage else _ALONE[goes_on]
-        typer.echo(f"sloc: {said}{alone}", err=True)
+        _say(f"{said}{alone}")
         raise typer.Exit(1) from None
     except (CheckpointError, OutOfMemory) as error:
-        typer.echo(f"sloc: {error}", err=True)
+        _say(str(error))
         raise typer.Exit(1) from None
     except (RuntimeError, AssertionError) as error:
         if not _of_backends(error):
             raise
         asked = os.environ.get("JAX_PLATFORMS", "")
-        typer.echo(f"sloc: JAX_PLATFORMS = {asked}: expected kinds of devices that JAX finds here", err=True)
+        _say(f"JAX_PLATFORMS = {asked}: expected kinds of devices that JAX finds here")
         raise typer.Exit(2) from None
     except BrokenPipeError:  # who read the answer has gone away: typer ends without a word
         raise
     except OSError as error:
-        typer.echo(f"sloc: {_failed(error)}; no results were written{_KEPT[goes_on]}", err=True)
+        _say(f"{_failed(error)}; no results were written{_KEPT[goes_on]}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        typer.echo(f"sloc: stopped; {left}{_KEPT[goes_on]}", err=True)
+        _say(f"stopped; {left}{_KEPT[goes_on]}")
         raise typer.Exit(INTERRUPTED) from None
 
 

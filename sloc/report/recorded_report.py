@@ -21,7 +21,7 @@ from sloc.contracts import require
 from sloc.contracts.arguments import as_whole, checked_all, checked_kind, checked_path
 from sloc.report.style import LINES as COLOURS
 from sloc.report.style import given_axes
-from sloc.report.traces import CERTIFIED, INK
+from sloc.report.traces_picture import CERTIFIED, INK
 from sloc.results.outcome import Move, Moves, OutcomeCurve
 from sloc.windows.outcome_curves import TAILS
 from sloc.windows.recorded import Recording

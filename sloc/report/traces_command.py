@@ -13,9 +13,9 @@ from sloc.contracts import InvalidInput, require
 from sloc.report.output import check_run_folder, jsonable, run_folder, write_netcdf, write_run_json
 from sloc.report.recorded_analysis import ALPHA, LEVEL, SIZE, Analysis, analyse, check_settings, digest
 from sloc.report.recorded_command import NO_PICTURES, is_recorded, print_found, print_notes
-from sloc.report.traces import plot_traces, traces_summary_table
+from sloc.report.traces_picture import plot_traces, traces_summary_table
 from sloc.results import TraceWindows
-from sloc.windows.binomial_rise import Statistic
+from sloc.windows.binomial_rise import RiseStatistic
 from sloc.windows.multiplicity import Across, Within
 from sloc.windows.recorded import Recording
 from sloc.windows.recorded_import import recordings_from_table
@@ -54,7 +54,7 @@ def run_traces(
     alpha: float = 0.05,
     correction: Within = "bonferroni",
     across: Across = "none",
-    statistic: Statistic = "difference",
+    statistic: RiseStatistic = "difference",
     size: float = SIZE,
     move_alpha: float = ALPHA,
     gap: float | None = None,

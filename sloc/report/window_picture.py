@@ -19,7 +19,7 @@ from sloc.report.output import write_picture
 from sloc.report.plots import draw_band, draw_bar
 from sloc.report.sources import Source
 from sloc.report.style import BLUE, FAINT, INK, SOFT, new_figure, ordered_colours, styled
-from sloc.report.tree import plot_tree
+from sloc.report.tree_picture import plot_tree
 from sloc.report.window_run import ProcessWindows, decision_order
 from sloc.report.window_words import axis_label, level_words, process_title
 from sloc.results.tree import MixtureTree

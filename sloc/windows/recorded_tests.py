@@ -72,7 +72,7 @@ def recorded_exact_moves(
     separation: float = 8.0,
     across: Across = "bh",
     seed: int = 0,
-    stated: bool = False,
+    all_stated: bool = False,
 ) -> Moves:
     """Certify moves of recordings: :func:`sloc.windows.exact_moves` of their plain draws.
 
@@ -84,7 +84,7 @@ def recorded_exact_moves(
         separation: certified moves of a question lie further apart than this.
         across: over questions, ``"none"``, ``"holm"`` or ``"bh"``; within one it is Holm.
         seed: of the choice of branches (:func:`plain_counts`).
-        stated: whether the categories of the recordings were all named before anything was drawn, as those of a
+        all_stated: whether the categories of the recordings were all named before anything was drawn, as those of a
             multiple choice are; then fewer sets are paid for.  Otherwise, the categories of a table, say, which are the
             answers that were seen in it, only the full generation's answer is known beforehand
             (:func:`stated_answers`), and tests are exact all the same.
@@ -98,11 +98,11 @@ def recorded_exact_moves(
 
     """
     recordings = checked_all(recordings, "recordings", Recording, "Recordings")
-    require(isinstance(stated, bool), "stated", stated, "true or false")
+    require(isinstance(all_stated, bool), "all_stated", all_stated, "true or false")
     check_names(recordings, "recordings")
     check_axes(recordings, "recordings")
     counts = [plain_counts(r, seed) for r in recordings]
-    known = None if stated else stated_answers(recordings)
+    known = None if all_stated else stated_answers(recordings)
     return exact_moves(counts, tau=tau, alpha=alpha, gap=gap, separation=separation, across=across, stated=known)
 
 

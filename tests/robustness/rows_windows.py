@@ -181,7 +181,7 @@ def recorded() -> list[Row]:
             gap=gap,
             separation=separation,
             across=across,
-            stated=taken(True),
+            all_stated=taken(True),
         ),
         row("sloc.windows.rule_firing", data=data, rise=rise, gap=gap, reference=choice("A").optional()),
         row("sloc.windows.recorded_draws", recordings=thing([RECORDING], "recordings").but("an empty list")),

@@ -81,7 +81,7 @@ class Population(Contract):
         raise missing_method(self, "sample(key, component)", "draw from a sub-population")
 
     def _known_x(self) -> Any:
-        """Return what is known of ``X``, a tree of :class:`~sloc.contracts.signal.Coordinates`; None for nothing."""
+        """Return what is known of ``X``, a tree of ``Coordinates``; None for nothing."""
         if not overrides(self, Population, "sample"):
             return None
         try:
@@ -320,9 +320,9 @@ def check_pair(process: ObservationProcess, population: Population) -> None:
         population: a population.
 
     Raises:
-        ContractError: see :func:`resolve_marginals`; or the population's own ``log_marginals`` asks this process for
+        ContractError: see ``resolve_marginals``; or the population's own ``log_marginals`` asks this process for
             what it does not have.
-        InvalidInput: see :func:`check_fits`.
+        InvalidInput: see ``check_fits``.
 
     """
     own = overrides(population, Population, "log_marginals")

@@ -83,7 +83,7 @@ def as_times(process: ObservationProcess, population: Population, times: Any) ->
 
 
 def as_time(process: ObservationProcess, population: Population, t: Any) -> Array:
-    """Check one time and cast it; see :func:`as_times`."""
+    """Check one time and cast it; see ``as_times``."""
     dtype = jnp.int32 if process.discrete else float_dtype()
     if not is_concrete(t):
         return jnp.asarray(t).astype(dtype)
@@ -142,7 +142,7 @@ LEAST_EPSILON = 1e-6
 
 
 def checked_epsilon(value: Any, argument: str = "epsilon") -> float:
-    """Return a threshold of windows, from :data:`LEAST_EPSILON` up to but not including 1.
+    """Return a threshold of windows, from ``LEAST_EPSILON`` up to but not including 1.
 
     ``1 - epsilon^2`` is rounded to 1.1e-16, so ``epsilon^2`` is kept to 1e-4 of itself at 1e-6 and not at all below
     1e-8: an edge would be that of another threshold, and an exact one would not show it.
@@ -171,7 +171,7 @@ def checked_method(method: Any) -> str:
 def checked_tv_method(method: Any) -> str:
     """Return one of the ways to a total variation.
 
-    They are those of :func:`checked_method`, ``bridge``, ``mask-conditioned`` and ``sobol``.
+    They are those of ``checked_method``, ``bridge``, ``mask-conditioned`` and ``sobol``.
 
     Raises:
         InvalidInput: anything else.
@@ -181,7 +181,7 @@ def checked_tv_method(method: Any) -> str:
 
 
 def checked_interval(interval: Any) -> str:
-    """Return one of :data:`~sloc.divergence.bands.INTERVALS`.
+    """Return one of ``INTERVALS``.
 
     Raises:
         InvalidInput: anything else.
@@ -199,7 +199,7 @@ def checked_options(call: Callable[..., Any], options: Mapping[str, Any], *known
         call: the public call, such as :func:`sloc.tv_curve`.
         options: its ``**options``, as given.
         known: names of those that it takes: some of ``delta``, ``method``, ``interval`` and ``plan``.
-        ways: whether ``method`` may be any way to a total variation (:func:`checked_tv_method`).
+        ways: whether ``method`` may be any way to a total variation (``checked_tv_method``).
 
     Raises:
         InvalidInput: an option of another name, or a value that its own check refuses.

@@ -105,7 +105,7 @@ def log_ratio(log_p: Array, log_q: Array) -> Array:
 def overlap(delta: Array) -> Array:
     """``2 sigma(-|delta|) = 1 - tanh(|delta| / 2)``, exact down to the smallest float; NaN stays, so that it is found.
 
-    Where two densities may both be zero, ``delta`` is to come from :func:`log_ratio`.
+    Where two densities may both be zero, ``delta`` is to come from ``log_ratio``.
     """
     e = jnp.exp(-jnp.abs(delta))
     return 2 * e / (1 + e)

@@ -34,12 +34,12 @@ def _chunk(kernel: Kernel, args: Any, key: Array, start: Array) -> Any:
 def collect(kernel: Kernel, args: Any, key: Array, blocks: int, first: int = 0, *, plan: Plan | None = None) -> Any:
     """Evaluate key blocks ``first .. first + blocks - 1`` and return their values in order.
 
-    Block ``b`` draws from ``fold_in(key, b)`` as in :func:`sloc.engine.stream`; the result depends on nothing else.
+    Block ``b`` draws from ``fold_in(key, b)`` as in ``sloc.engine.stream``; the result depends on nothing else.
     Memory grows with ``blocks``, so this is for budgeted tests, not for long runs: it runs on one device, in every
     process of several alike, and a checkpoint holds the values when they are all there.
 
     Args:
-        kernel: a hashable :class:`Kernel`.
+        kernel: a hashable ``Kernel``.
         args: pytree passed to ``kernel.setup``.
         key: typed PRNG key.
         blocks: how many blocks.

@@ -52,7 +52,7 @@ def gather(
 ) -> Any:
     """Return the first ``n`` draws of a kernel, in the order of its key blocks.
 
-    Block ``b`` draws from ``fold_in(key, b)`` as in :func:`sloc.engine.stream`; neither devices nor tile change a draw.
+    Block ``b`` draws from ``fold_in(key, b)`` as in ``sloc.engine.stream``; neither devices nor tile change a draw.
     Device memory holds two tiles on each device; the host (of every process) holds the result.  A checkpoint holds
     the draws so far.
 

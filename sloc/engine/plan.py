@@ -21,9 +21,6 @@ from sloc.engine.checkpoint import Store
 BLOCK_DRAWS = 1024
 """Draws per key block: part of the result, never tuned."""
 
-Devices = Sequence[Any] | int | str | None
-"""Devices, how many local ones, a platform's name (``"cpu"``, ``"gpu"``, ``"tpu"``), or None for all."""
-
 _AXIS = "blocks"
 _PRECISIONS = ("default", "high", "highest", "float32", "tensorfloat32", "bfloat16", "bfloat16_3x")
 
@@ -57,8 +54,8 @@ class Plan:
     """How to run: every field but ``precision`` changes speed, safety or comfort, and no number beyond rounding.
 
     Attributes:
-        devices: the devices, how many of the local ones, a platform's name, or None: all devices of all processes
-            (those of this process where there is one).
+        devices: the devices, how many of the local ones, a platform's name (``"cpu"``, ``"gpu"``, ``"tpu"``), or None:
+            all devices of all processes (those of this process where there is one).
         mesh: a mesh of your own instead of ``devices``.
         axis: the axis of ``mesh`` that key blocks are dealt over; other axes hold copies. None: its only axis.
         block: draws evaluated side by side on a device in one step, a multiple of 1,024.  None chooses by shapes and by
@@ -76,7 +73,7 @@ class Plan:
 
     """
 
-    devices: Devices = None
+    devices: Sequence[Any] | int | str | None = None
     mesh: Mesh | None = None
     axis: str | None = None
     block: int | None = None
@@ -167,7 +164,7 @@ def as_plan(plan: Any) -> Plan:
     return Plan() if plan is None else plan
 
 
-def device_mesh(devices: Devices = None) -> Mesh:
+def device_mesh(devices: Sequence[Any] | int | str | None = None) -> Mesh:
     """Return a one-axis mesh.
 
     Args:

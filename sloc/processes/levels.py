@@ -92,27 +92,6 @@ def time_at(schedule: GaussianChannel, value: Any, unit: str) -> Any:
         return schedule.time_of_log_snr(value)
 
 
-def same_level(t: Any, schedule: GaussianChannel, other: GaussianChannel) -> Any:
-    """Return the time of ``other`` with the signal-to-noise ratio that ``schedule`` has at ``t``.
-
-    Args:
-        t: a time of ``schedule``.
-        schedule: a Gaussian channel.
-        other: another.
-
-    Returns:
-        A time of ``other``; exact up to rounding.
-
-    Raises:
-        ContractError: not Gaussian channels.
-
-    """
-    for name, channel in (("schedule", schedule), ("other", other)):
-        if not isinstance(channel, GaussianChannel):
-            raise ContractError(f"{name} = {shown(channel)}: expected a GaussianChannel")
-    return time_at(other, level(schedule, t, "log_snr"), "log_snr")
-
-
 def _check(schedule: GaussianChannel, unit: str) -> None:
     if not isinstance(schedule, GaussianChannel):
         raise ContractError(f"schedule = {shown(schedule)}: expected a GaussianChannel")

@@ -42,7 +42,7 @@ def plot_outcomes(curve: OutcomeCurve, moves: Sequence[Move] = (), ax: Any = Non
     """Draw the answers of one question with their bands, and its moves as shaded ranges.
 
     Args:
-        curve: from :func:`sloc.windows.outcome_curves.outcome_curve`.
+        curve: from :func:`sloc.windows.outcome_curve`.
         moves: found moves of this question.
         ax: matplotlib axes; new ones when None.
 
@@ -180,7 +180,7 @@ def recorded_page(
     smoothing: Sequence[str] = (),
     limit: int = 100,
 ) -> str:
-    """Return the page as text (see :func:`write_recorded_report`)."""
+    """Return the page as text (see ``write_recorded_report``)."""
     found: dict[str, list[Move]] = {}
     for move in moves.found:
         found.setdefault(move.question, []).append(move)

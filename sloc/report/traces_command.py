@@ -66,15 +66,15 @@ def run_traces(
     """Read a table of recorded answers, find windows and moves, print them, and write the output folder.
 
     Of the full generation's answer: ``windows.csv`` (a row per question), ``steps.csv`` (a row per step) and
-    ``curves.nc`` (see :meth:`sloc.windows.resampled.TraceWindows.to_xarray`).  Of all answers, as of recorded branches:
+    ``curves.nc`` (see :meth:`sloc.results.TraceWindows.to_xarray`).  Of all answers, as of recorded branches:
     ``moves.csv``, ``exact.csv``, ``rule.csv``, ``questions.csv``, ``curves.csv``, ``traces.jsonl.gz`` and
-    ``report.html`` (see :func:`sloc.report.recorded_command.run_recorded`), absent with a note where draws have
+    ``report.html`` (see ``sloc.report.recorded_command.run_recorded``), absent with a note where draws have
     weights of their own.  Besides ``traces.png`` (it and the page where matplotlib is installed) and ``run.json``, from
     which the run can be repeated.  The folder appears when all is written; after bad input, a failure or Ctrl-C
     nothing is there.
 
     Args:
-        path: the table (:data:`COLUMN_HELP`).
+        path: the table (``COLUMN_HELP``).
         out: the folder to write; nothing is written when None.
         rise: the threshold of a window.
         max_drop: no window by the rule where the curve drops by more than this.
@@ -143,7 +143,7 @@ def recordings_of_table(frame: pd.DataFrame, table: TraceTable) -> tuple[tuple[R
 
     Args:
         frame: as it was read.
-        table: the same, checked (:func:`sloc.windows.traces_table.trace_table`).
+        table: the same, checked (:func:`sloc.windows.trace_table`).
 
     Returns:
         The recordings, without the rows that only state the full generation's answer, and notes; none of the first

@@ -40,7 +40,7 @@ class WindowRequest:
 
     Attributes:
         source: ``digits``, ``gaussians`` or a data file.
-        processes: names among :data:`sloc.report.window_run.PROCESSES`; empty for the source's default.
+        processes: names among ``sloc.report.window_run.PROCESSES``; empty for the source's default.
         settings: numbers of the run.
         x: array or columns of a file.
         labels: array or column of a file's labels.
@@ -70,7 +70,7 @@ class WindowRequest:
     refined: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def to_arguments(self) -> dict[str, Any]:
-        """Return the request in JSON's types; :meth:`from_arguments` reads it back."""
+        """Return the request in JSON's types; ``from_arguments`` reads it back."""
         return jsonable(
             {f.name: getattr(self, f.name) for f in fields(self) if f.name != "settings"}
             | {"settings": asdict(self.settings)}
@@ -78,7 +78,7 @@ class WindowRequest:
 
     @classmethod
     def from_arguments(cls, arguments: Mapping[str, Any], command: str = "window") -> WindowRequest:
-        """Read what :meth:`to_arguments` returned, in a run of ``command``.
+        """Read what ``to_arguments`` returned, in a run of ``command``.
 
         Raises:
             InvalidInput: it did not return that.

@@ -84,7 +84,7 @@ def checked_model(process: Any, population: Any, *methods: str) -> tuple[Any, An
 
 
 def checked_times_or_one(process: ObservationProcess, population: Population, t: Any, argument: str) -> Array:
-    """Check one time or several, ``[T]`` either way; see :func:`checked_times`."""
+    """Check one time or several, ``[T]`` either way; see ``checked_times``."""
     given = as_array(t, argument)
     return _cast(process, population, [given] if np.ndim(given) == 0 else given, argument, t)
 

@@ -19,9 +19,9 @@ from sloc.contracts import (
     set_name,
 )
 from sloc.contracts.arguments import as_real
-from sloc.engine import stream
 from sloc.engine.gather import gather
 from sloc.engine.plan import BLOCK_DRAWS, Plan
+from sloc.engine.streaming import stream
 from sloc.results.curve import Curve
 from sloc.samplers.backward_grids import checked_grids
 from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times_or_one, checked_trace

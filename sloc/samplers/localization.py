@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, require, shown
-from sloc.engine import stream
 from sloc.engine.gather import gather
 from sloc.engine.plan import BLOCK_DRAWS, Plan
+from sloc.engine.streaming import stream
 from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times, checked_trace, positions
 from sloc.samplers.exact import exact_localizer
 from sloc.samplers.localizer import Localizer, LocalizerState, as_argument, check_stops
@@ -338,7 +338,7 @@ def observation_numbers(localizer: Localizer, grid: Array, y: Any = None) -> int
 
 
 def _observed(localizer: Localizer, grid: Array, y: Any = None) -> Any:
-    """Return the shapes of one observation; see :func:`observation_numbers`."""
+    """Return the shapes of one observation; see ``observation_numbers``."""
     # The top is looked up before tracing, so that a localizer can refuse a time at which it cannot start.
     top = grid[-1]
     if y is None:

@@ -174,8 +174,8 @@ def allocate_draws(
 
     Each round chooses positions one after the other, each where a few draws more take most off the expected total
     variation (summed over all positions, for what a draw says of its neighbours too) for their cost, in the Gaussian
-    picture of :mod:`sloc.windows.draw_design`; what the model says next is asked when the round is over.  The
-    first round knows no draw: all answers alike, and steps as restless as :func:`~sloc.windows.draw_design.wary_steps`
+    picture of ``sloc.windows.draw_design``; what the model says next is asked when the round is over.  The
+    first round knows no draw: all answers alike, and steps as restless as ``wary_steps``
     has them.  Rounds grow with what was drawn, so that there are few: about thirty for two thousand draws.
 
     Where most leaving masses are not known (sentences, say), draws are dealt evenly, whatever they cost, at the
@@ -305,7 +305,7 @@ def _best_positions(
 ) -> list[tuple[int, int]]:
     """Positions and draws at them, one after the other, each where it gains most for its cost, given those before it.
 
-    ``number`` draws in at most :data:`_PICKS` picks, or in batches where these are larger.
+    ``number`` draws in at most ``_PICKS`` picks, or in batches where these are larger.
     """
     chosen: list[tuple[int, int]] = []
     each = max(batch, -(-number // _PICKS))

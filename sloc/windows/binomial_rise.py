@@ -43,7 +43,7 @@ def rise_p_value(
 
     ``p = sup {P(T(X1, X2) >= T(x1, x2)) : p2 - p1 <= tau}``.  Valid at every sample size:
     ``P(p <= alpha) <= alpha`` under the null.  The number returned is an upper bound of the
-    supremum, above it by at most the fraction :data:`RELATIVE_MARGIN`; it is 1 where the observed
+    supremum, above it by at most the fraction ``RELATIVE_MARGIN``; it is 1 where the observed
     rise is at most ``tau``.
 
     Args:
@@ -82,7 +82,7 @@ def rise_p_values(
     tau: float = 0.5,
     statistic: RiseStatistic = "difference",
 ) -> np.ndarray:
-    """Apply :func:`rise_p_value` to arrays of one shape; repeated outcomes are computed once."""
+    """Apply ``rise_p_value`` to arrays of one shape; repeated outcomes are computed once."""
     flat = [np.asarray(a).ravel() for a in (x1, n1, x2, n2)]
     values = [rise_p_value(*row, tau=tau, statistic=statistic) for row in zip(*flat, strict=True)]
     return np.asarray(values, np.float64).reshape(np.shape(x1))
@@ -215,7 +215,7 @@ def rejection_probability(boundary: np.ndarray, n2: int, p1: np.ndarray, p2: np.
     """``P(X2 >= boundary[X1])`` for arrays of probabilities, summed exactly over ``X1``.
 
     Args:
-        boundary: ``[n1 + 1]`` as from :func:`rejection_boundary`.
+        boundary: ``[n1 + 1]`` as from ``rejection_boundary``.
         n2: draws after.
         p1: ``[G]`` probabilities before.
         p2: ``[G]`` probabilities after.

@@ -22,7 +22,7 @@ from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.measurement import assemble
 from sloc.divergence.quasi import sobol_rounds, takes_points
 from sloc.divergence.statistics import TV, disjoint_pair
-from sloc.engine import collect
+from sloc.engine.collecting import collect
 from sloc.engine.plan import BLOCK_DRAWS, Plan
 
 Array = jax.Array
@@ -51,7 +51,7 @@ class OverlapDraws:
 
 
 Drawer = Callable[[Array, int, int], OverlapDraws]
-"""``(key, n, first)``: see :meth:`Overlap.draw`."""
+"""``(key, n, first)``: see ``Overlap.draw``."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +138,11 @@ class Overlap:
 
     @property
     def by_points(self) -> bool:
-        """Whether :meth:`look` takes Sobol' points."""
+        """Whether ``look`` takes Sobol' points."""
         return self.estimator == "balanced" and takes_points(self.process, self.population)
 
     def look(self, key: Array, times: Any, n: int) -> OverlapDraws:
-        """As :meth:`draw`, to choose where to test and how, never to test: by Sobol' points where the pair takes them.
+        """As ``draw``, to choose where to test and how, never to test: by Sobol' points where the pair takes them.
 
         Columns are then not independent.  What is certified rests on other draws, whatever these say.
         """

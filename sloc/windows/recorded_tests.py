@@ -87,7 +87,7 @@ def recorded_exact_moves(
         all_stated: whether the categories of the recordings were all named before anything was drawn, as those of a
             multiple choice are; then fewer sets are paid for.  Otherwise, the categories of a table, say, which are the
             answers that were seen in it, only the full generation's answer is known beforehand
-            (:func:`stated_answers`), and tests are exact all the same.
+            (``stated_answers``), and tests are exact all the same.
 
     Returns:
         The moves, as :func:`sloc.windows.exact_moves` gives them.  Rare answers must not have been merged by looking
@@ -133,8 +133,8 @@ class RuleFiring:
         steps: pairs that were looked at.
         fires_flat: largest chance that the rule fires at a pair whose share does not change.
         fires_flat_anywhere: bound of that chance over all pairs of the question, and all answers where none was given.
-        fires_null: largest chance that it fires at a pair of true rise :data:`NULL`.
-        misses: largest chance that it is silent at a pair of true rise :data:`EVENT`.
+        fires_null: largest chance that it fires at a pair of true rise ``NULL``.
+        misses: largest chance that it is silent at a pair of true rise ``EVENT``.
 
     """
 

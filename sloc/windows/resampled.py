@@ -54,7 +54,7 @@ def trace_windows(
     ``sloc.windows.multiplicity.adjust_steps``.
 
     Args:
-        table: from :func:`sloc.windows.traces_table.read_trace_table`.
+        table: from :func:`sloc.windows.read_trace_table`.
         rise: the threshold, in [0, 1).
         max_drop: if given, the rule calls nothing a window where the curve drops by more than this.
             The test is about single steps and does not use it.

@@ -12,11 +12,12 @@ from jax.sharding import AxisType, Mesh
 
 import sloc
 from sloc.contracts import InvalidInput
-from sloc.engine import NotANumber, OutOfMemory, Replayed, collect, stream
+from sloc.engine import NotANumber, OutOfMemory, Replayed
+from sloc.engine.collecting import collect
 from sloc.engine.faults import memory_advice
 from sloc.engine.gather import gather
 from sloc.engine.plan import as_plan
-from sloc.engine.streaming import tally
+from sloc.engine.streaming import stream, tally
 
 KEY = jax.random.key(4)
 

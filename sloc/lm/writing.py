@@ -33,7 +33,7 @@ def write_on(
 
     The keys, values and features that drawing made are those of the prefix: a generation can be cut and continued
     (:func:`sloc.lm.decode` with ``prefix=``) at no other cost than its own.  The last token was drawn and not read, so
-    it is no part of that prefix (:func:`sloc.lm.extend_prefix` reads it where it is wanted).
+    it is no part of that prefix (:func:`sloc.lm.read_prefix` reads the whole where it is wanted).
 
     Args:
         key: typed PRNG key; draws are those of :func:`sloc.lm.decode` of the whole text with ``n=1``.

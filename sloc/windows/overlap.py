@@ -28,6 +28,8 @@ from sloc.engine.plan import BLOCK_DRAWS, Plan
 Array = jax.Array
 Estimator = Literal["balanced", "bridge"]
 _TIMES_AT_ONCE = 16
+_TURNS = 16
+"""Key blocks of one call: they are small, and any number of them then takes one compilation."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Overlap:
 
             def draw_bridges(key: Array, n: int, first: int) -> OverlapDraws:
                 blocks = max(1, n // BLOCK_DRAWS)
-                values, refused = collect(BridgeKernel(), problem, key, blocks, first, plan=self.plan)
+                values, refused = collect(BridgeKernel(), problem, key, blocks, first, turns=_TURNS, plan=self.plan)
                 if np.any(refused > 0):
                     raise_violation(problem, key, blocks, first)
                 return OverlapDraws(shown, values, scale, blocks * BLOCK_DRAWS, blocks)
@@ -131,7 +133,8 @@ class Overlap:
         def draw_balanced(key: Array, n: int, first: int) -> OverlapDraws:
             blocks = max(whole.blocks(0), n // whole.block_draws)
             # Rounding of the strata's weights can lift a sum that should be 1 above it.
-            values = np.minimum(collect(whole.kernel, whole.args, key, blocks, first, plan=self.plan)[0][0], 1.0)
+            drawn = collect(whole.kernel, whole.args, key, blocks, first, turns=_TURNS, plan=self.plan)
+            values = np.minimum(drawn[0][0], 1.0)
             return OverlapDraws(shown, values, np.ones(len(values)), blocks * whole.block_draws, blocks)
 
         return draw_balanced

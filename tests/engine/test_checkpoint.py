@@ -24,7 +24,6 @@ from sloc.engine import CheckpointError, CheckpointWarning
 from sloc.engine.checkpoint import MANIFEST, Stage
 from sloc.engine.collecting import collect
 from sloc.engine.fingerprint import describe
-from sloc.engine.gather import gather
 from sloc.engine.streaming import stream, tally
 
 ROOT = Path(__file__).parents[2]
@@ -98,11 +97,11 @@ def test_on_another_topology_it_goes_on_to_the_same_numbers(tmp_path):
 
 
 def test_draws_and_values_are_kept(tmp_path):
-    whole = gather(Uniforms(), ARGS, KEY, 5000, axis=1)
+    whole = collect(Uniforms(), ARGS, KEY, 5, n=5000, axis=1)
     with pytest.raises(Cut):
-        gather(Uniforms(), ARGS, KEY, 5000, axis=1, plan=plan(tmp_path / "c", cut_after(2)))
+        collect(Uniforms(), ARGS, KEY, 5, n=5000, axis=1, plan=plan(tmp_path / "c", cut_after(2)))
     seen = []
-    found = gather(Uniforms(), ARGS, KEY, 5000, axis=1, plan=plan(tmp_path / "c", lambda *a: seen.append(a)))
+    found = collect(Uniforms(), ARGS, KEY, 5, n=5000, axis=1, plan=plan(tmp_path / "c", lambda *a: seen.append(a)))
     np.testing.assert_array_equal(found, whole)
     assert seen[0][0] == 3
     kept = sloc.Plan(checkpoint=tmp_path / "d")

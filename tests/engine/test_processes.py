@@ -25,7 +25,6 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import json, sys
 from sloc.engine import start_processes
-from sloc.engine.gather import gather
 assert start_processes()
 import jax, numpy as np, sloc
 assert jax.process_count() == 2 and jax.device_count() == 4, jax.devices()

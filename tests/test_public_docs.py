@@ -17,8 +17,10 @@ def test_a_role_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     lines = [
         '"""Public: :func:`sloc.tv`, :class:`~sloc.windows.Recording`, :meth:`a part <sloc.windows.Recording.merged>`.',
         "",
-        "Near: :class:`Recording`, :class:`TV`, :meth:`Recording.merged`; far: :func:`json.dumps`, :mod:`sloc.windows`.",
-        "Not: :func:`sloc.windows.recorded.make_recording`, :mod:`sloc.windows.recorded`, :meth:`merged`, :data:`_MOST`.",
+        "Near: :class:`Recording`, :class:`TV`, :meth:`Recording.merged`.",
+        "Far: :func:`json.dumps`, :mod:`sloc.windows`.",
+        "Not: :func:`sloc.windows.recorded.make_recording`, :mod:`sloc.windows.recorded`.",
+        "Nor: :meth:`merged`, :data:`_MOST`.",
         '"""',
         "class Recording:",
         '    """Its own: :meth:`merged`; none of it: :meth:`unmerged`."""',

@@ -18,7 +18,7 @@ from sloc.engine.cluster import check_agreement, fetch, from_leader, is_spread, 
 from sloc.engine.faults import Replayed, memory_advice
 from sloc.engine.fingerprint import fingerprint, stage_name
 from sloc.engine.nans import count_nans, first_nan, not_a_number
-from sloc.engine.plan import Layout, Plan, as_plan
+from sloc.engine.plan import Layout, Plan, as_plan, layout_of, store_of
 from sloc.engine.streaming import Kernel, block_values, check_kernel, one_block
 
 Array = jax.Array
@@ -104,7 +104,7 @@ def collect(
     """
     check_kernel(kernel, key)
     plan, blocks, first = as_plan(plan), checked_whole(blocks, "blocks"), checked_whole(first, "first", 0)
-    layout, tile = plan.layout(), plan.tile or checked_whole(tile, "tile")
+    layout, tile = layout_of(plan), plan.tile or checked_whole(tile, "tile")
     # One block is a shape of its own: whoever asks for few draws should not wait for a whole tile of them.
     tile, turns = tile if blocks > 1 else 1, checked_whole(turns, "turns") if tile == 1 else 1
     at_once = layout.size * tile * turns
@@ -153,10 +153,10 @@ class _Kept:
         self.given, self.blocks, self.first, self.axis, self.n = (kernel, args, key), blocks, first, axis, n
         self.every, self.products, self.layout, self.stage = plan.every, plan.precision, layout, None
         self.saved_at = time.monotonic()
-        self.asked = plan.store is not None
+        self.asked = store_of(plan) is not None
         if self.asked or is_spread(layout.mesh):
             check_agreement(self.name, layout.mesh, plan, tile)
-            store = plan.store
+            store = store_of(plan)
             if store is not None:
                 self.stage = on_leader(lambda: store.stage(self.prints), layout.mesh)
 

@@ -83,7 +83,7 @@ class Plan:
     progress: Progress | None = None
     chunk: float = 0.5
     replay: tuple[str, int] | None = None
-    store: Store | None = field(init=False, repr=False, compare=False, default=None)
+    _store: Store | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be followed, and open the checkpoint's folder.
@@ -114,7 +114,7 @@ class Plan:
         require(pair and (given is None or isinstance(given[1], int)), "replay", given, "None or (stage, block)")
         require(self.progress is None or callable(self.progress), "progress", self.progress, "a function (done, total)")
         if self.checkpoint is not None:
-            object.__setattr__(self, "store", Store(checked_path(self.checkpoint, "checkpoint")))
+            object.__setattr__(self, "_store", Store(checked_path(self.checkpoint, "checkpoint")))
 
     @property
     def tile(self) -> int | None:
@@ -124,21 +124,8 @@ class Plan:
     def reporting(self, progress: Progress | None) -> Plan:
         """Return the same plan, checkpoint folder included, that reports to ``progress``."""
         other = dataclasses.replace(self, progress=progress)
-        object.__setattr__(other, "store", self.store)
+        object.__setattr__(other, "_store", self._store)
         return other
-
-    def layout(self) -> Layout:
-        """Return the mesh and axis.
-
-        Raises:
-            InvalidInput: devices that are not there; the message lists those that are.
-
-        """
-        if self.mesh is not None:
-            axis = self.axis if self.axis is not None else str(self.mesh.axis_names[0])
-            return Layout(self.mesh, axis, int(self.mesh.shape[axis]))
-        mesh = device_mesh(self.devices)
-        return Layout(mesh, _AXIS, mesh.size)
 
     @contextlib.contextmanager
     def numerics(self) -> Iterator[None]:
@@ -162,6 +149,25 @@ def as_plan(plan: Any) -> Plan:
     """
     require(plan is None or isinstance(plan, Plan), "plan", plan, "a sloc.Plan or None")
     return Plan() if plan is None else plan
+
+
+def layout_of(plan: Plan) -> Layout:
+    """Return the mesh and axis of a plan.
+
+    Raises:
+        InvalidInput: devices that are not there; the message lists those that are.
+
+    """
+    if plan.mesh is not None:
+        axis = plan.axis if plan.axis is not None else str(plan.mesh.axis_names[0])
+        return Layout(plan.mesh, axis, int(plan.mesh.shape[axis]))
+    mesh = device_mesh(plan.devices)
+    return Layout(mesh, _AXIS, mesh.size)
+
+
+def store_of(plan: Plan) -> Store | None:
+    """Return what a plan keeps its checkpoints in, None without any."""
+    return plan._store
 
 
 def device_mesh(devices: Sequence[Any] | int | str | None = None) -> Mesh:

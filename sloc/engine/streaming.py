@@ -23,7 +23,7 @@ from sloc.engine.cluster import deal, fetch, replicate
 from sloc.engine.dithering import check_grid
 from sloc.engine.faults import memory_advice
 from sloc.engine.longrun import Job, long_run, refuse_nan
-from sloc.engine.plan import Layout, Plan, as_plan, device_mesh
+from sloc.engine.plan import Layout, Plan, as_plan, device_mesh, layout_of
 
 Array = jax.Array
 _MOST = 2**31 - 1
@@ -222,7 +222,7 @@ def _run(
     if is_concrete(blocks):
         blocks = checked_whole(blocks, "blocks", 1, _MOST)
     concrete = is_concrete(args, extra, key, blocks)
-    layout = plan.layout() if concrete else _alone()
+    layout = layout_of(plan) if concrete else _alone()
     tile = (plan.tile or _side_by_side(layout, tile)) if concrete else tile
     # Through jit, which remembers the trace: tracing anew would cost each call some fifteen milliseconds.
     shapes = block_values.eval_shape(kernel, args, key)

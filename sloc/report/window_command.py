@@ -371,13 +371,16 @@ def _record(
     }
     found = {}
     for result in results:
-        half = result.half
         found[result.name] = {
             "summary": summary_paragraph(result, source),
             "trajectories": result.draws,
             "seconds": round(result.seconds, 3),
             "entropy_bits": result.entropy,
-            "half_information": {"t": half.value, "interval": half.interval, "status": half.status},
+            "half_information": {
+                "t": result.half,
+                "interval": result.half_interval,
+                "status": result.half_status,
+            },
             "order": decision_order(result.classes),
             "windows": [row for row in windows_rows([result]) if row["kind"] == "class"],
             "pairs": [row for row in windows_rows([result]) if row["kind"] == "pair"],

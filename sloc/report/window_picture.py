@@ -124,7 +124,7 @@ def _draw_information(ax: Any, result: ProcessWindows, source: Source, axis: Noi
     ax.set_ylim(0, 1.08 * result.entropy)
     if first:
         ax.set_ylabel(f"information on\nthe {source.noun} [bits]")
-    half = result.half.value
+    half = result.half
     if half is None:
         return
     level = result.entropy / 2

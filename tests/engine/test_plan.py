@@ -15,7 +15,7 @@ from sloc.contracts import InvalidInput
 from sloc.engine import NotANumber, OutOfMemory, Replayed
 from sloc.engine.collecting import collect
 from sloc.engine.faults import memory_advice
-from sloc.engine.plan import as_plan
+from sloc.engine.plan import as_plan, layout_of
 from sloc.engine.streaming import stream, tally
 
 KEY = jax.random.key(4)
@@ -68,7 +68,7 @@ BROKEN = jnp.asarray([5, 9], jnp.int32)
 )
 def test_what_cannot_be_followed_is_refused(given, words):
     with pytest.raises(InvalidInput) as caught:
-        sloc.Plan(**given).layout()
+        layout_of(sloc.Plan(**given))
     assert words in str(caught.value)
 
 
@@ -86,7 +86,7 @@ def test_axes_of_a_mesh_of_ones_own():
     with pytest.raises(InvalidInput, match="devices = 1: expected None beside mesh="):
         sloc.Plan(mesh=mesh, axis="data", devices=1)
     plan = sloc.Plan(mesh=mesh, axis="data")
-    assert plan.layout().size == 1
+    assert layout_of(plan).size == 1
     args = jnp.asarray([-1], jnp.int32)
     ours, plain = (stream(Uniforms(), args, KEY, 5, plan=p) for p in (plan, None))
     np.testing.assert_array_equal(ours.mean, plain.mean)

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from sloc import TV, Plan
+from sloc.engine.plan import layout_of
 from sloc.populations import Empirical
 from sloc.processes import FlowMatching, Masking
 from sloc.samplers import LearnedDiffusion
@@ -117,7 +118,7 @@ def plans() -> list[Row]:
         "replay": thing(None, "a stage and a block").optional(),
     }
     return [
-        Row("sloc.Plan", lambda **given: Plan(**given).layout(), none),
+        Row("sloc.Plan", lambda **given: layout_of(Plan(**given)), none),
     ]
 
 

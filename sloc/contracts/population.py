@@ -227,13 +227,16 @@ _PAIRS: dict[tuple[type, type], Marginals] = {}
 def register_marginals(process_type: type, population_type: type) -> Callable[[Callable[..., Array]], Marginals]:
     """Register ``log p_t^theta(y)`` for a family of processes and a type of population.
 
-    Use as a decorator on ``fn(process, population, y, t) -> [K]``.  The returned object has
+    Use as a decorator on ``fn``, ``(process, population, y, t)`` to ``[K]``.  The returned object has
     decorators ``.path``, ``.paths`` (or ``.draws``) and ``.reduce`` for the shortcuts of the pair.  At a call the most
     specific registered pair wins; two that are equally specific are an error.
 
     Args:
         process_type: a subclass of :class:`ObservationProcess`, often a family.
         population_type: a subclass of :class:`Population`.
+
+    Returns:
+        The decorator; what it makes of ``fn`` is the registered :class:`Marginals`.
 
     Raises:
         ContractError: the arguments are not such classes.

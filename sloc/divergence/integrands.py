@@ -44,7 +44,7 @@ class Draws:
         return w[self.strata]
 
     def average(self, values: Array, members: Array) -> Array:
-        """Average ``[..., S, R]`` over strata by the weights within a set: ``[..., R]``, of mean ``E`` under its law."""
+        """Average ``[..., S, R]`` over strata by weights within a set: ``[..., R]``, of mean ``E`` over its law."""
         return _weighted(values, self.stratum_weights(members))
 
     def conditional(self, members: Array) -> Array:

@@ -90,6 +90,9 @@ def read_prefix(model: LanguageModel, text: Any, *, context: int | None = None) 
         text: tokens, a str, or the turns of a chat.
         context: tokens of text and branches together, where known: decides between short and long rotary frequencies.
 
+    Returns:
+        The prefix.
+
     Raises:
         InvalidInput: a model that sees both ways, or a text longer than its context.
 

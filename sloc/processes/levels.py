@@ -65,7 +65,7 @@ def time_at(schedule: GaussianChannel, value: Any, unit: str) -> Any:
         unit: as of :func:`level`.
 
     Returns:
-        The shape of ``value``; ``inf`` where the schedule never has so much noise.
+        The shape of ``value``, exact up to rounding; ``inf`` where the schedule never has so much noise.
 
     Raises:
         ContractError: not a Gaussian channel.

@@ -212,7 +212,7 @@ def variance_preserving(
         offset: of ``cosine``.
 
     Returns:
-        A Gaussian channel on ``0 <= t <= 1``.
+        A Gaussian channel on ``0 <= t <= 1``, exact in both directions of its clock.
 
     Raises:
         InvalidInput: another name, betas that are not positive and increasing, or that do not end in noise.
@@ -238,7 +238,7 @@ def variance_exploding(first: float = 0.01, last: float = 50.0) -> GaussianChann
         last: noise at ``t = 1``.
 
     Returns:
-        The schedule, a Gaussian channel.
+        The schedule, a Gaussian channel, exact in both directions of its clock.
 
     Raises:
         InvalidInput: sigmas that are not positive and increasing, or that do not end in noise.

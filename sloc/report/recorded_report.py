@@ -49,6 +49,9 @@ def plot_outcomes(curve: OutcomeCurve, moves: Sequence[Move] = (), ax: Any = Non
     Returns:
         The axes.
 
+    Raises:
+        InvalidInput: no curve, or moves that are none.
+
     """
     checked_kind(curve, "curve", OutcomeCurve, "an OutcomeCurve")
     checked_all(moves, "moves", Move, "Moves")

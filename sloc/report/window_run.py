@@ -207,11 +207,14 @@ def run_process(
         name: one of ``PROCESSES``.
         population: the population.
         settings: what is asked for.
-        times: increasing noise levels; those that a pilot finds (few trajectories at all levels) when None.
+        times: ``[T]`` increasing noise levels; those that a pilot finds (few trajectories at all levels) when None.
         run: devices and checkpoints.
         progress: called with ``(done, total)`` blocks.
         refined: noise levels of the second look, to repeat a run; chosen inside the brackets when None.
         progress_refined: the second look's ``progress``.
+
+    Returns:
+        What was found: curves, windows, the tree.
 
     Raises:
         InvalidInput: bad settings.

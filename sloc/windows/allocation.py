@@ -98,8 +98,11 @@ def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDr
         seed: of the choice of branches, with each question's name.
 
     Returns:
-        Draws of ``o_t`` itself (over the kept branches), as many a position as its branches allow (at least as many as
+        Exact draws of ``o_t`` itself (over the kept branches), as many a position as its branches allow (at least as many as
         its shortest branch has, whatever is drawn); costs where they were recorded.
+
+    Raises:
+        InvalidInput: no recordings, two of one name, or a seed that is none.
 
     """
     recordings = checked_all(recordings, "recordings", Recording, "Recordings")
@@ -199,7 +202,7 @@ def allocate_draws(
         priors: to be averaged.
 
     Returns:
-        The draws and the curve.
+        The draws and the curve: an estimate with credible bands, as :func:`sloc.windows.outcome_curve` gives it.
 
     Raises:
         InvalidInput: settings out of range, or a generator that returns no sequence of texts, more than it was asked

@@ -25,7 +25,7 @@ RULE, NULL, EVENT = 0.5, 0.25, 0.6
 
 
 def plain_counts(recording: Recording, seed: int = 0) -> OutcomeCounts:
-    """Count plain draws of ``o_t``, whole numbers, as tests ask for them.
+    """Count plain draws of ``o_t``, whole numbers, as exact tests ask for them.
 
     Where a position has one branch its draws are plain already; of several, each draw takes a branch by its weight and
     then that branch's next answer (:func:`sloc.windows.recorded_draws`), as many as the shortest branch has, so that

@@ -98,8 +98,8 @@ def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDr
         seed: of the choice of branches, with each question's name.
 
     Returns:
-        Exact draws of ``o_t`` itself (over the kept branches), as many a position as its branches allow (at least as many as
-        its shortest branch has, whatever is drawn); costs where they were recorded.
+        Exact draws of ``o_t`` itself (over the kept branches), as many a position as its branches allow (at least as
+        many as its shortest branch has, whatever is drawn); costs where they were recorded.
 
     Raises:
         InvalidInput: no recordings, two of one name, or a seed that is none.

@@ -56,8 +56,8 @@ class PrintedEdges(NamedTuple):
 def theorem_bound(epsilon: float, odds: float) -> float:
     """``epsilon (1 + max(1, W) / sqrt 2)``: how far noising and denoising stays from the target, as printed.
 
-    A loose upper bound: its own proof gives ``epsilon + max(1, W) (epsilon^2 - epsilon^4 / 2)``.  Source: Li, Karan & Chen 2025,
-    Theorem 2.
+    A loose upper bound: its own proof gives ``epsilon + max(1, W) (epsilon^2 - epsilon^4 / 2)``.
+    Source: Li, Karan & Chen 2025, Theorem 2.
 
     Args:
         epsilon: in ``(0, 1)``.
@@ -248,7 +248,8 @@ def discourse_before_from_kl(alpha: float, cosine: float, epsilon: float) -> flo
     """``1/2 ln(alpha sqrt(1 - c^2) / (4 eps))``: a correct and simple ``T_before`` for two topics of equal weight.
 
     By ``KL = (1 - c^2) x^2 / (2 (1 + x))``, ``x = alpha e^{-2t}``, and Pinsker's inequality: half of the total
-    variation is at most ``x sqrt(1 - c^2) / 4``: an upper bound of the edge.  It replaces the printed formula of :func:`discourse_edges`.
+    variation is at most ``x sqrt(1 - c^2) / 4``: an upper bound of the edge.  It replaces the
+    printed formula of :func:`discourse_edges`.
 
     Args:
         alpha: positive.

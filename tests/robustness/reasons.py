@@ -44,7 +44,13 @@ REASONS: dict[str, tuple[str, ...]] = {
     ),
     ABSTRACT: (
         *("sloc.GaussianChannel", "sloc.LinearGaussianChannel", "sloc.MemorylessChannel", "sloc.ObservationProcess"),
-        *("sloc.Population", "sloc.RevealingChannel", "sloc.divergence.Integrand", "sloc.divergence.Statistic"),
+        *(
+            "sloc.Population",
+            "sloc.RevealingChannel",
+            "sloc.contracts.Contract",
+            "sloc.divergence.Integrand",
+            "sloc.divergence.Statistic",
+        ),
         *("sloc.engine.Progress", "sloc.lm.Backend", "sloc.lm.Task", "sloc.processes.Clock"),
     ),
     ERROR: (

@@ -76,7 +76,13 @@ class ApiMembers(_Generated):
             else:
                 # Sphinx finds the text of a value under the address of its own file alone, which is private.
                 text = written(address, name, value)
-                yield from (f".. py:data:: {address}.{name}", "", *(f"   {line}" for line in text.splitlines()), "")
+                yield from (
+                    f".. py:data:: {name}",
+                    f"   :module: {address}",
+                    "",
+                    *(f"   {line}" for line in text.splitlines()),
+                    "",
+                )
 
 
 def setup(app: Any) -> dict[str, Any]:

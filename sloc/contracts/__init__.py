@@ -36,6 +36,7 @@ from sloc.contracts.population import (
     Marginals,
     Population,
     check_fits,
+    check_instants,
     check_pair,
     check_runs,
     find_marginals,

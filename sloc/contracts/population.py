@@ -10,7 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts.base import Contract, ContractError, InvalidInput, float_dtype, overrides, require, shown
+from sloc.contracts.base import (
+    Contract,
+    ContractError,
+    InvalidInput,
+    float_dtype,
+    is_concrete,
+    overrides,
+    require,
+    shown,
+)
 from sloc.contracts.process import (
     Array,
     GaussianChannel,
@@ -406,6 +415,38 @@ def check_runs(process: ObservationProcess, population: Population, method: str)
         pass
     else:
         _TRIED.add(pair)
+
+
+def check_instants(
+    process: ObservationProcess, population: Population, host: np.ndarray, argument: str, given: Any
+) -> None:
+    """Refuse times at which a pair cannot be asked.
+
+    Args:
+        process: the process.
+        population: the population.
+        host: ``[T]`` finite numbers.
+        argument: the argument's name in messages.
+        given: what was given for it, to be shown.
+
+    Raises:
+        InvalidInput: times below 0, beyond the horizon, broken in discrete time, or 0 where densities are singular.
+
+    """
+    require(bool((host >= 0).all()), argument, given, "times that are not negative")
+    horizon = float(process.horizon)
+    require(bool((host <= horizon * (1 + 1e-12)).all()), argument, given, f"times up to the horizon, {horizon:g}")
+    if process.discrete:
+        require(bool((host == np.round(host)).all()), argument, given, "whole numbers: the process's time is discrete")
+    if process.has_density and population.atomic:
+        require(
+            bool((host > 0).all()),
+            argument,
+            given,
+            "times above 0: densities of noised data points are singular at t = 0",
+        )
+    if is_concrete(process):
+        process._check_times(host, argument)
 
 
 def _not_this_process(

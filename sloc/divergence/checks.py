@@ -14,6 +14,7 @@ from sloc.contracts import (
     InvalidInput,
     ObservationProcess,
     Population,
+    check_instants,
     check_pair,
     check_registered,
     component_names,
@@ -76,7 +77,7 @@ def as_times(process: ObservationProcess, population: Population, times: Any) ->
     require(host.ndim == 1 and host.size > 0, "times", times, "a non-empty one-dimensional sequence")
     require(bool(np.isfinite(host).all()), "times", times, "finite numbers")
     require(bool((np.diff(host) > 0).all()), "times", times, "strictly increasing times")
-    _check_range(process, population, host, "times", times)
+    check_instants(process, population, host, "times", times)
     if process.discrete:
         return host.astype(np.int64), jnp.asarray(host.astype(np.int64), dtype)
     return host, jnp.asarray(host, dtype)
@@ -92,27 +93,8 @@ def as_time(process: ObservationProcess, population: Population, t: Any) -> Arra
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"t = {shown(t)}: expected one finite number") from error
     require(host.ndim == 0 and bool(np.isfinite(host)), "t", t, "one finite number")
-    _check_range(process, population, host[None], "t", t)
+    check_instants(process, population, host[None], "t", t)
     return jnp.asarray(host, dtype)
-
-
-def _check_range(
-    process: ObservationProcess, population: Population, host: np.ndarray, argument: str, given: Any
-) -> None:
-    require(bool((host >= 0).all()), argument, given, "times that are not negative")
-    horizon = float(process.horizon)
-    require(bool((host <= horizon * (1 + 1e-12)).all()), argument, given, f"times up to the horizon, {horizon:g}")
-    if process.discrete:
-        require(bool((host == np.round(host)).all()), argument, given, "whole numbers: the process's time is discrete")
-    if process.has_density and population.atomic:
-        require(
-            bool((host > 0).all()),
-            argument,
-            given,
-            "times above 0: densities of noised data points are singular at t = 0",
-        )
-    if is_concrete(process):
-        process._check_times(host, argument)
 
 
 def checked_count(n: Any, argument: str = "n", least: int = 2) -> int:

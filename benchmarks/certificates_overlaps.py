@@ -28,7 +28,7 @@ from sloc.divergence.bridge_setup import bridge_problem
 from sloc.divergence.bridges import BridgeKernel
 from sloc.divergence.histogram_betting import upper_bound
 from sloc.divergence.measurement import assemble
-from sloc.engine import collect
+from sloc.engine.collecting import collect
 from sloc.engine.dithering import dither
 from sloc.engine.streaming import tally
 

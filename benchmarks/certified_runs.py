@@ -26,9 +26,8 @@ from scipy.stats import binom
 import sloc
 from benchmarks.certified_settings import DELTA, Setting, case, truth
 from benchmarks.certified_truth import Truth, first_close, last_apart
-from sloc.engine import collecting
 from sloc.engine.dithering import GRID
-from sloc.windows import certify, streams
+from sloc.windows import certify, overlap, streams
 from sloc.windows.overlap import overlaps
 
 _WARM_UP = 1 << 30
@@ -185,8 +184,8 @@ def prepared(setting: Setting) -> Iterator[None]:
         if setting.trap:
             # The draws of a trapped ladder would place a good one next; the trap is set again instead.
             stack.enter_context(mock.patch.object(streams._Walks, "finer", return_value=None))
-        # Draws are made in chunks of 16 blocks, needed or not; the size of a chunk changes no number.
-        stack.enter_context(mock.patch.object(collecting, "_CHUNK", 2))
+        # Draws are made in calls of 16 blocks, needed or not; the size of a call changes no number.
+        stack.enter_context(mock.patch.object(overlap, "_TURNS", 2))
         yield
 
 

@@ -144,10 +144,11 @@ def _forked(lanes: int = 256, slots: int = 128) -> Built:
     from sloc.lm import random_model, read_prefix, small_config
     from sloc.lm.forked import empty_lanes
     from sloc.lm.lanes import run_lanes
+    from sloc.lm.prefix import shared_of
 
     config = small_config(512, width=64, layers=5, heads=8, kv_heads=4, hidden=172, tied=True)
     model = random_model(jax.random.key(0), config)
-    prefix = read_prefix(model, np.arange(96)).shared
+    prefix = shared_of(read_prefix(model, np.arange(96)))
     rings = empty_lanes(config, lanes, lanes, slots + 1, jnp.float32)
     slot = jnp.asarray(slots - 1, jnp.int32)
     tokens, cuts, ages = (jnp.full(lanes, v, jnp.int32) for v in (7, 96, slots // 2))

@@ -19,17 +19,15 @@ from sphinx.util.docutils import SphinxDirective
 
 def summary(package: str, name: str, value: Any) -> str:
     """Return the first paragraph of what is written about a symbol, on one line."""
-    module = home(package, name, value)
+    return " ".join(written(package, name, value).split("\n\n")[0].split())
+
+
+def written(package: str, name: str, value: Any) -> str:
+    """Return what is written about a symbol: its docstring, or the string that follows a value."""
     if is_class_or_function(value):
-        text = inspect.getdoc(value) or ""
-    else:
-        text = assignments(sys.modules[module])[name] if module else ""
-    return " ".join(text.split("\n\n")[0].split())
-
-
-def described_as(package: str, name: str, value: Any) -> str:
-    """Return the dotted name under which a symbol is described: its public one, of a value that of its own module."""
-    return f"{package if is_class_or_function(value) else home(package, name, value) or package}.{name}"
+        return inspect.getdoc(value) or ""
+    module = home(package, name, value)
+    return inspect.cleandoc(assignments(sys.modules[module])[name]) if module else ""
 
 
 def room(name: str, value: Any) -> str | None:
@@ -60,7 +58,7 @@ class ApiTable(_Generated):
         """Yield a table with one row a name."""
         yield from (".. list-table::", "   :widths: 30 70", "")
         for name, value in sorted(public_symbols(package), key=lambda item: item[0].lower()):
-            yield f"   * - :py:obj:`{package}.{name} <{described_as(package, name, value)}>`"
+            yield f"   * - :py:obj:`{package}.{name}`"
             yield f"     - {summary(package, name, value)}"
 
 
@@ -73,8 +71,18 @@ class ApiMembers(_Generated):
         short = [("sloc", name, value) for name, value in public_symbols("sloc") if room(name, value) == package]
         own = [(package, name, value) for name, value in public_symbols(package)]
         for address, name, value in [*short, *own]:
-            kind = "class" if inspect.isclass(value) else "function" if is_class_or_function(value) else "data"
-            yield from (f".. auto{kind}:: {described_as(address, name, value)}", "")
+            if is_class_or_function(value):
+                yield from (f".. auto{'class' if inspect.isclass(value) else 'function'}:: {address}.{name}", "")
+            else:
+                # Sphinx finds the text of a value under the address of its own file alone, which is private.
+                text = written(address, name, value)
+                yield from (
+                    f".. py:data:: {name}",
+                    f"   :module: {address}",
+                    "",
+                    *(f"   {line}" for line in text.splitlines()),
+                    "",
+                )
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import inspect
 import sys
 from typing import Any
 
-from api_pages import described_as
 from public_api import PACKAGES, public_symbols
 
 
@@ -20,7 +19,7 @@ def described_name(target: str) -> str | None:
         return None
     for package in PACKAGES:
         if dict(public_symbols(package)).get(name) is value:
-            return described_as(package, name, value)
+            return f"{package}.{name}"
     return None
 
 

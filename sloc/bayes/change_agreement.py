@@ -75,7 +75,7 @@ def compare_windows(
 
     Args:
         posterior: from :func:`sloc.bayes.fit_changes`.
-        found: tests of the same questions under the same names: of :func:`sloc.windows.resampled.trace_windows`,
+        found: tests of the same questions under the same names: of :func:`sloc.windows.trace_windows`,
             :func:`sloc.windows.exact_moves` or :func:`sloc.windows.posterior_moves`; places in the units of
             ``posterior.kept``.
         alpha: Bayesian false-discovery rate at which the posterior reports (:meth:`ChangePosterior.reported`).

@@ -193,11 +193,11 @@ def fit_changes(
     max_shift: float = 0.5,
     max_divergences: float = 0.05,
 ) -> ChangePosterior:
-    """Posterior of windows over many questions (the model: :mod:`sloc.bayes.change_model`).
+    """Posterior of windows over many questions (the model: ``sloc.bayes.change_model``).
 
     Windows and levels of each question are summed out exactly; NUTS runs over the shared parameters, all questions in
     one compiled program, in coordinates in which the posterior is nearly a standard normal
-    (:mod:`sloc.bayes.change_mode`).
+    (``sloc.bayes.change_mode``).
 
     Args:
         key: typed PRNG key.

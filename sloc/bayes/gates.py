@@ -125,7 +125,7 @@ def diagnose(
     switched_within: float = 0.0,
     relabelled: bool = False,
 ) -> ChainDiagnostics:
-    """Compute the diagnostics of draws.
+    """Compute the diagnostics of draws: estimates, by which chains are refused and nothing is certified.
 
     Args:
         samples: sites to ``[chains, draws, ...]``.
@@ -136,6 +136,9 @@ def diagnose(
 
     Returns:
         The diagnostics; parts of a site that are constant are left out.
+
+    Raises:
+        InvalidInput: samples of unlike shapes, or numbers outside their ranges.
 
     """
     from numpyro.diagnostics import effective_sample_size

@@ -111,12 +111,12 @@ class NumPyroPopulation(Population):
         require(len(set(sizes.values())) <= 1, "posterior_samples", sizes, "one number of draws, on the first axis")
         require(() not in sizes.values(), "posterior_samples", sizes, "arrays with draws on the first axis")
         one = {**self.fixed, **{n: v[0] for n, v in self.sampled.items()}}
-        self.sites = find_sites(model, site, observed, self.args, self.kwargs, one)
+        self._sites = find_sites(model, site, observed, self.args, self.kwargs, one)
         self.model, self.seed, self.draws = model, int(seed), int(draws)
-        k = len(self.sites.support)
-        require(len(names) in (0, k), "names", tuple(names), f"{k} names, one for each value of {self.sites.site!r}")
-        self.names = tuple(names) or tuple(str(v) for v in self.sites.support)
-        unknown = [n for n in self.sites.latents if n not in one]
+        k = len(self._sites.support)
+        require(len(names) in (0, k), "names", tuple(names), f"{k} names, one for each value of {self._sites.site!r}")
+        self.names = tuple(names) or tuple(str(v) for v in self._sites.support)
+        unknown = [n for n in self._sites.latents if n not in one]
         # A latent site that depends on theta and has a value is held at it; one without is drawn given theta.
         self.free = tuple(unknown)
         given = next(iter(sizes.values()))[0] if sizes else None
@@ -129,7 +129,7 @@ class NumPyroPopulation(Population):
         """Arrays are leaves, the model and its structure are static."""
         key = jax.tree_util.GetAttrKey
         fields = ("fixed", "sampled", "args", "kwargs")
-        static = (self.model, self.sites, self.names, self.free, self.count, self.kinds, self.draws, self.seed)
+        static = (self.model, self._sites, self.names, self.free, self.count, self.kinds, self.draws, self.seed)
         return [(key(f), getattr(self, f)) for f in fields], static
 
     @classmethod
@@ -137,7 +137,7 @@ class NumPyroPopulation(Population):
         """Rebuild without tracing the model."""
         new = object.__new__(cls)
         new.fixed, new.sampled, new.args, new.kwargs = leaves
-        new.model, new.sites, new.names, new.free, new.count, new.kinds, new.draws, new.seed = static
+        new.model, new._sites, new.names, new.free, new.count, new.kinds, new.draws, new.seed = static
         return new
 
     def canonical(self) -> NumPyroPopulation:
@@ -149,13 +149,13 @@ class NumPyroPopulation(Population):
         for name, value in {**self.fixed, **self.sampled}.items():
             require(bool(np.isfinite(np.asarray(value, np.float64)).all()), name, value, "finite numbers")
         weights = np.exp(np.asarray(self.log_weights, np.float64))
-        require(bool((weights > 0).all()), f"the weights of {self.sites.site!r}", weights, "positive weights")
+        require(bool((weights > 0).all()), f"the weights of {self._sites.site!r}", weights, "positive weights")
 
     def __repr__(self) -> str:
         """Return the model, its sites and how exact its marginals are."""
         name = getattr(self.model, "__name__", type(self.model).__name__)
         return (
-            f"NumPyroPopulation({name}, site={self.sites.site!r}, observed={self.sites.observed!r}, "
+            f"NumPyroPopulation({name}, site={self._sites.site!r}, observed={self._sites.observed!r}, "
             f"K={self.num_components}, {self.exactness})"
         )
 
@@ -163,20 +163,20 @@ class NumPyroPopulation(Population):
 
     def _find_kinds(self, one: Mapping[str, Any]) -> tuple[str, int]:
         """Kind of ``X | theta`` shared by all theta, and its number of letters."""
-        support = self.sites.support_array
-        thetas = support[:1] if self.sites.switchable else support
+        support = self._sites.support_array
+        thetas = support[:1] if self._sites.switchable else support
         laws = [
-            conditioned(self.model, self.sites, v, one, jax.random.key(0), self.args, self.kwargs)[1] for v in thetas
+            conditioned(self.model, self._sites, v, one, jax.random.key(0), self.args, self.kwargs)[1] for v in thetas
         ]
-        shape = self.sites.shape
+        shape = self._sites.shape
         for v, law in zip(thetas, laws, strict=True):
-            require(law.event_shape == shape, f"shape of X at {self.sites.site} = {v}", law.event_shape, f"{shape}")
+            require(law.event_shape == shape, f"shape of X at {self._sites.site} = {v}", law.event_shape, f"{shape}")
         if all(is_gaussian(law) for law in laws):
             return "gaussian", 0
         counts = {letters(law) for law in laws}
         if len(counts) == 1 and counts != {0}:
             return "letters", counts.pop()
-        size = math.prod(self.sites.shape)
+        size = math.prod(self._sites.shape)
         if all(not law.is_discrete for law in laws) and size in (1, 2):
             return "low-dimensional", 0
         return "other", 0
@@ -187,11 +187,11 @@ class NumPyroPopulation(Population):
 
         def at(theta: Any, sampled: Mapping[str, Any], key: Array) -> Any:
             return f(
-                *conditioned(self.model, self.sites, theta, {**self.fixed, **sampled}, key, self.args, self.kwargs)
+                *conditioned(self.model, self._sites, theta, {**self.fixed, **sampled}, key, self.args, self.kwargs)
             )
 
-        support = self.sites.support_array
-        if self.sites.switchable:
+        support = self._sites.support_array
+        if self._sites.switchable:
             return jax.vmap(lambda s, k: jax.vmap(lambda v: at(v, s, k))(jnp.asarray(support)))(self.sampled, keys)
         each = [jax.vmap(lambda s, k, v=v: at(v, s, k))(self.sampled, keys) for v in support]
         return jax.tree.map(lambda *rows: jnp.stack(rows, 1), *each)
@@ -207,18 +207,18 @@ class NumPyroPopulation(Population):
     @property
     def num_components(self) -> int:
         """``K``."""
-        return len(self.sites.support)
+        return len(self._sites.support)
 
     @property
     def atomic(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether ``X`` is discrete."""
-        return self.sites.discrete
+        return self._sites.discrete
 
     def path_elements(self) -> int:
         """Numbers held per draw and time: components, draws of parameters and nodes."""
         nodes = {"other": self._draws_each}
         if self.kinds[0] == "low-dimensional":
-            nodes["low-dimensional"] = first_nodes(max(math.prod(self.sites.shape), 1))
+            nodes["low-dimensional"] = first_nodes(max(math.prod(self._sites.shape), 1))
         return self.num_components * max(self.count, 1) * nodes.get(self.kinds[0], 1)
 
     def sample(self, key: Array, component: Array) -> Array:
@@ -234,10 +234,10 @@ class NumPyroPopulation(Population):
         values = {**self.fixed, **{n: v[index] for n, v in self.sampled.items()}}
 
         def draw(theta: Any) -> Array:
-            return conditioned(self.model, self.sites, theta, values, own, self.args, self.kwargs)[1].sample(key_x)
+            return conditioned(self.model, self._sites, theta, values, own, self.args, self.kwargs)[1].sample(key_x)
 
-        support = self.sites.support_array
-        if self.sites.switchable:
+        support = self._sites.support_array
+        if self._sites.switchable:
             return draw(jnp.asarray(support)[component])
         return jax.lax.switch(component, [lambda v=v: draw(v) for v in support])
 
@@ -256,9 +256,9 @@ class NumPyroPopulation(Population):
         if kind == "letters":
             if isinstance(process, (RevealingChannel, MemorylessChannel)):
                 return "letters"
-            if count ** math.prod(self.sites.shape) <= _MOST_OUTCOMES:
+            if count ** math.prod(self._sites.shape) <= _MOST_OUTCOMES:
                 return "outcomes"
-        if not self.sites.discrete and math.prod(self.sites.shape) in (1, 2):
+        if not self._sites.discrete and math.prod(self._sites.shape) in (1, 2):
             return "quadrature"
         return "monte-carlo"
 
@@ -284,7 +284,7 @@ class NumPyroPopulation(Population):
     @property
     def exactness(self) -> str:
         """:meth:`exactness_under` a process of the usual family: Gaussian, or revealing where ``X`` is discrete."""
-        return self.exactness_under(RevealingChannel() if self.sites.discrete else GaussianChannel())
+        return self.exactness_under(RevealingChannel() if self._sites.discrete else GaussianChannel())
 
     def marginals_words(self, process: ObservationProcess) -> str:
         """:meth:`exactness_under` a process, in the words that results use."""
@@ -356,9 +356,9 @@ class NumPyroPopulation(Population):
         return log_w, values
 
     def _outcomes(self, process: Any, y: Any, t: Array) -> tuple[Array, Array]:
-        size = math.prod(self.sites.shape)
+        size = math.prod(self._sites.shape)
         points = outcomes(self.kinds[1], size)
-        likelihood = log_likelihood(process, y, jnp.asarray(points).reshape(-1, *self.sites.shape), t)
+        likelihood = log_likelihood(process, y, jnp.asarray(points).reshape(-1, *self._sites.shape), t)
 
         def one(log_w: Array, fn: Any) -> tuple[Array, Array]:
             logs = letter_log_probs(fn, self.kinds[1])

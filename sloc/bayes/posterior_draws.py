@@ -11,7 +11,6 @@ import numpy as np
 
 from sloc.bayes.gates import ChainDiagnostics
 from sloc.bayes.population import NumPyroPopulation
-from sloc.bayes.sites import Sites
 from sloc.bayes.stacking import stacked_mixture
 from sloc.contracts import require
 from sloc.populations import GaussianMixture
@@ -34,7 +33,8 @@ class MixturePosterior:
         data: ``[N, ...]``.
         labels: ``[N]`` where they were known, else None.
         model: the model of one ``X``.
-        sites: its structure.
+        site: the name of its discrete site theta.
+        observed: the name of the site of ``X``.
         args: its arguments.
         kwargs: its keyword arguments.
         names: ``K`` names.
@@ -51,7 +51,8 @@ class MixturePosterior:
     data: np.ndarray
     labels: np.ndarray | None
     model: Any
-    sites: Sites
+    site: str
+    observed: str
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     names: tuple[str, ...]
@@ -98,8 +99,8 @@ class MixturePosterior:
         count = min(self.draws, draws) if draws is not None else None
         return NumPyroPopulation(
             self.model,
-            self.sites.site,
-            observed=self.sites.observed,
+            self.site,
+            observed=self.observed,
             posterior_samples=self.thinned(count),
             args=self.args,
             kwargs=self.kwargs,
@@ -129,7 +130,7 @@ class MixturePosterior:
 
             posterior: dict[str, Any] = dict(self.samples)
             posterior["theta_probs"] = np.exp(self.theta_log_probs)
-            dims = {"theta_probs": ["point", "component"], self.sites.observed: ["point"]}
+            dims = {"theta_probs": ["point", "component"], self.observed: ["point"]}
             k = len(self.names)
             for name, value in self.samples.items():
                 if value.ndim >= 3 and value.shape[2] == k:
@@ -137,7 +138,7 @@ class MixturePosterior:
                     dims[name] = ["component", *rest]
             return az.from_dict(
                 posterior=posterior,
-                log_likelihood={self.sites.observed: self.log_likelihood},
+                log_likelihood={self.observed: self.log_likelihood},
                 sample_stats={**dict(self.sample_stats), "lp": self.log_density},
                 constant_data={"data": self.data},
                 coords={"component": list(self.names), "point": np.arange(len(self.data))},

@@ -66,7 +66,7 @@ def closed_curves(process: Any, mixture: GaussianMixture, times: Array, pairs: t
         process: a Gaussian channel.
         mixture: Gaussians of one covariance.
         times: ``[T]``.
-        pairs: for which :func:`has_closed_form` holds.
+        pairs: for which ``has_closed_form`` holds.
 
     """
     splits = [_split(p)[0] or ((0,), (0,)) for p in pairs]

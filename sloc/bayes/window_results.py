@@ -25,7 +25,7 @@ class EdgePosterior:
     Attributes:
         name: what it is the edge of.
         draws: ``[S]``, the edge of each posterior draw; censored at the ends of the grid, see ``codes``.
-        codes: int32 ``[S]``, positions in :data:`sloc.results.status.STATUSES`.
+        codes: int32 ``[S]``, positions in :data:`sloc.results.STATUSES`.
         level: of the credible interval.
         data_variance: variance over posterior draws of the edge itself (from draws where it is resolved).
         numeric_variance: variance that sampling adds to each entry of ``draws``; 0 where curves are exact.

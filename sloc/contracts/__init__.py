@@ -36,6 +36,7 @@ from sloc.contracts.population import (
     Marginals,
     Population,
     check_fits,
+    check_instants,
     check_pair,
     check_runs,
     find_marginals,
@@ -57,6 +58,6 @@ from sloc.contracts.process import (
 )
 from sloc.contracts.sets import Sets, component_mask, component_names, set_name
 
-# What a class of yours needs beside `sloc.ObservationProcess`, `sloc.Population` and the rest of `import sloc`.  The
-# other names are shared by the rooms of the house.
-__all__ = ["Marginals", "namespace", "require"]
+# What a class of yours needs beside `sloc.ObservationProcess`, `sloc.Population` and the rest of `import sloc`, and
+# what both derive from.  The other names are shared by the rooms of the house.
+__all__ = ["Contract", "Marginals", "namespace", "require"]

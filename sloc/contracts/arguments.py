@@ -36,7 +36,7 @@ def as_real(value: Any) -> float:
 
 
 def as_whole(value: Any) -> float:
-    """Return a whole number, ``4096.0`` among them, as :func:`as_real` does; NaN for anything else."""
+    """Return a whole number, ``4096.0`` among them, as ``as_real`` does; NaN for anything else."""
     number = as_real(value)
     return number if math.isfinite(number) and number == int(number) else math.nan
 

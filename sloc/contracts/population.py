@@ -10,7 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts.base import Contract, ContractError, InvalidInput, float_dtype, overrides, require, shown
+from sloc.contracts.base import (
+    Contract,
+    ContractError,
+    InvalidInput,
+    float_dtype,
+    is_concrete,
+    overrides,
+    require,
+    shown,
+)
 from sloc.contracts.process import (
     Array,
     GaussianChannel,
@@ -81,7 +90,7 @@ class Population(Contract):
         raise missing_method(self, "sample(key, component)", "draw from a sub-population")
 
     def _known_x(self) -> Any:
-        """Return what is known of ``X``, a tree of :class:`~sloc.contracts.signal.Coordinates`; None for nothing."""
+        """Return what is known of ``X``, a tree of ``Coordinates``; None for nothing."""
         if not overrides(self, Population, "sample"):
             return None
         try:
@@ -227,13 +236,16 @@ _PAIRS: dict[tuple[type, type], Marginals] = {}
 def register_marginals(process_type: type, population_type: type) -> Callable[[Callable[..., Array]], Marginals]:
     """Register ``log p_t^theta(y)`` for a family of processes and a type of population.
 
-    Use as a decorator on ``fn(process, population, y, t) -> [K]``.  The returned object has
+    Use as a decorator on ``fn``, ``(process, population, y, t)`` to ``[K]``.  The returned object has
     decorators ``.path``, ``.paths`` (or ``.draws``) and ``.reduce`` for the shortcuts of the pair.  At a call the most
     specific registered pair wins; two that are equally specific are an error.
 
     Args:
         process_type: a subclass of :class:`ObservationProcess`, often a family.
         population_type: a subclass of :class:`Population`.
+
+    Returns:
+        The decorator; what it makes of ``fn`` is the registered :class:`Marginals`.
 
     Raises:
         ContractError: the arguments are not such classes.
@@ -320,9 +332,9 @@ def check_pair(process: ObservationProcess, population: Population) -> None:
         population: a population.
 
     Raises:
-        ContractError: see :func:`resolve_marginals`; or the population's own ``log_marginals`` asks this process for
+        ContractError: see ``resolve_marginals``; or the population's own ``log_marginals`` asks this process for
             what it does not have.
-        InvalidInput: see :func:`check_fits`.
+        InvalidInput: see ``check_fits``.
 
     """
     own = overrides(population, Population, "log_marginals")
@@ -403,6 +415,38 @@ def check_runs(process: ObservationProcess, population: Population, method: str)
         pass
     else:
         _TRIED.add(pair)
+
+
+def check_instants(
+    process: ObservationProcess, population: Population, host: np.ndarray, argument: str, given: Any
+) -> None:
+    """Refuse times at which a pair cannot be asked.
+
+    Args:
+        process: the process.
+        population: the population.
+        host: ``[T]`` finite numbers.
+        argument: the argument's name in messages.
+        given: what was given for it, to be shown.
+
+    Raises:
+        InvalidInput: times below 0, beyond the horizon, broken in discrete time, or 0 where densities are singular.
+
+    """
+    require(bool((host >= 0).all()), argument, given, "times that are not negative")
+    horizon = float(process.horizon)
+    require(bool((host <= horizon * (1 + 1e-12)).all()), argument, given, f"times up to the horizon, {horizon:g}")
+    if process.discrete:
+        require(bool((host == np.round(host)).all()), argument, given, "whole numbers: the process's time is discrete")
+    if process.has_density and population.atomic:
+        require(
+            bool((host > 0).all()),
+            argument,
+            given,
+            "times above 0: densities of noised data points are singular at t = 0",
+        )
+    if is_concrete(process):
+        process._check_times(host, argument)
 
 
 def _not_this_process(

@@ -77,7 +77,7 @@ class ObservationProcess(Contract):
         is asked by both: what the family takes, and what the inner process does.
 
         Args:
-            x: a tree of :class:`~sloc.contracts.signal.Coordinates`, of the structure of ``X``.
+            x: a tree of ``Coordinates``, of the structure of ``X``.
 
         """
         return ""

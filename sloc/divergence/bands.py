@@ -12,10 +12,10 @@ from sloc.contracts import is_concrete
 from sloc.divergence.binomial_interval import bernoulli_interval
 from sloc.divergence.histogram_betting import interval as histogram_interval
 from sloc.divergence.intervals import maurer_pontil
-from sloc.engine import Kernel, Moments, stream
 from sloc.engine.dithering import BERNOULLI_GRID, GRID
+from sloc.engine.moments import Moments
 from sloc.engine.plan import Plan
-from sloc.engine.streaming import tally
+from sloc.engine.streaming import Kernel, stream, tally
 
 INTERVALS = ("maurer-pontil", "betting", "clopper-pearson")
 """Names of the intervals that stream: what they need beside the draws does not grow with their number."""
@@ -42,9 +42,9 @@ def streamed(
         args: pytree passed to ``kernel.setup``.
         key: typed PRNG key; the moments do not depend on ``interval``.
         blocks: key blocks.
-        interval: one of :data:`INTERVALS`: ``maurer-pontil`` (moments suffice), ``betting`` (counts of values dithered
+        interval: one of ``INTERVALS``: ``maurer-pontil`` (moments suffice), ``betting`` (counts of values dithered
             to a fine grid), ``clopper-pearson`` (counts of values dithered to 0 or 1).
-        spans: see :func:`~sloc.engine.streaming.tally`.
+        spans: see ``tally``.
         tile: blocks evaluated side by side where the plan does not say (speed only).
         plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 

@@ -59,7 +59,7 @@ def betting_lower(values: Any, delta: Any) -> Any:
     """One-sided betting bound: ``P(mean < lower) <= delta``.
 
     ``sup {m : prod_t (1 + min(lambda_t, 0.75 / m) (v_t - m)) >= 1 / delta}``, or 0 if no ``m`` is that bad, with
-    ``lambda`` from :func:`bet_sizes`.  The product decreases in ``m``, so bisection finds the bound; the number
+    ``lambda`` from ``bet_sizes``.  The product decreases in ``m``, so bisection finds the bound; the number
     returned is always one that was rejected (or 0), hence rounded outwards.
 
     Args:

@@ -56,7 +56,7 @@ def bernoulli_interval(counts: Any, delta: Any) -> tuple[Any, Any]:
     """Clopper-Pearson interval for the mean of values in [0, 1], each turned into a Bernoulli draw of that probability.
 
     Such draws are independent with mean ``E v``, so their number of successes is exactly binomial where the values are
-    independent and identically distributed; :func:`sloc.engine.dithering.dither` makes them on its coarsest grid.
+    independent and identically distributed; ``sloc.engine.dithering.dither`` makes them on its coarsest grid.
     ``P(lower <= E v <= upper) >= 1 - delta`` at a number of draws fixed beforehand; not valid under optional stopping.
     The strong choice where the values are nearly 0 or 1 anyway (a small overlap without a bridge); elsewhere the
     dither throws away the Rao-Blackwell gain.

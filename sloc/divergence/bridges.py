@@ -15,7 +15,7 @@ One pass serves all times: the same uniforms choose ``(i, j)`` and the same key 
 random numbers).  Values are independent and identically distributed per time, in [0, 1]: any interval for bounded
 means applies to ``E v`` and is scaled by ``Z``.
 
-Where ``alpha`` is not small the bridge can lose to balanced draws without bound: :mod:`sloc.divergence.pilot`
+Where ``alpha`` is not small the bridge can lose to balanced draws without bound: ``sloc.divergence.pilot``
 chooses.  Laws come from ``population.bridge_pair`` and ``log_affinities``.  A bridge of a user's own that draws
 exactly ``sqrt(p_i p_j)`` gives ``v <= 1`` by algebra; one that draws from another law returns :class:`BridgeDraw` with
 its density, which may break ``v <= 1``.  Draws above 1 are refused; that none was seen does not prove that there are
@@ -54,7 +54,7 @@ from sloc.divergence.checks import (
 )
 from sloc.divergence.integrands import log_sum_exp
 from sloc.divergence.intervals import tighten
-from sloc.engine import Moments
+from sloc.engine.moments import Moments
 from sloc.engine.plan import BLOCK_DRAWS, Plan
 from sloc.populations.discrete import draw_letters
 from sloc.results.curve import Curve
@@ -100,7 +100,7 @@ def bridge_values(problem: BridgeProblem, key: Array, rounds: int) -> tuple[Arra
     """Draw bridges and return ``v`` with the components they lie between.
 
     Args:
-        problem: from :func:`~sloc.divergence.bridge_setup.bridge_problem`.
+        problem: from ``bridge_problem``.
         key: typed PRNG key.
         rounds: how many draws.
 
@@ -186,9 +186,9 @@ def bridge_moments(
 
     Args:
         key: typed PRNG key.
-        problem: from :func:`~sloc.divergence.bridge_setup.bridge_problem`.
+        problem: from ``bridge_problem``.
         n: draws, rounded up to whole blocks of 1,024.
-        interval: what the draws are kept for, see :func:`~sloc.divergence.bands.streamed`.
+        interval: what the draws are kept for, see ``streamed``.
         plan: devices, block size, checkpoints, progress (:class:`sloc.Plan`); None for the default.
 
     Returns:

@@ -14,6 +14,7 @@ from sloc.contracts import (
     InvalidInput,
     ObservationProcess,
     Population,
+    check_instants,
     check_pair,
     check_registered,
     component_names,
@@ -76,14 +77,14 @@ def as_times(process: ObservationProcess, population: Population, times: Any) ->
     require(host.ndim == 1 and host.size > 0, "times", times, "a non-empty one-dimensional sequence")
     require(bool(np.isfinite(host).all()), "times", times, "finite numbers")
     require(bool((np.diff(host) > 0).all()), "times", times, "strictly increasing times")
-    _check_range(process, population, host, "times", times)
+    check_instants(process, population, host, "times", times)
     if process.discrete:
         return host.astype(np.int64), jnp.asarray(host.astype(np.int64), dtype)
     return host, jnp.asarray(host, dtype)
 
 
 def as_time(process: ObservationProcess, population: Population, t: Any) -> Array:
-    """Check one time and cast it; see :func:`as_times`."""
+    """Check one time and cast it; see ``as_times``."""
     dtype = jnp.int32 if process.discrete else float_dtype()
     if not is_concrete(t):
         return jnp.asarray(t).astype(dtype)
@@ -92,27 +93,8 @@ def as_time(process: ObservationProcess, population: Population, t: Any) -> Arra
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"t = {shown(t)}: expected one finite number") from error
     require(host.ndim == 0 and bool(np.isfinite(host)), "t", t, "one finite number")
-    _check_range(process, population, host[None], "t", t)
+    check_instants(process, population, host[None], "t", t)
     return jnp.asarray(host, dtype)
-
-
-def _check_range(
-    process: ObservationProcess, population: Population, host: np.ndarray, argument: str, given: Any
-) -> None:
-    require(bool((host >= 0).all()), argument, given, "times that are not negative")
-    horizon = float(process.horizon)
-    require(bool((host <= horizon * (1 + 1e-12)).all()), argument, given, f"times up to the horizon, {horizon:g}")
-    if process.discrete:
-        require(bool((host == np.round(host)).all()), argument, given, "whole numbers: the process's time is discrete")
-    if process.has_density and population.atomic:
-        require(
-            bool((host > 0).all()),
-            argument,
-            given,
-            "times above 0: densities of noised data points are singular at t = 0",
-        )
-    if is_concrete(process):
-        process._check_times(host, argument)
 
 
 def checked_count(n: Any, argument: str = "n", least: int = 2) -> int:
@@ -142,7 +124,7 @@ LEAST_EPSILON = 1e-6
 
 
 def checked_epsilon(value: Any, argument: str = "epsilon") -> float:
-    """Return a threshold of windows, from :data:`LEAST_EPSILON` up to but not including 1.
+    """Return a threshold of windows, from ``LEAST_EPSILON`` up to but not including 1.
 
     ``1 - epsilon^2`` is rounded to 1.1e-16, so ``epsilon^2`` is kept to 1e-4 of itself at 1e-6 and not at all below
     1e-8: an edge would be that of another threshold, and an exact one would not show it.
@@ -171,7 +153,7 @@ def checked_method(method: Any) -> str:
 def checked_tv_method(method: Any) -> str:
     """Return one of the ways to a total variation.
 
-    They are those of :func:`checked_method`, ``bridge``, ``mask-conditioned`` and ``sobol``.
+    They are those of ``checked_method``, ``bridge``, ``mask-conditioned`` and ``sobol``.
 
     Raises:
         InvalidInput: anything else.
@@ -181,7 +163,7 @@ def checked_tv_method(method: Any) -> str:
 
 
 def checked_interval(interval: Any) -> str:
-    """Return one of :data:`~sloc.divergence.bands.INTERVALS`.
+    """Return one of ``INTERVALS``.
 
     Raises:
         InvalidInput: anything else.
@@ -199,7 +181,7 @@ def checked_options(call: Callable[..., Any], options: Mapping[str, Any], *known
         call: the public call, such as :func:`sloc.tv_curve`.
         options: its ``**options``, as given.
         known: names of those that it takes: some of ``delta``, ``method``, ``interval`` and ``plan``.
-        ways: whether ``method`` may be any way to a total variation (:func:`checked_tv_method`).
+        ways: whether ``method`` may be any way to a total variation (``checked_tv_method``).
 
     Raises:
         InvalidInput: an option of another name, or a value that its own check refuses.

@@ -1,6 +1,6 @@
 """Betting sequences on dithered histograms: order-free, mergeable, valid at every stopping time.
 
-Values in [0, 1] are rounded at random to a fixed grid (:func:`sloc.engine.dithering.dither`) and kept as integer
+Values in [0, 1] are rounded at random to a fixed grid (``sloc.engine.dithering.dither``) and kept as integer
 counts.  A mixture of gamblers with constant bets has a wealth that depends on the counts alone, so counts from blocks,
 devices (one ``psum``) and resumed runs add up, in any order, and the bounds hold at every stopping time at once: look
 as often as you like, stop when you like, and intersect what you saw.
@@ -42,7 +42,7 @@ def interval(counts: Any, delta: Any, *, grid: Any = None) -> tuple[Any, Any]:
     (after whole rounds across the strata), or average one draw per stratum before dithering.
 
     Args:
-        counts: integers ``[..., B + 1]`` from :func:`dither`, the last entry counting refused values.
+        counts: integers ``[..., B + 1]`` from ``dither``, the last entry counting refused values.
         delta: error level in (0, 1), a scalar or one for each cell.
         grid: the edges ``[B]`` the counts were made with; ``None`` means the default.
 
@@ -64,8 +64,8 @@ def lower_bound(counts: Any, delta: Any, *, grid: Any = None) -> Any:
     """Lower bound: ``P(mean < lower at some stopping time) <= delta``.
 
     ``sup {m : log W(m) >= log(1/delta)}`` with
-    ``log W(m) = logsumexp_k [log pi_k + sum_b n_b log(1 + c_k (v_b - m) / m)]`` over edges ``v_b`` and :data:`BETS`
-    ``c_k`` with :data:`PRIOR` ``pi_k``, or 0 if there is none (so whenever every count lies at 0).  ``W`` decreases
+    ``log W(m) = logsumexp_k [log pi_k + sum_b n_b log(1 + c_k (v_b - m) / m)]`` over edges ``v_b`` and ``BETS``
+    ``c_k`` with ``PRIOR`` ``pi_k``, or 0 if there is none (so whenever every count lies at 0).  ``W`` decreases
     in ``m``; the number returned is a rejected one, hence rounded outwards.
 
     Args:
@@ -77,7 +77,7 @@ def lower_bound(counts: Any, delta: Any, *, grid: Any = None) -> Any:
         The bound, ``[...]``.
 
     Raises:
-        InvalidInput: as :func:`interval`.
+        InvalidInput: as ``interval``.
 
     """
     return _bound(counts, delta, grid, 1)
@@ -99,7 +99,7 @@ def upper_bound(counts: Any, delta: Any, *, grid: Any = None) -> Any:
         The bound, ``[...]``.
 
     Raises:
-        InvalidInput: as :func:`interval`.
+        InvalidInput: as ``interval``.
 
     """
     return _bound(counts, delta, grid, -1)

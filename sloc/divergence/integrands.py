@@ -23,7 +23,7 @@ Arrays = dict[str, Array]
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Draws:
-    """One block of rounds.
+    """One block of rounds, as an :class:`Integrand` reads it: ``R`` rounds with one draw from each of ``S`` strata.
 
     Attributes:
         log_marginals: ``[T, K, S, R]``.
@@ -42,6 +42,10 @@ class Draws:
         """Return ``w_s 1[s in members] / w_members`` for each stratum, ``[S]``."""
         w = jnp.exp(_normalised(jnp.where(members, self.log_weights, -jnp.inf)))
         return w[self.strata]
+
+    def average(self, values: Array, members: Array) -> Array:
+        """Average ``[..., S, R]`` over strata by weights within a set: ``[..., R]``, of mean ``E`` over its law."""
+        return _weighted(values, self.stratum_weights(members))
 
     def conditional(self, members: Array) -> Array:
         """Return ``log p_t^members(Y_t)``, ``[T, S, R]``: a weighted log-sum-exp minus ``log w_members``."""
@@ -105,7 +109,7 @@ def log_ratio(log_p: Array, log_q: Array) -> Array:
 def overlap(delta: Array) -> Array:
     """``2 sigma(-|delta|) = 1 - tanh(|delta| / 2)``, exact down to the smallest float; NaN stays, so that it is found.
 
-    Where two densities may both be zero, ``delta`` is to come from :func:`log_ratio`.
+    Where two densities may both be zero, ``delta`` is to come from ``log_ratio``.
     """
     e = jnp.exp(-jnp.abs(delta))
     return 2 * e / (1 + e)
@@ -118,14 +122,25 @@ def _weighted(values: Array, coefficients: Array) -> Array:
 
 
 class Integrand:
-    """Base of the integrands: hashable, no state but static structure."""
+    """What a statistic averages: a function of the log-marginals of a block of rounds.
+
+    Derive a frozen dataclass without arrays: equal integrands share one compilation, and terms of one integrand are
+    evaluated together.  Arrays come with the :class:`Term`.
+    """
 
     columns: bool = False
+    """Whether a value is a vector ``[C]``, whose names the term gives."""
     by_slices: ClassVar[bool] = False
     """Whether each term reads few slices: on a CPU many terms are then faster one after the other than as a gather."""
 
     def __call__(self, arrays: Arrays, draws: Draws) -> Array:
-        """Return one value per round, ``[T, R]`` (``[T, C, R]`` where ``columns``)."""
+        """Return one value per round, ``[T, R]`` (``[T, C, R]`` where ``columns``): a weighted sum over strata.
+
+        Args:
+            arrays: those of the term.
+            draws: a block of rounds.
+
+        """
         raise missing_method(self, "__call__(arrays, draws)", "measure a statistic")
 
 
@@ -173,7 +188,7 @@ class Entropy(Integrand):
             x, e, total = draws.joint()
             nats = jnp.log(total) - jnp.sum(jnp.where(e == 0, jnp.zeros_like(e), e * x), axis=1) / total
         h = nats / math.log(2.0)
-        return _weighted(h, draws.stratum_weights(jnp.ones_like(draws.log_weights, bool)))
+        return draws.average(h, jnp.ones_like(draws.log_weights, bool))
 
 
 @dataclass(frozen=True)
@@ -185,7 +200,7 @@ class LabelLaw(Integrand):
     def __call__(self, arrays: Arrays, draws: Draws) -> Array:
         """Average ``pi``; ``[T, K, R]``."""
         _, e, total = draws.joint()
-        return _weighted(e / total[:, None], draws.stratum_weights(arrays["init"]))
+        return draws.average(e / total[:, None], arrays["init"])
 
 
 @dataclass(frozen=True)
@@ -215,7 +230,7 @@ class CloneAgreement(Integrand):
         else:
             _, e, total = draws.joint()
             agreement = jnp.sum(jnp.square(e), axis=1) / jnp.square(total)
-        return _weighted(agreement, draws.stratum_weights(arrays["init"]))
+        return draws.average(agreement, arrays["init"])
 
 
 def _mass_outside(draws: Draws, members: Array) -> Array:
@@ -230,7 +245,7 @@ class Loss(Integrand):
 
     def __call__(self, arrays: Arrays, draws: Draws) -> Array:
         """Average ``1 - pi_target``."""
-        return _weighted(_mass_outside(draws, arrays["target"]), draws.stratum_weights(arrays["target"]))
+        return draws.average(_mass_outside(draws, arrays["target"]), arrays["target"])
 
 
 @dataclass(frozen=True)
@@ -271,4 +286,4 @@ class LogRatio(Integrand):
         """Average over the strata of ``a``."""
         a, b = arrays["a"], arrays["b"]
         nats = jnp.clip(draws.conditional(a) - draws.conditional(b), -INFINITE_NATS, INFINITE_NATS)
-        return _weighted(nats / math.log(2.0), draws.stratum_weights(a))
+        return draws.average(nats / math.log(2.0), a)

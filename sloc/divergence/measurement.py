@@ -30,7 +30,7 @@ from sloc.divergence.intervals import tighten
 from sloc.divergence.paths import batched_paths, drawn_paths, reduced
 from sloc.divergence.pattern_sums import exact_information
 from sloc.divergence.statistics import Statistic, Term
-from sloc.engine import Moments
+from sloc.engine.moments import Moments
 from sloc.engine.plan import BLOCK_DRAWS, Plan, as_plan
 from sloc.results.curve import Curve
 
@@ -167,7 +167,7 @@ def measure(
             ``balanced``) never, ``closed-form`` only (refused where there is none).
         interval: ``maurer-pontil`` (empirical Bernstein, from mean and variance); ``betting``, from integer counts of
             dithered values: narrower where values lie near their bounds
-            (:mod:`sloc.divergence.histogram_betting`); or ``clopper-pearson``, from counts of values turned into
+            (``sloc.divergence.histogram_betting``); or ``clopper-pearson``, from counts of values turned into
             Bernoulli draws: the strong choice where values are nearly 0 or 1 anyway, wide elsewhere, valid for an
             ``n`` fixed beforehand.  Counts of devices and of continued runs add up.  Values and standard errors are
             the same with all of them.  The interval tuned to ``n`` that bets on values in their order
@@ -245,7 +245,7 @@ def closed_curve(process: ObservationProcess, population: Population, times: np.
 
 @dataclass(frozen=True)
 class Assembly:
-    """Bound statistics as one kernel: what :func:`sloc.engine.stream` needs.
+    """Bound statistics as one kernel: what ``sloc.engine.stream`` needs.
 
     Attributes:
         kernel: the streaming kernel.

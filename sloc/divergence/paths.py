@@ -46,7 +46,7 @@ def drawn_paths(
 ) -> Callable[[Array], Array] | None:
     """Draw trajectories once and return ``times -> [T, K, B]``, their path log-marginals, where the pair can do so.
 
-    What :func:`batched_paths` gives at the same key, for some times after others; None where draws and times cannot be
+    What ``batched_paths`` gives at the same key, for some times after others; None where draws and times cannot be
     told apart.
     """
     entry = shortcut(process, population)

@@ -33,9 +33,9 @@ def exact_information(process: ObservationProcess, population: Population, times
     """``I(theta; Y_t)`` in bits at every time, exact to float64 rounding of the parameters, or None.
 
     There is a sum for labelled atoms (:class:`~sloc.populations.Empirical`) under a channel of fixed order, while
-    atoms times classes are at most :data:`MOST_PATTERNS`; for
+    atoms times classes are at most ``MOST_PATTERNS``; for
     :class:`~sloc.populations.MarkovChains` and :class:`~sloc.populations.ProductCategorical` under such a channel while
-    the ``q^m`` words of the ``m`` letters seen, times ``K``, are at most :data:`MOST_PATTERNS`; and for identical coins
+    the ``q^m`` words of the ``m`` letters seen, times ``K``, are at most ``MOST_PATTERNS``; and for identical coins
     under a channel that tells the law of the number seen, while the numbers of heads at all numbers seen, times ``K``,
     are as few (two thousand tosses under masking for two coins, millions under truncation).
 

@@ -3,12 +3,12 @@
 Neither sampler may judge itself: 256 balanced draws at ``alpha = 1e-8`` see only tiny values and a tiny variance.
 Half the pilot is drawn from each, and both second moments are taken under the mixture of the two laws
 (deterministic-mixture importance sampling, Veach & Guibas 1995), where every integrand is bounded.  With
-``m = (p_A + p_B) / 2``, ``g`` and ``Z`` as in :mod:`sloc.divergence.bridges` and ``h = min(p_A, p_B)``,
+``m = (p_A + p_B) / 2``, ``g`` and ``Z`` as in ``sloc.divergence.bridges`` and ``h = min(p_A, p_B)``,
 
     balanced: ``int h^2 / m``,   bridge: ``Z int h^2 / g``,   ``alpha = int h``.
 
 These draws are plain.  The choice asks only which of two variances is the larger, and where that is close it hardly
-matters; where an edge lies, which points of low discrepancy do tell better, is for :mod:`sloc.windows.certify`.
+matters; where an edge lies, which points of low discrepancy do tell better, is for ``sloc.windows.certify``.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from sloc.contracts.arguments import as_real
 from sloc.divergence.bridge_setup import BridgeProblem, bridge_problem, has_bridge
 from sloc.divergence.bridges import TOLERANCE, densities, raise_violation, set_densities
 from sloc.divergence.checks import as_times, checked_count, checked_key, checked_pair
-from sloc.engine import stream
 from sloc.engine.plan import Plan
+from sloc.engine.streaming import stream
 from sloc.populations.discrete import draw_letters
 
 Array = jax.Array
@@ -148,7 +148,7 @@ def compare_estimators(
         The report; its variances are estimates, with no guarantee.
 
     Raises:
-        InvalidInput: see :func:`~sloc.divergence.bridges.bridge_overlap`; traced values; equal sets.
+        InvalidInput: see :func:`~sloc.divergence.bridge_overlap`; traced values; equal sets.
         ContractError: no bridge is known for the pair.
         BridgeViolation: a pilot draw of the bridge broke ``v <= 1``; names the pair and the time.
 

@@ -120,7 +120,7 @@ def sobol_curve(
 
 
 def takes_points(process: ObservationProcess, population: Population) -> bool:
-    """Whether :func:`sobol_rounds` knows the pair: a Gaussian channel and a Gaussian mixture of shared covariance.
+    """Whether ``sobol_rounds`` knows the pair: a Gaussian channel and a Gaussian mixture of shared covariance.
 
     Not where a subclass replaces what the pair was written for.
     """
@@ -148,7 +148,7 @@ def sobol_rounds(
     Args:
         key: typed PRNG key; it seeds the scrambles.
         process: a Gaussian channel, concrete.
-        population: a Gaussian mixture of shared covariance, concrete; see :func:`takes_points`.
+        population: a Gaussian mixture of shared covariance, concrete; see ``takes_points``.
         times: ``[T]``.
         left: boolean ``[K]``.
         right: boolean ``[K]``, apart from ``left``.

@@ -2,9 +2,9 @@
 
 ``auto`` looks in this order.
 
-1. Closed form (:mod:`sloc.divergence.closed_forms`): exact, no draws.
-2. Labelled atoms under a revealing channel of fixed order (:mod:`sloc.divergence.masks`): exact, no draws.
-3. Where the pair has a bridge, a pilot per time (:mod:`sloc.divergence.pilot`): balanced draws or bridges, whichever
+1. Closed form (``sloc.divergence.closed_forms``): exact, no draws.
+2. Labelled atoms under a revealing channel of fixed order (``sloc.divergence.masks``): exact, no draws.
+3. Where the pair has a bridge, a pilot per time (``sloc.divergence.pilot``): balanced draws or bridges, whichever
    has less variance for its time; in practice bridges where ``1 - TV`` is below some 0.15.
 4. Balanced draws.
 

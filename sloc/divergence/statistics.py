@@ -61,7 +61,11 @@ class Term:
 
 @dataclass(frozen=True)
 class Statistic:
-    """Base of the statistics that :func:`sloc.measure` takes; they are hashable and serve as keys of its result."""
+    """What :func:`sloc.measure` takes: a mean of a function of the log-marginals along trajectories.
+
+    Derive a frozen, hashable dataclass with ``bind`` for a statistic of your own; it is a key of the result.  What is
+    averaged is an :class:`Integrand`, what holds it a :class:`Term`.
+    """
 
     _sets: ClassVar[tuple[str, ...]] = ()
     """Fields that hold a set of components."""
@@ -72,7 +76,15 @@ class Statistic:
             object.__setattr__(self, name, _frozen(getattr(self, name)))
 
     def bind(self, population: Population) -> Term:
-        """Resolve names against ``population`` and choose the integrand."""
+        """Return the term: sets resolved, sources chosen, the integrand that is averaged.
+
+        Args:
+            population: the population, checked.
+
+        Raises:
+            InvalidInput: sub-populations that it does not have.
+
+        """
         raise missing_method(self, "bind(population)", "measure a statistic")
 
 

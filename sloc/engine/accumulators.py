@@ -20,7 +20,7 @@ _SALT = 0x64697468
 
 
 def is_moments(node: Any) -> bool:
-    """Whether a node of a tree is a :class:`Moments`."""
+    """Whether a node of a tree is a ``Moments``."""
     return isinstance(node, Moments)
 
 

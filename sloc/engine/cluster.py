@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec as P
 
 from sloc.contracts import InvalidInput, require
 from sloc.engine.faults import CheckpointError
-from sloc.engine.plan import Layout, Plan
+from sloc.engine.plan import Layout, Plan, store_of
 
 _LETTERS = 2048
 _BY_HAND = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
@@ -223,7 +223,7 @@ def check_agreement(stage: str, mesh: Mesh, plan: Plan | None = None, tile: int 
         return
     from jax.experimental import multihost_utils
 
-    asked = "" if plan is None else f"{plan.store is not None} {plan.replay} {plan.progress is not None}"
+    asked = "" if plan is None else f"{store_of(plan) is not None} {plan.replay} {plan.progress is not None}"
     whole = hashlib.sha256(f"{stage} {asked} {tile} {mesh.devices.shape}".encode()).digest()
     mine = np.frombuffer(whole[:16], np.uint8).astype(np.int32)
     every = np.asarray(multihost_utils.process_allgather(mine))

@@ -48,10 +48,10 @@ BERNOULLI_GRID = np.asarray([0.0, 1.0])
 
 
 def check_grid(grid: Any) -> np.ndarray:
-    """Return the edges as float64, refusing what :func:`dither` could not keep the mean on.
+    """Return the edges as float64, refusing what ``dither`` could not keep the mean on.
 
     Args:
-        grid: edges; ``None`` means :data:`GRID`.
+        grid: edges; ``None`` means ``GRID``.
 
     Returns:
         Edges ``[B]``, float64.
@@ -77,7 +77,7 @@ def dither(key: Array, values: Any, grid: Any = None) -> Array:
     Args:
         key: typed PRNG key.
         values: values in [0, 1], shape ``[..., n]``; the leading axes are cells.
-        grid: edges as from :func:`logit_grid`; ``None`` means :data:`GRID`.
+        grid: edges as from ``logit_grid``; ``None`` means ``GRID``.
 
     Returns:
         Counts ``[..., B + 1]``, int32: how many values went to each of the ``B`` edges, and last, how many were

@@ -19,7 +19,7 @@ from sloc.engine.cluster import check_agreement, deal, fetch, from_leader, is_sp
 from sloc.engine.faults import NotANumber, Replayed
 from sloc.engine.fingerprint import fingerprint, stage_name
 from sloc.engine.nans import count_nans, not_a_number
-from sloc.engine.plan import Layout, Plan
+from sloc.engine.plan import Layout, Plan, store_of
 
 Advance = Callable[[int, int, int, Any], Any]
 
@@ -59,7 +59,9 @@ class Job:
     def short(self) -> bool:
         """Whether one call does it all: nobody waits for reports, nothing is kept, no other process takes part."""
         plan = self.plan
-        return plan.progress is None and plan.store is None and plan.replay is None and not is_spread(self.layout.mesh)
+        return (
+            plan.progress is None and store_of(plan) is None and plan.replay is None and not is_spread(self.layout.mesh)
+        )
 
     @functools.cached_property
     def prints(self) -> dict[str, str]:
@@ -94,7 +96,7 @@ def long_run(job: Job, advance: Advance, carry: Any) -> Any:
         inside = job.first <= number < job.first + job.blocks
         require(inside, "replay", plan.replay, f"a block from {job.first} to {job.first + job.blocks - 1}")
         raise Replayed(number, stage, replay_block(job, number - job.first))
-    store = plan.store
+    store = store_of(plan)
     kept = None if store is None else on_leader(lambda: store.stage(job.prints), mesh)
     hosted, base, done = _resumed(job, kept, carry)
     carry = deal(hosted, job.layout)
@@ -110,7 +112,7 @@ def long_run(job: Job, advance: Advance, carry: Any) -> Any:
         done = base + stop * per_step
         # The first call compiles; growing at most fourfold keeps its time out of the estimate.
         wanted = int(np.clip(round((stop - step) * max(plan.chunk, 1e-9) / took), 1, 4 * size))
-        due = plan.store is not None and (stop == steps or time.monotonic() - saved_at >= plan.every)
+        due = store_of(plan) is not None and (stop == steps or time.monotonic() - saved_at >= plan.every)
         size, due = (int(v) for v in from_leader(np.asarray([wanted, due], np.int32), mesh))
         step = stop
         if due or stop == steps:
@@ -136,7 +138,7 @@ def _resumed(job: Job, kept: Stage | None, carry: Any) -> tuple[Any, int, int]:
     """Return ``(state [D, ...] on the host, base, blocks done)``, from the newest checkpoint where there is one."""
     hosted = jax.tree.map(np.asarray, carry)
     base = done = 0
-    found = on_leader(lambda: None if kept is None else kept.load(), job.layout.mesh) if job.plan.store else None
+    found = on_leader(lambda: None if kept is None else kept.load(), job.layout.mesh) if store_of(job.plan) else None
     if found is not None:
         note, arrays = found
         done = int(note["done"])
@@ -148,7 +150,7 @@ def _resumed(job: Job, kept: Stage | None, carry: Any) -> tuple[Any, int, int]:
             base = min(done, job.blocks)
             done = base
             hosted = _as_one(job, tree.unflatten(arrays), hosted)
-    if job.plan.store is not None:
+    if store_of(job.plan) is not None:
         hosted = from_leader(hosted, job.layout.mesh)
         base, done = (int(v) for v in from_leader(np.asarray([base, done], np.int32), job.layout.mesh))
     return hosted, base, done

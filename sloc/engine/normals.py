@@ -48,7 +48,7 @@ def threefry(key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Ar
 
 
 def written_out(key: Array) -> bool:
-    """Whether bits of a typed key are those of :func:`threefry` at ``(0, i)``, both words by exclusive or."""
+    """Whether bits of a typed key are those of ``threefry`` at ``(0, i)``, both words by exclusive or."""
     return bool(getattr(jax.config, "jax_threefry_partitionable", False)) and str(jax.random.key_impl(key)) == _THREEFRY
 
 
@@ -56,7 +56,7 @@ def normals(key: Array, shape: tuple[int, ...], dtype: Any = None) -> Array:
     """Draw what ``jax.random.normal`` draws, up to rounding: ``sqrt(2) erfinv(u)`` of uniform ``u`` in (-1, 1).
 
     Written out for float32 and a Threefry key in JAX's default, partitionable mode: draw ``i`` takes both words of
-    :func:`threefry` at ``(0, i)``, combined by exclusive or.  Otherwise it *is* ``jax.random.normal``.
+    ``threefry`` at ``(0, i)``, combined by exclusive or.  Otherwise it *is* ``jax.random.normal``.
 
     Args:
         key: typed PRNG key.

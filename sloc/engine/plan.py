@@ -21,9 +21,6 @@ from sloc.engine.checkpoint import Store
 BLOCK_DRAWS = 1024
 """Draws per key block: part of the result, never tuned."""
 
-Devices = Sequence[Any] | int | str | None
-"""Devices, how many local ones, a platform's name (``"cpu"``, ``"gpu"``, ``"tpu"``), or None for all."""
-
 _AXIS = "blocks"
 _PRECISIONS = ("default", "high", "highest", "float32", "tensorfloat32", "bfloat16", "bfloat16_3x")
 
@@ -57,8 +54,8 @@ class Plan:
     """How to run: every field but ``precision`` changes speed, safety or comfort, and no number beyond rounding.
 
     Attributes:
-        devices: the devices, how many of the local ones, a platform's name, or None: all devices of all processes
-            (those of this process where there is one).
+        devices: the devices, how many of the local ones, a platform's name (``"cpu"``, ``"gpu"``, ``"tpu"``), or None:
+            all devices of all processes (those of this process where there is one).
         mesh: a mesh of your own instead of ``devices``.
         axis: the axis of ``mesh`` that key blocks are dealt over; other axes hold copies. None: its only axis.
         block: draws evaluated side by side on a device in one step, a multiple of 1,024.  None chooses by shapes and by
@@ -76,7 +73,7 @@ class Plan:
 
     """
 
-    devices: Devices = None
+    devices: Sequence[Any] | int | str | None = None
     mesh: Mesh | None = None
     axis: str | None = None
     block: int | None = None
@@ -86,7 +83,7 @@ class Plan:
     progress: Progress | None = None
     chunk: float = 0.5
     replay: tuple[str, int] | None = None
-    store: Store | None = field(init=False, repr=False, compare=False, default=None)
+    _store: Store | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be followed, and open the checkpoint's folder.
@@ -117,7 +114,7 @@ class Plan:
         require(pair and (given is None or isinstance(given[1], int)), "replay", given, "None or (stage, block)")
         require(self.progress is None or callable(self.progress), "progress", self.progress, "a function (done, total)")
         if self.checkpoint is not None:
-            object.__setattr__(self, "store", Store(checked_path(self.checkpoint, "checkpoint")))
+            object.__setattr__(self, "_store", Store(checked_path(self.checkpoint, "checkpoint")))
 
     @property
     def tile(self) -> int | None:
@@ -127,21 +124,8 @@ class Plan:
     def reporting(self, progress: Progress | None) -> Plan:
         """Return the same plan, checkpoint folder included, that reports to ``progress``."""
         other = dataclasses.replace(self, progress=progress)
-        object.__setattr__(other, "store", self.store)
+        object.__setattr__(other, "_store", self._store)
         return other
-
-    def layout(self) -> Layout:
-        """Return the mesh and axis.
-
-        Raises:
-            InvalidInput: devices that are not there; the message lists those that are.
-
-        """
-        if self.mesh is not None:
-            axis = self.axis if self.axis is not None else str(self.mesh.axis_names[0])
-            return Layout(self.mesh, axis, int(self.mesh.shape[axis]))
-        mesh = device_mesh(self.devices)
-        return Layout(mesh, _AXIS, mesh.size)
 
     @contextlib.contextmanager
     def numerics(self) -> Iterator[None]:
@@ -167,7 +151,26 @@ def as_plan(plan: Any) -> Plan:
     return Plan() if plan is None else plan
 
 
-def device_mesh(devices: Devices = None) -> Mesh:
+def layout_of(plan: Plan) -> Layout:
+    """Return the mesh and axis of a plan.
+
+    Raises:
+        InvalidInput: devices that are not there; the message lists those that are.
+
+    """
+    if plan.mesh is not None:
+        axis = plan.axis if plan.axis is not None else str(plan.mesh.axis_names[0])
+        return Layout(plan.mesh, axis, int(plan.mesh.shape[axis]))
+    mesh = device_mesh(plan.devices)
+    return Layout(mesh, _AXIS, mesh.size)
+
+
+def store_of(plan: Plan) -> Store | None:
+    """Return what a plan keeps its checkpoints in, None without any."""
+    return plan._store
+
+
+def device_mesh(devices: Sequence[Any] | int | str | None = None) -> Mesh:
     """Return a one-axis mesh.
 
     Args:

@@ -23,7 +23,7 @@ from sloc.engine.cluster import deal, fetch, replicate
 from sloc.engine.dithering import check_grid
 from sloc.engine.faults import memory_advice
 from sloc.engine.longrun import Job, long_run, refuse_nan
-from sloc.engine.plan import Layout, Plan, as_plan, device_mesh
+from sloc.engine.plan import Layout, Plan, as_plan, device_mesh, layout_of
 
 Array = jax.Array
 _MOST = 2**31 - 1
@@ -125,7 +125,7 @@ def stream(
     one device, and the plan is not looked at).
 
     Args:
-        kernel: a hashable :class:`Kernel`; equal kernels on equal shapes compile once.
+        kernel: a hashable ``Kernel``; equal kernels on equal shapes compile once.
         args: pytree passed to ``kernel.setup``.
         key: typed PRNG key.
         blocks: how many blocks (dynamic: other numbers do not recompile).
@@ -135,7 +135,7 @@ def stream(
         plan: devices, checkpoints, progress.
 
     Returns:
-        The kernel's pytree with a :class:`Moments` in place of each array.
+        The kernel's pytree with a ``Moments`` in place of each array.
 
     Raises:
         NotANumber: the kernel returned NaN; names the block.
@@ -158,7 +158,7 @@ def tally(
     tile: int = 1,
     plan: Plan | None = None,
 ) -> tuple[Any, Any]:
-    """Average a kernel's values over key blocks, as :func:`stream` does, and count them on a grid.
+    """Average a kernel's values over key blocks, as ``stream`` does, and count them on a grid.
 
     The moments are those of a stream with the same key.  Each value, brought to [0, 1] by ``(v - low) / (high - low)``,
     is rounded at random to a neighbouring edge of the grid and counted.
@@ -168,20 +168,20 @@ def tally(
         args: pytree passed to ``kernel.setup``.
         key: typed PRNG key.
         blocks: how many blocks; in all fewer than 2**31 values of each cell.
-        grid: edges as of :func:`~sloc.engine.dithering.logit_grid`; None means :data:`~sloc.engine.dithering.GRID`.
+        grid: edges as of ``logit_grid``; None means ``GRID``.
         spans: for each array of the kernel, in the order of its leaves, ``(low, high)``, each broadcast with the
             array without its last axis; None means (0, 1) for all.
         first: the first block.
-        tile: as in :func:`stream`.
+        tile: as in ``stream``.
         plan: devices, checkpoints, progress.
 
     Returns:
-        ``(moments, counts)``: the kernel's pytree with a :class:`~sloc.engine.Moments`, and with integer counts
+        ``(moments, counts)``: the kernel's pytree with a ``Moments``, and with integer counts
         ``[..., B + 1]`` (int64 on the host, int32 where traced), in place of each array.  The last count of a cell is
         of values that are NaN.
 
     Raises:
-        NotANumber: see :func:`stream`; so with the other errors.
+        NotANumber: see ``stream``; so with the other errors.
 
     """
     check_kernel(kernel, key)
@@ -222,7 +222,7 @@ def _run(
     if is_concrete(blocks):
         blocks = checked_whole(blocks, "blocks", 1, _MOST)
     concrete = is_concrete(args, extra, key, blocks)
-    layout = plan.layout() if concrete else _alone()
+    layout = layout_of(plan) if concrete else _alone()
     tile = (plan.tile or _side_by_side(layout, tile)) if concrete else tile
     # Through jit, which remembers the trace: tracing anew would cost each call some fifteen milliseconds.
     shapes = block_values.eval_shape(kernel, args, key)

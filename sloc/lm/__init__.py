@@ -49,7 +49,6 @@ from sloc.lm.experiments import (
     TextWindow,
     WindowAccuracy,
     benchmark_question,
-    choice_counts,
     compare_interventions,
     find_text_windows,
     read_questions,
@@ -59,9 +58,9 @@ from sloc.lm.experiments import (
     window_accuracy,
 )
 from sloc.lm.likelihood import LikelihoodPaths, LikelihoodTrace, Source, likelihood_trace, sample_paths
-from sloc.lm.likelihood_windows import likelihood_information, likelihood_tv, likelihood_window
+from sloc.lm.likelihood_windows import likelihood_information, likelihood_window
 from sloc.lm.model import LanguageModel, load_model, random_model, small_config
-from sloc.lm.prefix import Prefix, extend_prefix, read_prefix
+from sloc.lm.prefix import Prefix, read_prefix
 from sloc.lm.sampling import Sampling
 from sloc.lm.scoring import score
 from sloc.lm.tokenizer import Tokenizer
@@ -118,15 +117,12 @@ __all__ = [
     "WindowAccuracy",
     "benchmark_question",
     "character_tokenizer",
-    "choice_counts",
     "compare_interventions",
     "decode",
-    "extend_prefix",
     "find_text_windows",
     "likelihood_information",
     "likelihood_ratio",
     "likelihood_trace",
-    "likelihood_tv",
     "likelihood_window",
     "load_model",
     "prefill_curve",

@@ -94,6 +94,9 @@ def repeated_token_curve(
     Returns:
         The curve over the number of copies, and the branches.
 
+    Raises:
+        InvalidInput: no model, a token that is a text of several, or counts that do not increase.
+
     """
     checked_kind(model, "model", LanguageModel, "a LanguageModel")
     head = model.tokens(prompt, "prompt")

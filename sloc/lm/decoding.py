@@ -17,7 +17,7 @@ from sloc.contracts.arguments import as_floats, as_whole, checked_all, checked_k
 from sloc.lm import spare
 from sloc.lm.forked import RUNNING, STOPPED, Lanes, Queue, compiled_advance, empty_lanes
 from sloc.lm.model import LanguageModel
-from sloc.lm.prefix import Prefix, read_prefix
+from sloc.lm.prefix import Prefix, read_prefix, shared_of
 from sloc.lm.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -263,7 +263,14 @@ class Plan:
         """Make up to so many steps."""
         m = self.model
         return compiled_advance()(
-            m.config, self.law, self.ends, m.weights, self.prefix.shared, queue, state, jnp.asarray(steps, jnp.int32)
+            m.config,
+            self.law,
+            self.ends,
+            m.weights,
+            shared_of(self.prefix),
+            queue,
+            state,
+            jnp.asarray(steps, jnp.int32),
         )
 
 

@@ -14,7 +14,7 @@ from sloc.lm.sampling import Sampling, threshold
 Array = jax.Array
 
 _LANES = 4_096
-"""Tokens that :func:`draw_many` draws side by side."""
+"""Tokens that ``draw_many`` draws side by side."""
 
 
 def uniforms(keys: Array, step: Array) -> Array:
@@ -32,7 +32,7 @@ def uniforms(keys: Array, step: Array) -> Array:
 
 
 def draw_tokens(logits: Array, u: Array, sampling: Sampling) -> tuple[Array, Array]:
-    """Draw a token for each lane from the exact law of :func:`sloc.lm.sampling.log_law`, by inversion.
+    """Draw a token for each lane from the exact law of ``sloc.lm.sampling.log_law``, by inversion.
 
     Tokens are dealt into about ``sqrt(V)`` piles; the first uniform number chooses a pile by its mass, the second a
     token within it: sums stay short, so that a token of probability 1e-9 still has its chance.

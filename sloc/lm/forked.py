@@ -111,7 +111,7 @@ def empty_lanes(
 
 @functools.cache
 def compiled_advance() -> Any:
-    """Return :func:`advance` compiled for JAX's default backend; the memory of its ``state`` is used up."""
+    """Return ``advance`` compiled for JAX's default backend; the memory of its ``state`` is used up."""
     static, options = ("config", "sampling", "ends"), lane_options()
     return jax.jit(advance, static_argnames=static, donate_argnames=("state",), compiler_options=options or None)
 

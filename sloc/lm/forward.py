@@ -163,7 +163,7 @@ def logits(
         weights: of the model.
         tokens: ``[B, T]``.
         mask: ``[B, T]``, False at padding, on either side; all True where None.
-        cache: what was read before (:func:`empty_cache`), with room for ``T`` more; None starts afresh.
+        cache: what was read before (``empty_cache``), with room for ``T`` more; None starts afresh.
         context: the length in tokens that decides between short and long rotary frequencies; the cache's capacity, or
             ``T``, where None (static).
 

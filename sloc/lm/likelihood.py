@@ -153,6 +153,9 @@ def sample_paths(
         sampling: the law of the sources' tokens; that of plain logits where None.
         lanes: texts that are drawn at a time.
 
+    Returns:
+        The texts and their likelihoods, exact.
+
     Raises:
         InvalidInput: fewer than two sources, vocabularies or end tokens that differ, weights that are none.
 

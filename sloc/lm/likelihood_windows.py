@@ -77,6 +77,9 @@ def likelihood_information(paths: LikelihoodPaths, *, delta: float = 0.05) -> Cu
     Returns:
         A curve over ``t = 0 .. N``.
 
+    Raises:
+        InvalidInput: no paths, or a level outside (0, 1).
+
     """
     checked_kind(paths, "paths", LikelihoodPaths, "LikelihoodPaths")
     level = checked_level(delta, "delta")
@@ -114,6 +117,9 @@ def likelihood_window(
         before: likewise; all of them is allowed.
         epsilon: threshold in [1e-6, 1).
         delta: error level of all intervals jointly.
+
+    Returns:
+        The window: points read off unbiased curves, intervals that hold jointly with probability ``>= 1 - delta``.
 
     Raises:
         InvalidInput: sets that are not nested, a threshold or level outside (0, 1).

@@ -211,6 +211,9 @@ def random_model(
         dtype: of the weights.
         scale: standard deviation of matrices (normals); vectors of norms are near one, biases near zero.
 
+    Raises:
+        InvalidInput: no typed key, no configuration, another dtype, or a scale that is not positive.
+
     """
     checked_key(key)
     checked_kind(config, "config", DecoderConfig, "a DecoderConfig")
@@ -237,6 +240,9 @@ def small_config(vocabulary: int, *, width: int = 64, layers: int = 2, heads: in
         layers: how many.
         heads: of the attention.
         more: any other entry of :class:`DecoderConfig`.
+
+    Raises:
+        InvalidInput: numbers that are no whole ones, or entries that do not fit each other.
 
     """
     vocabulary, width = checked_whole(vocabulary, "vocabulary"), checked_whole(width, "width")

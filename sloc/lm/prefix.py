@@ -45,12 +45,11 @@ class Prefix:
 
     Attributes:
         tokens: ``[length]``, on the host.
-        shared: arrays on the device.
 
     """
 
     tokens: np.ndarray
-    shared: Shared
+    _shared: Shared = field(repr=False)
 
     @property
     def length(self) -> int:
@@ -60,7 +59,7 @@ class Prefix:
     @property
     def nbytes(self) -> int:
         """Bytes on the device, whatever the number of branches."""
-        return sum(a.nbytes for a in jax.tree.leaves(self.shared))
+        return sum(a.nbytes for a in jax.tree.leaves(self._shared))
 
     def first(self, length: int) -> Prefix:
         """Return the prefix of the first ``length`` tokens of the text: nothing is read again, nothing copied.
@@ -70,7 +69,12 @@ class Prefix:
 
         """
         require(1 <= length <= self.length, "length", length, f"a number of tokens from 1 to {self.length}")
-        return Prefix(self.tokens[:length], self.shared)
+        return Prefix(self.tokens[:length], self._shared)
+
+
+def shared_of(prefix: Prefix) -> Shared:
+    """Return what branches of a text read of it."""
+    return prefix._shared
 
 
 def padded(length: int) -> int:
@@ -85,6 +89,9 @@ def read_prefix(model: LanguageModel, text: Any, *, context: int | None = None) 
         model: a causal model.
         text: tokens, a str, or the turns of a chat.
         context: tokens of text and branches together, where known: decides between short and long rotary frequencies.
+
+    Returns:
+        The prefix.
 
     Raises:
         InvalidInput: a model that sees both ways, or a text longer than its context.
@@ -128,14 +135,14 @@ def extend_prefix(model: LanguageModel, prefix: Prefix, more: Any, *, context: i
     added = len(tokens) - start
     require(added > 0, "more", more, "at least one token")
     long = config.long(context or len(tokens))
-    require(long == prefix.shared.long, "context", context, "the rotary frequencies that the prefix was read with")
+    require(long == prefix._shared.long, "context", context, "the rotary frequencies that the prefix was read with")
     width = padded(added)
     given = np.zeros((1, width), np.int32)
     given[0, :added] = tokens[start:]
     capacity = padded(start + width)
     mask, first = np.arange(width)[None] < added, jnp.asarray(start, jnp.int32)
     # What may stand behind the prefix's own text is cut off: one compilation for texts of like length.
-    held, there = prefix.shared, padded(start)
+    held, there = prefix._shared, padded(start)
     if held.features.shape[0] > there:
         held = Shared(
             [k[:, :there] for k in held.keys], [v[..., :there] for v in held.values], held.features[:there], long

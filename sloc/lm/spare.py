@@ -18,7 +18,7 @@ _left: dict[Any, list[Array]] = {}
 
 
 def zeros(shapes: Sequence[tuple[int, ...]], dtype: Any) -> list[Array]:
-    """Return arrays of zeros, in the memory that :func:`leave` was given if that has these shapes."""
+    """Return arrays of zeros, in the memory that ``leave`` was given if that has these shapes."""
     shapes, dtype = tuple(shapes), jnp.dtype(dtype)
     # Taken out: two threads never get the same.
     arrays = _left.pop((shapes, dtype, _device()), None)
@@ -26,7 +26,7 @@ def zeros(shapes: Sequence[tuple[int, ...]], dtype: Any) -> list[Array]:
 
 
 def leave(arrays: Sequence[Array]) -> None:
-    """Leave arrays that nobody reads any more to the next call of :func:`zeros`; only on a lone CPU device."""
+    """Leave arrays that nobody reads any more to the next call of ``zeros``; only on a lone CPU device."""
     device, arrays = _device(), list(arrays)
     fits = device.platform == "cpu" and sum(a.nbytes for a in arrays) <= MOST
     # Arrays that are bound to a device cannot stand beside those of a model that lies on several.

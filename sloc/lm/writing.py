@@ -13,7 +13,7 @@ from sloc.contracts.arguments import checked_key, checked_kind
 from sloc.lm.decoding import Branches, Limits, decoded, planned
 from sloc.lm.forked import Lanes
 from sloc.lm.model import LanguageModel
-from sloc.lm.prefix import Prefix, Shared, padded
+from sloc.lm.prefix import Prefix, Shared, padded, shared_of
 from sloc.lm.sampling import Sampling
 
 Array = jax.Array
@@ -33,7 +33,7 @@ def write_on(
 
     The keys, values and features that drawing made are those of the prefix: a generation can be cut and continued
     (:func:`sloc.lm.decode` with ``prefix=``) at no other cost than its own.  The last token was drawn and not read, so
-    it is no part of that prefix (:func:`sloc.lm.extend_prefix` reads it where it is wanted).
+    it is no part of that prefix (:func:`sloc.lm.read_prefix` reads the whole where it is wanted).
 
     Args:
         key: typed PRNG key; draws are those of :func:`sloc.lm.decode` of the whole text with ``n=1``.
@@ -61,7 +61,7 @@ def write_on(
         return branches, prefix
     tokens = np.concatenate([prefix.tokens, branches.tokens[0][:read]])
     start, count = (jnp.asarray(n, jnp.int32) for n in (prefix.length, read))
-    return branches, Prefix(tokens, _joined(prefix.shared, state, start, count, padded(len(tokens))))
+    return branches, Prefix(tokens, _joined(shared_of(prefix), state, start, count, padded(len(tokens))))
 
 
 @functools.partial(jax.jit, static_argnames=("capacity",))

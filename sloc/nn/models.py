@@ -54,6 +54,10 @@ def as_diffusion(model: Any, schedule: GaussianChannel, **options: Any) -> Learn
         schedule: the schedule it was trained on.
         options: further fields of :class:`sloc.samplers.LearnedDiffusion`, such as ``data_std``.
 
+    Raises:
+        InvalidInput: no network of this package, or options that the model does not have.
+        ContractError: a schedule that is no Gaussian channel.
+
     """
     checked_network(model, "num_classes", "shape")
     check_registered(schedule, "schedule", GaussianChannel)
@@ -71,6 +75,9 @@ def as_masked(model: Any, **options: Any) -> LearnedMasked:
 
     Returns:
         The learned model.
+
+    Raises:
+        InvalidInput: no network of this package.
 
     """
     checked_network(model, "length", "vocabulary")

@@ -104,6 +104,9 @@ def save_weights(path: str | os.PathLike[str], model: nnx.Module, **notes: str) 
     Returns:
         The file.
 
+    Raises:
+        InvalidInput: no network.
+
     """
     checked_network(model)
     return save_arrays(path, named_arrays(nnx.state(model, nnx.Param)), notes)

@@ -140,7 +140,7 @@ def class_log_sums(
 ) -> Array:
     """``logsumexp_{i in k} (-r^2 |x - x_i|^2 / 2 - r <z, x - x_i>) - log n_k`` for drawn atoms ``x``, ``[T, K, B]``.
 
-    Exact up to rounding.  In float32, with data centred (:func:`~sloc.populations.empirical.centre_atoms`), the
+    Exact up to rounding.  In float32, with data centred (``centre_atoms``), the
     exponent of each atom is off by at most ``c (r^2 (|x|^2 + |x_i|^2) + r |z| (|x| + |x_i|))`` with ``c`` at most
     1e-6 (``d = 3072`` at offset 100, tested against float64): what the spread of the data allows, whatever their mean
     was.  The draw's own atom and its copies have exponent 0 exactly.
@@ -152,7 +152,7 @@ def class_log_sums(
         index: ``[B]`` int32, the atom of each draw.
         z: ``[B, d]`` the noise of each draw.
         rates: ``[T]``, ``a(t) / sigma(t)``.
-        kernel: ``xla``, or ``pallas`` for the kernel of :mod:`sloc.populations.atoms_pallas` where the computation
+        kernel: ``xla``, or ``pallas`` for the kernel of ``sloc.populations.atoms_pallas`` where the computation
             runs on a GPU or TPU (elsewhere ``xla``), or ``interpret`` for that kernel by its interpreter.
 
     Returns:
@@ -307,7 +307,7 @@ def _tile_steps(squares: Array, crosses: Array, means: Means, rates: Array, *, w
     The exponents are lines in ``1 / r`` times ``r^2``, so their maximum is ``r^2`` times a convex function, below its
     chords: the maxima at some rates bound every exponent at those between.  Where sums relative to that bound are
     neither too large nor too small, one pass over the atoms suffices; where they are, each rate's own maximum is found
-    first.  Low rates, at which little is told apart, are interpolated: :class:`~sloc.populations.low_rates.LowRates`.
+    first.  Low rates, at which little is told apart, are interpolated: ``LowRates``.
     """
     tiles, height, batch = squares.shape
     lanes = math.gcd(width, _sizes().lanes)

@@ -1,4 +1,4 @@
-"""The innermost step of :mod:`sloc.populations.atoms` as a Pallas kernel for GPU (Triton) and TPU (Mosaic).
+"""The innermost step of ``sloc.populations.atoms`` as a Pallas kernel for GPU (Triton) and TPU (Mosaic).
 
 Each instance holds one tile of inner products, atoms of one class by some draws, in registers (GPU) or vector memory
 (TPU), and walks over all times: every product is read once and one number a tile, time and draw is written.
@@ -43,7 +43,7 @@ def tile_log_sums(squares: Array, crosses: Array, rates: Array, *, platform: str
     """``logsumexp_a (-r^2 S[g, a, b] / 2 - r C[g, a, b])``, exact up to rounding; ``[G, T, B]``.
 
     Args:
-        squares: ``[G, A, B]``, squared distances ``S``; ``A`` a power of two, ``B`` a multiple of :data:`SAMPLES`.
+        squares: ``[G, A, B]``, squared distances ``S``; ``A`` a power of two, ``B`` a multiple of ``SAMPLES``.
         crosses: ``[G, A, B]``, products ``C`` of noise and difference.
         rates: ``[T]``.
         platform: ``cuda`` (lowered by Triton), ``tpu`` (by Mosaic), or ``interpret``: by Pallas's interpreter on any

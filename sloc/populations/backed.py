@@ -22,12 +22,12 @@ from sloc.populations.discrete import log_mixture_weights
 
 
 class Backed(Population):
-    """Base of populations over words whose law is that of :meth:`backing`, letter for letter.
+    """Base of populations over words whose law is that of ``backing``, letter for letter.
 
-    A subclass has the fields ``weights`` and ``names`` and gives ``num_components`` and :meth:`backing`, a population
+    A subclass has the fields ``weights`` and ``names`` and gives ``num_components`` and ``backing``, a population
     of the same ``X`` with registered ``marginals``, ``path`` (revealing channels) and ``paths``.  Sampling, posterior
-    draws and marginals under every :class:`~sloc.contracts.RevealingChannel` and
-    :class:`~sloc.contracts.MemorylessChannel` follow, as exact as those of the backing.
+    draws and marginals under every :class:`~sloc.RevealingChannel` and
+    :class:`~sloc.MemorylessChannel` follow, as exact as those of the backing.
     """
 
     atomic: ClassVar[bool] = True
@@ -58,7 +58,7 @@ class Backed(Population):
         return self.backing().sample(key, component)
 
     def posterior_sample(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> Array:
-        """Draw ``X | Y_t = y`` under the mixture (exact), int32 ``[L]``; see :meth:`posterior_joint`."""
+        """Draw ``X | Y_t = y`` under the mixture (exact), int32 ``[L]``; see ``posterior_joint``."""
         return self.posterior_joint(key, process, y, t)[1]
 
     def posterior_joint(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> tuple[Array, Array]:

@@ -1,12 +1,12 @@
 """Bridges between sub-populations: draws proportional to ``sqrt(p_t^i p_t^j)``, and where they are known.
 
-A :class:`BridgeLaw` belongs to a pair (family of processes, type of population), like the marginals.  The built-in
+A ``BridgeLaw`` belongs to a pair (family of processes, type of population), like the marginals.  The built-in
 populations look theirs up in ``bridge_pair`` and ``log_affinities``; a population of a user's own overrides those two
 methods instead.
 
 The law of a pair under a revealing channel needs the law of the masks.  Two kinds are known: masks that are not
 random, which is found while tracing, and coordinates hidden independently of each other, which a process says of
-itself by :func:`register_hiding_rates`.
+itself by ``register_hiding_rates``.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def hiding_rates(process: RevealingChannel, length: int, t: Any) -> Any | None:
 
 
 def known_rates(process: RevealingChannel, length: int, t: Any) -> Any:
-    """Return :func:`hiding_rates`, refusing processes whose masks have no known law.
+    """Return ``hiding_rates``, refusing processes whose masks have no known law.
 
     Raises:
         ContractError: the masks are random and no rates were registered.

@@ -55,7 +55,7 @@ class ProductCategorical(Population):
     """Independent coordinates: ``p^theta(x) = prod_l probs[theta, l, x_l]`` on ``{0 .. q-1}^L``.
 
     ``X`` is an int32 array ``[L]``.  Probabilities of zero are allowed.  Exact under every
-    :class:`~sloc.contracts.RevealingChannel` and :class:`~sloc.contracts.MemorylessChannel`.
+    :class:`~sloc.RevealingChannel` and :class:`~sloc.MemorylessChannel`.
     Source: Li, Karan & Chen 2025, Ex. 5 (coins).
 
     Attributes:

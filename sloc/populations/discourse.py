@@ -41,7 +41,7 @@ class KalmanDiscourse(Population):
     ``C^0``, coordinate by coordinate, and of the amplitude; sums of squares only, so that float32 keeps its digits at
     ``alpha = 1e8``.
 
-    Exact under every :class:`~sloc.contracts.RevealingChannel`; where the seen coordinates are a prefix one pass
+    Exact under every :class:`~sloc.RevealingChannel`; where the seen coordinates are a prefix one pass
     serves all times.  Channels that hide coordinate by coordinate may cut through a word: under ``Truncation(L * d)``
     ``t`` counts coordinates, under ``Retimed(Truncation(L * d), Steps(d * np.arange(L + 1)))`` words.  The law of
     ``-theta`` is that of ``theta``.  Source: Li, Karan & Chen 2025, Thm. 9 and App. C.2.3; Arora et al. 2016 (random

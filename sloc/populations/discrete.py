@@ -49,7 +49,7 @@ def draw_letters(uniforms: Array, masses: Array) -> Array:
 
 
 def relative_logs(logs: Array, axis: int = 0) -> Array:
-    """Return ``logs`` minus their maximum along ``axis``, with ``-inf`` replaced by :data:`IMPOSSIBLE`.
+    """Return ``logs`` minus their maximum along ``axis``, with ``-inf`` replaced by ``IMPOSSIBLE``.
 
     Along the axis of sub-populations this drops what does not depend on ``theta``: sums over many coordinates then
     stay small, and float32 keeps the digits of their differences.
@@ -60,7 +60,7 @@ def relative_logs(logs: Array, axis: int = 0) -> Array:
 
 
 def restore_impossible(sums: Array) -> Array:
-    """Turn sums that contain :data:`IMPOSSIBLE` back into ``-inf``."""
+    """Turn sums that contain ``IMPOSSIBLE`` back into ``-inf``."""
     return jnp.where(sums < 0.1 * IMPOSSIBLE, -jnp.inf, sums)
 
 
@@ -111,7 +111,7 @@ def thresholds_are_fixed(process: RevealingChannel, length: int) -> bool:
 def draw_in_groups(
     draw: Callable[[Array, Array], Array], key: Array, components: Array, numbers_per_draw: int
 ) -> Array:
-    """Evaluate ``draw`` over all components, so many at a time that memory stays within :data:`BUDGET`.
+    """Evaluate ``draw`` over all components, so many at a time that memory stays within ``BUDGET``.
 
     Args:
         draw: ``(keys [b], components [b]) -> [..., b]``.

@@ -354,7 +354,7 @@ def empirical_gaussian_paths(
 
     With ``x`` an atom, ``-|a (x - x_i) + sigma z|^2 / 2 sigma^2 = -(a^2 / 2 sigma^2) |x - x_i|^2
     - (a / sigma) <z, x - x_i>`` + const, so each further time costs one exponential per atom; in tiles, see
-    :mod:`sloc.populations.atoms`, unless classes are so small that the answer is as large as what tiles would save.
+    ``sloc.populations.atoms``, unless classes are so small that the answer is as large as what tiles would save.
     """
     data = jnp.asarray(population.data)
     data = data if jnp.issubdtype(data.dtype, jnp.floating) else data.astype(float_dtype())

@@ -50,7 +50,7 @@ def _derivative(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, A
 
 
 def exp2(y: Array) -> Array:
-    """``2^y``, by :func:`exp2_below` in float32 on a CPU."""
+    """``2^y``, by ``exp2_below`` in float32 on a CPU."""
     if y.dtype == jnp.float32 and jax.default_backend() == "cpu":
         return exp2_below(y)
     return jnp.exp2(y)

@@ -43,7 +43,7 @@ _SPELLED_OUT, _FUSED = 16, 512
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class GaussianMixture(Population):
-    """``p = sum_k w_k N(mu_k, Sigma_k)`` with each Gaussian its own sub-population.
+    """``p = sum_k w_k N(mu_k, Sigma_k)`` with each Gaussian its own sub-population; exact marginals.
 
     Attributes:
         weights: ``[K]``, positive, summing to one.

@@ -219,7 +219,7 @@ def class_logs(rules: list[Array], weights: list[Any], logs: Array) -> tuple[Arr
     """Log class likelihoods from log likelihoods at the leaves, of any size; ``-inf`` is allowed.
 
     Args:
-        rules: as for :func:`class_messages`.
+        rules: as for ``class_messages``.
         weights: likewise.
         logs: ``[leaves, v, B]``.
 
@@ -269,9 +269,9 @@ def marginals_downwards(rules: list[Array], weights: list[Any], levels: list[Arr
     a message.
 
     Args:
-        rules: as for :func:`class_messages`, the lowest level first.
+        rules: as for ``class_messages``, the lowest level first.
         weights: likewise.
-        levels: from :func:`class_logs`, without the axis of trees: ``[n, q]`` each.
+        levels: from ``class_logs``, without the axis of trees: ``[n, q]`` each.
         root: ``[K]``, the law of the class.
 
     Returns:
@@ -294,9 +294,9 @@ def draw_downwards(
 
     Args:
         uniforms: one for each node that has children, from the root down, ``[(leaves - 1) / (s - 1)]``.
-        rules: as for :func:`class_messages`, the lowest level first.
+        rules: as for ``class_messages``, the lowest level first.
         weights: likewise.
-        levels: messages ``[n, q]`` of each level from :func:`class_logs`, or None for a draw from the prior.
+        levels: messages ``[n, q]`` of each level from ``class_logs``, or None for a draw from the prior.
         component: the class, an int32 scalar.
 
     Returns:

@@ -45,7 +45,7 @@ class HiddenMarkov(Population):
     ``p^theta(x) = sum_s initial[theta, s_1] prod_l transitions[theta, s_{l-1}, s_l] prod_l emissions[theta, s_l, x_l]``
     over the paths ``s`` of ``S`` hidden states.  ``X`` is an int32 array ``[L]`` of letters ``0 .. q-1``; the states
     are no part of it.  Probabilities of zero are allowed.  Exact under every
-    :class:`~sloc.contracts.RevealingChannel` and :class:`~sloc.contracts.MemorylessChannel` by the scaled forward
+    :class:`~sloc.RevealingChannel` and :class:`~sloc.MemorylessChannel` by the scaled forward
     filter (Rabiner 1989, Sect. III.A and V.A); where the seen coordinates are a prefix one pass serves all times.
 
     Attributes:

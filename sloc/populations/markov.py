@@ -45,7 +45,7 @@ class MarkovChains(Population):
     """Chains ``p^theta(x) = initial[theta, x_1] prod_l transitions[theta, x_{l-1}, x_l]`` on ``{0 .. q-1}^L``.
 
     ``X`` is an int32 array ``[L]``.  Probabilities of zero are allowed.  Exact under every
-    :class:`~sloc.contracts.RevealingChannel` and :class:`~sloc.contracts.MemorylessChannel` by the forward
+    :class:`~sloc.RevealingChannel` and :class:`~sloc.MemorylessChannel` by the forward
     algorithm (Rabiner 1989, Sect. III.A); where the seen coordinates are a prefix (``process.reveals_prefix``) by a
     sum of logarithms of transitions.  Source: Li, Karan & Chen 2025, Ex. 4 (autoregressive modes).
 

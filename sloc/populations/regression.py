@@ -40,7 +40,7 @@ class SparseRegression(Population):
     become distinct concentrates at :meth:`threshold` as ``n`` grows: all or nothing.
 
     ``log p_t^signal = log mean_S prod_i N(b_i; sum_{j in S seen} a_ij, v + |S hidden|)`` over samples with ``b_i``
-    seen, exact under every :class:`~sloc.contracts.RevealingChannel` while the ``binom(n, k)`` supports ``S`` are at
+    seen, exact under every :class:`~sloc.RevealingChannel` while the ``binom(n, k)`` supports ``S`` are at
     most ``most_supports`` and can be enumerated.  Where the seen coordinates are a prefix one pass over the samples
     serves all times.
 

@@ -73,7 +73,7 @@ def enumerated_evidence(population: Any, values: Array, known: Array) -> tuple[A
 
 
 def particle_evidence(population: Any, values: Array, known: Array) -> tuple[Array, Array]:
-    """Estimate :func:`enumerated_evidence` by sequential Monte Carlo over the samples, one feature summed out.
+    """Estimate ``enumerated_evidence`` by sequential Monte Carlo over the samples, one feature summed out.
 
     A particle is a set ``R`` of ``k - 1`` features and stands for all supports ``R + {j}``: its likelihood is the sum
     over ``j`` of theirs.  Particles start uniform.  At each sample: weights multiply by the growth of that sum, the

@@ -143,6 +143,9 @@ def least_barrier(drift: float, epsilon: float) -> int:
         drift: in ``(0, 1/2)``.
         epsilon: in ``(0, 1)``.
 
+    Raises:
+        InvalidInput: numbers outside their ranges.
+
     """
     require(0 < as_real(drift) < 0.5, "drift", drift, "a number strictly between 0 and 1/2")
     require(0 < as_real(epsilon) < 1, "epsilon", epsilon, "a number in (0, 1)")

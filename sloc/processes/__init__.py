@@ -7,15 +7,13 @@ from sloc.processes.counts import Poisson
 from sloc.processes.ctmc import RateMatrix, UniformCTMC
 from sloc.processes.gaussian import FlowMatching, IsotropicGaussian, OrnsteinUhlenbeck, VarianceExploding
 from sloc.processes.halfspace import HalfSpace
-from sloc.processes.levels import level, same_level, time_at
+from sloc.processes.levels import level, time_at
 from sloc.processes.linear import AnisotropicGaussian, AnisotropicOrnsteinUhlenbeck, LinearGaussian
 from sloc.processes.permuted import Permuted
 from sloc.processes.product import Product
 from sloc.processes.retimed import Retimed
 from sloc.processes.revealing import Erasure, Masking, OrderedMasking, Truncation
 from sloc.processes.schedules import (
-    beta_steps,
-    edm_sigmas,
     tabulated,
     variance_exploding,
     variance_preserving,
@@ -49,12 +47,9 @@ __all__ = [
     "Truncation",
     "UniformCTMC",
     "VarianceExploding",
-    "beta_steps",
-    "edm_sigmas",
     "level",
     "log_snr",
     "raw_time",
-    "same_level",
     "tabulated",
     "time_at",
     "variance_exploding",

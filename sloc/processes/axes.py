@@ -22,7 +22,7 @@ from sloc.processes.retimed import Retimed
 
 
 def raw_time(process: ObservationProcess, t: Any) -> np.ndarray:
-    """Return the times themselves, float64, checked against the process's range ``[0, horizon]``.
+    """Return the times themselves, exact in float64, checked against the process's range ``[0, horizon]``.
 
     Args:
         process: the process.
@@ -51,10 +51,10 @@ def log_snr(process: ObservationProcess, t: Any) -> np.ndarray:
 
     Args:
         process: a Gaussian, linear Gaussian or Poisson process, retimed or permuted or not.
-        t: one time or an array of times; ``inf`` at 0 and ``-inf`` where nothing of the signal is left.
+        t: one time (a scalar) or an array of times; ``inf`` at 0 and ``-inf`` where nothing of the signal is left.
 
     Returns:
-        The shape of ``t``, natural logarithm.
+        The shape of ``t``; natural logarithm.
 
     Raises:
         ContractError: the process has no signal-to-noise ratio; compare it on the information axis,

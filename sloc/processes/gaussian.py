@@ -1,7 +1,7 @@
 """Gaussian channels ``Y_t = a(t) X + sigma(t) Z``: diffusion and flow matching.
 
 Each gives its coefficients and their inverse in the log signal-to-noise ratio
-``log(a^2 / sigma^2)``; everything else comes from :class:`sloc.contracts.GaussianChannel`.  The
+``log(a^2 / sigma^2)``; everything else comes from :class:`sloc.GaussianChannel`.  The
 forward kernels are written without the difference ``sigma_t^2 - (a_t / a_s)^2 sigma_s^2``, which
 loses all digits in float32 when ``s`` is close to ``t``.
 """

@@ -65,7 +65,7 @@ def time_at(schedule: GaussianChannel, value: Any, unit: str) -> Any:
         unit: as of :func:`level`.
 
     Returns:
-        The shape of ``value``; ``inf`` where the schedule never has so much noise.
+        The shape of ``value``, exact up to rounding; ``inf`` where the schedule never has so much noise.
 
     Raises:
         ContractError: not a Gaussian channel.
@@ -90,27 +90,6 @@ def time_at(schedule: GaussianChannel, value: Any, unit: str) -> Any:
             # -log(e^2t - 1), without overflow.
             value = -2.0 * value - xp.log(-xp.expm1(-2.0 * value))
         return schedule.time_of_log_snr(value)
-
-
-def same_level(t: Any, schedule: GaussianChannel, other: GaussianChannel) -> Any:
-    """Return the time of ``other`` with the signal-to-noise ratio that ``schedule`` has at ``t``.
-
-    Args:
-        t: a time of ``schedule``.
-        schedule: a Gaussian channel.
-        other: another.
-
-    Returns:
-        A time of ``other``; exact up to rounding.
-
-    Raises:
-        ContractError: not Gaussian channels.
-
-    """
-    for name, channel in (("schedule", schedule), ("other", other)):
-        if not isinstance(channel, GaussianChannel):
-            raise ContractError(f"{name} = {shown(channel)}: expected a GaussianChannel")
-    return time_at(other, level(schedule, t, "log_snr"), "log_snr")
 
 
 def _check(schedule: GaussianChannel, unit: str) -> None:

@@ -25,6 +25,8 @@ from sloc.processes.retimed import Retimed
 
 LEAST_NOISE = 0.01
 """A schedule ends in noise if at its last time ``a^2 / sigma^2`` is at most this; Stable Diffusion's is 0.0047."""
+_STEPS = 1000
+"""Steps of a table of betas that has a name."""
 
 
 class _UnitInterval(Clock):
@@ -210,7 +212,7 @@ def variance_preserving(
         offset: of ``cosine``.
 
     Returns:
-        A Gaussian channel on ``0 <= t <= 1``.
+        A Gaussian channel on ``0 <= t <= 1``, exact in both directions of its clock.
 
     Raises:
         InvalidInput: another name, betas that are not positive and increasing, or that do not end in noise.
@@ -236,7 +238,7 @@ def variance_exploding(first: float = 0.01, last: float = 50.0) -> GaussianChann
         last: noise at ``t = 1``.
 
     Returns:
-        The schedule, a Gaussian channel.
+        The schedule, a Gaussian channel, exact in both directions of its clock.
 
     Raises:
         InvalidInput: sigmas that are not positive and increasing, or that do not end in noise.
@@ -247,40 +249,6 @@ def variance_exploding(first: float = 0.01, last: float = 50.0) -> GaussianChann
     return _schedule(VarianceExploding(), GeometricSigmas(first, last))
 
 
-def beta_steps(betas: str, steps: int = 1000, first: float | None = None, last: float | None = None) -> np.ndarray:
-    """Return the ``beta_n`` of a schedule in ``steps`` steps, ``[steps]``, as DDPM and its kin tabulate them.
-
-    ``linear``: evenly from 1e-4 to 0.02.  ``scaled_linear``: square roots evenly, from 0.00085 to 0.012.  ``cosine``:
-    ``1 - alpha-bar(n / N) / alpha-bar((n - 1) / N)``, at most 0.999.
-
-    Args:
-        betas: ``linear``, ``scaled_linear`` or ``cosine``.
-        steps: how many.
-        first: ``beta_1`` of the first two, another than the default.
-        last: ``beta_N`` of the first two, another than the default.
-
-    Raises:
-        InvalidInput: another name, or no steps.
-
-    Source: Ho, Jain & Abbeel 2020; Rombach et al. 2022; Nichol & Dhariwal 2021.
-
-    """
-    require(is_one_of(betas, (*_CLOCKS, "cosine")), "betas", betas, "linear, scaled_linear or cosine")
-    whole = isinstance(steps, (int, np.integer)) and not isinstance(steps, bool) and steps >= 1
-    require(bool(whole), "steps", steps, "a whole number, at least 1")
-    if betas == "cosine":
-        require(first is None and last is None, "first, last", (first, last), "None: cosine has no ends to choose")
-        with np.errstate(invalid="ignore"):
-            u = np.asarray(CosineBetas()(np.linspace(0.0, 1.0, steps + 1)), np.float64)
-        return np.minimum(-np.expm1(-2.0 * np.diff(u)), 0.999)
-    low, high = (1e-4, 0.02) if betas == "linear" else (0.00085, 0.012)
-    low = low if first is None else checked_number(first, "first", 0)
-    high = high if last is None else checked_number(last, "last", low)
-    if betas == "linear":
-        return np.linspace(low, high, steps)
-    return np.linspace(math.sqrt(low), math.sqrt(high), steps) ** 2
-
-
 def tabulated(*, betas: Any = None, alpha_bars: Any = None, sigmas: Any = None) -> GaussianChannel:
     """Return the schedule of a model that was trained on ``N`` steps of noise; give one of the three arrays.
 
@@ -289,7 +257,10 @@ def tabulated(*, betas: Any = None, alpha_bars: Any = None, sigmas: Any = None) 
     linearly: constant betas within a step; sigmas that grow evenly.
 
     Args:
-        betas: ``[N]`` in (0, 1); ``alpha-bar_n`` is the product of ``1 - beta``.  See :func:`beta_steps`.
+        betas: ``[N]`` in (0, 1), or the name of 1,000 of them as DDPM and its kin have: ``linear``, evenly from 1e-4 to
+            0.02; ``scaled_linear``, square roots evenly, from 0.00085 to 0.012; ``cosine``,
+            ``1 - alpha-bar(n / N) / alpha-bar((n - 1) / N)``, at most 0.999.  ``alpha-bar_n`` is the product of
+            ``1 - beta``.
         alpha_bars: ``[N]`` in (0, 1), strictly decreasing.
         sigmas: ``[N]`` positive, strictly increasing, of ``Y = X + sigma Z``.
 
@@ -297,14 +268,18 @@ def tabulated(*, betas: Any = None, alpha_bars: Any = None, sigmas: Any = None) 
         A Gaussian channel on ``0 <= t <= N``.
 
     Raises:
-        InvalidInput: none or several of them, numbers outside their range, not monotone, or not ending in noise.
+        InvalidInput: none or several of them, another name, numbers outside their range, not monotone, or not ending in
+            noise.
+
+    Source: Ho, Jain & Abbeel 2020; Rombach et al. 2022; Nichol & Dhariwal 2021.
 
     """
     given = {"betas": betas, "alpha_bars": alpha_bars, "sigmas": sigmas}
     chosen = [name for name, value in given.items() if value is not None]
     require(len(chosen) == 1, "betas, alpha_bars, sigmas", chosen, "exactly one of them")
     name = chosen[0]
-    values = _numbers(name, given[name])
+    named = name == "betas" and isinstance(betas, str)
+    values = _named_betas(betas) if named else _numbers(name, given[name])
     if name == "sigmas":
         require(bool((values > 0).all()), name, given[name], "positive numbers")
         require(bool((np.diff(values) > 0).all()), name, given[name], "strictly increasing numbers: noise grows")
@@ -322,32 +297,15 @@ def tabulated(*, betas: Any = None, alpha_bars: Any = None, sigmas: Any = None) 
     return _schedule(inner, Table(np.arange(values.size + 1.0), np.concatenate([[0.0], old])), name)
 
 
-def edm_sigmas(n: int, first: float = 0.002, last: float = 80.0, rho: float = 7.0) -> np.ndarray:
-    """Return ``n`` increasing noise levels, ``sigma^(1 / rho)`` even from ``first`` to ``last``.
-
-    They are times of :class:`~sloc.processes.VarianceExploding`; ``time_at(schedule, sigmas, "sigma")`` gives the
-    times of any schedule.
-
-    Args:
-        n: how many.
-        first: the least noise.
-        last: the most.
-        rho: exponent of the spacing.
-
-    Returns:
-        ``[n]`` float64.
-
-    Raises:
-        InvalidInput: fewer than two levels, ends that are not positive and increasing, or ``rho`` not positive.
-
-    Source: Karras et al. 2022, eq. 5.
-
-    """
-    whole = isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 2
-    require(bool(whole), "n", n, "a whole number, at least 2")
-    _check_range(first, last)
-    require(0 < as_real(rho) < math.inf, "rho", rho, "a positive number")
-    return np.linspace(first ** (1.0 / rho), last ** (1.0 / rho), n) ** rho
+def _named_betas(name: str) -> np.ndarray:
+    require(is_one_of(name, (*_CLOCKS, "cosine")), "betas", name, "numbers, or linear, scaled_linear or cosine")
+    if name == "cosine":
+        with np.errstate(invalid="ignore"):
+            u = np.asarray(CosineBetas()(np.linspace(0.0, 1.0, _STEPS + 1)), np.float64)
+        return np.minimum(-np.expm1(-2.0 * np.diff(u)), 0.999)
+    if name == "linear":
+        return np.linspace(1e-4, 0.02, _STEPS)
+    return np.linspace(math.sqrt(0.00085), math.sqrt(0.012), _STEPS) ** 2
 
 
 def check_ends_in_noise(schedule: GaussianChannel, argument: str = "schedule") -> None:
@@ -359,7 +317,7 @@ def check_ends_in_noise(schedule: GaussianChannel, argument: str = "schedule") -
 
     Raises:
         ContractError: not a Gaussian channel.
-        InvalidInput: ``a^2 / sigma^2`` there is above :data:`LEAST_NOISE`.
+        InvalidInput: ``a^2 / sigma^2`` there is above ``LEAST_NOISE``.
 
     """
     check_registered(schedule, argument, GaussianChannel)

@@ -1,4 +1,4 @@
-"""Tables, pictures and output folders; matplotlib, pandas and rich load when they are used."""
+"""What `sloc window` does, from Python, and its pictures; pictures of recorded answers.  Matplotlib loads when used."""
 
 from sloc.report.recorded_report import plot_outcomes, plot_recorded
 from sloc.report.sources import Source

@@ -98,7 +98,7 @@ class SourceOptions:
 
 
 def with_source_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of :class:`SourceOptions`, which it takes as ``given``, its own before ``--out``."""
+    """Give a command the options of ``SourceOptions``, which it takes as ``given``, its own before ``--out``."""
     hints = get_type_hints(SourceOptions, include_extras=True)
     shared = [
         inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])

@@ -18,11 +18,11 @@ def drawing(name: str) -> Callable[..., Any]:
 
     """
     if name == "tree":
-        from sloc.report.tree import plot_tree
+        from sloc.report.tree_picture import plot_tree
 
         return plot_tree
     if name in ("question", "traces"):
-        from sloc.report.traces import plot_question, plot_traces
+        from sloc.report.traces_picture import plot_question, plot_traces
 
         return plot_question if name == "question" else plot_traces
     if name == "histograms":

@@ -97,7 +97,7 @@ def question_page(
     Args:
         recording: from :meth:`sloc.lm.Experiment.recordings`.
         windows: by what found them (``"test"``, ``"rule"``, ``"moves"``), those of this generation.
-        found: from :func:`decided`, where it is there already.
+        found: from ``decided``, where it is there already.
         curves: of "same answer", by kind, where there are several.
         back: address of the index, or empty.
         notes: what is missing.

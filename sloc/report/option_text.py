@@ -21,7 +21,7 @@ def option_text(message: str, options: Mapping[str, str]) -> str:
         options: from argument names to what stands for them on the command line; other names stay.
 
     Returns:
-        ``--name = value: expected ...``, the value as it would be typed (see :func:`plain_value`); a message of
+        ``--name = value: expected ...``, the value as it would be typed (see ``plain_value``); a message of
         another form as it is.
 
     """

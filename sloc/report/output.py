@@ -74,10 +74,10 @@ def run_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterato
 
     Yields:
         The temporary folder; write everything there, ``run.json`` included
-        (see :func:`write_run_json`).
+        (see ``write_run_json``).
 
     Raises:
-        InvalidInput: as :func:`check_run_folder`; or the folder was filled by another run meanwhile;
+        InvalidInput: as ``check_run_folder``; or the folder was filled by another run meanwhile;
             or the block wrote no ``run.json``.
         OSError: the disk is full, or anything else that keeps a file from being written; names ``path``.
 
@@ -111,7 +111,7 @@ def write_run_json(folder: Path, command: str, arguments: Mapping[str, Any], res
     """Write ``run.json``: the command, every argument (defaults included), versions and results.
 
     Args:
-        folder: the folder yielded by :func:`run_folder`.
+        folder: the folder yielded by ``run_folder``.
         command: the verb, for example ``"traces"``.
         arguments: every argument by name, enough to repeat the run exactly.
         results: a summary of what was found.

@@ -1,6 +1,6 @@
 """Parts of self-contained pages: escaping, colours, curves as SVG that scale to a phone.
 
-No script, nothing that is fetched; every text that a model or a file gave goes through :func:`safe`.
+No script, nothing that is fetched; every text that a model or a file gave goes through ``safe``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from sloc.report.style import LINES
 
 COLOURS = LINES
-"""Of answers; legible on white, told apart by colour-blind readers together with :data:`DASHES`."""
+"""Of answers; legible on white, told apart by colour-blind readers together with ``DASHES``."""
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "", "7 4", "2 3")
 MOST_ANSWERS = len(COLOURS)
 """Answers that are drawn; the rest are one line, the last."""

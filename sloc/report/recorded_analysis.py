@@ -155,7 +155,7 @@ def analyse(
         recordings: one a question, of different names and one axis, in which the gap is counted.
         size: a move exceeds this in total variation, in [0, 1).
         alpha: error level of the moves, in (0, 1).
-        gap: how far apart the two positions of a move are; when None :func:`default_gap`.
+        gap: how far apart the two positions of a move are; when None ``default_gap``.
         level: coverage of the bands, in (0, 1).
 
     Returns:
@@ -178,7 +178,7 @@ def analyse(
 
 
 def check_settings(size: float, alpha: float, gap: float | None, level: float) -> None:
-    """Refuse settings of :func:`analyse` that are out of range, before anything is read."""
+    """Refuse settings of ``analyse`` that are out of range, before anything is read."""
     require(0.0 <= as_real(size) < 1.0, "size", size, "a size in total variation, in [0, 1)")
     require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
     require(gap is None or as_real(gap) > 0, "gap", gap, "a positive distance between two positions")
@@ -195,9 +195,9 @@ def prior_text(prior: MovePrior) -> str:
 
 
 def default_gap(recordings: Sequence[Recording]) -> float:
-    """How far apart the positions of a move are: :data:`GAP` tokens, or one step where parts are kept by fraction.
+    """How far apart the positions of a move are: ``GAP`` tokens, or one step where parts are kept by fraction.
 
-    All recordings are of one axis (:func:`analyse` refuses others).
+    All recordings are of one axis (``analyse`` refuses others).
 
     Of fractions it is the smallest difference between neighbours of any question, so that every position is compared
     with the next (pairs end at the first position that is at least the gap later).

@@ -35,7 +35,7 @@ def is_recorded(path: str | os.PathLike[str]) -> bool:
 
 
 def read_recordings(path: str | os.PathLike[str]) -> tuple[tuple[Recording, ...], tuple[str, ...]]:
-    """Read what :func:`is_recorded` recognises.
+    """Read what ``is_recorded`` recognises.
 
     Raises:
         InvalidInput: a file that is cut or breaks a rule, or two files of one question.
@@ -70,11 +70,11 @@ def run_recorded(
     questions), ``rule.csv`` (a row per question: the published rule and its computed error rates), ``questions.csv`` (a
     row per question: statuses, weights of the priors, kept mass, pairs that log-probabilities settle), ``curves.csv``
     (a row per question, position and answer), ``traces.jsonl.gz`` (the recordings, see
-    :mod:`sloc.windows.recorded_file`), ``traces.png`` and ``report.html`` (both where matplotlib is installed) and
-    ``run.json``, from which the run can be repeated (:func:`sloc.report.traces_repeat.repeat_traces`).
+    ``sloc.windows.recorded_file``), ``traces.png`` and ``report.html`` (both where matplotlib is installed) and
+    ``run.json``, from which the run can be repeated (``sloc.report.traces_repeat.repeat_traces``).
 
     Args:
-        path: what :func:`is_recorded` recognises.
+        path: what ``is_recorded`` recognises.
         out: the folder to write; nothing is written when None.
         size: a move exceeds this in total variation.
         alpha: Bayesian false-discovery rate of the moves; of the exact tests the false-discovery rate
@@ -137,7 +137,7 @@ def moves_table(moves: Moves, limit: int = 20) -> Table:
 
 
 def print_found(found: Analysis, notes: Sequence[str], console: Console) -> None:
-    """Print the moves, what needs no prior, and the notes; those beyond :data:`NOTES` are counted."""
+    """Print the moves, what needs no prior, and the notes; those beyond ``NOTES`` are counted."""
     console.print(moves_table(found.moves))
     for line in found.lines():
         console.print(line, markup=False, highlight=False)
@@ -145,7 +145,7 @@ def print_found(found: Analysis, notes: Sequence[str], console: Console) -> None
 
 
 def print_notes(notes: Sequence[str], console: Console) -> None:
-    """Print notes; those beyond :data:`NOTES` are counted."""
+    """Print notes; those beyond ``NOTES`` are counted."""
     for note in notes[:NOTES]:
         console.print(f"note: {note}", markup=False, highlight=False)
     if len(notes) > NOTES:

@@ -21,7 +21,7 @@ from sloc.contracts import require
 from sloc.contracts.arguments import as_whole, checked_all, checked_kind, checked_path
 from sloc.report.style import LINES as COLOURS
 from sloc.report.style import given_axes
-from sloc.report.traces import CERTIFIED, INK
+from sloc.report.traces_picture import CERTIFIED, INK
 from sloc.results.outcome import Move, Moves, OutcomeCurve
 from sloc.windows.outcome_curves import TAILS
 from sloc.windows.recorded import Recording
@@ -42,12 +42,15 @@ def plot_outcomes(curve: OutcomeCurve, moves: Sequence[Move] = (), ax: Any = Non
     """Draw the answers of one question with their bands, and its moves as shaded ranges.
 
     Args:
-        curve: from :func:`sloc.windows.outcome_curves.outcome_curve`.
+        curve: from :func:`sloc.windows.outcome_curve`.
         moves: found moves of this question.
         ax: matplotlib axes; new ones when None.
 
     Returns:
         The axes.
+
+    Raises:
+        InvalidInput: no curve, or moves that are none.
 
     """
     checked_kind(curve, "curve", OutcomeCurve, "an OutcomeCurve")
@@ -180,7 +183,7 @@ def recorded_page(
     smoothing: Sequence[str] = (),
     limit: int = 100,
 ) -> str:
-    """Return the page as text (see :func:`write_recorded_report`)."""
+    """Return the page as text (see ``write_recorded_report``)."""
     found: dict[str, list[Move]] = {}
     for move in moves.found:
         found.setdefault(move.question, []).append(move)

@@ -151,13 +151,13 @@ def _check_covariances(matrices: list[np.ndarray], text: str, count: int, d: int
 def load_file_source(
     path: str | os.PathLike[str], x: str | None, labels: str | None, scale: str | None, image: str | None
 ) -> Source:
-    """Read labelled data from an .npz, .csv or .parquet file (rules: :data:`FILE_HELP`).
+    """Read labelled data from an .npz, .csv or .parquet file (rules: ``FILE_HELP``).
 
     Args:
         path: the file.
         x: array or columns of the samples; None for the default.
         labels: array or column of the labels; None for ``y``.
-        scale: see :func:`scaled`; None for ``standard``, or ``-1,1`` where ``image`` is given.
+        scale: see ``scaled``; None for ``standard``, or ``-1,1`` where ``image`` is given.
         image: ``"8x8"``: height and width of a sample, or None.
 
     Raises:

@@ -12,10 +12,10 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E0
 """The palette of Okabe & Ito (2008)."""
 GREY, AMBER, LAKE = "#777777", "#B07C00", "#3A9BD9"
 LINES = (BLUE, RED, GREEN, PURPLE, AMBER, LAKE, GREY)
-"""Of lines that may cross, drawn with :data:`DASHES`: orange and sky blue darkened,
+"""Of lines that may cross, drawn with ``DASHES``: orange and sky blue darkened,
 so that thin lines are legible on white."""
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), "-", (0, (4, 2)), (0, (1, 1.2)))
-"""One for each of :data:`LINES`, as matplotlib writes them; neighbours differ, so lines that coincide show both."""
+"""One for each of ``LINES``, as matplotlib writes them; neighbours differ, so lines that coincide show both."""
 
 RC: dict[str, Any] = {
     "font.family": ["DejaVu Sans"],
@@ -50,7 +50,7 @@ def styled() -> Any:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """Return a figure of that size in inches, drawn without a display; use inside :func:`styled`.
+    """Return a figure of that size in inches, drawn without a display; use inside ``styled``.
 
     Raises:
         InvalidInput: matplotlib is not installed.
@@ -92,7 +92,7 @@ def tidy(ax: Any) -> Any:
 def line_styles(count: int) -> list[tuple[Any, Any]]:
     """Return ``count`` pairs of colour and dashes for lines that may cross.
 
-    Up to seven take :data:`LINES`; more take :func:`ordered_colours`, as no palette tells so many apart, with the
+    Up to seven take ``LINES``; more take ``ordered_colours``, as no palette tells so many apart, with the
     same dashes in turn.
     """
     colours = list(LINES[:count]) if count <= len(LINES) else ordered_colours(count)

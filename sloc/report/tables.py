@@ -86,7 +86,7 @@ def _row(window: Window) -> dict[str, Any]:
 
 
 def windows_frame(results: Sequence[ProcessWindows]) -> pd.DataFrame:
-    """Return :func:`windows_rows` as a data frame.
+    """Return ``windows_rows`` as a data frame.
 
     Args:
         results: of a run, one a process.

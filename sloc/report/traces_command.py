@@ -14,9 +14,9 @@ from sloc.report.output import check_run_folder, jsonable, run_folder, say_writt
 from sloc.report.recorded_analysis import ALPHA, LEVEL, SIZE, Analysis, analyse, check_settings
 from sloc.report.recorded_command import NO_PICTURES, is_recorded, print_found, print_notes
 from sloc.report.run_record import digest
-from sloc.report.traces import plot_traces, traces_summary_table
+from sloc.report.traces_picture import plot_traces, traces_summary_table
 from sloc.results import TraceWindows
-from sloc.windows.binomial_rise import Statistic
+from sloc.windows.binomial_rise import RiseStatistic
 from sloc.windows.multiplicity import Across, Within
 from sloc.windows.recorded import Recording
 from sloc.windows.recorded_import import recordings_from_table
@@ -55,7 +55,7 @@ def run_traces(
     alpha: float = 0.05,
     correction: Within = "bonferroni",
     across: Across = "none",
-    statistic: Statistic = "difference",
+    statistic: RiseStatistic = "difference",
     size: float = SIZE,
     move_alpha: float = ALPHA,
     gap: float | None = None,
@@ -67,15 +67,15 @@ def run_traces(
     """Read a table of recorded answers, find windows and moves, print them, and write the output folder.
 
     Of the full generation's answer: ``windows.csv`` (a row per question), ``steps.csv`` (a row per step) and
-    ``curves.nc`` (see :meth:`sloc.windows.resampled.TraceWindows.to_xarray`).  Of all answers, as of recorded branches:
+    ``curves.nc`` (see :meth:`sloc.results.TraceWindows.to_xarray`).  Of all answers, as of recorded branches:
     ``moves.csv``, ``exact.csv``, ``rule.csv``, ``questions.csv``, ``curves.csv``, ``traces.jsonl.gz`` and
-    ``report.html`` (see :func:`sloc.report.recorded_command.run_recorded`), absent with a note where draws have
+    ``report.html`` (see ``sloc.report.recorded_command.run_recorded``), absent with a note where draws have
     weights of their own.  Besides ``traces.png`` (it and the page where matplotlib is installed) and ``run.json``, from
     which the run can be repeated.  The folder appears when all is written; after bad input, a failure or Ctrl-C
     nothing is there.
 
     Args:
-        path: the table (:data:`COLUMN_HELP`).
+        path: the table (``COLUMN_HELP``).
         out: the folder to write; nothing is written when None.
         rise: the threshold of a window.
         max_drop: no window by the rule where the curve drops by more than this.
@@ -144,7 +144,7 @@ def recordings_of_table(frame: pd.DataFrame, table: TraceTable) -> tuple[tuple[R
 
     Args:
         frame: as it was read.
-        table: the same, checked (:func:`sloc.windows.traces_table.trace_table`).
+        table: the same, checked (:func:`sloc.windows.trace_table`).
 
     Returns:
         The recordings, without the rows that only state the full generation's answer, and notes; none of the first

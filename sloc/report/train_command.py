@@ -220,7 +220,7 @@ def _trained(request: TrainRequest, parts: Split, kept: Path | None, quiet: bool
 def calibrated(key: jax.Array, network: Any, schedule: Any, parts: Split) -> dict[str, Any]:
     """Return the temperature of a classifier of the generator's digits, found and judged on digits that it never saw.
 
-    Half of the judge's digits are spent on it; :func:`held_out` returns the rest.
+    Half of the judge's digits are spent on it; ``held_out`` returns the rest.
     """
     from sloc import nn
 

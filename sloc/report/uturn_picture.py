@@ -33,7 +33,7 @@ def uturn_picture(
         times: ``[T]``, ascending.
         curves: by name, among them the images' own.
         first: ``[T, H, W]``, what one image becomes, in [-1, 1].
-        results: windows and differences (:func:`sloc.report.uturn_curves.compared`).
+        results: windows and differences (``sloc.report.uturn_curves.compared``).
         start: the digit.
         path: the file to write.
 

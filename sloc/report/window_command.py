@@ -47,7 +47,7 @@ class WindowRequest:
 
     Attributes:
         source: ``digits``, ``gaussians`` or a data file.
-        processes: names among :data:`sloc.report.window_run.PROCESSES`; empty for the source's default.
+        processes: names among ``sloc.report.window_run.PROCESSES``; empty for the source's default.
         settings: numbers of the run.
         x: array or columns of a file.
         labels: array or column of a file's labels.
@@ -77,7 +77,7 @@ class WindowRequest:
     refined: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def to_arguments(self) -> dict[str, Any]:
-        """Return the request in JSON's types; :func:`sloc.report.run_record.repeated` reads it back."""
+        """Return the request in JSON's types; ``sloc.report.run_record.repeated`` reads it back."""
         return jsonable(
             {f.name: getattr(self, f.name) for f in fields(self) if f.name != "settings"}
             | {"settings": asdict(self.settings)}
@@ -270,13 +270,16 @@ def _record(
     }
     found = {}
     for result in results:
-        half = result.half
         found[result.name] = {
             "summary": summary_paragraph(result, source),
             "trajectories": result.draws,
             "seconds": round(result.seconds, 3),
             "entropy_bits": result.entropy,
-            "half_information": {"t": half.value, "interval": half.interval, "status": half.status},
+            "half_information": {
+                "t": result.half,
+                "interval": result.half_interval,
+                "status": result.half_status,
+            },
             "order": decision_order(result.classes),
             "windows": [row for row in windows_rows([result]) if row["kind"] == "class"],
             "pairs": [row for row in windows_rows([result]) if row["kind"] == "pair"],

@@ -19,7 +19,7 @@ from sloc.report.output import write_picture
 from sloc.report.plots import draw_band, draw_bar
 from sloc.report.sources import Source
 from sloc.report.style import BLUE, FAINT, INK, SOFT, new_figure, ordered_colours, styled
-from sloc.report.tree import plot_tree
+from sloc.report.tree_picture import plot_tree
 from sloc.report.window_run import ProcessWindows, decision_order
 from sloc.report.window_words import axis_label, level_words, process_title
 from sloc.results.tree import MixtureTree
@@ -124,7 +124,7 @@ def _draw_information(ax: Any, result: ProcessWindows, source: Source, axis: Noi
     ax.set_ylim(0, 1.08 * result.entropy)
     if first:
         ax.set_ylabel(f"information on\nthe {source.noun} [bits]")
-    half = result.half.value
+    half = result.half
     if half is None:
         return
     level = result.entropy / 2

@@ -32,7 +32,7 @@ class Crossing:
     side: Side
 
     def on(self, curves: Mapping[Any, Curve], horizon: float, discrete: bool) -> Edge:
-        """Find the edge on a measured curve; see :func:`sloc.windows.edges.edge_on_grid`."""
+        """Find the edge on a measured curve; see ``sloc.windows.edges.edge_on_grid``."""
         c = curves[self.curve]
         times, value, lower, upper = (np.asarray(a, np.float64) for a in (c.times, c.value, c.lower, c.upper))
         return edge_on_grid(times, value, lower, upper, self.threshold, self.side, horizon=horizon, discrete=discrete)

@@ -24,6 +24,7 @@ from sloc.report.window_levels import spread_times, wide_grid
 from sloc.report.window_refine import Crossing, bracket, combined, levels_inside
 from sloc.report.window_settings import PROCESSES, Settings
 from sloc.report.window_tree import TreePlan, plan_tree
+from sloc.results import Interval, Status
 from sloc.results.curve import Curve
 from sloc.results.tree import MixtureTree
 from sloc.results.window import Window
@@ -72,7 +73,9 @@ class ProcessWindows:
         classes: window of each class within all.
         pairs: window of each pair of classes.
         entropy: entropy of the weights in bits.
-        half: where half of it is left: ``inf {t : I(theta; Y_t) <= H / 2}``.
+        half: where half of it is left: ``inf {t : I(theta; Y_t) <= H / 2}``; None where ``half_status`` says so.
+        half_interval: times between which that lies, or None.
+        half_status: see :data:`sloc.results.Status`.
         seconds: how long it took.
         refined: noise levels of the second pass, inside the brackets of the edges and at the merges of the tree; empty
             where there was none.
@@ -86,7 +89,9 @@ class ProcessWindows:
     classes: Mapping[str, Window]
     pairs: Mapping[tuple[str, str], Window]
     entropy: float
-    half: Edge
+    half: float | None
+    half_interval: Interval | None
+    half_status: Status
     seconds: float
     refined: np.ndarray
     tree: MixtureTree | None = None
@@ -202,11 +207,14 @@ def run_process(
         name: one of ``PROCESSES``.
         population: the population.
         settings: what is asked for.
-        times: increasing noise levels; those that a pilot finds (few trajectories at all levels) when None.
+        times: ``[T]`` increasing noise levels; those that a pilot finds (few trajectories at all levels) when None.
         run: devices and checkpoints.
         progress: called with ``(done, total)`` blocks.
         refined: noise levels of the second look, to repeat a run; chosen inside the brackets when None.
         progress_refined: the second look's ``progress``.
+
+    Returns:
+        What was found: curves, windows, the tree.
 
     Raises:
         InvalidInput: bad settings.
@@ -263,8 +271,20 @@ def run_process(
         if k[0] == "pair"
     }
     seen = next((np.asarray(c.times, np.float64) for c in fine.values()), np.zeros(0))
+    half = edges["half"]
     return ProcessWindows(
-        name, process, curves, within, pairs, entropy, edges["half"], time.perf_counter() - began, seen, tree
+        name=name,
+        process=process,
+        curves=curves,
+        classes=within,
+        pairs=pairs,
+        entropy=entropy,
+        half=half.value,
+        half_interval=half.interval,
+        half_status=half.status,
+        seconds=time.perf_counter() - began,
+        refined=seen,
+        tree=tree,
     )
 
 

@@ -154,18 +154,18 @@ def _meet(one: TreeNode, other: TreeNode) -> bool:
 
 
 def _half_words(result: ProcessWindows, noun: str) -> str:
-    half, name = result.half, result.name
+    half, interval, status, name = result.half, result.half_interval, result.half_status, result.name
     what = f"half of the {noun} information ({result.entropy / 2:.2f} of {result.entropy:.2f} bits)"
     start = what[0].upper() + what[1:]
-    ends = None if half.interval is None else " and ".join(level_words(name, v) for v in half.interval)
-    if half.value is not None:
-        return f"{start} is there at {level_words(name, half.value)}" + (f" (between {ends})." if ends else ".")
-    if half.status == "below_grid":
+    ends = None if interval is None else " and ".join(level_words(name, v) for v in interval)
+    if half is not None:
+        return f"{start} is there at {level_words(name, half)}" + (f" (between {ends})." if ends else ".")
+    if status == "below_grid":
         return f"{start} is there at none of the levels looked at."
-    if half.status == "above_grid":
+    if status == "above_grid":
         return f"{start} is there at every level looked at."
     return f"The draws do not tell at which level {what} is there" + (
-        f"; it is between {ends}." if ends and np.isfinite(half.interval or (np.inf,)).all() else "."
+        f"; it is between {ends}." if ends and np.isfinite(interval or (np.inf,)).all() else "."
     )
 
 

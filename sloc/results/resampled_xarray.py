@@ -17,7 +17,7 @@ def windows_dataset(result: TraceWindows) -> xr.Dataset:
     """Return curves and windows as one dataset (layout: :meth:`TraceWindows.to_xarray`).
 
     Args:
-        result: from :func:`sloc.windows.resampled.trace_windows`.
+        result: from :func:`sloc.windows.trace_windows`.
 
     Returns:
         A dataset that HDF5 and netCDF can hold: missing numbers are NaN, statuses are text.

@@ -27,7 +27,7 @@ class MixtureTree:
     """An epsilon-mixture tree: ``Subset`` and ``NoiseAmount`` of every node, with its three conditions checked.
 
     Source: Li, Karan & Chen 2025, Def. 8, Cor. 1 and 2; the form that is checked is written at
-    :func:`sloc.windows.tree.mixture_tree`.
+    :func:`sloc.mixture_tree`.
 
     Attributes:
         linkage: ``[K-1, 4]`` in SciPy's convention, binary; the height is the noise level of the merge (the last time

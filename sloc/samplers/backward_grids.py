@@ -58,7 +58,7 @@ def checked_grids(process: ObservationProcess, population: Population, grid: Any
     """Check one grid for all times or one for each, and return one for each, ``[T, m]``.
 
     Raises:
-        InvalidInput: see :func:`sloc.samplers.checks.checked_times`; rows that are not as many as times, or that do not
+        InvalidInput: see ``sloc.samplers.checks.checked_times``; rows that are not as many as times, or that do not
             lie below their time.
 
     """

@@ -15,6 +15,7 @@ from sloc.contracts import (
     ObservationProcess,
     Population,
     check_fits,
+    check_instants,
     check_registered,
     check_runs,
     component_names,
@@ -84,7 +85,7 @@ def checked_model(process: Any, population: Any, *methods: str) -> tuple[Any, An
 
 
 def checked_times_or_one(process: ObservationProcess, population: Population, t: Any, argument: str) -> Array:
-    """Check one time or several, ``[T]`` either way; see :func:`checked_times`."""
+    """Check one time or several, ``[T]`` either way; see ``checked_times``."""
     given = as_array(t, argument)
     return _cast(process, population, [given] if np.ndim(given) == 0 else given, argument, t)
 
@@ -110,22 +111,9 @@ def _cast(process: ObservationProcess, population: Population, values: Any, argu
         raise InvalidInput(f"{argument} = {shown(times)}: expected numbers") from error
     require(host.ndim == 1 and host.size > 0, argument, times, "a non-empty one-dimensional sequence of times")
     require(bool(np.isfinite(host).all()), argument, times, "finite times")
-    require(bool((host >= 0).all()), argument, times, "times that are not negative")
-    horizon = float(process.horizon)
-    require(bool((host <= horizon * (1 + 1e-12)).all()), argument, times, f"times up to the horizon, {horizon:g}")
-    if process.discrete:
-        require(bool((host == np.round(host)).all()), argument, times, "whole numbers: the process's time is discrete")
-    if process.has_density and population.atomic:
-        require(
-            bool((host > 0).all()),
-            argument,
-            times,
-            "times above 0: densities of noised data points are singular at t = 0",
-        )
+    check_instants(process, population, host, argument, times)
     cast = host.astype(np.int32 if process.discrete else float_dtype())
     require(bool((np.diff(cast) > 0).all()), argument, times, f"times strictly increasing in {cast.dtype}")
-    if is_concrete(process):
-        process._check_times(host, argument)
     return jnp.asarray(cast)
 
 

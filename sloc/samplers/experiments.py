@@ -19,9 +19,9 @@ from sloc.contracts import (
     set_name,
 )
 from sloc.contracts.arguments import as_real
-from sloc.engine import stream
-from sloc.engine.gather import gather
+from sloc.engine.collecting import collect
 from sloc.engine.plan import BLOCK_DRAWS, Plan
+from sloc.engine.streaming import stream
 from sloc.results.curve import Curve
 from sloc.samplers.backward_grids import checked_grids
 from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times_or_one, checked_trace
@@ -96,7 +96,7 @@ def forward_reverse(
     draws = drawn_of_block(n, localizer)
     kernel = ExperimentKernel(copies, feature, keep, 0, at_once, draws)
     with naming_times(kernel, args, key, times):
-        found = gather(kernel, args, key, n, axis=1, tile=chosen, plan=plan)
+        found = collect(kernel, args, key, -(-n // BLOCK_DRAWS), axis=1, n=n, tile=chosen, plan=plan)
     refuse_spoilt(found[0] if samples else found, key, times)
     if clones is None:
         found = jax.tree.map(lambda v: v[:, :, 0], found)

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, require, shown
-from sloc.engine import stream
-from sloc.engine.gather import gather
+from sloc.engine.collecting import collect
 from sloc.engine.plan import BLOCK_DRAWS, Plan
+from sloc.engine.streaming import stream
 from sloc.samplers.checks import checked_count, checked_key, checked_model, checked_times, checked_trace, positions
 from sloc.samplers.exact import exact_localizer
 from sloc.samplers.localizer import Localizer, LocalizerState, as_argument, check_stops
@@ -236,7 +236,8 @@ def localize(
     every = jnp.arange(grid.shape[0], dtype=jnp.int32)
     looking = LocalizeKernel(spoilt_observation, grid.shape[0], draws=draws)
     with naming_steps(looking, (localizer, grid, every), key, grid):
-        samples, kept = gather(kernel, (localizer, grid, slots), key, n, tile=_tile(numbers), plan=plan)
+        blocks, asked = -(-n // BLOCK_DRAWS), {"axis": 0, "n": n, "tile": _tile(numbers), "plan": plan}
+        samples, kept = collect(kernel, (localizer, grid, slots), key, blocks, **asked)
         refuse_spoilt_letters(samples)
     return Localization(samples, np.asarray(times), kept) if trajectories else samples
 
@@ -338,7 +339,7 @@ def observation_numbers(localizer: Localizer, grid: Array, y: Any = None) -> int
 
 
 def _observed(localizer: Localizer, grid: Array, y: Any = None) -> Any:
-    """Return the shapes of one observation; see :func:`observation_numbers`."""
+    """Return the shapes of one observation; see ``observation_numbers``."""
     # The top is looked up before tracing, so that a localizer can refuse a time at which it cannot start.
     top = grid[-1]
     if y is None:

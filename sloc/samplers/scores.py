@@ -25,8 +25,8 @@ def mixture_score(process: ObservationProcess, population: Population, y: Array,
     Args:
         process: an observation process with densities.
         population: the population.
-        y: one observation, floating.
-        t: its time, above 0 where the population is atomic.
+        y: one observation, floating, ``[d]`` or of another shape.
+        t: its time, a scalar, above 0 where the population is atomic.
 
     """
     if isinstance(population, GaussianMixture) and isinstance(process, GaussianChannel):

@@ -26,7 +26,7 @@ SPOILT = int(np.iinfo(np.int32).min)
 
 
 def is_spoilt(x: Any) -> Array:
-    """Return whether one sample holds a NaN, or :data:`SPOILT` in its place."""
+    """Return whether one sample holds a NaN, or ``SPOILT`` in its place."""
     found = [jnp.zeros((), bool)]
     for leaf in jax.tree.leaves(x):
         if jnp.issubdtype(leaf.dtype, jnp.floating):
@@ -78,7 +78,7 @@ def naming_steps(kernel: Any, args: Any, key: Array, grid: Array) -> Iterator[No
     """Add to an error about NaN in a block of localizations the first draw with one, and the time where it came in.
 
     Args:
-        kernel: ``(samples [B, ...], kept [B, m])`` of a block, ``kept`` by :func:`spoilt_observation` at every time.
+        kernel: ``(samples [B, ...], kept [B, m])`` of a block, ``kept`` by ``spoilt_observation`` at every time.
         args: its arguments.
         key: the run's key.
         grid: ``[m]``.
@@ -103,7 +103,7 @@ def naming_steps(kernel: Any, args: Any, key: Array, grid: Array) -> Iterator[No
 
 
 def refuse_spoilt_letters(samples: Any) -> None:
-    """Refuse samples of whole numbers, leaves ``[n, ...]``, with :data:`SPOILT` among them.
+    """Refuse samples of whole numbers, leaves ``[n, ...]``, with ``SPOILT`` among them.
 
     Raises:
         NotANumber: names the block.

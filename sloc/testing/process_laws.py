@@ -46,7 +46,7 @@ def check_likelihood(trials: Trials, key: Array) -> None:
     ``Y_t`` is drawn from ``x0`` or ``x1`` with probability 1/2 each; then ``P(x1 | Y_t) =
     sigma(log_prob(y, x1) - log_prob(y, x0))`` must be calibrated against functions of itself and of
     ``y``.  A factor common to all ``x`` (the normalisation) cancels here, as in every posterior; see
-    :func:`~sloc.testing.density_laws.check_density`.
+    ``check_density``.
 
     Raises:
         ConformanceError: a log-likelihood is not finite for the input a draw came from, or miscalibrated.

@@ -98,8 +98,11 @@ def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDr
         seed: of the choice of branches, with each question's name.
 
     Returns:
-        Draws of ``o_t`` itself (over the kept branches), as many a position as its branches allow (at least as many as
-        its shortest branch has, whatever is drawn); costs where they were recorded.
+        Exact draws of ``o_t`` itself (over the kept branches), as many a position as its branches allow (at least as
+        many as its shortest branch has, whatever is drawn); costs where they were recorded.
+
+    Raises:
+        InvalidInput: no recordings, two of one name, or a seed that is none.
 
     """
     recordings = checked_all(recordings, "recordings", Recording, "Recordings")
@@ -174,8 +177,8 @@ def allocate_draws(
 
     Each round chooses positions one after the other, each where a few draws more take most off the expected total
     variation (summed over all positions, for what a draw says of its neighbours too) for their cost, in the Gaussian
-    picture of :mod:`sloc.windows.draw_design`; what the model says next is asked when the round is over.  The
-    first round knows no draw: all answers alike, and steps as restless as :func:`~sloc.windows.draw_design.wary_steps`
+    picture of ``sloc.windows.draw_design``; what the model says next is asked when the round is over.  The
+    first round knows no draw: all answers alike, and steps as restless as ``wary_steps``
     has them.  Rounds grow with what was drawn, so that there are few: about thirty for two thousand draws.
 
     Where a leaving mass is not known (sentences, say) a draw is taken to say nothing of what lies beyond that step, so
@@ -200,7 +203,7 @@ def allocate_draws(
         priors: to be averaged.
 
     Returns:
-        The draws and the curve.
+        The draws and the curve: an estimate with credible bands, as :func:`sloc.windows.outcome_curve` gives it.
 
     Raises:
         InvalidInput: settings out of range, or a generator that returns no sequence of texts, more than it was asked
@@ -288,7 +291,7 @@ def _best_positions(
 ) -> list[tuple[int, int]]:
     """Positions and draws at them, one after the other, each where it gains most for its cost, given those before it.
 
-    ``number`` draws in at most :data:`_PICKS` picks, or in batches where these are larger.
+    ``number`` draws in at most ``_PICKS`` picks, or in batches where these are larger.
     """
     chosen: list[tuple[int, int]] = []
     each = max(batch, -(-number // _PICKS))

@@ -16,8 +16,9 @@ def information_axis(curve: Curve, *, total: float | None = None) -> np.ndarray:
     """Return how much of a feature's information is lost by each time: ``total - I(theta; Y_t)``.
 
     ``I`` never increases in ``t`` (data processing), so the values are first projected on falling sequences (least
-    squares), which removes what sampling noise there is against it.  Processes whose times have nothing in common can
-    be compared on this axis: at equal loss they say equally much about ``theta``.
+    squares), which removes what sampling noise there is against it: an estimate, exact where the curve is.
+    Processes whose times have nothing in common can be compared on this axis: at equal loss they say equally much about
+    ``theta``.
 
     Args:
         curve: ``I(theta; Y_t)`` over times, from :func:`sloc.information_curve`.
@@ -45,7 +46,7 @@ def information_axis(curve: Curve, *, total: float | None = None) -> np.ndarray:
 
 
 def on_axis(curve: Curve, axis: Any) -> Curve:
-    """Return a curve over another axis: value, band and everything else stay, ``times`` become the axis's values.
+    """Return a curve over another axis: value, band and all else stay exactly, ``times`` become the axis's values.
 
     Windows read off it (:func:`sloc.find_window`) are then in the units of the axis.  An axis that falls with noise,
     like ``sloc.processes.log_snr``, is given as its negative.

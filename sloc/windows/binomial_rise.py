@@ -26,9 +26,9 @@ from sloc.contracts import require
 from sloc.contracts.arguments import as_real, as_whole, is_one_of
 from sloc.divergence.binomial_interval import clopper_pearson
 
-Statistic = Literal["difference", "score"]
+RiseStatistic = Literal["difference", "score"]
 """How outcomes are ordered."""
-STATISTICS: tuple[str, ...] = get_args(Statistic)
+RISE_STATISTICS: tuple[str, ...] = get_args(RiseStatistic)
 
 RELATIVE_MARGIN = 1e-2
 """How far a p-value may lie above the exact supremum, relatively; it never lies below."""
@@ -36,12 +36,14 @@ _ROUNDING = 1.0 + 1e-10
 _NEGLIGIBLE = 1e-14
 
 
-def rise_p_value(x1: int, n1: int, x2: int, n2: int, tau: float = 0.5, statistic: Statistic = "difference") -> float:
+def rise_p_value(
+    x1: int, n1: int, x2: int, n2: int, tau: float = 0.5, statistic: RiseStatistic = "difference"
+) -> float:
     """P-value of the exact unconditional test of ``p2 - p1 <= tau``.
 
     ``p = sup {P(T(X1, X2) >= T(x1, x2)) : p2 - p1 <= tau}``.  Valid at every sample size:
     ``P(p <= alpha) <= alpha`` under the null.  The number returned is an upper bound of the
-    supremum, above it by at most the fraction :data:`RELATIVE_MARGIN`; it is 1 where the observed
+    supremum, above it by at most the fraction ``RELATIVE_MARGIN``; it is 1 where the observed
     rise is at most ``tau``.
 
     Args:
@@ -63,7 +65,7 @@ def rise_p_value(x1: int, n1: int, x2: int, n2: int, tau: float = 0.5, statistic
         require(as_whole(n) >= 1, name.replace("x", "n"), n, "a number of draws, at least 1")
         require(int(x) == x and 0 <= x <= n, name, x, f"a count between 0 and {n}")
     require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a rise in [0, 1)")
-    require(is_one_of(statistic, STATISTICS), "statistic", statistic, f"one of {STATISTICS}")
+    require(is_one_of(statistic, RISE_STATISTICS), "statistic", statistic, f"one of {RISE_STATISTICS}")
     x1, n1, x2, n2, tau = int(x1), int(n1), int(x2), int(n2), float(tau)
     if (x2 * n1 - x1 * n2) / (n1 * n2) <= tau + 1e-12:
         return 1.0
@@ -78,9 +80,9 @@ def rise_p_values(
     x2: np.ndarray,
     n2: np.ndarray,
     tau: float = 0.5,
-    statistic: Statistic = "difference",
+    statistic: RiseStatistic = "difference",
 ) -> np.ndarray:
-    """Apply :func:`rise_p_value` to arrays of one shape; repeated outcomes are computed once."""
+    """Apply ``rise_p_value`` to arrays of one shape; repeated outcomes are computed once."""
     flat = [np.asarray(a).ravel() for a in (x1, n1, x2, n2)]
     values = [rise_p_value(*row, tau=tau, statistic=statistic) for row in zip(*flat, strict=True)]
     return np.asarray(values, np.float64).reshape(np.shape(x1))
@@ -191,7 +193,7 @@ def _ratio(count: np.ndarray, p: np.ndarray) -> np.ndarray:
     return np.where(count == 0, 0.0, count / np.maximum(p, 1e-300))
 
 
-def rejection_boundary(x1: int, n1: int, x2: int, n2: int, tau: float, statistic: Statistic) -> np.ndarray:
+def rejection_boundary(x1: int, n1: int, x2: int, n2: int, tau: float, statistic: RiseStatistic) -> np.ndarray:
     """Smallest second count at least as extreme as ``(x1, x2)``, for every first count.
 
     Returns:
@@ -213,7 +215,7 @@ def rejection_probability(boundary: np.ndarray, n2: int, p1: np.ndarray, p2: np.
     """``P(X2 >= boundary[X1])`` for arrays of probabilities, summed exactly over ``X1``.
 
     Args:
-        boundary: ``[n1 + 1]`` as from :func:`rejection_boundary`.
+        boundary: ``[n1 + 1]`` as from ``rejection_boundary``.
         n2: draws after.
         p1: ``[G]`` probabilities before.
         p2: ``[G]`` probabilities after.

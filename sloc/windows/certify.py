@@ -10,7 +10,7 @@ depends on the pilot only, TV never increases in time, and a wrong bound would n
 so each side errs with probability at most its level, whatever the dependence between times.  The pilot may therefore
 look by any points it likes: for Gaussians of shared covariance its balanced values are those of scrambled Sobol'
 points, and they place the ladder where the overlap is not small.  Levels are shared by Bonferroni over edges and sides.
-Streams (:mod:`sloc.windows.streams`) walk in the same way by tests that hold at every stopping time.
+Streams (``sloc.windows.streams``) walk in the same way by tests that hold at every stopping time.
 
 Sources: fixed-sequence testing as in Learn-then-Test (arXiv 2110.01052); betting bounds of Waudby-Smith & Ramdas 2024.
 """
@@ -202,7 +202,7 @@ def make_plan(
 def pilot_draws(budget: int, kinds: int) -> int:
     """Draws of each of the pilot's passes, two for each estimator, in whole blocks.
 
-    Together 15 % of the budget, rounded up; but at least :data:`MIN_PILOT` a pass; but at most half of the budget.  Two
+    Together 15 % of the budget, rounded up; but at least ``MIN_PILOT`` a pass; but at most half of the budget.  Two
     estimators are above 15 % below about 55,000 draws an edge, at 41 % with 10,000, and there is no pilot below 4,096.
     """
     wanted = max(-(-int(_PILOT_SHARE * budget / (2 * kinds)) // BLOCK_DRAWS) * BLOCK_DRAWS, MIN_PILOT)
@@ -222,7 +222,7 @@ def certify_edge(
 
     Args:
         key: typed PRNG key, independent of the pilot's.
-        plan: from :func:`make_plan`.
+        plan: from ``make_plan``.
         times: the pilot's grid, whose ends are tested where it shows no crossing.
         level: error level of each side.
         budget: draws for this edge.

@@ -86,7 +86,7 @@ def critical_window(
         certify: whether to certify the edges by pilot and fixed-sequence tests (betting bounds, bridges where
             overlaps are small) instead: narrower intervals for the draws, at any scale of ``epsilon`` that is taken.
         budget: with ``certify``, draws in all, the pilots' included: 15 % of them, more of a small budget
-            (:mod:`sloc.windows.certify`); too few give status ``unresolved``.
+            (``sloc.windows.certify``); too few give status ``unresolved``.
         tolerance: with ``certify``, half-width of the intervals aimed at; draws stop there.
         **options: ``plan`` and ``interval`` of :func:`sloc.measure`.
 
@@ -276,7 +276,7 @@ def exact_or_certified(
 ) -> Found | None:
     """Answer by closed forms of the pair as given, else, where asked for, certified; None leaves it to sampling.
 
-    ``spending`` goes to :func:`~sloc.windows.certify.certified_search`.
+    ``spending`` goes to ``certified_search``.
 
     Raises:
         InvalidInput: marginals that are estimates, where edges are to be certified.

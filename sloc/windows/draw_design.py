@@ -100,7 +100,7 @@ def posterior_design(posterior: OutcomePosterior, squares: np.ndarray | None = N
 
     Args:
         posterior: of single answers.
-        squares: ``[T - 1]`` squared leaving masses, to add :func:`wary_steps`; none are added when None.
+        squares: ``[T - 1]`` squared leaving masses, to add ``wary_steps``; none are added when None.
 
     Returns:
         The picture.

@@ -21,7 +21,7 @@ def edges_from_curves(
 ) -> tuple[Array, Array]:
     """Where a non-increasing curve on a grid falls through a threshold, with an integer status.
 
-    The device's twin of :func:`sloc.windows.edges.edge_on_grid` for a curve without a band: the point follows the
+    The device's twin of ``sloc.windows.edges.edge_on_grid`` for a curve without a band: the point follows the
     last time on the high side, ``q > c`` for ``first`` (``inf {q <= c}``) and ``q >= c`` for ``last``
     (``sup {q >= c}``), by linear interpolation.  Traceable; vectorise over curves with ``jax.vmap``.  Any
     increasing function of the curve and of its threshold may be given instead of both, which changes only the
@@ -35,7 +35,7 @@ def edges_from_curves(
         discrete: whether only grid times can be edges.
 
     Returns:
-        The edge and its code, an index into :data:`sloc.results.status.STATUSES`: ``resolved``, ``below_grid`` (the
+        The edge and its code, an index into :data:`sloc.results.STATUSES`: ``resolved``, ``below_grid`` (the
         edge is censored at the first time, which is returned), ``above_grid`` (at the last), or ``empty`` (the grid
         starts at 0 and ``last`` does not hold there; 0 is returned).
 

@@ -33,8 +33,8 @@ _BRANCH = ("t", "tok_id", "tok_p", "is_base", "answers", "cont_lens")
 def from_forking_fast(record: Any, question: str | None = None) -> tuple[Recording, tuple[str, ...]]:
     """Take over the JSON object of one question of a forking-fast store.
 
-    A branch is named by its token (:func:`token_names`); ``extra`` has the token where that is not the name, as of
-    numbers.  What :func:`to_forking_fast` had to add under ``sloc`` is taken in again.
+    A branch is named by its token (``token_names``); ``extra`` has the token where that is not the name, as of
+    numbers.  What ``to_forking_fast`` had to add under ``sloc`` is taken in again.
 
     Args:
         record: with ``branches`` (each ``t, tok_id, tok_p, is_base, answers``, and ``cont_lens`` where they are known),
@@ -102,10 +102,10 @@ def _token_branch(where: str, written: Mapping[str, Any], name: str, categories:
 def to_forking_fast(recording: Recording) -> dict[str, Any]:
     """Return the JSON object of a forking-fast store.
 
-    Of an object that :func:`from_forking_fast` read it is that object: order of branches and positions, repeated
+    Of an object that ``from_forking_fast`` read it is that object: order of branches and positions, repeated
     branches, kinds of numbers, fields that are null or absent, fields of other names.  (The order of the fields within
     an object is not kept; JSON gives it no meaning.)  Any other recording that has whole positions is written so that
-    :func:`from_forking_fast` gives it back; what the format has no room for (the question's name where ``meta`` has no
+    ``from_forking_fast`` gives it back; what the format has no room for (the question's name where ``meta`` has no
     ``row_id`` that says so, the full generation's answer, its length beyond its tokens, names of branches that are not
     their tokens) stands under the key ``sloc``, and only then.
 
@@ -204,7 +204,7 @@ def _extra_of(branch: Mapping[str, Any], name: str) -> dict[str, Any]:
 
     Args:
         branch: as the file has it.
-        name: of the branch, by :func:`token_names`.
+        name: of the branch, by ``token_names``.
 
     """
     token = branch["tok_id"]

@@ -46,7 +46,7 @@ def posterior_moves(
     separation: float = 8.0,
     priors: Sequence[MovePrior] = RUN_PRIORS,
 ) -> Moves:
-    """Find moves by posterior probability.
+    """Find moves by posterior probability: estimates under a prior, not certified.
 
     Args:
         questions: counts or recordings, of different names; recordings of one axis, that of ``gap``.

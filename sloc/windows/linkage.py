@@ -144,7 +144,7 @@ def linkage_on_host(distances: np.ndarray) -> np.ndarray:
         distances: ``[K, K]`` float64, symmetric, finite; ``K`` at most 5,000.
 
     Returns:
-        ``[K-1, 4]`` float64; see :func:`complete_linkage`.
+        ``[K-1, 4]`` float64; see ``complete_linkage``.
 
     Raises:
         ValueError: more than 5,000 classes.

@@ -9,7 +9,7 @@ For the share ``x`` of one set of answers the prior says of ``y`` given ``x``
     weight ``v_c`` that keeps ``0 <= o_{t+1} <= 1`` and the mean ``E[y] = x``.
 
 Nearest is in relative entropy: the Beta law cut off where ``o_{t+1}`` would leave [0, 1] and tilted by ``exp(k y)``
-(:func:`sloc.windows.share_steps.tilted_to_mean`).  So the path is a martingale, ``E[o_{t+1} | o_t, q_t] = o_t``,
+(``sloc.windows.share_steps.tilted_to_mean``).  So the path is a martingale, ``E[o_{t+1} | o_t, q_t] = o_t``,
 whatever leaves and also where the cut binds.  The identity above is exact; that ``y`` has the mean of ``o_t`` is an
 assumption, of a taken token that is no better than the others on average (over all tokens it holds whatever they
 answer).  A share of 0 or 1 stays there.
@@ -20,11 +20,11 @@ run lasts, steps lead to the same side, on average to ``x +- q (1 - r) x (1 - x)
 falling have the same probability beforehand and lead as far, so that on average over both nothing drifts; given the
 steps before, it does.
 
-:data:`PRIORS` expect most of what leaves to answer alike.  A curve that moves by nearly all it can at every step is
+``PRIORS`` expect most of what leaves to answer alike.  A curve that moves by nearly all it can at every step is
 none of theirs; ``MovePrior(0.0, ((1.0, 1.0),))`` beside them takes its place by its evidence.
 
 Shares live on a grid ``sin(pi u / 2)^2``, even in the arcsine scale; steps on it have the mean and, as far as it
-allows, the variance of the laws (:func:`sloc.windows.share_steps.on_grid`), so that many small ones add up to what they
+allows, the variance of the laws (``sloc.windows.share_steps.on_grid``), so that many small ones add up to what they
 are.
 """
 
@@ -142,7 +142,7 @@ def move_kernels(prior: MovePrior) -> np.ndarray:
         prior: how answers differ.
 
     Returns:
-        ``[L, G, G]`` float64, rows summing to one: of ``o_{t+1}`` given ``o_t`` for each of :data:`LEVELS`, out of
+        ``[L, G, G]`` float64, rows summing to one: of ``o_{t+1}`` given ``o_t`` for each of ``LEVELS``, out of
         a run.  Exact martingales: ``kernels @ SHARES == SHARES``.
 
     """
@@ -163,7 +163,7 @@ def mode_kernels(prior: MovePrior) -> np.ndarray:
         prior: how answers differ.
 
     Returns:
-        ``[L, M, G, G]`` float64: out of a run (:func:`move_kernels`), then for each kind of runs in a rising one and in
+        ``[L, M, G, G]`` float64: out of a run (``move_kernels``), then for each kind of runs in a rising one and in
         a falling one, whose means lie as far above a share as below it.
 
     """
@@ -178,7 +178,7 @@ def mode_kernels(prior: MovePrior) -> np.ndarray:
 
 
 def _martingales(concentration: float, pull: float = 1.0) -> np.ndarray:
-    """``[L, G, G]``, a leaving mass each: laws cut off, tilted to the means of :func:`_mean_shares`, on the grid."""
+    """``[L, G, G]``, a leaving mass each: laws cut off, tilted to the means of ``_mean_shares``, on the grid."""
     points, laws = zip(*(_cut_law(float(q), concentration, pull) for q in LEVELS[1:]), strict=True)
     means = np.concatenate([_mean_shares(float(q), pull) for q in LEVELS[1:]])
     points, laws = np.concatenate(points), np.concatenate(laws)
@@ -198,7 +198,7 @@ def _mean_shares(leaving: float, pull: float) -> np.ndarray:
 def _cut_law(leaving: float, concentration: float, pull: float) -> tuple[np.ndarray, np.ndarray]:
     """``(x - q y) / p`` with ``y ~ Beta(c r x, c (1 - r x))``, ``r`` the pull, cut off outside [0, 1]: points, masses.
 
-    Two arrays ``[G, M]``: middles of :data:`_FINE` cells of ``y``, even in the arcsine scale, and their masses.
+    Two arrays ``[G, M]``: middles of ``_FINE`` cells of ``y``, even in the arcsine scale, and their masses.
     """
     from scipy.special import betainc
 
@@ -227,6 +227,6 @@ def mode_chain(prior: MovePrior) -> tuple[np.ndarray, np.ndarray]:
 
 
 def leaving_levels(leaving: np.ndarray, unknown: float) -> np.ndarray:
-    """Indices into :data:`LEVELS` of leaving masses, NaN standing for ``unknown``."""
+    """Indices into ``LEVELS`` of leaving masses, NaN standing for ``unknown``."""
     known = np.where(np.isnan(leaving), unknown, leaving)
     return np.minimum(np.searchsorted(LEVELS, known - 1e-6), LEVELS.size - 1)

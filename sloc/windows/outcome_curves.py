@@ -1,7 +1,7 @@
 """Curves of recorded answers: posterior means and bands under a prior of steps, by forward-backward on a grid.
 
 Each answer's share, and each set of answers that a move is asked of, follows the prior of
-:mod:`sloc.windows.move_kernels` and is seen in binomial counts.  Shares of single answers are filtered one by
+``sloc.windows.move_kernels`` and is seen in binomial counts.  Shares of single answers are filtered one by
 one and scaled to sum to one; priors are averaged with their evidence as weights.  That cross-validates how much
 is smoothed: the log-evidence is the score of held-out draws, averaged over every set of ``p`` of them that may be held
 out and summed over ``p`` (Fong & Holmes 2020, Biometrika 107, 489).
@@ -58,7 +58,7 @@ class OutcomeCounts:
         positions: ``[T]`` increasing.
         counts: ``[T, A]`` draws per answer, whole or effective; a row of zeros where nothing was drawn.
         leaving: ``[T - 1]`` probability that leaves the taken path until the next position, NaN where not known; where
-            branches were dropped, with their mass (:func:`sloc.windows.recorded.leaving_masses`), so that no step moves
+            branches were dropped, with their mass (:func:`sloc.windows.leaving_masses`), so that no step moves
             by more.
 
     """
@@ -260,7 +260,7 @@ def outcome_curve(
 
     Returns:
         The curve.  Pointwise bands are Bayesian (credible) and wider than ``level`` says: either tail holds
-        :data:`TAILS` times ``(1 - level) / 2`` of the posterior (0.02 at 0.9, so that the band is its central 96 %),
+        ``TAILS`` times ``(1 - level) / 2`` of the posterior (0.02 at 0.9, so that the band is its central 96 %),
         because coverage near moves needs it.  The benchmark suite ``traces`` counts how often they hold curves of
         known truth, and how often the posterior's prediction holds further draws of recordings.
 

@@ -22,12 +22,14 @@ from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.measurement import assemble
 from sloc.divergence.quasi import sobol_rounds, takes_points
 from sloc.divergence.statistics import TV, disjoint_pair
-from sloc.engine import collect
+from sloc.engine.collecting import collect
 from sloc.engine.plan import BLOCK_DRAWS, Plan
 
 Array = jax.Array
 Estimator = Literal["balanced", "bridge"]
 _TIMES_AT_ONCE = 16
+_TURNS = 16
+"""Key blocks of one call: they are small, and any number of them then takes one compilation."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class OverlapDraws:
 
 
 Drawer = Callable[[Array, int, int], OverlapDraws]
-"""``(key, n, first)``: see :meth:`Overlap.draw`."""
+"""``(key, n, first)``: see ``Overlap.draw``."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Overlap:
 
             def draw_bridges(key: Array, n: int, first: int) -> OverlapDraws:
                 blocks = max(1, n // BLOCK_DRAWS)
-                values, refused = collect(BridgeKernel(), problem, key, blocks, first, plan=self.plan)
+                values, refused = collect(BridgeKernel(), problem, key, blocks, first, turns=_TURNS, plan=self.plan)
                 if np.any(refused > 0):
                     raise_violation(problem, key, blocks, first)
                 return OverlapDraws(shown, values, scale, blocks * BLOCK_DRAWS, blocks)
@@ -131,18 +133,19 @@ class Overlap:
         def draw_balanced(key: Array, n: int, first: int) -> OverlapDraws:
             blocks = max(whole.blocks(0), n // whole.block_draws)
             # Rounding of the strata's weights can lift a sum that should be 1 above it.
-            values = np.minimum(collect(whole.kernel, whole.args, key, blocks, first, plan=self.plan)[0][0], 1.0)
+            drawn = collect(whole.kernel, whole.args, key, blocks, first, turns=_TURNS, plan=self.plan)
+            values = np.minimum(drawn[0][0], 1.0)
             return OverlapDraws(shown, values, np.ones(len(values)), blocks * whole.block_draws, blocks)
 
         return draw_balanced
 
     @property
     def by_points(self) -> bool:
-        """Whether :meth:`look` takes Sobol' points."""
+        """Whether ``look`` takes Sobol' points."""
         return self.estimator == "balanced" and takes_points(self.process, self.population)
 
     def look(self, key: Array, times: Any, n: int) -> OverlapDraws:
-        """As :meth:`draw`, to choose where to test and how, never to test: by Sobol' points where the pair takes them.
+        """As ``draw``, to choose where to test and how, never to test: by Sobol' points where the pair takes them.
 
         Columns are then not independent.  What is certified rests on other draws, whatever these say.
         """

@@ -100,7 +100,7 @@ def sampled_pairs(
 ) -> PairTimes:
     """Sample the curves of all pairs, or of those that can decide a height where affinities are known.
 
-    With more than 64 classes one pair a merge is sampled first and stands in for the others (:func:`relay`); of those
+    With more than 64 classes one pair a merge is sampled first and stands in for the others (``relay``); of those
     only the ones are sampled that could still merge a grid step later than all that were.
 
     Args:
@@ -162,7 +162,7 @@ def pairs_from_curves(
     """Merge times from TV curves of all pairs that were measured in one pass over all classes.
 
     Each curve's own band holds for that curve; here all must hold at once, so bands are taken anew
-    (:func:`joint_bands`) from the values and their standard errors.
+    (``joint_bands``) from the values and their standard errors.
 
     Args:
         curves: TV of pairs ``i < j``, all of them, from one call of :func:`sloc.measure` whose statistics used every

@@ -56,8 +56,8 @@ class PrintedEdges(NamedTuple):
 def theorem_bound(epsilon: float, odds: float) -> float:
     """``epsilon (1 + max(1, W) / sqrt 2)``: how far noising and denoising stays from the target, as printed.
 
-    Loose: its own proof gives ``epsilon + max(1, W) (epsilon^2 - epsilon^4 / 2)``.  Source: Li, Karan & Chen 2025,
-    Theorem 2.
+    A loose upper bound: its own proof gives ``epsilon + max(1, W) (epsilon^2 - epsilon^4 / 2)``.
+    Source: Li, Karan & Chen 2025, Theorem 2.
 
     Args:
         epsilon: in ``(0, 1)``.
@@ -124,6 +124,9 @@ def gaussian_mixture_edges(means: Any, epsilon: float) -> PrintedEdges:
         means: ``[K, d]``, distinct.
         epsilon: in ``(0, 1)``.
 
+    Raises:
+        InvalidInput: means that are not finite, not distinct or of another shape, or an epsilon outside (0, 1).
+
     """
     _inside("epsilon", epsilon, 0, 1)
     try:
@@ -171,6 +174,9 @@ def critical_token_edges(length: int, start: int, spread: int) -> PrintedEdges:
         length: ``L``, tokens in all.
         start: ``a``, tokens before the first at which the two may differ.
         spread: ``k``, tokens it takes.
+
+    Raises:
+        InvalidInput: counts that are no whole numbers, or ``a + k > L``.
 
     """
     length, start, spread = (
@@ -226,7 +232,7 @@ def discourse_edges(alpha: float, cosine: float, epsilon: float) -> PrintedEdges
 def discourse_slack(alpha: float, time: float) -> float:
     """``e^{-T} sqrt(alpha - ln(1 + alpha))``, which must be at most ``eps`` for the printed ``T_before`` to be one.
 
-    Source: Li, Karan & Chen 2025, App. C.2.3.
+    A bound within the proof, as printed.  Source: Li, Karan & Chen 2025, App. C.2.3.
 
     Args:
         alpha: positive.
@@ -242,7 +248,8 @@ def discourse_before_from_kl(alpha: float, cosine: float, epsilon: float) -> flo
     """``1/2 ln(alpha sqrt(1 - c^2) / (4 eps))``: a correct and simple ``T_before`` for two topics of equal weight.
 
     By ``KL = (1 - c^2) x^2 / (2 (1 + x))``, ``x = alpha e^{-2t}``, and Pinsker's inequality: half of the total
-    variation is at most ``x sqrt(1 - c^2) / 4``.  It replaces the printed formula of :func:`discourse_edges`.
+    variation is at most ``x sqrt(1 - c^2) / 4``: an upper bound of the edge.  It replaces the
+    printed formula of :func:`discourse_edges`.
 
     Args:
         alpha: positive.
@@ -264,8 +271,8 @@ def discourse_before_from_kl(alpha: float, cosine: float, epsilon: float) -> flo
 def examples_needed(hellinger: float, epsilon: float) -> float:
     """``ln((1 - delta/2) / eps)``, the number of examples in context that is printed.
 
-    Wrong: it does not grow as rules come closer.  See :func:`examples_needed_corrected`.  Source: Li, Karan & Chen
-    2025, Cor. 3 (App. C.2.6).
+    Neither exact nor a bound, but wrong: it does not grow as rules come closer.  See
+    :func:`examples_needed_corrected`.  Source: Li, Karan & Chen 2025, Cor. 3 (App. C.2.6).
 
     Args:
         hellinger: ``delta = sum (sqrt p - sqrt q)^2`` of one example, in ``(0, 2)``.
@@ -280,7 +287,8 @@ def examples_needed(hellinger: float, epsilon: float) -> float:
 def examples_needed_corrected(hellinger: float, epsilon: float) -> float:
     """``ln(1/eps) / ln(1 / (1 - delta/2))``: the number of examples whose affinity ``(1 - delta/2)^T`` is ``eps``.
 
-    With ``delta`` the **smallest** over single other rules (a mixture of products is not a product).
+    With ``delta`` the **smallest** over single other rules (a mixture of products is not a product); exact
+    for one other rule, an estimate for several.
 
     Args:
         hellinger: ``delta = sum (sqrt p - sqrt q)^2`` of one example, in ``(0, 2)``.
@@ -295,12 +303,16 @@ def examples_needed_corrected(hellinger: float, epsilon: float) -> float:
 def sample_threshold(features: int, sparsity: int, variance: float) -> float:
     """``N* = 2 k ln(n/k) / ln(1 + k/v)``, around which sparse regression turns from nothing to all.
 
-    Asymptotic in ``n``.  Source: Li, Karan & Chen 2025, Thm. 5; Reeves, Xu & Zadik 2019.
+    Exact only as ``n`` grows, an estimate at any ``n``.  Source: Li, Karan & Chen 2025, Thm. 5; Reeves, Xu & Zadik
+    2019.
 
     Args:
         features: ``n``.
         sparsity: ``k``, in ``1 .. n``.
         variance: ``v``, of the noise, positive.
+
+    Raises:
+        InvalidInput: numbers outside their ranges, or ``k > n``.
 
     """
     features, sparsity = checked_whole(features, "features"), checked_whole(sparsity, "sparsity")
@@ -312,7 +324,7 @@ def sample_threshold(features: int, sparsity: int, variance: float) -> float:
 def sample_window(samples: int, features: int, sparsity: int, variance: float, slack: float) -> PrintedEdges:
     """``[N + 2 - (1 + delta) N*, N + 2 - (1 - delta) N*]`` in samples removed, for any ``delta > 0`` and ``n`` large.
 
-    Source: Li, Karan & Chen 2025, Thm. 6.
+    Exact only as ``n`` grows, an estimate at any ``n``.  Source: Li, Karan & Chen 2025, Thm. 6.
 
     Args:
         samples: ``N``.
@@ -320,6 +332,9 @@ def sample_window(samples: int, features: int, sparsity: int, variance: float, s
         sparsity: ``k``.
         variance: ``v``.
         slack: ``delta``, positive.
+
+    Raises:
+        InvalidInput: numbers outside their ranges.
 
     """
     checked_whole(samples, "samples", 0)
@@ -336,9 +351,9 @@ def sample_window(samples: int, features: int, sparsity: int, variance: float, s
 def speciation_time(eigenvalue: float) -> float:
     """``t_S = 1/2 ln Lambda``, where diffusion chooses a class; ``Lambda`` the leading eigenvalue of the covariance.
 
-    A heuristic, one time and no window: between two balanced Gaussians far apart it is where ``TV`` is about .68, but
-    the less balanced they are, the closer to 1 is the ``TV`` there, because ``Lambda`` depends on the weights and
-    ``TV`` does not.  Source: Biroli et al. 2024.
+    A heuristic estimate, one time and no window: between two balanced Gaussians far apart it is where ``TV`` is about
+    .68, but the less balanced they are, the closer to 1 is the ``TV`` there, because ``Lambda`` depends on the weights
+    and ``TV`` does not.  Source: Biroli et al. 2024.
 
     Args:
         eigenvalue: ``Lambda``, of the data's covariance, positive.
@@ -358,6 +373,9 @@ def pair_clones(norm: float, time: float, variance: float = 1.0) -> float:
         norm: ``|mu|``, at least 0.
         time: ``t``, positive.
         variance: of both Gaussians, at least 0.
+
+    Raises:
+        InvalidInput: numbers outside their ranges.
 
     """
     from scipy.integrate import quad
@@ -380,13 +398,17 @@ def pair_clones(norm: float, time: float, variance: float = 1.0) -> float:
 def collapse_time(atoms: float, dimension: int, variance: float = 1.0) -> float:
     """``t_C = 1/2 ln(1 + variance / (n^{2/d} - 1))``, where diffusion of ``n`` atoms turns to one of them.
 
-    For atoms drawn from ``N(0, variance I_d)``; the balance of entropies in high dimension, ``ln n / d`` held fixed.
+    For atoms drawn from ``N(0, variance I_d)``; the balance of entropies in high dimension, ``ln n / d`` held fixed:
+    an estimate, exact in the limit.
     Source: Biroli et al. 2024.
 
     Args:
         atoms: ``n``, above 1.
         dimension: ``d``.
         variance: of the data, positive.
+
+    Raises:
+        InvalidInput: numbers outside their ranges.
 
     """
     _inside("atoms", atoms, 1, math.inf)
@@ -399,8 +421,8 @@ def grammar_map(belief: float, vocabulary: int, branching: int, rules: int) -> f
     """``F(p) = (p^s + f (m-1)/(mv-1) (1-p^s)) / (p^s + f (1-p^s))``, ``f = (mv-1)/(v^s-1)``: belief one level up.
 
     Mean field: a symbol's children are believed right with probability ``p`` each, and what remains is spread evenly
-    over all other tuples, of which ``m - 1`` belong to the right symbol and ``mv - m`` to others.  Source: Sclocchi,
-    Favero & Wyart 2025 (random hierarchy model).
+    over all other tuples, of which ``m - 1`` belong to the right symbol and ``mv - m`` to others: an estimate.
+    Source: Sclocchi, Favero & Wyart 2025 (random hierarchy model).
 
     Args:
         belief: ``p``, in ``[0, 1]``.

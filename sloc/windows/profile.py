@@ -109,10 +109,10 @@ def information_window(curve: Curve, share: float = 0.8, *, total: float | None 
     """Noise levels between which the middle ``share`` of a feature's information is decided.
 
     ``T_before`` is where ``I`` falls to ``(1 - share) / 2`` of the total, ``T_after`` where it falls to
-    ``(1 + share) / 2`` of it; both by interpolation.  Intervals hold whenever the curve's band does, so at the band's
-    level for all shares at once.  A total that is given is taken as known.  By default it is the information at the
-    first time ``t_0``, which is as uncertain as the curve: the band of ``I(t) / I(t_0)`` then runs from
-    ``lower(t) / upper(t_0)`` to ``upper(t) / lower(t_0)``, cut at 1, which no later time exceeds.
+    ``(1 + share) / 2`` of it; both are estimates by interpolation.  Intervals hold whenever the curve's band does,
+    so at the band's level for all shares at once.  A total that is given is taken as known.  By default it is the
+    information at the first time ``t_0``, which is as uncertain as the curve: the band of ``I(t) / I(t_0)`` then runs
+    from ``lower(t) / upper(t_0)`` to ``upper(t) / lower(t_0)``, cut at 1, which no later time exceeds.
 
     Args:
         curve: ``I(theta; Y_t)`` over times.

@@ -234,7 +234,7 @@ class Recording:
     def to_frame(self) -> pd.DataFrame:
         """One row per draw: question, position (or fraction), branch, branch_weight, taken, draw, answer, weight, cost.
 
-        ``weight`` is the draw's own, ``p_b / n_b``, as :func:`sloc.windows.traces_table.trace_table` takes it.
+        ``weight`` is the draw's own, ``p_b / n_b``, as :func:`sloc.windows.trace_table` takes it.
         ``cost`` is there where any branch has costs, and missing in the rows of those that have none; ``reference`` is
         there where the full generation's answer is known.
         """

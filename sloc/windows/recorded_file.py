@@ -42,7 +42,7 @@ def write_store(path: str | os.PathLike[str], recordings: Sequence[Recording]) -
     """Write recordings to a file that appears whole or not at all.
 
     Args:
-        path: a name that ends in one of :data:`STORE_SUFFIXES`.
+        path: a name that ends in one of ``STORE_SUFFIXES``.
         recordings: one per question, names differing.
 
     Returns:
@@ -125,7 +125,7 @@ def read_store(path: str | os.PathLike[str]) -> tuple[tuple[Recording, ...], tup
 
     Returns:
         The recordings, one per question, and notes on what was noticed (see
-        :func:`sloc.windows.recorded.make_recording`).
+        ``sloc.windows.recorded.make_recording``).
 
     Raises:
         InvalidInput: the file is no store, is cut in the middle, or breaks a rule of the recordings.

@@ -37,7 +37,7 @@ def read_forking_fast(path: str | os.PathLike[str], question: str | None = None)
 
     Raises:
         InvalidInput: a file that is cut or is no such store, or recordings that break a rule (see
-            :func:`sloc.windows.recorded.make_recording`).
+            ``sloc.windows.recorded.make_recording``).
 
     """
     file, shown = checked_file(path, "file", "a file that exists"), str(path)
@@ -58,7 +58,7 @@ def read_forking_fast(path: str | os.PathLike[str], question: str | None = None)
 
 
 def write_forking_fast(path: str | os.PathLike[str], recording: Recording) -> Path:
-    """Write :func:`to_forking_fast` to a ``.json`` or ``.json.gz`` file that appears whole or not at all.
+    """Write ``to_forking_fast`` to a ``.json`` or ``.json.gz`` file that appears whole or not at all.
 
     Args:
         path: the file.
@@ -68,7 +68,7 @@ def write_forking_fast(path: str | os.PathLike[str], recording: Recording) -> Pa
         The path.
 
     Raises:
-        InvalidInput: another ending, a place that cannot be written to, or as :func:`to_forking_fast`; then nothing is
+        InvalidInput: another ending, a place that cannot be written to, or as ``to_forking_fast``; then nothing is
             written.
 
     """
@@ -93,7 +93,7 @@ def recordings_from_table(source: Any) -> tuple[tuple[Recording, ...], tuple[str
     ``reference``, ``cost`` (for all draws of a branch, or none), and ``branch`` with ``branch_weight`` and ``taken``
     (absent: true if branches are named).
 
-    The full generation's answer is found as in a table of counts (:mod:`sloc.windows.traces_table`): the column
+    The full generation's answer is found as in a table of counts (``sloc.windows.traces_table``): the column
     ``reference``, else the rows at fraction 1, or, of positions without branches, a single row at the last; those rows
     become ``reference`` and are no point of the curve.
 
@@ -121,7 +121,7 @@ def recordings_from_table(source: Any) -> tuple[tuple[Recording, ...], tuple[str
 
     Raises:
         InvalidInput: a column or cell is missing or of another kind, draws contradict one another, draws have weights
-            of their own (take :func:`sloc.windows.traces_table.trace_table`), or a rule of the recordings is broken.
+            of their own (take :func:`sloc.windows.trace_table`), or a rule of the recordings is broken.
 
     """
     import pandas as pd

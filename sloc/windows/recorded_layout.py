@@ -38,7 +38,7 @@ def token_place(value: Any, argument: str) -> float:
 
 
 def layout_of(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Return how a file was written where :func:`sloc.windows.forking_fast.to_forking_fast` would write otherwise.
+    """Return how a file was written where ``sloc.windows.forking_fast.to_forking_fast`` would write otherwise.
 
     Args:
         record: the file's object, checked.
@@ -81,7 +81,7 @@ def checked_layout(value: Any) -> dict[str, Any]:
     """Return a layout.
 
     Args:
-        value: as :func:`layout_of` gives it.
+        value: as ``layout_of`` gives it.
 
     Raises:
         InvalidInput: anything else.

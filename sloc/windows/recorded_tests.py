@@ -25,7 +25,7 @@ RULE, NULL, EVENT = 0.5, 0.25, 0.6
 
 
 def plain_counts(recording: Recording, seed: int = 0) -> OutcomeCounts:
-    """Count plain draws of ``o_t``, whole numbers, as tests ask for them.
+    """Count plain draws of ``o_t``, whole numbers, as exact tests ask for them.
 
     Where a position has one branch its draws are plain already; of several, each draw takes a branch by its weight and
     then that branch's next answer (:func:`sloc.windows.recorded_draws`), as many as the shortest branch has, so that
@@ -72,7 +72,7 @@ def recorded_exact_moves(
     separation: float = 8.0,
     across: Across = "bh",
     seed: int = 0,
-    stated: bool = False,
+    all_stated: bool = False,
 ) -> Moves:
     """Certify moves of recordings: :func:`sloc.windows.exact_moves` of their plain draws.
 
@@ -84,10 +84,10 @@ def recorded_exact_moves(
         separation: certified moves of a question lie further apart than this.
         across: over questions, ``"none"``, ``"holm"`` or ``"bh"``; within one it is Holm.
         seed: of the choice of branches (:func:`plain_counts`).
-        stated: whether the categories of the recordings were all named before anything was drawn, as those of a
+        all_stated: whether the categories of the recordings were all named before anything was drawn, as those of a
             multiple choice are; then fewer sets are paid for.  Otherwise, the categories of a table, say, which are the
             answers that were seen in it, only the full generation's answer is known beforehand
-            (:func:`stated_answers`), and tests are exact all the same.
+            (``stated_answers``), and tests are exact all the same.
 
     Returns:
         The moves, as :func:`sloc.windows.exact_moves` gives them.  Rare answers must not have been merged by looking
@@ -98,11 +98,11 @@ def recorded_exact_moves(
 
     """
     recordings = checked_all(recordings, "recordings", Recording, "Recordings")
-    require(isinstance(stated, bool), "stated", stated, "true or false")
+    require(isinstance(all_stated, bool), "all_stated", all_stated, "true or false")
     check_names(recordings, "recordings")
     check_axes(recordings, "recordings")
     counts = [plain_counts(r, seed) for r in recordings]
-    known = None if stated else stated_answers(recordings)
+    known = None if all_stated else stated_answers(recordings)
     return exact_moves(counts, tau=tau, alpha=alpha, gap=gap, separation=separation, across=across, stated=known)
 
 
@@ -133,8 +133,8 @@ class RuleFiring:
         steps: pairs that were looked at.
         fires_flat: largest chance that the rule fires at a pair whose share does not change.
         fires_flat_anywhere: bound of that chance over all pairs of the question, and all answers where none was given.
-        fires_null: largest chance that it fires at a pair of true rise :data:`NULL`.
-        misses: largest chance that it is silent at a pair of true rise :data:`EVENT`.
+        fires_null: largest chance that it fires at a pair of true rise ``NULL``.
+        misses: largest chance that it is silent at a pair of true rise ``EVENT``.
 
     """
 

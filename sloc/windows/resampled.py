@@ -25,7 +25,7 @@ from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.results import ResampledCurve, RiseStep, Status, TraceWindows
 from sloc.results.resampled import Axis
 from sloc.results.window import Window
-from sloc.windows.binomial_rise import STATISTICS, Statistic, rise_interval, rise_p_values
+from sloc.windows.binomial_rise import RISE_STATISTICS, RiseStatistic, rise_interval, rise_p_values
 from sloc.windows.multiplicity import ACROSS, WITHIN, Across, Within, adjust_steps
 from sloc.windows.proportions import hoeffding_rise_p_value, weighted_interval
 from sloc.windows.rises import TOLERANCE, find_rises
@@ -44,7 +44,7 @@ def trace_windows(
     alpha: float = 0.05,
     correction: Within = "bonferroni",
     across: Across = "none",
-    statistic: Statistic = "difference",
+    statistic: RiseStatistic = "difference",
 ) -> TraceWindows:
     """Curves, bands and windows of every question.
 
@@ -54,7 +54,7 @@ def trace_windows(
     ``sloc.windows.multiplicity.adjust_steps``.
 
     Args:
-        table: from :func:`sloc.windows.traces_table.read_trace_table`.
+        table: from :func:`sloc.windows.read_trace_table`.
         rise: the threshold, in [0, 1).
         max_drop: if given, the rule calls nothing a window where the curve drops by more than this.
             The test is about single steps and does not use it.
@@ -76,7 +76,7 @@ def trace_windows(
     require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
     require(is_one_of(correction, WITHIN), "correction", correction, f"one of {WITHIN}")
     require(is_one_of(across, ACROSS), "across", across, f"one of {ACROSS}")
-    require(is_one_of(statistic, STATISTICS), "statistic", statistic, f"one of {STATISTICS}")
+    require(is_one_of(statistic, RISE_STATISTICS), "statistic", statistic, f"one of {RISE_STATISTICS}")
     curves = tuple(_curve(q, table.axis, alpha) for q in table.questions)
     owner = np.repeat(np.arange(len(curves)), [c.kept.size - 1 for c in curves])
     p_rise = [_p_values(q, rise, statistic) for q in table.questions]
@@ -168,7 +168,7 @@ def _bands(question: QuestionTraces, level: float) -> tuple[np.ndarray, np.ndarr
     return low, high
 
 
-def _p_values(question: QuestionTraces, tau: float, statistic: Statistic) -> np.ndarray:
+def _p_values(question: QuestionTraces, tau: float, statistic: RiseStatistic) -> np.ndarray:
     same, n, value = question.counts[:, 0], question.draws, question.frequency[:, 0]
     exact = question.equal[:-1] & question.equal[1:]
     p = hoeffding_rise_p_value(value[1:] - value[:-1], question.hoeffding[:-1], question.hoeffding[1:], tau)
@@ -202,7 +202,7 @@ def _rates(draws: int, rise: float) -> RuleRates:
     return rule_rates(draws, rise=rise, event=min(rise + BEYOND, 1.0))
 
 
-def _test_name(question: QuestionTraces, step: int, statistic: Statistic) -> str:
+def _test_name(question: QuestionTraces, step: int, statistic: RiseStatistic) -> str:
     exact = bool(question.equal[step] and question.equal[step + 1])
     return f"exact unconditional ({statistic})" if exact else "Hoeffding (weighted)"
 

@@ -66,7 +66,7 @@ def rise_window(
         Indices ``(before, after)`` into the arrays: the window is ``[times[after], times[before]]``.
 
     Raises:
-        InvalidInput: as :func:`find_rises`.
+        InvalidInput: as ``find_rises``.
 
     """
     found = find_rises(times, value, rise, max_drop)

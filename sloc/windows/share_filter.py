@@ -1,6 +1,6 @@
 """Exact posterior of shares that move by known kernels and are seen in counts: forward and backward over positions.
 
-A prior may know several modes of moving (:class:`sloc.windows.move_kernels.RunPrior`): a Markov chain that draws see
+A prior may know several modes of moving (:class:`sloc.windows.RunPrior`): a Markov chain that draws see
 through the share alone, summed out with it.
 """
 
@@ -84,7 +84,7 @@ def filter_shares(
     Args:
         counts: ``[T, A]`` draws (whole, or effective ones) inside each set of answers, zero where nothing was drawn.
         totals: ``[T]`` draws at each position.
-        kernels: ``[P, L, M, G, G]`` from :func:`sloc.windows.move_kernels.mode_kernels`.
+        kernels: ``[P, L, M, G, G]`` from ``sloc.windows.move_kernels.mode_kernels``.
         levels: ``[P, T - 1]`` which kernel leads from each position to the next.
         first: ``[A, 2]`` parameters of each share's Beta prior at the first position.
         modes: ``[P, M]`` law of the mode at the first position and ``[P, M, M]`` transition matrices; a single mode
@@ -159,7 +159,7 @@ def difference_quantiles(joint: np.ndarray, low: float, high: float) -> tuple[fl
     either side and no better.
 
     Args:
-        joint: ``[G, G]`` joint law of two shares, as :meth:`SharePosterior.pair` gives it.
+        joint: ``[G, G]`` joint law of two shares, as ``SharePosterior.pair`` gives it.
         low: level in (0, 1), rounded down.
         high: level in (0, 1), rounded up.
 

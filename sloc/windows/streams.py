@@ -1,6 +1,6 @@
 """Certified edges at every stopping time: ladders whose tests are betting sequences, until the caller stops.
 
-Each side of each edge walks a fixed ladder of times, from far to near, as in :mod:`sloc.windows.certify`; every test
+Each side of each edge walks a fixed ladder of times, from far to near, as in ``sloc.windows.certify``; every test
 is a betting sequence on dithered counts, valid at all stopping times at once, so that a rung that was ever passed stays
 passed.  A ladder ends near the point at which it was placed, and so does what it can show; once eight times the draws
 that it was planned for have been made, they place a finer one for fresh draws, at a quarter of the level of the one

@@ -317,6 +317,10 @@ def hellinger_bound(process: ObservationProcess, population: Population, target:
     Returns:
         The curve, capped at 1, or None where affinities are not known.
 
+    Raises:
+        InvalidInput: an unknown set, or times that are not finite, not negative and increasing.
+        ContractError: not a population, or not a process.
+
     """
     check_registered(population, "population", Population)
     times = as_floats(times, "times")

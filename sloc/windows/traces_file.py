@@ -24,7 +24,7 @@ def read_frame(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a table; every cell of a CSV stays text, so that answers such as ``NA`` or ``007`` survive.
 
     Args:
-        path: a file whose name ends in one of :data:`SUFFIXES`.
+        path: a file whose name ends in one of ``SUFFIXES``.
 
     Returns:
         The table, column names stripped and in lower case.
@@ -52,10 +52,10 @@ def column_names(path: str | os.PathLike[str]) -> set[str]:
     """Return the names of a table's columns, stripped and in lower case; of JSONL, of all its lines.
 
     Args:
-        path: a file whose name ends in one of :data:`SUFFIXES`.
+        path: a file whose name ends in one of ``SUFFIXES``.
 
     Raises:
-        InvalidInput: as :func:`read_frame`, of what has to be read for the names.
+        InvalidInput: as ``read_frame``, of what has to be read for the names.
 
     """
     file, shown = checked_file(path, "file", "a file that exists"), str(path)

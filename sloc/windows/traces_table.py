@@ -63,7 +63,7 @@ class QuestionTraces:
         counts: ``[m, A]`` draws per answer.
         frequency: ``[m, A]`` weighted proportions, rows summing to one.
         equal: ``[m]`` whether the weights of a point are equal, so that the counts are binomial.
-        chernoff: ``[m]`` ``W / max w`` (see :func:`sloc.windows.proportions.weight_sizes`).
+        chernoff: ``[m]`` ``W / max w`` (see ``sloc.windows.proportions.weight_sizes``).
         hoeffding: ``[m]`` ``W^2 / sum w^2``.
 
     """

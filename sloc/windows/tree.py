@@ -54,7 +54,7 @@ def mixture_tree(
     3. *apart*: at that ``t``, ``TV(p_t^Subset(v), p_t^rest) >= 1 - epsilon^2`` (no rest counts as 1).
 
     These are the hypotheses of Theorem 2 with ``init`` a class and ``target = Subset(v)``; where all hold, noising any
-    class to ``NoiseAmount(v)`` and denoising yields ``Subset(v)`` up to :attr:`TreeNode.bound`, for all nodes on its
+    class to ``NoiseAmount(v)`` and denoising yields ``Subset(v)`` up to ``TreeNode.bound``, for all nodes on its
     path (Cor. 1).
 
     Construction: complete linkage on ``T_end(i, j) = inf {t : TV(p_t^i, p_t^j) <= epsilon}``, so condition 2 holds for

@@ -191,7 +191,7 @@ class _Cuts:
         """Return ``sum_{i in S, j not in S} table_ij`` and the same for ``j`` in the rest of the parent.
 
         Args:
-            table: ``[K, K]``, classes in :attr:`order`; the diagonal is not read.
+            table: ``[K, K]``, classes in ``order``; the diagonal is not read.
 
         """
         k, start, stop = self.k, self.start, self.stop

@@ -97,7 +97,7 @@ class Skeleton:
 
         Args:
             process: the observation process.
-            curve: of :attr:`statistic`, from draws that the pairs did not see; None to go by bounds from pairs alone.
+            curve: of ``statistic``, from draws that the pairs did not see; None to go by bounds from pairs alone.
             times: where to look at the bounds, ``[T]``: those of ``curve`` where there is one.
             forms: closed forms of the pairs, or None.
             affinity: ``t -> [K, K]``, exact affinities of the pairs, or None.

@@ -24,8 +24,7 @@ from sloc.contracts import InvalidInput
 from sloc.divergence import bridge_overlap, mask_overlap
 from sloc.divergence.histogram_betting import interval as histogram_interval
 from sloc.divergence.measurement import assemble
-from sloc.engine import stream
-from sloc.engine.streaming import count_traces, tally
+from sloc.engine.streaming import count_traces, stream, tally
 from sloc.populations import Empirical, GaussianMixture
 from sloc.processes import Masking, OrnsteinUhlenbeck, VarianceExploding
 from tests.oracles.mixtures import Line

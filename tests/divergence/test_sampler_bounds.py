@@ -19,7 +19,6 @@ from sloc.divergence.intervals import maurer_pontil
 from sloc.engine import NotANumber
 from sloc.populations import GaussianMixture
 from sloc.processes import FlowMatching, OrnsteinUhlenbeck, VarianceExploding, level, tabulated, variance_preserving
-from sloc.processes.schedules import beta_steps
 from sloc.samplers import LearnedDiffusion, ancestral
 from sloc.windows import certified_limits
 
@@ -31,7 +30,7 @@ SCHEDULES = {
     "VE": VarianceExploding(),
     "flow": FlowMatching(),
     "VP": variance_preserving("linear"),
-    "steps": tabulated(betas=beta_steps("linear")),
+    "steps": tabulated(betas="linear"),
 }
 
 

@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 
 import sloc
-from sloc.engine import CheckpointError, CheckpointWarning, collect, stream
+from sloc.engine import CheckpointError, CheckpointWarning
 from sloc.engine.checkpoint import MANIFEST, Stage
+from sloc.engine.collecting import collect
 from sloc.engine.fingerprint import describe
-from sloc.engine.gather import gather
-from sloc.engine.streaming import tally
+from sloc.engine.streaming import stream, tally
 
 ROOT = Path(__file__).parents[2]
 KEY = jax.random.key(4)
@@ -97,11 +97,11 @@ def test_on_another_topology_it_goes_on_to_the_same_numbers(tmp_path):
 
 
 def test_draws_and_values_are_kept(tmp_path):
-    whole = gather(Uniforms(), ARGS, KEY, 5000, axis=1)
+    whole = collect(Uniforms(), ARGS, KEY, 5, n=5000, axis=1)
     with pytest.raises(Cut):
-        gather(Uniforms(), ARGS, KEY, 5000, axis=1, plan=plan(tmp_path / "c", cut_after(2)))
+        collect(Uniforms(), ARGS, KEY, 5, n=5000, axis=1, plan=plan(tmp_path / "c", cut_after(2)))
     seen = []
-    found = gather(Uniforms(), ARGS, KEY, 5000, axis=1, plan=plan(tmp_path / "c", lambda *a: seen.append(a)))
+    found = collect(Uniforms(), ARGS, KEY, 5, n=5000, axis=1, plan=plan(tmp_path / "c", lambda *a: seen.append(a)))
     np.testing.assert_array_equal(found, whole)
     assert seen[0][0] == 3
     kept = sloc.Plan(checkpoint=tmp_path / "d")
@@ -195,7 +195,7 @@ def test_a_full_disk_is_a_warning_and_the_run_goes_on(tmp_path, monkeypatch):
 FULL = """
 import jax, numpy as np, resource, sys, warnings
 from tests.engine.test_checkpoint import ARGS, KEY, Uniforms, plan
-from sloc.engine import stream
+from sloc.engine.streaming import stream
 folder, most = sys.argv[1], int(sys.argv[2])
 def progress(done, total):
     # From here on no file may grow beyond so many bytes: the system itself refuses the writes of the next states.

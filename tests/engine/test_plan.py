@@ -12,11 +12,11 @@ from jax.sharding import AxisType, Mesh
 
 import sloc
 from sloc.contracts import InvalidInput
-from sloc.engine import NotANumber, OutOfMemory, Replayed, collect, stream
+from sloc.engine import NotANumber, OutOfMemory, Replayed
+from sloc.engine.collecting import collect
 from sloc.engine.faults import memory_advice
-from sloc.engine.gather import gather
-from sloc.engine.plan import as_plan
-from sloc.engine.streaming import tally
+from sloc.engine.plan import as_plan, layout_of
+from sloc.engine.streaming import stream, tally
 
 KEY = jax.random.key(4)
 
@@ -68,7 +68,7 @@ BROKEN = jnp.asarray([5, 9], jnp.int32)
 )
 def test_what_cannot_be_followed_is_refused(given, words):
     with pytest.raises(InvalidInput) as caught:
-        sloc.Plan(**given).layout()
+        layout_of(sloc.Plan(**given))
     assert words in str(caught.value)
 
 
@@ -86,7 +86,7 @@ def test_axes_of_a_mesh_of_ones_own():
     with pytest.raises(InvalidInput, match="devices = 1: expected None beside mesh="):
         sloc.Plan(mesh=mesh, axis="data", devices=1)
     plan = sloc.Plan(mesh=mesh, axis="data")
-    assert plan.layout().size == 1
+    assert layout_of(plan).size == 1
     args = jnp.asarray([-1], jnp.int32)
     ours, plain = (stream(Uniforms(), args, KEY, 5, plan=p) for p in (plan, None))
     np.testing.assert_array_equal(ours.mean, plain.mean)
@@ -138,19 +138,27 @@ def test_a_run_of_another_name_is_not_replayed():
     assert int(found.count) == 3 * 1024
 
 
-def test_gather_reports_progress_and_a_block_size_changes_no_draw():
+def test_collect_reports_progress_and_a_block_size_changes_no_draw():
     seen = []
     args = jnp.asarray([-1], jnp.int32)
-    one = gather(Uniforms(), args, KEY, 5000, axis=1, plan=sloc.Plan(progress=lambda *a: seen.append(a)))
-    other = gather(Uniforms(), args, KEY, 5000, axis=1, plan=sloc.Plan(block=3072))
+    one = collect(Uniforms(), args, KEY, 5, n=5000, axis=1, plan=sloc.Plan(progress=lambda *a: seen.append(a)))
+    other = collect(Uniforms(), args, KEY, 5, n=5000, axis=1, plan=sloc.Plan(block=3072))
     assert seen[-1] == (5, 5)
     np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(one, collect(Uniforms(), args, KEY, 5)[:, :5000])
+    np.testing.assert_array_equal(one, collect(Uniforms(), args, KEY, 5, turns=3)[:, :5000])
 
 
 def test_collected_values_report_progress_and_name_what_is_nan():
     seen = []
-    collect(Uniforms(), jnp.asarray([-1], jnp.int32), KEY, 20, 3, plan=sloc.Plan(progress=lambda *a: seen.append(a)))
+    collect(
+        Uniforms(),
+        jnp.asarray([-1], jnp.int32),
+        KEY,
+        20,
+        3,
+        turns=16,
+        plan=sloc.Plan(progress=lambda *a: seen.append(a)),
+    )
     assert seen == [(16, 20), (20, 20)]
     with pytest.raises(NotANumber, match="block 9 of key") as caught:
         collect(Uniforms(), BROKEN, KEY, 5, 7)
@@ -162,27 +170,27 @@ def test_collected_values_report_progress_and_name_what_is_nan():
 
 
 @pytest.mark.parametrize("plan", [None, sloc.Plan(block=3072)])
-def test_a_gathered_draw_that_is_nan_names_its_block(plan):
+def test_a_collected_draw_that_is_nan_names_its_block(plan):
     with pytest.raises(NotANumber, match=r"kernel Uniforms: block 5 of key .* NaN in 2,048 of 2,048 values") as caught:
-        gather(Uniforms(), BROKEN, KEY, 12_000, axis=1, plan=plan)
+        collect(Uniforms(), BROKEN, KEY, 12, n=12_000, axis=1, plan=plan)
     assert caught.value.block == 5
     with pytest.raises(Replayed) as found:
-        gather(Uniforms(), BROKEN, KEY, 12_000, axis=1, plan=sloc.Plan(replay=(caught.value.stage, 5)))
+        collect(Uniforms(), BROKEN, KEY, 12, n=12_000, axis=1, plan=sloc.Plan(replay=(caught.value.stage, 5)))
     assert np.isnan(found.value.values).all()
     with pytest.raises(InvalidInput, match="a block from 0 to 11"):
-        gather(Uniforms(), BROKEN, KEY, 12_000, axis=1, plan=sloc.Plan(replay=(caught.value.stage, 12)))
+        collect(Uniforms(), BROKEN, KEY, 12, n=12_000, axis=1, plan=sloc.Plan(replay=(caught.value.stage, 12)))
     # Draws that nobody asked for do not count: block 5 begins with draw 5,120.
-    assert gather(Uniforms(), BROKEN, KEY, 5_120, axis=1, plan=plan).shape == (2, 5_120)
+    assert collect(Uniforms(), BROKEN, KEY, 5, n=5_120, axis=1, plan=plan).shape == (2, 5_120)
 
 
 def test_draws_that_are_nan_are_never_kept(tmp_path):
     plan = sloc.Plan(checkpoint=tmp_path, every=0)
     with pytest.raises(NotANumber, match="block 5 of key"):
-        gather(Uniforms(), BROKEN, KEY, 12_000, axis=1, plan=plan)
+        collect(Uniforms(), BROKEN, KEY, 12, n=12_000, axis=1, plan=plan)
     # What came before it is: five blocks, from which the run would go on.
-    done = gather(Uniforms(), BROKEN, KEY, 5_120, axis=1)
+    done = collect(Uniforms(), BROKEN, KEY, 5, n=5_120, axis=1)
     with pytest.raises(NotANumber, match="block 5 of key"):
-        gather(Uniforms(), BROKEN, KEY, 12_000, axis=1, plan=sloc.Plan(checkpoint=tmp_path, every=0))
+        collect(Uniforms(), BROKEN, KEY, 12, n=12_000, axis=1, plan=sloc.Plan(checkpoint=tmp_path, every=0))
     assert np.isfinite(done).all()
 
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
 import json, sys
-from sloc.engine import start_processes, gather
+from sloc.engine import start_processes
 assert start_processes()
 import jax, numpy as np, sloc
 assert jax.process_count() == 2 and jax.device_count() == 4, jax.devices()

@@ -11,9 +11,8 @@ import pytest
 
 import sloc
 from sloc.contracts import InvalidInput
-from sloc.engine import stream
 from sloc.engine.plan import device_mesh
-from sloc.engine.streaming import count_traces
+from sloc.engine.streaming import count_traces, stream
 from sloc.populations import GaussianMixture
 from sloc.processes import OrnsteinUhlenbeck
 

@@ -23,7 +23,7 @@ from sloc.lm.experiments.cuts import Cuts
 from sloc.lm.experiments.experiment import ExperimentSettings, run_experiment
 from sloc.lm.experiments.questions import Question
 from sloc.lm.forward import logits
-from sloc.lm.prefix import extend_prefix, read_prefix
+from sloc.lm.prefix import extend_prefix, read_prefix, shared_of
 from sloc.lm.sampling import log_law
 from tests.lm.families import FAMILIES, random_tensors, write_checkpoint
 from tests.lm.small_models import letters
@@ -139,20 +139,22 @@ def test_writing_on_leaves_what_reading_finds(family: str, new: int, tmp_path: P
     assert drawn.counters.prefilled == 13
     assert made.tokens.tolist() == drawn.whole(0)[:-1].tolist()
     whole, n = read_prefix(model, made.tokens), made.length
-    for a, b in zip(made.shared.keys, whole.shared.keys, strict=True):
+    for a, b in zip(shared_of(made).keys, shared_of(whole).keys, strict=True):
         assert a.shape == b.shape
         np.testing.assert_allclose(a[:, :n], b[:, :n], atol=1e-4)
-    for a, b in zip(made.shared.values, whole.shared.values, strict=True):
+    for a, b in zip(shared_of(made).values, shared_of(whole).values, strict=True):
         assert a.shape == b.shape
         np.testing.assert_allclose(a[..., :n], b[..., :n], atol=1e-4)
-    np.testing.assert_allclose(made.shared.features[:n], whole.shared.features[:n], atol=1e-4)
+    np.testing.assert_allclose(shared_of(made).features[:n], shared_of(whole).features[:n], atol=1e-4)
     one, same = write_on(key, model, made, new_tokens=1, sampling=Sampling(), end_tokens=())
     assert (len(one.tokens[0]), same) == (1, made), "the last token is drawn, not read"
     # A text that is written on again, and read on.
     more, longer = write_on(key, model, made, new_tokens=6, sampling=Sampling(), end_tokens=())
     assert longer.tokens.tolist() == more.whole(0)[:-1].tolist()
     read = extend_prefix(model, longer, more.tokens[0][-1:])
-    assert np.allclose(read.shared.features[n + 5], read_prefix(model, read.tokens).shared.features[n + 5], atol=1e-4)
+    assert np.allclose(
+        shared_of(read).features[n + 5], shared_of(read_prefix(model, read.tokens)).features[n + 5], atol=1e-4
+    )
 
 
 @pytest.mark.slow
@@ -166,7 +168,9 @@ def test_writing_on_up_to_a_stop_text() -> None:
     assert drawn.reasons == ["stop"]
     assert made.tokens.tolist() == drawn.whole(0)[:-1].tolist()
     n = made.length
-    np.testing.assert_allclose(made.shared.features[:n], read_prefix(model, made.tokens).shared.features[:n], atol=1e-4)
+    np.testing.assert_allclose(
+        shared_of(made).features[:n], shared_of(read_prefix(model, made.tokens)).features[:n], atol=1e-4
+    )
 
 
 @pytest.mark.slow
@@ -177,19 +181,19 @@ def test_reading_on_is_reading(start: int) -> None:
     whole = read_prefix(model, text)
     made = extend_prefix(model, read_prefix(model, text[:start]), text[start:])
     assert made.tokens.tolist() == whole.tokens.tolist()
-    for a, b in zip(made.shared.keys, whole.shared.keys, strict=True):
+    for a, b in zip(shared_of(made).keys, shared_of(whole).keys, strict=True):
         assert a.shape == b.shape
         assert np.allclose(a[:, :90], b[:, :90], atol=1e-4)
-    for a, b in zip(made.shared.values, whole.shared.values, strict=True):
+    for a, b in zip(shared_of(made).values, shared_of(whole).values, strict=True):
         assert a.shape == b.shape
         assert np.allclose(a[..., :90], b[..., :90], atol=1e-4)
-    assert made.shared.features.shape == whole.shared.features.shape
-    assert np.allclose(made.shared.features[:90], whole.shared.features[:90], atol=1e-4)
+    assert shared_of(made).features.shape == shared_of(whole).features.shape
+    assert np.allclose(shared_of(made).features[:90], shared_of(whole).features[:90], atol=1e-4)
     with pytest.raises(InvalidInput, match="at least one token"):
         extend_prefix(model, whole, [])
     # From a piece of a longer text.
     again = extend_prefix(model, whole.first(start), text[start:])
-    assert np.allclose(again.shared.features[:90], whole.shared.features[:90], atol=1e-4)
+    assert np.allclose(shared_of(again).features[:90], shared_of(whole).features[:90], atol=1e-4)
     for length in (0, 91):
         with pytest.raises(InvalidInput, match="from 1 to 90"):
             whole.first(length)

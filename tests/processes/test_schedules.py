@@ -14,10 +14,7 @@ from sloc.processes import (
     Masking,
     OrnsteinUhlenbeck,
     VarianceExploding,
-    beta_steps,
-    edm_sigmas,
     level,
-    same_level,
     tabulated,
     time_at,
     variance_exploding,
@@ -27,6 +24,8 @@ from sloc.processes.levels import LEVEL_UNITS
 from sloc.processes.schedules import LEAST_NOISE
 from sloc.testing import check_process
 
+# Karras et al. 2022, eq. 5, with rho = 7.
+EDM = np.linspace(0.002 ** (1 / 7), 80 ** (1 / 7), 40) ** 7
 SCHEDULES = {
     "OU": OrnsteinUhlenbeck(),
     "VE": VarianceExploding(),
@@ -35,10 +34,10 @@ SCHEDULES = {
     "scaled linear": variance_preserving("scaled_linear"),
     "cosine": variance_preserving("cosine"),
     "geometric": variance_exploding(),
-    "linear, steps": tabulated(betas=beta_steps("linear")),
-    "scaled linear, steps": tabulated(betas=beta_steps("scaled_linear")),
-    "cosine, steps": tabulated(betas=beta_steps("cosine")),
-    "EDM, steps": tabulated(sigmas=edm_sigmas(40)),
+    "linear, steps": tabulated(betas="linear"),
+    "scaled linear, steps": tabulated(betas="scaled_linear"),
+    "cosine, steps": tabulated(betas="cosine"),
+    "EDM, steps": tabulated(sigmas=EDM),
 }
 
 
@@ -66,25 +65,22 @@ def test_cosine_is_its_formula():
 
 
 def test_tables_are_exact_at_their_steps():
-    betas = beta_steps("linear")
+    betas = np.linspace(1e-4, 0.02, 1000)
     a, sigma = SCHEDULES["linear, steps"].coefficients(np.arange(1, 1001.0))
     bars = np.cumprod(1 - betas)
     np.testing.assert_allclose(a**2, bars, rtol=1e-11)
     np.testing.assert_allclose(sigma**2, 1 - bars, rtol=1e-9)
     # Published ends of the two schedules.
     assert bars[-1] == pytest.approx(4.0358e-05, rel=1e-4)
-    assert np.cumprod(1 - beta_steps("scaled_linear"))[-1] == pytest.approx(0.0046601, rel=1e-4)
-    np.testing.assert_allclose(SCHEDULES["EDM, steps"].coefficients(np.arange(1, 41.0))[1], edm_sigmas(40), rtol=1e-14)
+    last = SCHEDULES["scaled linear, steps"].coefficients(1000.0)[0] ** 2
+    assert last == pytest.approx(0.0046601, rel=1e-4)
+    f = np.cos((np.arange(1001) / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2
+    bars_cosine = np.cumprod(1 - np.minimum(1 - f[1:] / f[:-1], 0.999))
+    got = SCHEDULES["cosine, steps"].coefficients(np.arange(1, 1001.0))[0] ** 2
+    np.testing.assert_allclose(got, bars_cosine, rtol=1e-9)
+    np.testing.assert_allclose(SCHEDULES["EDM, steps"].coefficients(np.arange(1, 41.0))[1], EDM, rtol=1e-14)
     same = tabulated(alpha_bars=bars)
     np.testing.assert_allclose(same.coefficients(np.array([3.0, 500.0])), (a[[2, 499]], sigma[[2, 499]]), rtol=1e-11)
-
-
-def test_edm_levels_are_the_published_ones():
-    sigmas = edm_sigmas(18)
-    np.testing.assert_allclose(sigmas[[0, -1]], (0.002, 80.0), rtol=1e-12)
-    # t_1 of Karras et al.'s 18 steps.
-    want = (80 ** (1 / 7) + 1 / 17 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
-    np.testing.assert_allclose(sigmas[-2], want, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -102,7 +98,7 @@ def test_levels_and_times_are_inverse(name):
 @pytest.mark.parametrize("other", ["OU", "flow"])
 def test_one_level_in_two_schedules(name, other):
     t = np.asarray(SCHEDULES[name].grid(9), np.float64)
-    there = same_level(t, SCHEDULES[name], SCHEDULES[other])
+    there = time_at(SCHEDULES[other], level(SCHEDULES[name], t, "log_snr"), "log_snr")
     np.testing.assert_allclose(
         level(SCHEDULES[other], there, "log_snr"), level(SCHEDULES[name], t, "log_snr"), rtol=1e-8, atol=1e-8
     )
@@ -131,13 +127,13 @@ def test_schedules_pass_the_conformance_suite(name):
         (lambda: variance_preserving("cosine", 0.1), "first, last"),
         (lambda: variance_exploding(0.01, 1.0), "ends in noise"),
         (lambda: tabulated(betas=[0.1, 1.2]), "betas = .*expected numbers strictly between 0 and 1"),
-        (lambda: tabulated(betas=beta_steps("linear", 100)), "betas = .*ends in noise"),
+        (lambda: tabulated(betas=np.linspace(1e-4, 0.02, 100)), "betas = .*ends in noise"),
+        (lambda: tabulated(betas="sigmoid"), "betas = 'sigmoid': expected numbers, or linear, scaled_linear or cosine"),
         (lambda: tabulated(alpha_bars=[0.9, 0.95, 0.001]), "alpha_bars = .*strictly decreasing"),
         (lambda: tabulated(sigmas=[0.1, 90.0, 80.0]), "sigmas = .*strictly increasing"),
         (lambda: tabulated(sigmas=[0.1, 2.0]), "sigmas = .*ends in noise"),
         (lambda: tabulated(betas=[0.5], sigmas=[1.0]), "exactly one of them"),
         (lambda: tabulated(betas=[[0.5]]), "one-dimensional"),
-        (lambda: edm_sigmas(1), "n = 1"),
         (lambda: level(OrnsteinUhlenbeck(), 1.0, "beta"), "unit = 'beta': expected one of t, log_snr"),
         (lambda: time_at(OrnsteinUhlenbeck(), 1.5, "alpha_bar"), "value = .*from 0 to 1"),
     ],

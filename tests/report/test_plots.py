@@ -13,7 +13,7 @@ import pytest
 
 from sloc import Curve, Estimate, TheoremWindow, Window
 from sloc.contracts import InvalidInput
-from sloc.report import page_parts, recorded_report, style, traces
+from sloc.report import page_parts, recorded_report, style, traces_picture
 from sloc.report.plots import plot_curve, plot_estimate, plot_theorem_window, plot_window
 from sloc.report.posterior_plots import plot_histograms
 from sloc.report.style import new_axes, ordered_colours
@@ -77,7 +77,11 @@ def test_posteriors_are_drawn_in_the_style() -> None:
 
 def test_colours_have_one_source() -> None:
     assert page_parts.COLOURS is recorded_report.COLOURS is style.LINES
-    assert {traces.SAME, traces.RULE, traces.CERTIFIED} == {style.BLUE, style.ORANGE, style.GREEN}
+    assert {traces_picture.SAME, traces_picture.RULE, traces_picture.CERTIFIED} == {
+        style.BLUE,
+        style.ORANGE,
+        style.GREEN,
+    }
     own = re.compile(
         "|".join(c for n, c in vars(style).items() if n.isupper() and str(c).startswith("#")), re.IGNORECASE
     )

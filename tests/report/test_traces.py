@@ -16,8 +16,8 @@ from sloc.contracts import InvalidInput
 from sloc.report import traces_command
 from sloc.report.recorded_analysis import analyse
 from sloc.report.recorded_command import run_recorded
-from sloc.report.traces import MAX_PANELS, plot_question, plot_traces, traces_summary_table
 from sloc.report.traces_command import recordings_of_table, run_traces
+from sloc.report.traces_picture import MAX_PANELS, plot_question, plot_traces, traces_summary_table
 from sloc.windows.resampled import trace_windows
 from sloc.windows.traces_table import trace_table
 

@@ -74,11 +74,11 @@ def test_most_different_pattern_is_decided_first(masked: ProcessWindows) -> None
 def test_half_of_the_information(masked: ProcessWindows) -> None:
     # I(t) for these patterns: all four hidden t^4, first seen 1 - t, else {a, b} against c.
     assert masked.entropy == pytest.approx(np.log2(3))
-    assert masked.half.interval is not None
+    assert masked.half_interval is not None
     grid = np.linspace(0, 1, 100001)
     lost = grid**4 * np.log2(3) + (grid - grid**4) * (2 / 3)
     truth = grid[np.argmin(np.abs(lost - np.log2(3) / 2))]
-    assert masked.half.interval[0] <= truth <= masked.half.interval[1]
+    assert masked.half_interval[0] <= truth <= masked.half_interval[1]
 
 
 def test_noise_levels(masked: ProcessWindows) -> None:

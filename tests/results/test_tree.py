@@ -14,7 +14,7 @@ from sloc.contracts import InvalidInput
 from sloc.populations import GaussianMixture
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.style import BLUE, ORANGE
-from sloc.report.tree import plot_tree
+from sloc.report.tree_picture import plot_tree
 from sloc.windows.tree import mixture_tree
 
 NAMES = ("plain", "two words", "it's", "a,b(c)", "e")

@@ -16,7 +16,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "sloc.contracts.Marginals",
         *("sloc.bayes.ChainDiagnostics", "sloc.bayes.ChangePosterior", "sloc.bayes.EdgePosterior"),
         *("sloc.bayes.MergePosterior", "sloc.bayes.MixturePosterior", "sloc.bayes.WindowAgreement"),
-        *("sloc.bayes.WindowPosterior", "sloc.divergence.BridgeDraw", "sloc.engine.Moments"),
+        *("sloc.bayes.WindowPosterior", "sloc.divergence.BridgeDraw", "sloc.divergence.Draws", "sloc.divergence.Term"),
         *("sloc.lm.Arm", "sloc.lm.Branches", "sloc.lm.ChoicePoint", "sloc.lm.Continuation"),
         *("sloc.lm.Counters", "sloc.lm.Difference", "sloc.lm.Experiment", "sloc.lm.Failure", "sloc.lm.Generation"),
         *("sloc.lm.Graded", "sloc.lm.Interventions", "sloc.lm.LanguageModel", "sloc.lm.LikelihoodPaths"),
@@ -38,13 +38,19 @@ REASONS: dict[str, tuple[str, ...]] = {
         *("sloc.samplers.Localization", "sloc.samplers.LocalizationStatistics", "sloc.samplers.Localizer"),
         *("sloc.samplers.LocalizerInfo", "sloc.samplers.LocalizerState"),
         *("sloc.samplers.Prediction", "sloc.testing.ConformanceReport"),
-        *("sloc.windows.Allocation", "sloc.windows.RecordedDraws"),
+        *("sloc.windows.Allocation", "sloc.windows.QuestionTraces", "sloc.windows.RecordedDraws"),
         *("sloc.windows.RuleFiring", "sloc.windows.RuleRates", "sloc.windows.TraceTable"),
         *("sloc.windows.printed.PrintedEdges", "sloc.lm.DecoderConfig"),
     ),
     ABSTRACT: (
         *("sloc.GaussianChannel", "sloc.LinearGaussianChannel", "sloc.MemorylessChannel", "sloc.ObservationProcess"),
-        *("sloc.Population", "sloc.RevealingChannel", "sloc.divergence.Statistic", "sloc.engine.Kernel"),
+        *(
+            "sloc.Population",
+            "sloc.RevealingChannel",
+            "sloc.contracts.Contract",
+            "sloc.divergence.Integrand",
+            "sloc.divergence.Statistic",
+        ),
         *("sloc.engine.Progress", "sloc.lm.Backend", "sloc.lm.Task", "sloc.processes.Clock"),
     ),
     ERROR: (
@@ -53,7 +59,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         *("sloc.engine.NotANumber", "sloc.engine.OutOfMemory", "sloc.engine.Replayed", "sloc.testing.ConformanceError"),
     ),
     VALUE: (
-        *("sloc.engine.Devices", "sloc.lm.NOT_FOUND", "sloc.results.Certified", "sloc.results.Interval"),
+        *("sloc.lm.NOT_FOUND", "sloc.results.Certified", "sloc.results.Interval"),
         *("sloc.results.STATUSES", "sloc.results.Status"),
     ),
     NOTHING: (

@@ -38,7 +38,6 @@ from tests.robustness.values import (
     path,
     positive,
     real,
-    sets,
     taken,
     text,
     thing,
@@ -115,13 +114,6 @@ def models() -> list[Row]:
         ),
         row(p + "read_prefix", model=_model(), text=_prompt(), context=whole(8).optional()),
         row(
-            p + "extend_prefix",
-            model=_model(),
-            prefix=thing(lambda: read_prefix(letters(), "a"), "a prefix"),
-            more=_prompt(),
-            context=whole(8).optional(),
-        ),
-        row(
             p + "write_on",
             model=_model(),
             prefix=thing(lambda: read_prefix(letters(), "a", context=4), "a prefix"),
@@ -171,7 +163,6 @@ def models() -> list[Row]:
             mean=taken(False),
             sampling=_sampling(),
         ),
-        row(p + "likelihood_tv", paths=thing(PATHS, "paths"), a=sets(0), b=sets(1)),
         row(p + "likelihood_information", paths=thing(PATHS, "paths")),
         row(p + "likelihood_window", paths=thing(PATHS, "paths"), **AFTER_BEFORE),
         row(p + "roc", positives=scores, negatives=scores),
@@ -239,7 +230,6 @@ def experiments() -> list[Row]:
             journal=path(None).optional(),
         ),
         row(p + "template_jumps", experiment=thing(templates, "an experiment")),
-        row(p + "choice_counts", experiment=thing(templates, "an experiment"), cut=whole(0, 0)),
         row(p + "window_accuracy", questions=questions, right=right, window=right, found=right.optional(), level=level),
         row(p + "benchmark_question", benchmark=choice("mmlu"), row=thing({}, "a row"), name=text("q")),
         row(

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from sloc import TV, Plan
+from sloc.engine.plan import layout_of
 from sloc.populations import Empirical
 from sloc.processes import FlowMatching, Masking
 from sloc.samplers import LearnedDiffusion
@@ -21,7 +22,6 @@ from tests.robustness.values import (
     path,
     positive,
     sets,
-    taken,
     thing,
     whole,
 )
@@ -47,8 +47,6 @@ def _levels(good: float) -> Argument:
 def measures() -> list[Row]:
     """Return rows of what draws."""
     t = {"t": instant(0.5)}
-    kernel = thing(_sum, "a kernel")
-    blocks = {"args": taken(()), "blocks": whole(1), "first": whole(0, 0), "tile": whole(1)}
     return [
         row("sloc.measure", statistics=thing([TV(0, 1)], "statistics")),
         row("sloc.tv", t=instant(0.5).says("t", "times")),
@@ -82,24 +80,11 @@ def measures() -> list[Row]:
         statistic_row("sloc.Clones", init=sets(0).optional()),
         statistic_row("sloc.Certificate", init=sets(0), target=sets([0, 1])),
         statistic_row("sloc.Misassignment", target=sets(0)),
-        row("sloc.engine.stream", kernel=kernel, **blocks),
-        row("sloc.engine.collect", kernel=kernel, **{k: v for k, v in blocks.items() if k != "tile"}),
     ]
 
 
 def _even(y, t):
     return jax.numpy.zeros(2)
-
-
-class _Sum:
-    def setup(self, args):
-        return args
-
-    def __call__(self, state, key):
-        return jax.random.uniform(key, (1024,))
-
-
-_sum = _Sum()
 
 
 def _mask() -> Argument:
@@ -133,7 +118,7 @@ def plans() -> list[Row]:
         "replay": thing(None, "a stage and a block").optional(),
     }
     return [
-        Row("sloc.Plan", lambda **given: Plan(**given).layout(), none),
+        Row("sloc.Plan", lambda **given: layout_of(Plan(**given)), none),
     ]
 
 

@@ -236,25 +236,9 @@ def functions() -> list[Row]:
     """Return rows of functions on processes, schedules and observations."""
     p = "sloc.processes."
     t, unit, schedule = free([0.5]), choice("log_snr"), thing(FlowMatching(), "a schedule")
-    first = positive(0.1)
     return [
-        row(
-            p + "beta_steps",
-            betas=choice("linear"),
-            steps=whole(4).but("10**400"),
-            first=first.optional(),
-            last=positive(20.0).optional(),
-        ),
-        row(
-            p + "edm_sigmas",
-            n=whole(4, 2).but("10**400"),
-            first=positive(0.002),
-            last=positive(80.0).says("last", "first"),
-            rho=positive(7.0),
-        ),
         row(p + "level", schedule=schedule, t=t, unit=unit),
         row(p + "time_at", schedule=schedule, value=free([0.5]), unit=unit),
-        row(p + "same_level", t=t, schedule=schedule, other=thing(OU, "a schedule")),
         row(p + "log_snr", t=each([0.5])),
         row(p + "raw_time", t=each([0.5])),
         row(

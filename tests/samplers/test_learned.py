@@ -16,7 +16,6 @@ from sloc.processes import (
     FlowMatching,
     OrnsteinUhlenbeck,
     VarianceExploding,
-    beta_steps,
     level,
     tabulated,
     variance_preserving,
@@ -34,7 +33,7 @@ from sloc.samplers import (
 from sloc.samplers.learned import PARAMETERIZATIONS
 from tests.samplers.learned_models import exact_model, mixture
 
-STEPS = tabulated(betas=beta_steps("linear"))
+STEPS = tabulated(betas="linear")
 
 
 @pytest.mark.parametrize("schedule", [OrnsteinUhlenbeck(), FlowMatching(), VarianceExploding(), STEPS])

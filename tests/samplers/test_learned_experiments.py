@@ -12,7 +12,7 @@ import sloc
 from sloc.contracts import InvalidInput
 from sloc.engine.faults import NotANumber
 from sloc.populations import GaussianMixture
-from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, Truncation, beta_steps, level, tabulated
+from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, Truncation, level, tabulated
 from sloc.samplers import (
     LearnedDiffusion,
     Localizer,
@@ -33,7 +33,7 @@ def side(x):
     return (x[0] < 0).astype(jnp.int32)
 
 
-@pytest.mark.parametrize("schedule", [OrnsteinUhlenbeck(), FlowMatching(), tabulated(betas=beta_steps("linear"))])
+@pytest.mark.parametrize("schedule", [OrnsteinUhlenbeck(), FlowMatching(), tabulated(betas="linear")])
 def test_level_grids_end_together_and_start_at_their_level(schedule):
     times = np.asarray(schedule.time_of_log_snr(np.array([2.0, -1.0, -4.0])))
     rows = level_grids(schedule, times, 8)

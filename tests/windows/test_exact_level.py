@@ -192,7 +192,7 @@ def test_recorded_branches_some_dropped_keep_the_level():
         recording = Recording(f"q{i}", ("A", "B"), tuple(branches), reference="A")
         for stated in wrong:
             found = recorded_exact_moves(
-                [recording], tau=TAU, alpha=LEVEL, gap=2, separation=0, across="none", stated=stated
+                [recording], tau=TAU, alpha=LEVEL, gap=2, separation=0, across="none", all_stated=stated
             )
             wrong[stated] += bool(found.found)
     assert max(wrong.values()) <= binom.isf(1e-6, 300, LEVEL)

@@ -123,8 +123,8 @@ def test_recordings_of_one_name_or_of_two_axes_are_refused():
     for call in calls:
         with pytest.raises(InvalidInput, match=r"axis = 'position' \(question 'q'\) and 'fraction' \(question 'r'\)"):
             call([one, other])
-    with pytest.raises(InvalidInput, match="stated"):
-        recorded_exact_moves([one], stated=[("A",)])
+    with pytest.raises(InvalidInput, match="all_stated"):
+        recorded_exact_moves([one], all_stated=[("A",)])
 
 
 def dropped():

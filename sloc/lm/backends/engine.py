@@ -12,7 +12,7 @@ from sloc.contracts.arguments import checked_kind, checked_whole
 from sloc.lm.backends.contract import Backend, Continuation, Failure, Generation, Reason, Request, Rule, seed_of
 from sloc.lm.decoding import Branches, decode
 from sloc.lm.model import LanguageModel
-from sloc.lm.prefix import Prefix, extend_prefix, read_prefix
+from sloc.lm.prefix import Prefix, extend_prefix, read_prefix, shared_of
 from sloc.lm.tokenizer import Tokenizer
 from sloc.lm.writing import write_on
 
@@ -121,7 +121,7 @@ class EngineBackend(Backend):
         fits = context <= limit
         require(fits, "prompt and answer", f"{context} tokens", f"at most the model's context, {limit} tokens")
         last = self._last
-        same = 0 if last is None or last.shared.long != self.model.config.long(context) else _common(last, tokens)
+        same = 0 if last is None or shared_of(last).long != self.model.config.long(context) else _common(last, tokens)
         if last is not None and same == len(tokens):
             return last.first(same)
         # A short piece in common is not worth the compilation of another width, unless it is all that there was.

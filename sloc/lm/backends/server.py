@@ -40,7 +40,7 @@ class ServerBackend(Backend):
     given and the server takes them, else as text; turns of a chat are put through the tokenizer's template.
     ``chat`` sends the turns, what was kept as an unfinished turn of the assistant (``continue_final_message``, which
     vLLM and SGLang know).  What a server refuses of what it need not know is left out from then on and said in
-    :attr:`notes`; temperature, top-k, top-p and min-p are never left out.
+    ``notes``; temperature, top-k, top-p and min-p are never left out.
 
     Tokens of a generation are those that the server tells (``logprobs``); where it tells none, words stand for them.
     Stop texts are no part of what servers return.

@@ -144,10 +144,10 @@ def addition_experiment(
     """Cut the model's sums at every token and continue each cut.
 
     Args:
-        model: from :func:`train_addition`.
-        questions: from :func:`addition_questions`.
+        model: from ``train_addition``.
+        questions: from ``addition_questions``.
         resamples: continuations a cut.
-        temperature: of the draws; that of :func:`mistaken_temperature` where None.
+        temperature: of the draws; that of ``mistaken_temperature`` where None.
         seed: of everything drawn.
         lanes: branches that decode at a time.
 

@@ -70,7 +70,7 @@ def grammar_experiment(
     """Cut generations of the grammar at every token (one a character) and continue each cut.
 
     Args:
-        model: from :func:`train_grammar`.
+        model: from ``train_grammar``.
         generations: how many.
         resamples: continuations a cut.
         seed: of everything drawn.

@@ -28,6 +28,9 @@ def character_tokenizer(alphabet: str) -> Tokenizer:
     Args:
         alphabet: the characters; others cannot be encoded.
 
+    Raises:
+        InvalidInput: no text, or none of a character.
+
     """
     from tokenizers import Regex
     from tokenizers import Tokenizer as Backend

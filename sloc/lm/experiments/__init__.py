@@ -9,7 +9,7 @@ from sloc.lm.experiments.interventions import Arm, Interventions, compare_interv
 from sloc.lm.experiments.questions import Question, read_questions
 from sloc.lm.experiments.revisions import Revision, revise, revision_problems, revision_recordings
 from sloc.lm.experiments.runs import Experiment, Graded, QuestionRun
-from sloc.lm.experiments.structured import TemplateJumps, choice_counts, template_jumps
+from sloc.lm.experiments.structured import TemplateJumps, template_jumps
 
 __all__ = [
     "Arm",
@@ -27,7 +27,6 @@ __all__ = [
     "TextWindow",
     "WindowAccuracy",
     "benchmark_question",
-    "choice_counts",
     "compare_interventions",
     "find_text_windows",
     "read_questions",

@@ -182,7 +182,7 @@ class Experiment:
         """Return every sample as recordings, one a generation that has continuations.
 
         Branches carry the texts, the first tokens, and why each text ended; questions carry the tokens of the
-        generation.  Write them by :func:`sloc.windows.recorded_file.write_store`.
+        generation.  Write them by :func:`sloc.windows.write_store`.
 
         Args:
             temperature: of the sweep; the run's own where None.

@@ -7,14 +7,13 @@ becomes known, and nowhere else.
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, checked_kind, checked_whole
+from sloc.contracts.arguments import as_real, checked_kind
 from sloc.lm.answers.template import ChoicePoint, Template, TemplateTask
 from sloc.lm.experiments.runs import Experiment
 from sloc.results import ResampledCurve
@@ -94,24 +93,6 @@ def template_jumps(experiment: Experiment, *, alpha: float = 0.05) -> tuple[Temp
             certified = tuple((s.kept_before, s.kept_after) for s in steps)
             out.append(_jumps(g.run.name, curve, points, certified))
     return tuple(out)
-
-
-def choice_counts(experiment: Experiment, cut: int = 0) -> Counter[tuple[str, ...]]:
-    """Return how often each tuple of choices came from one cut: from the start, the law of the structured text.
-
-    Args:
-        experiment: of a :class:`sloc.lm.TemplateTask`.
-        cut: which cut, in order.
-
-    """
-    checked_kind(experiment, "experiment", Experiment, "an Experiment")
-    cut = checked_whole(cut, "cut", 0)
-    counts: Counter[tuple[str, ...]] = Counter()
-    for g in experiment.graded:
-        answers = g.answers.get(None, ())
-        for answer in answers[cut] if len(answers) > cut else ():
-            counts[tuple(answer.split(","))] += 1
-    return counts
 
 
 def _points(template: Template, prefill: str, pieces: tuple[str, ...]) -> tuple[ChoicePoint, ...] | None:

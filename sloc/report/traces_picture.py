@@ -29,10 +29,10 @@ _OTHERS = tuple(zip((RED, PURPLE, LAKE), DASHES[1:4], strict=True))
 
 
 def plot_traces(result: TraceWindows, path: str | os.PathLike[str] | None = None) -> Any:
-    """Draw a panel per question, or a heat map of questions where there are more than :data:`MAX_PANELS`.
+    """Draw a panel per question, or a heat map of questions where there are more than ``MAX_PANELS``.
 
     Args:
-        result: from :func:`sloc.windows.resampled.trace_windows`.
+        result: from :func:`sloc.windows.trace_windows`.
         path: where to save a PNG; nothing is saved when None.
 
     Returns:
@@ -108,7 +108,7 @@ def traces_summary_table(result: TraceWindows, limit: int = 20) -> Table:
     """Return a terminal table of the questions, earliest window first.
 
     Args:
-        result: from :func:`sloc.windows.resampled.trace_windows`.
+        result: from :func:`sloc.windows.trace_windows`.
         limit: rows at most; a last row counts the rest.
 
     Returns:

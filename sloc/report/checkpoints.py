@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import checked_path
 from sloc.engine import NotANumber, is_leader
 from sloc.report.output import jsonable, versions
 
@@ -102,15 +103,16 @@ def read_failure(path: str | os.PathLike[str]) -> tuple[dict[str, Any], tuple[st
         InvalidInput: nothing was noted there.
 
     """
-    folder = Path(path).expanduser().absolute()
-    folder = folder if (folder / REQUEST).is_file() else checkpoint_folder(folder)
+    shown = checked_path(path, "FOLDER")
     try:
+        folder = Path(shown).expanduser().absolute()
+        folder = folder if (folder / REQUEST).is_file() else checkpoint_folder(folder)
         request = json.loads((folder / REQUEST).read_text("utf-8"))
         failure = json.loads((folder / FAILURE).read_text("utf-8"))
         if request["command"] != "window":
             raise ValueError(f"only runs of sloc window are replayed, not of sloc {request['command']}")
         arguments, where = dict(request["arguments"]), (str(failure["stage"]), int(failure["block"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(
             f"FOLDER = {str(path)!r}: expected a run with --resume that ended with values that are not numbers "
             f"({' '.join(str(error).split())})"

@@ -14,6 +14,8 @@ import typer.core
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
+MOST = 2**32
+"""What every whole number stays below: draws are counted in int32 and seeds are 32 bits; no run would end at more."""
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
 _LM = (
@@ -44,6 +46,7 @@ _OPTIONS = {
     "temperatures": "--sweep",
     "data": "--x",
     "questions": "--data",
+    "template": "--task",
     "file": "TABLE",
     "output folder": "--out",
 }
@@ -77,12 +80,22 @@ def _one_line() -> Iterator[None]:
             text = option + (reason if reason.startswith(" = ") else f": {reason}")
         else:
             text = error.format_message()
-        typer.echo(f"sloc: {' '.join(text.split())}", err=True)
+        _say(text)
         raise typer.Exit(2) from None
 
 
+def _say(text: str) -> None:
+    """Say why a command ends, as one line on standard error.
+
+    What was typed, or stood in a file, may hold line breaks and codes that a terminal obeys: these are written out.
+    """
+    line = " ".join(text.split())
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    typer.echo(f"sloc: {''.join(shown)}", err=True)
+
+
 def whole_number(value: Any) -> int:
-    """Read a whole number; ``1e5`` is one.
+    """Read a whole number below 2³² in size; ``1e5`` is one.
 
     Raises:
         typer.BadParameter: anything else.
@@ -90,11 +103,11 @@ def whole_number(value: Any) -> int:
     """
     try:
         number = Decimal(str(value).strip())
-        if number.is_finite() and abs(number) < Decimal(10) ** 18 and number == int(number):
+        if number.is_finite() and abs(number) < MOST and number == int(number):
             return int(number)
     except ArithmeticError:  # no number, or one beyond what Decimal holds
         pass
-    raise typer.BadParameter(f" = {value}: expected a whole number, such as 4096 or 1e5")
+    raise typer.BadParameter(f" = {value}: expected a whole number, such as 4096 or 1e5, below {MOST:,}")
 
 
 def real_number(value: Any) -> float:
@@ -134,18 +147,18 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except (InvalidInput, ContractError) as error:
-        typer.echo(f"sloc: {option_text(str(error), _OPTIONS)}", err=True)
+        _say(option_text(str(error), _OPTIONS))
         raise typer.Exit(2) from None
     except (NotANumber, CheckpointError, OutOfMemory) as error:
-        typer.echo(f"sloc: {error}", err=True)
+        _say(str(error))
         raise typer.Exit(1) from None
     except BrokenPipeError:  # who read the answer has gone away: typer ends without a word
         raise
     except OSError as error:
-        typer.echo(f"sloc: {_failed(error)}; no results were written{_kept()}", err=True)
+        _say(f"{_failed(error)}; no results were written{_kept()}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        typer.echo(f"sloc: stopped; nothing was written{_kept()}", err=True)
+        _say(f"stopped; nothing was written{_kept()}")
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -47,9 +47,10 @@ def repeat_traces(
     """
     if out is not None:
         check_run_folder(out, overwrite)
-    file = Path(checked_path(path, "--from")).expanduser()
-    file = file / RUN_FILE if file.is_dir() else file
+    shown = checked_path(path, "--from")
     try:
+        file = Path(shown).expanduser()
+        file = file / RUN_FILE if file.is_dir() else file
         record = json_module.loads(file.read_text("utf-8"))
     except (OSError, RuntimeError, ValueError) as error:
         raise InvalidInput(f"--from = {str(path)!r}: expected the {RUN_FILE} of a run ({error})") from error

@@ -112,7 +112,7 @@ def read_failure(path: str | os.PathLike[str]) -> tuple[dict[str, Any], tuple[st
         if request["command"] != "window":
             raise ValueError(f"only runs of sloc window are replayed, not of sloc {request['command']}")
         arguments, where = dict(request["arguments"]), (str(failure["stage"]), int(failure["block"]))
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise InvalidInput(
             f"FOLDER = {str(path)!r}: expected a run with --resume that ended with values that are not numbers "
             f"({' '.join(str(error).split())})"

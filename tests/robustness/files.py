@@ -46,7 +46,7 @@ class FileKind:
 
 
 def _recording() -> Any:
-    from sloc.windows import from_forking_fast
+    from sloc.windows.forking_fast import from_forking_fast
 
     branches = [
         {"t": t, "tok_id": k, "tok_p": p, "is_base": k == 7, "answers": list(a), "cont_lens": [4, 5, 6]}
@@ -278,7 +278,7 @@ def kinds() -> list[FileKind]:
             _benchmark,
             whole=False,
             spoken=True,
-            said=("questions", "row"),
+            said=("question", "row"),
         ),
         FileKind(
             "journal of a text experiment, settings",

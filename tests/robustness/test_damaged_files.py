@@ -1,4 +1,7 @@
-"""Files that are cut, changed or of another kind are refused in words that name them, or read right; nothing is random."""
+"""Files that are cut, changed or of another kind are refused in words that name them, or read right.
+
+Nothing is random.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import pytest
 from tests.robustness.options import COMMAND
 from tests.robustness.sweep import Hangs, within
 
-SECONDS = 10
+SECONDS = 30
 """What one command may take: the first of them loads the libraries."""
 
 ANSWERS = "question,fraction,answer\n" + "".join(f"q,{f},{a}\n" for f in (0.2, 0.6) for a in "AAB") + "q,1,A\n"

@@ -14,7 +14,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 
-from tests.robustness.calling import ANSWERS, data, model_files, weights
+from tests.robustness.calling import ANSWERS, called, data, model_files, weights
 
 
 @dataclass(frozen=True)
@@ -191,15 +191,38 @@ def _failure(file: Path) -> Any:
     return str(read_failure(file.parent)[:2])
 
 
-def _manifest(file: Path) -> Any:
-    import jax
+PRINTS = {"sloc": "1", "jax": "1", "precision": "float32", "kernel": "0"}
 
-    import sloc
-    from sloc.engine import Plan
-    from tests.robustness.common import OU, PAIR
 
-    plan = Plan(checkpoint=file.parent)
-    return float(sloc.tv(jax.random.key(0), OU, PAIR, 0.5, 0, 1, n=1024, method="monte-carlo", plan=plan).value)
+def _manifest() -> bytes:
+    from sloc.engine.checkpoint import FORMAT, stage_name
+
+    return json.dumps({"format": FORMAT, "stages": {stage_name(PRINTS): PRINTS}}).encode()
+
+
+def _stage(file: Path) -> Any:
+    from sloc.engine.checkpoint import Store
+
+    return Store(file.parent).stage(PRINTS).name
+
+
+def _repeated(file: Path) -> Any:
+    """Repeat a run of ``sloc traces`` by its record; a refusal is raised as what it says."""
+    from sloc.contracts import InvalidInput
+
+    code, said, wrong = called(["traces", "--from", str(file), "--json"], 60)
+    if code == 2 and not wrong:
+        raise InvalidInput(said)
+    if code or wrong:
+        raise AssertionError(f"exit code {code}: {wrong or said}")
+
+
+TRACES = {"table": "answers.csv", "rise": 0.5, "max_drop": None, "alpha": 0.05, "correction": "bonferroni"}
+TRACES |= {"across": "none", "statistic": "difference", "size": 0.3, "move_alpha": 0.1, "gap": None, "level": 0.9}
+
+
+def _traces_run() -> bytes:
+    return json.dumps({"command": "traces", "arguments": TRACES, "results": {}}).encode()
 
 
 def _model(name: str, title: str, *said: str, whole: bool = True, spoken: bool = False) -> FileKind:
@@ -224,11 +247,25 @@ def kinds() -> list[FileKind]:
     lines = "".join(json.dumps(r) + "\n" for r in (asked, chat)).encode()
     found = [
         *(
-            FileKind(f"recorded branches, `{end}`", f"a{end}", _written(f"a{end}"), read_store, spoken="json" in end)
+            FileKind(
+                f"recorded branches, `{end}`",
+                f"a{end}",
+                _written(f"a{end}"),
+                read_store,
+                sealed=end.endswith(".gz"),
+                spoken="json" in end,
+            )
             for end in (".jsonl", ".jsonl.gz", ".parquet")
         ),
         *(
-            FileKind(f"forking-fast, `{end}`", f"a{end}", _written(f"a{end}", True), read_forking_fast, spoken=True)
+            FileKind(
+                f"forking-fast, `{end}`",
+                f"a{end}",
+                _written(f"a{end}", True),
+                read_forking_fast,
+                sealed=end.endswith(".gz"),
+                spoken=True,
+            )
             for end in (".json", ".json.gz")
         ),
         *(
@@ -256,6 +293,16 @@ def kinds() -> list[FileKind]:
             FileKind(f"`run.json` of {verb}", "run.json", _run(verb), _record(verb), spoken=True, said=("--", "SOURCE"))
             for verb in ("window", "tree")
         ),
+        FileKind(
+            "`run.json` of traces",
+            "run.json",
+            _traces_run,
+            _repeated,
+            lambda: {"answers.csv": ANSWERS.encode()},
+            spoken=True,
+            said=("--", "TABLE", "answers.csv"),
+        ),
+        FileKind("manifest of checkpoints", "manifest.json", _manifest, _stage, spoken=True, said=("checkpoint",)),
         *(
             FileKind(
                 f"weights of a network ({name})",

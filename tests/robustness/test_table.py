@@ -32,6 +32,8 @@ from tests.robustness import (
     rows_windows,
 )
 from tests.robustness.common import HANDED_ON, hands_on, parameters, resolve
+from tests.robustness.files import kinds
+from tests.robustness.options import options
 
 ROWS = [
     *rows_measures.rows(),
@@ -97,9 +99,14 @@ def test_reasons_fit_what_they_excuse(reason: str) -> None:
         assert fits, f"{name}: {reason}"
 
 
+def made() -> tuple[str, str, str]:
+    """Return the parts of the page."""
+    return page.tables(ROWS, METHODS), page.commands(options()), page.read(kinds())
+
+
 def test_the_page_shows_what_is_swept() -> None:
     text = page.PAGE.read_text("utf-8")
-    assert text == page.embedded(ROWS, METHODS, text), "run python -m tests.robustness.page"
+    assert text == page.embedded(made(), text), "run python -m tests.robustness.page"
 
 
 def test_tests_that_the_page_names_are_there() -> None:

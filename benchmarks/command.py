@@ -18,6 +18,7 @@ from benchmarks.runner import checked_folder, file_name, run_suite, write_result
 from benchmarks.show import comparison_table, line, result_table, terminal
 from benchmarks.suites import chosen_parts, chosen_suites
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import checked_path
 
 FULL_ROUNDS, SMOKE_ROUNDS = 5, 2
 
@@ -64,13 +65,15 @@ def run_bench(
     names = chosen_suites(suites)
     parts = chosen_parts(names, only)
     require(not (against and smoke), "--against", against, "a full run; numbers of smoke runs mean little")
-    folder = None if out is None else checked_folder(out)
     # Read before anything is measured, and before a new result may take the place of the old one.
     committed = {
-        name: read_committed(Path(against), name, machine.device_name(), file_name(name, smoke))
+        name: read_committed(
+            Path(checked_path(against, "--against")), name, machine.device_name(), file_name(name, smoke)
+        )
         for name in names
         if against is not None
     }
+    folder = None if out is None else checked_folder(out)
     console = terminal() if console is None else console
     number = rounds or (SMOKE_ROUNDS if smoke else FULL_ROUNDS)
     results, comparisons, failed = [], {}, False

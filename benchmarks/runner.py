@@ -13,6 +13,7 @@ from benchmarks import machine
 from benchmarks.suites import SUITES
 from benchmarks.timing import Row
 from sloc.contracts import InvalidInput
+from sloc.contracts.arguments import checked_path
 
 
 def run_suite(
@@ -60,12 +61,12 @@ def checked_folder(out: str | os.PathLike[str]) -> Path:
         InvalidInput: it is a file, or cannot be made or written to.
 
     """
-    folder = Path(out).expanduser()
     try:
+        folder = Path(checked_path(out, "--out")).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK)
-    except OSError as error:
-        raise InvalidInput(f"--out = {str(out)!r}: expected a folder that can be made ({error.strerror})") from error
+    except (OSError, RuntimeError) as error:  # nobody's home
+        raise InvalidInput(f"--out = {str(out)!r}: expected a folder that can be made ({error})") from error
     if not writable:
         raise InvalidInput(f"--out = {str(out)!r}: expected a folder that can be written to")
     return folder

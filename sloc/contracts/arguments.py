@@ -217,12 +217,21 @@ def checked_path(value: Any, argument: str = "path") -> str:
     """Return a path as text.
 
     Raises:
-        InvalidInput: no path, an empty one, or one with a NUL character, which no system has.
+        InvalidInput: no path, an empty one, one with a NUL character or half a surrogate pair, which no system has, or
+            with a name that is too long to be looked for.
 
     """
     require(isinstance(value, (str, os.PathLike)), argument, value, "a path: a str or an os.PathLike")
     text = os.fspath(value)
     require(isinstance(text, str) and bool(text) and "\0" not in text, argument, value, "a path without NUL characters")
+    try:
+        names = os.fsencode(text).split(os.fsencode(os.sep))
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{argument} = {shown(text)}: expected a path of characters ({error.reason})") from error
+    if os.name == "posix":
+        # Looking for it would be an OSError, at whichever place happens to look first.
+        fits = max(map(len, names)) <= 255 and sum(map(len, names)) + len(names) <= 4096
+        require(fits, argument, value, "a path of names of at most 255 bytes, and of 4,096 bytes in all")
     return text
 
 

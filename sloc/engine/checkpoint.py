@@ -88,8 +88,9 @@ class Store:
                     f"{FORMAT}; "
                     "finish it with the version that began it, or name another folder"
                 )
-            dict(found["stages"])
-        except (ValueError, KeyError, TypeError) as error:
+            if not all(isinstance(s, dict) for s in (found["stages"], *dict(found["stages"]).values())):
+                raise TypeError("its stages are no objects")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CheckpointError(
                 f"checkpoint = {str(self.path)!r}: its {MANIFEST} cannot be read ({error}); remove the folder to "
                 "start again"

@@ -97,6 +97,8 @@ class DecoderConfig:
         """
         for name in ("vocabulary", "width", "layers", "heads", "kv_heads", "head_dim", "hidden", "max_positions"):
             require(as_whole(getattr(self, name)) > 0, name, getattr(self, name), "a positive number")
+        mask = self.mask_token
+        require(mask is None or as_whole(mask) >= 0, "mask_token", mask, "the id of a token, or None")
         require(self.heads % self.kv_heads == 0, "kv_heads", self.kv_heads, f"a divisor of heads = {self.heads}")
         require(is_one_of(self.norm, ("rms", "layer")), "norm", self.norm, "'rms' or 'layer'")
         known = ("silu", "gelu", "gelu_tanh")

@@ -249,7 +249,7 @@ def small_config(vocabulary: int, *, width: int = 64, layers: int = 2, heads: in
     layers, heads = checked_whole(layers, "layers"), checked_whole(heads, "heads")
     from sloc.lm.rotary import rotary_from
 
-    longest = more.get("max_positions", 512)
+    longest = checked_whole(more.get("max_positions", 512), "max_positions")
     given: dict[str, Any] = dict(
         family="llama",
         vocabulary=vocabulary,

@@ -190,7 +190,7 @@ def read_json(file: Path, required: bool = False) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{file.name}: {error}: expected JSON") from error
     require(isinstance(content, dict), file.name, content, "an object")
     return content

@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import checked_file, checked_path, some_names
+from sloc.contracts.arguments import checked_file, checked_kind, checked_path, some_names
 from sloc.nn.checks import checked_network
 
 # What pickled files begin with: Python's pickle from protocol 2 on, and the zip archive of torch.save.
@@ -109,6 +109,8 @@ def save_weights(path: str | os.PathLike[str], model: nnx.Module, **notes: str) 
 
     """
     checked_network(model)
+    for name, note in notes.items():
+        checked_kind(note, name, str, "a text")
     return save_arrays(path, named_arrays(nnx.state(model, nnx.Param)), notes)
 
 

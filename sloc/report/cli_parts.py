@@ -15,6 +15,8 @@ import typer.core
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
+MOST = 2**32
+"""What every whole number stays below: draws are counted in int32 and seeds are 32 bits; no run would end at more."""
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
 _LM = (
@@ -45,6 +47,7 @@ _OPTIONS = {
     "temperatures": "--sweep",
     "data": "--x",
     "questions": "--data",
+    "template": "--task",
     "file": "TABLE",
     "output folder": "--out",
 }
@@ -93,7 +96,7 @@ def _say(text: str) -> None:
 
 
 def whole_number(value: Any) -> int:
-    """Read a whole number; ``1e5`` is one.
+    """Read a whole number below 2³² in size; ``1e5`` is one.
 
     Raises:
         typer.BadParameter: anything else.
@@ -101,11 +104,11 @@ def whole_number(value: Any) -> int:
     """
     try:
         number = Decimal(str(value).strip())
-        if number.is_finite() and abs(number) < Decimal(10) ** 18 and number == int(number):
+        if number.is_finite() and abs(number) < MOST and number == int(number):
             return int(number)
     except ArithmeticError:  # no number, or one beyond what Decimal holds
         pass
-    raise typer.BadParameter(f" = {value}: expected a whole number, such as 4096 or 1e5")
+    raise typer.BadParameter(f" = {value}: expected a whole number, such as 4096 or 1e5, below {MOST:,}")
 
 
 def real_number(value: Any) -> float:

@@ -201,11 +201,11 @@ def run_lm_windows(
         check_run_folder(out, overwrite)
     journal = None if out is None else journal_folder(out)
     options = dict(request.server)
-    with named("--model", "path", "name"):
+    with named("--model", "path", "name", "url"):
         model = backend or open_backend(request.model, lanes=request.lanes, **options)
     if request.judge is not None:
         same = request.judge == request.model
-        with named("--judge", "path", "name"):
+        with named("--judge", "path", "name", "url"):
             judge = model if same else open_backend(request.judge, lanes=request.lanes, **options)
         kept = None if journal is None else str(journal / "verdicts")
         task = JudgeTask(judge, request.labels, right_label=request.labels[0], asks=task.instructions, journal=kept)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import require
+from sloc.contracts.arguments import checked_path
 from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_run_json
 from sloc.report.recorded_analysis import ALPHA, LEVEL, SIZE, Analysis, analyse, check_settings
 from sloc.report.run_record import digest
@@ -28,7 +29,7 @@ NO_PICTURES = "no page, no picture: matplotlib is not installed (pip install 'sl
 
 def is_recorded(path: str | os.PathLike[str]) -> bool:
     """Whether a path holds recorded branches: sloc's store, a forking-fast JSON file, a folder, a table of branches."""
-    file = Path(path)
+    file = Path(checked_path(path, "file"))
     if file.is_dir():
         return any(True for p in file.iterdir() if p.name.endswith((".json", ".json.gz")))
     return file.name.endswith((".json", ".json.gz")) or is_store(file) or names_branches(file)

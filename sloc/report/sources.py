@@ -213,6 +213,7 @@ def parse_image(text: str) -> tuple[int, int]:
         InvalidInput: anything else.
 
     """
+    checked_kind(text, "--image", str, "height x width, such as 8x8")
     parts = text.lower().replace("×", "x").split("x")
     ok = len(parts) == 2 and all(p.strip().isdecimal() and int(p) > 0 for p in parts)
     require(ok, "--image", text, "height x width, such as 8x8")

@@ -10,7 +10,7 @@ from sloc.report.output import check_run_folder
 from sloc.report.recorded_command import run_recorded
 from sloc.report.run_record import read_run_json, repeated
 from sloc.report.traces_command import run_traces
-from sloc.windows.binomial_rise import Statistic
+from sloc.windows.binomial_rise import RiseStatistic
 from sloc.windows.multiplicity import Across, Within
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class _Table(_Recorded):
     max_drop: float | None
     correction: Within
     across: Across
-    statistic: Statistic
+    statistic: RiseStatistic
     move_alpha: float
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json as json_module
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,7 +221,8 @@ def _model(weights: str, std: float) -> Any:
     networks = {"unet": nn.UNet, "dit": nn.DiT, "mlp": nn.MLPDenoiser}
     expected = "a weights.safetensors of sloc train, of a network that draws"
     require(name in networks, "WEIGHTS", weights, expected)
-    network = nn.load_weights(weights, networks[name]((8, 8), 10, rngs=nnx.Rngs(0)))
+    with named("WEIGHTS", "path"):
+        network = nn.load_weights(weights, networks[name]((8, 8), 10, rngs=nnx.Rngs(0)))
     return nn.as_diffusion(network, OrnsteinUhlenbeck(), data_std=std)
 
 
@@ -235,11 +237,22 @@ def _posterior(request: UturnRequest, own: int) -> tuple[Any, np.ndarray]:
 
     with named("--classifier", "path"):
         notes = load_arrays(request.classifier)[1]
-    known = notes.get("network") == "classifier" and {"seed", "temperature"} <= set(notes)
+    known = notes.get("network") == "classifier"
+    seed, temperature = notes.get("seed", ""), _number(notes.get("temperature", ""))
+    known &= seed.isdecimal() and 0 < temperature < math.inf and int(seed) < 2**31
     require(known, "--classifier", request.classifier, "a weights.safetensors of sloc train --model classifier")
-    network = nn.load_weights(request.classifier, nn.NoiseClassifier((8, 8), 10, rngs=nnx.Rngs(0)))
-    x, labels = held_out(split_digits(int(notes["seed"])))
-    return nn.as_posterior(network, OrnsteinUhlenbeck(), float(notes["temperature"])), x[labels == own]
+    with named("--classifier", "path"):
+        network = nn.load_weights(request.classifier, nn.NoiseClassifier((8, 8), 10, rngs=nnx.Rngs(0)))
+    x, labels = held_out(split_digits(int(seed)))
+    return nn.as_posterior(network, OrnsteinUhlenbeck(), temperature), x[labels == own]
+
+
+def _number(text: str) -> float:
+    """Return the number that a text writes, NaN if none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _frame(curves: dict[str, Curve]) -> pd.DataFrame:

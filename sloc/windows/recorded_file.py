@@ -109,7 +109,7 @@ def is_store(path: str | os.PathLike[str]) -> bool:
         with (gzip.open if file.name.endswith(".gz") else open)(file, "rt", encoding="utf-8") as stream:
             first = json.loads(stream.readline(200))
         return isinstance(first, dict) and first.get("format") == FORMAT
-    except (OSError, ValueError, ImportError, EOFError):
+    except (OSError, ValueError, ImportError, EOFError, RecursionError, zlib.error):
         return False
     except Exception as error:  # pyarrow has exception classes of its own
         if type(error).__module__.startswith("pyarrow"):

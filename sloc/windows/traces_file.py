@@ -115,9 +115,12 @@ def _records(file: Path, shown: str) -> Iterator[dict[str, Any]]:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     record = json.loads(line)
+                    if "\\u" in line:
+                        # Half of a surrogate pair can stand in JSON and in no text that is compared or written.
+                        json.dumps(record, ensure_ascii=False).encode()
                     require(isinstance(record, dict), f"{shown}, line {number}", record, "a JSON object")
                     yield record
-    except (json.JSONDecodeError, UnicodeDecodeError, EOFError) as error:
+    except (json.JSONDecodeError, UnicodeError, EOFError, RecursionError) as error:
         raise InvalidInput(_unreadable(f"{shown}, line {max(number, 1)}", "JSONL", error)) from error
 
 

@@ -69,11 +69,33 @@ def resolve(name: str) -> Any:
     return getattr(resolve(owner) if inside else importlib.import_module(owner), own)
 
 
+_MEASURE = ("delta", "method", "interval", "plan")
+HANDED_ON: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("tv", "tv_curve", "information_curve", "label_curve", "clone_agreement"), _MEASURE),
+    **dict.fromkeys(("critical_window", "theorem2", "mixture_tree"), ("plan", "interval")),
+    "as_diffusion": ("label", "guidance", "guidance_times", "data_std", "names"),
+    "as_masked": ("mask", "timed", "temperature"),
+    "small_config": ("hidden", "max_positions", "kv_heads", "mask_token"),
+    "save_weights": ("note",),
+}
+"""What may stand for ``**options`` of a call of this name: each is swept like an argument of its own."""
+
+
+def hands_on(function: Callable[..., Any]) -> bool:
+    """Whether a call takes further arguments by any name; those named ``_`` are the tree's own, and passed over."""
+    own = inspect.signature(function).parameters.values()
+    return not inspect.isclass(function) and any(p.kind is p.VAR_KEYWORD and p.name != "_" for p in own)
+
+
 def parameters(function: Callable[..., Any]) -> list[str]:
-    """Return the names of what a call takes; what stands for any number of arguments is left out."""
+    """Return the names of what a call takes, and of what it hands on."""
     kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     own = inspect.signature(function).parameters.values()
-    return [p.name for p in own if p.kind not in kinds and p.name != "self"]
+    if inspect.isclass(function) and all(p.kind in kinds for p in own):
+        # The class of the class stands before it.
+        own = inspect.signature(vars(function).get("__init__", function)).parameters.values()
+    named = [p.name for p in own if p.kind not in kinds and p.name != "self"]
+    return [*named, *(n for n in HANDED_ON[function.__name__] if n not in named)] if hands_on(function) else named
 
 
 def row(name: str, call: Callable[..., Any] | None = None, /, **own: Argument) -> Row:

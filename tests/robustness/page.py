@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.robustness import reasons
+from tests.robustness.files import FileKind
+from tests.robustness.options import Option
 from tests.robustness.sweep import Row
 from tests.robustness.values import Argument
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
-BEGIN, END = "<!-- swept: begin -->", "<!-- swept: end -->"
+PARTS = ("swept", "commands", "files")
+"""Parts of the page that are made here, each between two marks."""
 
 
 def _kinds(rows: Sequence[Row]) -> dict[str, list[Argument]]:
@@ -85,14 +88,53 @@ def _some(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(f"`{n}`" for n in names[:most]) + (", …" if len(names) > most else "")
 
 
-def embedded(functions: Sequence[Row], methods: Sequence[Row], text: str) -> str:
-    """Return the page with its tables replaced."""
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n\n{tables(functions, methods)}\n\n{END}{tail}"
+def commands(options: Sequence[Option]) -> str:
+    """Return what options of the command line were handed, by what they take, as Markdown."""
+    lines = [
+        "| an option or argument that is | how many | is handed | and what Hypothesis draws |",
+        "|---|---|---|---|",
+    ]
+    by_kind: dict[str, list[Option]] = {}
+    for option in options:
+        by_kind.setdefault(option.kind.name, []).append(option)
+    for name, members in by_kind.items():
+        labels = Counter(label for o in members for label in o.kind.listed)
+        usual = [label for label, count in labels.items() if 2 * count >= len(members)]
+        more = f" and {len(labels) - len(usual)} texts of one option each" if len(labels) > len(usual) else ""
+        drawn = sum(o.kind.drawn is not None for o in members)
+        lines.append(f"| {name} | {len(members)} | {', '.join(usual)}{more} | for {drawn} of them |")
+    total, listed = len(options), sum(len(o.kind.listed) for o in options)
+    return "\n".join([*lines, f"| in all | {total} | {listed:,} texts | |"])
+
+
+def read(kinds: Sequence[FileKind]) -> str:
+    """Return which kinds of files were damaged, and what was asked of each, as Markdown."""
+    lines = ["| file | a cut is always refused | a change is refused, or changes nothing | values of its JSON |"]
+    lines += ["|---|---|---|---|"]
+    lines += [
+        f"| {k.name} | {_yes(k.whole)} | {_yes(k.sealed)} | {'replaced, left out' if k.spoken else '—'} |"
+        for k in kinds
+    ]
+    return "\n".join(lines)
+
+
+def _yes(true: bool) -> str:
+    return "yes" if true else "where it can be told"
+
+
+def embedded(made: Sequence[str], text: str) -> str:
+    """Return the page with its parts replaced."""
+    for name, part in zip(PARTS, made, strict=True):
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        head, found, rest = text.partition(begin)
+        _, closed, tail = rest.partition(end)
+        assert found, f"the page has no place for {name}"
+        assert closed, f"the page has no place for {name}"
+        text = f"{head}{begin}\n\n{part}\n\n{end}{tail}"
+    return text
 
 
 if __name__ == "__main__":
-    from tests.robustness.test_table import METHODS, ROWS
+    from tests.robustness.test_table import made
 
-    PAGE.write_text(embedded(ROWS, METHODS, PAGE.read_text("utf-8")), "utf-8")
+    PAGE.write_text(embedded(made(), PAGE.read_text("utf-8")), "utf-8")

@@ -71,8 +71,25 @@ def networks() -> list[Row]:
     shape, classes = thing((2,), "a shape"), {"num_classes": whole(2, 0)}
     image = thing((4, 4), "a shape")
     return [
-        row(p + "as_diffusion", model=model, schedule=schedule),
-        row(p + "as_masked", model=thing(letters, "a network")),
+        row(
+            p + "as_diffusion",
+            lambda **given: nn.as_diffusion(**given).validate(),
+            model=model,
+            schedule=schedule,
+            label=whole(0, 0).optional(),
+            guidance=real(1.5).optional(),
+            guidance_times=thing((0.1, 0.9), "two times").optional(),
+            data_std=positive(1.0),
+            names=names(("a", "b")),
+        ),
+        row(
+            p + "as_masked",
+            lambda **given: nn.as_masked(**given).validate(),
+            model=thing(letters, "a network"),
+            mask=whole(3, 0).optional().but("10**400", "-1", "a huge negative number").listed(),
+            timed=taken(False),
+            temperature=positive(1.0),
+        ),
         row(
             p + "as_posterior",
             model=thing(classifier, "a network"),
@@ -104,7 +121,7 @@ def networks() -> list[Row]:
             progress=function(print).optional(),
         ),
         row(p + "load_weights", model=model),
-        row(p + "save_weights", path=path("w.safetensors"), model=model),
+        row(p + "save_weights", path=path("w.safetensors"), model=model, note=text("a note")),
         Row(p + "MLPDenoiser", nn.MLPDenoiser, {"shape": shape, **classes, **layers}),
         Row(p + "NoiseClassifier", nn.NoiseClassifier, {"shape": shape, "num_classes": whole(2, 1), **layers}),
         Row(p + "DiT", nn.DiT, {"shape": image, **classes, "patch": whole(2), "heads": whole(1), **layers}),

@@ -172,7 +172,17 @@ def models() -> list[Row]:
             dtype=choice("float32"),
             scale=positive(0.02),
         ),
-        row(p + "small_config", vocabulary=whole(4), width=whole(8), layers=whole(1), heads=whole(1)),
+        row(
+            p + "small_config",
+            vocabulary=whole(4),
+            width=whole(8),
+            layers=whole(1),
+            heads=whole(1),
+            hidden=whole(16),
+            max_positions=whole(16),
+            kv_heads=whole(1),
+            mask_token=whole(0, 0).optional(),
+        ),
         row(
             p + "load_model",
             path=path(Path()),

@@ -18,6 +18,8 @@ pytest.importorskip("tokenizers")
 sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "_ext"))
 import public_api
 
+from sloc.contracts import InvalidInput
+from sloc.engine.streaming import count_traces
 from tests.robustness import (
     page,
     reasons,
@@ -29,7 +31,9 @@ from tests.robustness import (
     rows_samplers,
     rows_windows,
 )
-from tests.robustness.common import parameters, resolve
+from tests.robustness.common import HANDED_ON, hands_on, parameters, resolve
+from tests.robustness.files import kinds
+from tests.robustness.options import options
 
 ROWS = [
     *rows_measures.rows(),
@@ -53,6 +57,19 @@ def test_every_public_name_has_a_row_or_a_reason() -> None:
         # By identity, since one object may have several names.
         found = sum(value is other for other in swept), sum(value is other for other in excused)
         assert sum(found) == 1, f"{name}: {found[0]} rows and {found[1]} reasons, where there is one of either"
+
+
+def test_what_is_handed_on_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that hands options on refuses one that is none, by its name, before anything is traced."""
+    monkeypatch.chdir(tmp_path)
+    names = {r.name.rpartition(".")[2]: r for r in ROWS if hands_on(resolve(r.name))}
+    assert set(names) == set(HANDED_ON)
+    for name, r in names.items():
+        before = count_traces()
+        if name != "save_weights":  # which takes notes of any name
+            with pytest.raises((TypeError, InvalidInput), match="zebra"):
+                resolve(r.name)(**r.good(), zebra=1)
+        assert count_traces() == before, name
 
 
 def test_every_parameter_of_a_row_is_described() -> None:
@@ -82,9 +99,14 @@ def test_reasons_fit_what_they_excuse(reason: str) -> None:
         assert fits, f"{name}: {reason}"
 
 
+def made() -> tuple[str, str, str]:
+    """Return the parts of the page."""
+    return page.tables(ROWS, METHODS), page.commands(options()), page.read(kinds())
+
+
 def test_the_page_shows_what_is_swept() -> None:
     text = page.PAGE.read_text("utf-8")
-    assert text == page.embedded(ROWS, METHODS, text), "run python -m tests.robustness.page"
+    assert text == page.embedded(made(), text), "run python -m tests.robustness.page"
 
 
 def test_tests_that_the_page_names_are_there() -> None:

@@ -34,8 +34,9 @@ def open_backend(name: str, *, lanes: int = 512, **options: Any) -> Backend:
     if name.startswith(("http://", "https://")):
         return _server(name, given)
     known = ("dtype",) if name.startswith("transformers:") else ("dtype", "adapter")
-    other = sorted(set(given) - set(known))
-    require(not other, "options", other, f"options of this back end, {known}; a server's need its URL as the model")
+    for other in sorted(set(given) - set(known)):
+        expected = f"no such option beside this model, which takes {' and '.join(known)}; a server's need its URL"
+        require(False, other, given[other], expected)
     if name.startswith("transformers:"):
         from sloc.lm.backends.torch_models import TransformersBackend
 
@@ -55,13 +56,13 @@ def _server(name: str, given: dict[str, Any]) -> Backend:
 
     url, _, model = name.partition("#")
     known = ("endpoint", "tokenizer", "per_request", "key", *_TRANSPORT)
-    other = sorted(set(given) - set(known))
-    require(not other, "options", other, f"options of a server, {known}")
+    for other in sorted(set(given) - set(known)):
+        require(False, other, given[other], f"no such option beside a server, which takes {', '.join(known)}")
     key = given.get("key", os.environ.get("SLOC_API_KEY"))
     transport = Transport(key=key, **{k: given[k] for k in _TRANSPORT if k in given})
     tokenizer = None
     if "tokenizer" in given:
-        tokenizer = read_tokenizer(Path(given["tokenizer"]))
+        tokenizer = read_tokenizer(Path(checked_path(given["tokenizer"], "tokenizer")))
         require(tokenizer is not None, "tokenizer", given["tokenizer"], "a folder with tokenizer.json")
     more = {k: given[k] for k in ("endpoint", "per_request") if k in given}
     return ServerBackend(url, model or None, tokenizer=tokenizer, transport=transport, **more)

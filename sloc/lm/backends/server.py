@@ -74,6 +74,7 @@ class ServerBackend(Backend):
         checked_kind(transport, "transport", Transport, "a Transport, or None", optional=True)
         try:
             parsed = urllib.parse.urlsplit(url)
+            _ = parsed.port  # read only when asked for: a port that is none would be refused with each request
         except ValueError as error:
             raise InvalidInput(f"url = {url!r}: expected an address ({error})") from error
         good = parsed.scheme in ("http", "https") and bool(parsed.hostname)

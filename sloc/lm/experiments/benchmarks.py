@@ -50,7 +50,7 @@ def benchmark_question(benchmark: str, row: Row, *, name: str) -> Question:
     checked_kind(name, "name", str, "a text")
     try:
         return BENCHMARKS[benchmark](row, str(row.get("id", row.get("unique_id", name))))
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError) as error:
         if isinstance(error, InvalidInput):
             raise
         said = f"an entry {error.args[0]!r}" if isinstance(error, KeyError) else f"its own schema ({error})"

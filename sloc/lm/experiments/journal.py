@@ -47,8 +47,9 @@ class Journal:
         if file.is_file():
             try:
                 there = json.loads(file.read_text("utf-8"))
-            except ValueError as error:
+            except (OSError, ValueError, RecursionError) as error:
                 raise InvalidInput(f"{file}: expected JSON ({error})") from error
+            require(isinstance(there, dict), str(file), there, "an object in JSON")
             differ = sorted(k for k in {*own, *there} if own.get(k) != there.get(k))
             said = "; ".join(f"{k}: {_short(there.get(k))} there, {_short(own.get(k))} here" for k in differ)
             same = not differ
@@ -69,9 +70,9 @@ class Journal:
             return None
         try:
             record = json.loads(gzip.decompress(file.read_bytes()))
-        except (OSError, ValueError, EOFError, zlib.error) as error:
+        except (OSError, ValueError, EOFError, RecursionError, zlib.error) as error:
             raise InvalidInput(f"{file}: expected a finished step ({error}); remove the file to do it again") from error
-        good = isinstance(record, dict) and record.get("step") == list(step)
+        good = isinstance(record, dict) and record.get("step") == list(step) and "content" in record
         require(good, str(file), "another content", f"the step {step}")
         return record["content"]
 

@@ -20,8 +20,8 @@ from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.plots import plot_curve, plot_estimate, plot_theorem_window, plot_window
 from sloc.report.posterior_plots import plot_histograms
 from sloc.report.recorded_report import plot_outcomes, plot_recorded
-from sloc.report.traces import MAX_PANELS, plot_question, plot_traces
-from sloc.report.tree import plot_tree
+from sloc.report.traces_picture import MAX_PANELS, plot_question, plot_traces
+from sloc.report.tree_picture import plot_tree
 from sloc.report.uturn_curves import compared
 from sloc.report.uturn_picture import uturn_picture
 from sloc.report.window_picture import plot_windows

@@ -130,7 +130,9 @@ def words_of(masked: ProcessWindows, source: Source, *windows: Window) -> str:
             masked,
             classes=dict(zip("abc", windows, strict=False)),
             pairs={},
-            half=Edge(0.5, None, "resolved"),
+            half=0.5,
+            half_interval=None,
+            half_status="resolved",
             tree=None,
         ),
         source,
@@ -186,7 +188,9 @@ def test_atom_shared_by_two_classes_is_never_settled() -> None:
     ],
 )
 def test_half_is_spoken_of(source: Source, masked: ProcessWindows, edge: Edge, words: str) -> None:
-    assert words in summary_paragraph(replace(masked, half=edge), source)
+    assert words in summary_paragraph(
+        replace(masked, half=edge.value, half_interval=edge.interval, half_status=edge.status), source
+    )
 
 
 def test_picture(source: Source, masked: ProcessWindows, tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
+# Warnings of other libraries (a progress bar without widgets, a slow compiler) are no part of a page, and name folders.
+nb_output_stderr = "remove"
 
 autodoc_member_order = "groupwise"
 autodoc_default_options = {"members": True, "show-inheritance": True}

@@ -21,7 +21,7 @@ def early_stop(ax: Any, found: dict[str, Any]) -> None:
         beside(ax, f"{row['calls']}", row["t"], row["same class"])
     ax.set(xlabel="share still hidden at the stop", ylabel="share with the same class", ylim=(0, 1.08))
     ax.set_title("Early stop of a masked sampler, and its calls")
-    ax.legend()
+    ax.legend(frameon=True, framealpha=1, edgecolor="none")
 
 
 def edits(ax: Any, found: dict[str, Any]) -> None:
@@ -33,7 +33,12 @@ def edits(ax: Any, found: dict[str, Any]) -> None:
     ax.plot(
         [r["t"] for r in kept], [r["style"] for r in kept], "s--", color=ORANGE, ms=4, label="style kept (correlation)"
     )
-    ax.set(xlabel="t of the turn", ylim=(-0.05, 1.4), yticks=np.linspace(0, 1, 6))
+    ax.set(
+        xlabel="noise level t of the turn",
+        ylabel="share flipped; correlation of style",
+        ylim=(-0.05, 1.4),
+        yticks=np.linspace(0, 1, 6),
+    )
     NoiseAxis(rows[0]["t"] / 1.1, rows[-1]["t"] * 1.1, "log").apply(ax)
     ax.set_title(f"A {found['from']} edited to a {found['to']}", color=INK)
     ax.legend()

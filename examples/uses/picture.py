@@ -46,7 +46,7 @@ def _late_start(ax: Any, found: dict[str, Any]) -> None:
     ax.plot([r["t"] for r in rows[1:]], [r["class TV"] for r in rows[1:]], "o-", color=BLUE, ms=5, label="late start")
     for row in rows[1:]:
         beside(ax, f"{row['calls']} calls", row["t"], row["class TV"])
-    ax.set(xlabel="t of the start", ylabel="TV of the classes from a start in noise")
+    ax.set(xlabel="noise level t of the start", ylabel="TV of the classes from a start in noise")
     ax.set_ylim(0, 1.45 * max(max(r["class TV"] for r in rows), 2 * chance))
     NoiseAxis(rows[-1]["t"] / 1.2, rows[1]["t"] * 1.5, "log").apply(ax)
     ax.set_title(f"Late start ({rows[0]['calls']} calls from noise)")

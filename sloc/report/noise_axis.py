@@ -49,7 +49,9 @@ class NoiseAxis:
             ax.set_xscale("function", functions=(_to_capacity, _from_capacity))
         ax.set_xlim(self.left, self.right)
         if self.scale != "linear":
-            decades = [k * 10.0**e for e in range(-6, 7) for k in (1, 2, 5)]
+            # Over many decades the numbers between their ends would stand on one another.
+            steps = (1, 2, 5) if self.right <= 1000 * self.left else (1,)
+            decades = [k * 10.0**e for e in range(-6, 7) for k in steps]
             ticks = decades if self.scale == "log" else [0, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999]
             ax.xaxis.set_major_locator(FixedLocator([t for t in ticks if self.left <= t <= self.right]))
             ax.xaxis.set_minor_locator(NullLocator())

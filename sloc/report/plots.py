@@ -7,7 +7,21 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts.arguments import checked_kind
-from sloc.report.style import BLUE, DASHES, FAINT, GREEN, INK, ORANGE, RED, SOFT, given_axes, line_styles, styled, tidy
+from sloc.report.style import (
+    BLUE,
+    DASHES,
+    FAINT,
+    GREEN,
+    INK,
+    LINES,
+    ORANGE,
+    RED,
+    SOFT,
+    given_axes,
+    line_styles,
+    styled,
+    tidy,
+)
 from sloc.results import Interval
 from sloc.results.curve import Curve
 from sloc.results.estimate import Estimate
@@ -56,6 +70,8 @@ def plot_estimate(estimate: Estimate, ax: Any = None) -> Any:
 def plot_curve(curve: Curve, ax: Any = None) -> Any:
     """Draw a curve, or one line per label, with its band against time.
 
+    A curve that is drawn into axes where lines are already takes the next colour and dashes, and is named in a legend.
+
     Args:
         curve: the curve.
         ax: matplotlib axes to draw into; new ones when None.
@@ -71,8 +87,15 @@ def plot_curve(curve: Curve, ax: Any = None) -> Any:
     with styled():
         ax = tidy(given_axes(ax))
         times = np.asarray(curve.times, np.float64)
+        quantity = curve.quantity or "value"
+        said = f"{quantity} [{curve.unit}]" if curve.unit else quantity
         if not curve.labels:
-            draw_band(ax, curve, BLUE)
+            before = len(ax.lines)
+            colour, dashes = line_styles(len(LINES))[before % len(LINES)]
+            draw_band(ax, curve, colour, label=quantity, dashes=dashes)
+            if before:
+                ax.legend(fontsize=8)
+                said = ", ".join(dict.fromkeys(filter(None, (ax.get_ylabel(), said))))
         else:
             for label, (colour, dashes) in zip(curve.labels, line_styles(len(curve.labels)), strict=True):
                 draw_band(ax, curve.column(label), colour, label=label, dashes=dashes)
@@ -81,8 +104,7 @@ def plot_curve(curve: Curve, ax: Any = None) -> Any:
         if _wide(times):
             ax.set_xscale("log")
         ax.set_xlabel("noise level t  (generation runs right to left)")
-        quantity = curve.quantity or "value"
-        ax.set_ylabel(f"{quantity} [{curve.unit}]" if curve.unit else quantity)
+        ax.set_ylabel(said)
     return ax
 
 

@@ -19,14 +19,13 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_whole, checked_all, checked_kind, checked_path
+from sloc.report.style import DASHES, given_axes, new_figure, styled, tidy
 from sloc.report.style import LINES as COLOURS
-from sloc.report.style import given_axes
-from sloc.report.traces import CERTIFIED, INK
+from sloc.report.traces import CERTIFIED, INK, unit_of
 from sloc.results.outcome import Move, Moves, OutcomeCurve
 from sloc.windows.outcome_curves import TAILS
 from sloc.windows.recorded import Recording
 
-DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), "-", (0, (4, 2)), (0, (1, 1.2)))
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: .5rem 0 1rem; } .wide { overflow-x: auto; }
@@ -52,22 +51,23 @@ def plot_outcomes(curve: OutcomeCurve, moves: Sequence[Move] = (), ax: Any = Non
     """
     checked_kind(curve, "curve", OutcomeCurve, "an OutcomeCurve")
     checked_all(moves, "moves", Move, "Moves")
-    ax = given_axes(ax, 8, 2.6)
-    for move in moves:
-        ax.axvspan(*move.location, color=CERTIFIED, alpha=0.25, linewidth=0)
-    shown = np.flatnonzero(curve.value.max(axis=0) >= 0.05)
-    for rank, a in enumerate(shown[: len(COLOURS)]):
-        colour = COLOURS[rank]
-        ax.fill_between(curve.positions, curve.lower[:, a], curve.upper[:, a], color=colour, alpha=0.16, linewidth=0)
-        label = curve.categories[a].replace("$", r"\$")[:20]
-        ax.plot(curve.positions, curve.value[:, a], color=colour, linestyle=DASHES[rank], linewidth=1.6, label=label)
-    ax.set_ylim(-0.02, 1.02)
-    ax.set_xlabel("position in the generation", fontsize=8, color=INK)
-    ax.set_ylabel("share of the answers", fontsize=8, color=INK)
-    ax.tick_params(labelsize=8, color=INK, labelcolor=INK)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    x = curve.positions
+    # A curve does not say what its positions count: only fractions lie between 0 and 1.
+    fractions = bool(x.max(initial=0.0) <= 1 and (x % 1 > 0).any())
+    with styled():
+        ax = tidy(given_axes(ax, 8, 2.6))
+        for move in moves:
+            ax.axvspan(*move.location, color=CERTIFIED, alpha=0.25, linewidth=0)
+        shown = np.flatnonzero(curve.value.max(axis=0) >= 0.05)
+        for rank, a in enumerate(shown[: len(COLOURS)]):
+            colour, dashes = COLOURS[rank], DASHES[rank]
+            ax.fill_between(x, curve.lower[:, a], curve.upper[:, a], color=colour, alpha=0.16, linewidth=0)
+            label = curve.categories[a].replace("$", r"\$")[:20]
+            ax.plot(x, curve.value[:, a], color=colour, linestyle=dashes, linewidth=1.6, label=label)
+        ax.set_ylim(-0.02, 1.02)
+        ax.set_xlabel("kept fraction of the generation" if fractions else f"position{unit_of('position')}")
+        ax.set_ylabel("share of the answers")
+        ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax
 
 
@@ -92,26 +92,23 @@ def plot_recorded(
     checked_all(curves, "curves", OutcomeCurve, "OutcomeCurves", 1)
     checked_kind(moves, "moves", Moves, "Moves")
     path = None if path is None else checked_path(path)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     require(len(curves) > 0, "curves", curves, "at least one question")
     require(as_whole(limit) >= 1, "limit", limit, "a number of panels, at least 1")
     own = {c.question: [m for m in moves.found if m.question == c.question] for c in curves}
     shown = sorted(curves, key=lambda c: not own[c.question])[: int(limit)]
-    figure = Figure(figsize=(8, 0.4 + 1.9 * len(shown)), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
-    for ax, curve in zip(axes, shown, strict=True):
-        plot_outcomes(curve, own[curve.question], ax)
-        name, number = curve.question.replace("$", r"\$"), len(own[curve.question])
-        said = f"{number} move{'s' if number != 1 else ''}" if curve.status == "resolved" else curve.status
-        ax.set_title(f"{name}: {said}", fontsize=8, color=INK, loc="left")
-        if ax is not axes[-1]:
-            ax.set_xlabel("")
-    left = len(curves) - len(shown)
-    if left:
-        figure.supxlabel(f"{left} more question{'s' if left > 1 else ''} not drawn", fontsize=8, color=INK)
+    with styled():
+        figure = new_figure(8, 0.4 + 1.9 * len(shown))
+        axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
+        for ax, curve in zip(axes, shown, strict=True):
+            plot_outcomes(curve, own[curve.question], ax)
+            name, number = curve.question.replace("$", r"\$"), len(own[curve.question])
+            said = f"{number} move{'s' if number != 1 else ''}" if curve.status == "resolved" else curve.status
+            ax.set_title(f"{name}: {said}", fontsize=9, color=INK, loc="left")
+            if ax is not axes[-1]:
+                ax.set_xlabel("")
+        left = len(curves) - len(shown)
+        if left:
+            figure.supxlabel(f"{left} more question{'s' if left > 1 else ''} not drawn", fontsize=8, color=INK)
     if path is not None:
         file = Path(path)
         aside = file.with_name(f".{secrets.token_hex(4)}-{file.name}")

@@ -79,17 +79,21 @@ def plot_question(
     ax.fill_between(curve.kept, curve.lower_all[:, 0], curve.upper_all[:, 0], color=SAME, alpha=0.13, linewidth=0)
     ax.fill_between(curve.kept, curve.lower[:, 0], curve.upper[:, 0], color=SAME, alpha=0.22, linewidth=0)
     shown = [i for i in range(1, len(curve.answers)) if curve.value[:, i].max() >= 0.05][: len(_OTHERS)]
+    named: list[tuple[int, float]] = []
     for i, (colour, dashes) in zip(shown, _OTHERS, strict=False):
         ax.plot(curve.kept, curve.value[:, i], color=colour, linestyle=dashes, linewidth=1.3)
         peak = int(np.argmax(curve.value[:, i]))
         side = "left" if peak == 0 else "right" if peak == curve.kept.size - 1 else "center"
+        # Answers that are as common at one place are named one above the other.
+        above = sum(at == peak and abs(height - curve.value[peak, i]) < 0.1 for at, height in named)
+        named.append((peak, float(curve.value[peak, i])))
         ax.annotate(
             _short(curve.answers[i], 14),
             (curve.kept[peak], curve.value[peak, i]),
-            xytext=(0, 4),
+            xytext=(0, 4 + 9 * above),
             textcoords="offset points",
             ha=side,
-            fontsize=7,
+            fontsize=8,
             color=colour,
             annotation_clip=True,
         )
@@ -191,7 +195,12 @@ def _tidy(ax: Any) -> None:
 
 
 def _axis_label(shown: TraceWindows | ResampledCurve) -> str:
-    return "kept fraction of the generation" if shown.axis == "fraction" else "kept position in the generation"
+    return f"kept {'fraction of' if shown.axis == 'fraction' else 'position in'} the generation{unit_of(shown.axis)}"
+
+
+def unit_of(axis: str) -> str:
+    """Return the unit of kept parts behind a blank, nothing where they are fractions."""
+    return "" if axis == "fraction" else " [tokens, or as recorded]"
 
 
 def _headline(result: TraceWindows) -> str:
@@ -279,9 +288,9 @@ def _heat_map(figure: Any, result: TraceWindows) -> None:
             row, before, after = np.asarray(rows).T
             right.barh(row, after - before, height=1.0, left=before, color=colour, linewidth=0)
     right.set_xlim(0, 1)
-    suffix = "" if result.axis == "fraction" else " / full length"
-    left.set_xlabel(_axis_label(result) + suffix, fontsize=9, color=INK)
-    right.set_xlabel("where the windows lie", fontsize=9, color=INK)
+    kept = "kept fraction of the generation"
+    left.set_xlabel(kept, fontsize=9, color=INK)
+    right.set_xlabel(f"windows, {kept[:13]}", fontsize=9, color=INK)
     left.set_ylabel(f"{count} questions, earliest window first", fontsize=9, color=INK)
     if count <= 40:
         left.set_yticks(range(count), [_short(result.curves[i].question, 24) for i in order])

@@ -52,7 +52,7 @@ def uturn_picture(
         above.set(ylabel=f"P(a {start} comes back)", ylim=(-0.02, 1.02))
         above.legend()
         _differences(below, times, curves, results["differences"])
-        below.set_xlabel("t (Ornstein–Uhlenbeck)")
+        below.set_xlabel("noise level t  (Ornstein–Uhlenbeck; generation runs right to left)")
         write_picture(figure, path, 120)
 
 

@@ -50,6 +50,17 @@ def test_curve_with_labels_has_a_line_each() -> None:
     drawn(ax)
 
 
+def test_two_curves_in_one_picture_are_told_apart() -> None:
+    other = replace(CURVE, quantity="TV(a, b)", unit="")
+    ax = other.plot(CURVE.plot())
+    first, second = ax.lines
+    assert first.get_color() != second.get_color()
+    assert first.get_linestyle() != second.get_linestyle()
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["information", "TV(a, b)"]
+    assert ax.get_ylabel() == "information [bits], TV(a, b)"
+    assert CURVE.plot().get_legend() is None
+
+
 def test_lines_that_coincide_differ_in_their_dashes() -> None:
     same = [np.stack([v, v], axis=1) for v in (VALUE, 0 * VALUE, VALUE, VALUE)]
     first, second = plot_curve(Curve(TIMES, *same, 0, "exact", "label", "", ("c", "d"))).lines

@@ -27,6 +27,7 @@ from sloc.report.window_run import (
 from sloc.report.window_words import listed, summary_paragraph
 from sloc.results import Status
 from sloc.windows.edges import Edge
+from tests.report.axis_labels import unlabelled
 
 SETTINGS = Settings(n=60_000, times=16)
 
@@ -199,6 +200,9 @@ def test_picture(source: Source, masked: ProcessWindows, tmp_path: Path) -> None
     assert len(means) == 3
     assert [t.get_text() for t in figure.axes[4].get_xticklabels()] == ["b", "a", "c"]
     assert len(plot_windows([replace(masked, tree=None)], replace(source, image=None)).axes) == 3
+    assert not list(unlabelled(figure))
+    # The axes of noise, as of a run under diffusion.
+    assert not list(unlabelled(plot_windows([masked, replace(masked, name="ou")], source)))
 
 
 def test_examples_are_noised_and_judged(source: Source, masked: ProcessWindows) -> None:

@@ -1,5 +1,5 @@
-"""Load every built page in headless Chromium at a phone's and a desk's width, light and dark; fail on overflow and
-broken pictures.
+"""Load every built page in headless Chromium at a phone's and a desk's width, light and dark; fail on overflow, broken
+pictures, results whose end is cut off, and text that is hard to tell from its ground.
 
 ``python docs/_ext/browser_check.py docs/_build/html``.  Where there is no Chromium the check says so and is left out:
 ``CHROMIUM`` names one that is not on the path.
@@ -23,11 +23,38 @@ WIDTHS = (375, 1280)
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 LIMIT = 300.0
 """Seconds for all pages."""
+CONTRAST = 3.0
+"""Least ratio of luminances of a text and its ground, by the rule of WCAG 2 for large text."""
 
 # Pages are loaded one after the other into a frame of that width, whose style rules take it for the window's.
-_LOOK = """<!doctype html><meta charset="utf-8"><body><script>
-const pages = PAGES, widths = WIDTHS, found = [];
+_LOOK = r"""<!doctype html><meta charset="utf-8"><body><script>
+const pages = PAGES, widths = WIDTHS, contrast = CONTRAST, found = [];
 const pause = ms => new Promise(done => setTimeout(done, ms));
+const channel = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+const colour = text => (text.match(/[\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
+function ground(element, view) {
+  for (let e = element; e; e = e.parentElement) {
+    const own = colour(view.getComputedStyle(e).backgroundColor);
+    if (own.length < 4 || own[3] > 0.5) return own;
+  }
+  return [255, 255, 255];
+}
+function faint(article, view) {
+  const seen = new Map(), pale = [];
+  for (const e of article.querySelectorAll("*")) {
+    if (e.closest("svg, mjx-container, .headerlink, button")) continue;
+    if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
+    const [ink, paper] = [colour(view.getComputedStyle(e).color), ground(e, view)];
+    const key = [ink, paper].join();
+    if (!seen.has(key)) {
+      const [low, high] = [light(ink), light(paper)].sort((a, b) => a - b);
+      seen.set(key, (high + 0.05) / (low + 0.05));
+      if (seen.get(key) < contrast) pale.push(`"${e.textContent.trim().slice(0, 30)}" ${seen.get(key).toFixed(1)}`);
+    }
+  }
+  return pale;
+}
 async function look(page, width) {
   const frame = document.createElement("iframe");
   frame.style = `border:0;width:${width}px;height:900px`;
@@ -42,8 +69,19 @@ async function look(page, width) {
     await Promise.race([image.decode().catch(() => null), pause(5000)]);
     if (!image.naturalWidth) found.push(`${page} at ${width} px: broken picture ${image.getAttribute("src")}`);
   }
+  const still = frame.contentDocument.createElement("style");
+  still.textContent = "* { transition: none !important }";
+  frame.contentDocument.head.append(still);
+  for (const pre of frame.contentDocument.querySelectorAll("div.output.text_plain pre")) {
+    const cut = pre.scrollWidth - pre.clientWidth;
+    if (cut > 1) found.push(`${page} at ${width} px: ${cut} px cut off "${pre.textContent.trim().slice(0, 30)}"`);
+  }
+  const article = frame.contentDocument.querySelector("article") ?? frame.contentDocument.body;
+  const grounds = [];
   for (const theme of ["light", "dark"]) {
     frame.contentDocument.body.dataset.theme = theme;
+    grounds.push(light(ground(article, view)));
+    for (const words of faint(article, view)) found.push(`${page} at ${width} px, ${theme}: faint text ${words}`);
     const over = root.scrollWidth - root.clientWidth;
     if (over <= 1) continue;
     const wide = [...frame.contentDocument.querySelectorAll("article *")]
@@ -52,6 +90,7 @@ async function look(page, width) {
     const where = `${page} at ${width} px, ${theme}`;
     found.push(`${where}: ${over} px wider than the window (${wide.slice(0, 3).join(", ")})`);
   }
+  if (!(grounds[0] > 0.5 && grounds[1] < 0.1)) found.push(`${page} at ${width} px: light and dark are ${grounds}`);
   frame.remove();
 }
 (async () => {
@@ -80,6 +119,7 @@ def check(folder: Path, chromium: str, limit: float = LIMIT) -> list[str]:
 
     """
     look = _LOOK.replace("PAGES", json.dumps(built_pages(folder)), 1).replace("WIDTHS", json.dumps(WIDTHS), 1)
+    look = look.replace("= CONTRAST", f"= {CONTRAST}", 1)
     found: list[str] = []
     done = threading.Event()
 

@@ -32,6 +32,7 @@ def plot_histograms(draws: Mapping[str, np.ndarray], title: str, ax: Any = None)
             if len(values):
                 ax.hist(values, bins=40, histtype="stepfilled", color=colour, alpha=0.25, label=label)
                 ax.hist(values, bins=40, histtype="step", color=colour, linestyle=dashes, linewidth=1.2)
+        ax.locator_params(axis="x", nbins=6)  # narrow posteriors have long numbers
         ax.set_xlabel("noise level t  (generation runs right to left)")
         ax.set_ylabel("posterior draws")
         ax.set_title(title, color=INK)

@@ -147,7 +147,11 @@ def test_many_answers_are_drawn_as_few() -> None:
     assert len(found.curve.categories) == MOST_ANSWERS
     assert found.curve.categories[-1] == "Other"
     assert recording.reference in found.curve.categories
-    assert question_page(recording, {}).count("<polyline") == MOST_ANSWERS
+    page = question_page(recording, {})
+    assert page.count("<polyline") == MOST_ANSWERS
+    # Both axes say what they show.
+    assert ">share of the answers</div>" in page
+    assert "kept</div>" in page
 
 
 # --- the command ------------------------------------------------------------------------------------------

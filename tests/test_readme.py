@@ -76,5 +76,26 @@ def test_files_that_the_readme_names_exist() -> None:
         assert target.startswith("http") or (ROOT / target).is_file(), target
 
 
+def cut_rows(text: str) -> list[str]:
+    """Rows of a page's tables that have not as many cells as their head: a bar in code ends a cell all the same."""
+    rows, wrong = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S).splitlines(), []
+    bars = [len(re.findall(r"(?<!\\)\|", row)) if row.startswith("|") else 0 for row in rows]
+    for i, row in enumerate(rows):
+        if i and bars[i] and bars[i - 1] and bars[i] != bars[i - 1]:
+            wrong.append(row)
+    return wrong
+
+
+def test_no_row_of_a_table_is_cut() -> None:
+    assert cut_rows("| a | b |\n|---|---|\n| x | `y | z` |") == ["| x | `y | z` |"]
+    pages = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs/howto").glob("*.md"),
+    ]
+    assert not [(page.name, row) for page in pages for row in cut_rows(page.read_text("utf-8"))]
+
+
 def test_picture_is_light() -> None:
     assert (ROOT / "docs/_static/digits.png").stat().st_size < 400_000

@@ -37,7 +37,8 @@ th { font-weight: 600; white-space: nowrap; } td.n { text-align: right; font-var
 .chart { display: grid; grid-template-columns: 2.2rem 1fr; font-size: .8rem; color: #444; max-width: 52rem; }
 .chart .y { display: flex; flex-direction: column; justify-content: space-between; text-align: right;
   padding-right: .35rem; line-height: 1; height: 15rem; } .chart svg { width: 100%; height: 15rem; display: block; }
-.chart .name { grid-column: 1 / 3; padding-bottom: .3rem; } .chart .x { grid-column: 2; display: flex; justify-content: space-between; padding-top: .2rem; }
+.chart .name { grid-column: 1 / 3; padding-bottom: .3rem; }
+.chart .x { grid-column: 2; display: flex; justify-content: space-between; padding-top: .2rem; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; margin: .2rem 0 .6rem; padding-left: 2.2rem;
   font-size: .9rem; } .legend svg { width: 1.8rem; height: .7rem; margin-right: .35rem; }
 .bar { display: inline-block; height: .7em; background: #d9480f; }
@@ -137,7 +138,8 @@ def chart(
     ticks = "".join(f"<span>{place:g}</span>" for place in places)
     said = f"shares of {len(names)} answers against the kept part"
     return (
-        "<div class=chart><div class=name>share of the answers</div><div class=y><span>1</span><span>½</span><span>0</span></div>"
+        "<div class=chart><div class=name>share of the answers</div>"
+        "<div class=y><span>1</span><span>½</span><span>0</span></div>"
         f'<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" role="img" aria-label="{said}">'
         "<style>.grid{stroke:#ccc;stroke-width:1;vector-effect:non-scaling-stroke}</style>"
         f"{''.join(parts)}</svg><div class=x>{ticks}</div><div class=x>{safe(unit)}</div></div>"

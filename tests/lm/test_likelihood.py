@@ -17,13 +17,13 @@ from sloc.lm import (
     Source,
     likelihood_information,
     likelihood_trace,
-    likelihood_tv,
     likelihood_window,
     random_model,
     sample_paths,
     small_config,
 )
 from sloc.lm.forward import logits
+from sloc.lm.likelihood_windows import likelihood_tv
 from sloc.windows import information_density
 
 N, LETTERS = 5, 3

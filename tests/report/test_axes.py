@@ -76,7 +76,13 @@ DRAWN = {
 """Each function that draws, with the kinds of picture that it makes."""
 
 
-@pytest.mark.parametrize("case", [(f, i) for f, ways in DRAWN.items() for i in range(len(ways))], ids=str)
+def named(case) -> str:
+    """Name a case by its function, whose address would be another in each process."""
+    function, way = case
+    return f"{function.__name__}-{way}"
+
+
+@pytest.mark.parametrize("case", [(f, i) for f, ways in DRAWN.items() for i in range(len(ways))], ids=named)
 def test_every_axis_says_what_it_shows_and_its_unit(case) -> None:
     function, way = case
     drawn = DRAWN[function][way]()

@@ -189,8 +189,14 @@ def test_an_experiment_by_url_goes_on_after_failures(engine: EngineBackend, tmp_
         (lambda: ServerBackend("http://h", "m", transport=Transport(timeout=0)), "timeout = 0"),
         (lambda: ServerBackend("http://h", "m", transport=Transport(retries=-1)), "retries = -1"),
         (lambda: ServerBackend("http://h", "m", transport=Transport(pause=-1)), "pause = -1"),
-        (lambda: open_backend("nowhere", rate=1.0), r"rate = 1\.0: expected no such option beside this model, which takes dtype and adapter"),
-        (lambda: open_backend("http://h#m", dtype="float32"), r"dtype = 'float32': expected no such option beside a server, which takes"),
+        (
+            lambda: open_backend("nowhere", rate=1.0),
+            r"rate = 1\.0: expected no such option beside this model, which takes dtype and adapter",
+        ),
+        (
+            lambda: open_backend("http://h#m", dtype="float32"),
+            r"dtype = 'float32': expected no such option beside a server, which takes",
+        ),
         (lambda: open_backend("http://h#m", tokenizer="/nowhere"), "a folder with tokenizer.json"),
         (lambda: open_backend("/nowhere"), "expected"),
     ],

@@ -170,7 +170,7 @@ def allocate_draws(
     level: float = 0.9,
     priors: Sequence[MovePrior] = PRIORS,
 ) -> Allocation:
-    """Draw where the curve is least known for the cost, round after round, or evenly where little is known of steps.
+    """Draw where the curve is least known for the cost, round after round.
 
     Each round chooses positions one after the other, each where a few draws more take most off the expected total
     variation (summed over all positions, for what a draw says of its neighbours too) for their cost, in the Gaussian
@@ -178,10 +178,11 @@ def allocate_draws(
     first round knows no draw: all answers alike, and steps as restless as :func:`~sloc.windows.draw_design.wary_steps`
     has them.  Rounds grow with what was drawn, so that there are few: about thirty for two thousand draws.
 
-    Where most leaving masses are not known (sentences, say), draws are dealt evenly, whatever they cost, at the
-    positions that have fewest.  That is a cautious choice, not the best one known: designs that count on sentences
-    being alike draw at the cheap ones and can be misled by them; others did better than even draws on some recordings
-    and worse on others.
+    Where a leaving mass is not known (sentences, say) a draw is taken to say nothing of what lies beyond that step, so
+    that draws are dealt by what they cost and by how uncertain each position's own answer is.
+
+    Against even draws of the same cost the gain on recordings was large at a draw a position or fewer, and beyond that
+    little, of either sign from one set of questions to another (the suite ``traces``, part ``budget``).
 
     Args:
         draw: the generator.
@@ -235,16 +236,12 @@ def allocate_draws(
     require(bool(((known >= 0) & (known <= 1)).all()), "leaving", masses, "probabilities, or NaN")
     data = OutcomeCounts(question, names, positions, np.zeros((steps, len(names))), masses)
     empty, squares = np.zeros(steps, bool), _squared_masses(masses)
-    evenly, alike = 2 * known.size < steps, np.full((steps, len(names)), 1.0 / len(names))
+    alike = np.full((steps, len(names)), 1.0 / len(names))
     design = design_of(wary_steps(alike, squares), alike, np.zeros(steps))
     number, left, rounds, status = first * batch, budget, 0, "budget spent"
     while left > 0:
         number = min(number, left)
-        chosen = (
-            _even_positions(data.counts.sum(axis=1), empty, batch, number)
-            if evenly
-            else _best_positions(design, prices, empty, batch, number)
-        )
+        chosen = _best_positions(design, prices, empty, batch, number)
         if not chosen:
             break
         rounds += 1
@@ -257,12 +254,12 @@ def allocate_draws(
             left -= len(got)
         if left <= 0:
             break
-        if (drawn := int(data.counts.sum())) > 0 and (target > 0 or not evenly):
+        if (drawn := int(data.counts.sum())) > 0:
             posterior = outcome_posterior(data, priors=priors)
             if target > 0 and _mean_deviation(posterior) <= target:
                 status = "resolved"
                 break
-            design = design if evenly else posterior_design(posterior, squares)
+            design = posterior_design(posterior, squares)
         number = max(batch, round(share * drawn))
     require(data.counts.sum() > 0, "draw", "no answer at any position", "a generator that answers")
     if left > 0 and status != "resolved":
@@ -284,20 +281,6 @@ def _mean_deviation(posterior: OutcomePosterior) -> float:
 def _add(data: OutcomeCounts, t: int, answers: Sequence[str]) -> None:
     for answer in answers:
         data.counts[t, data.categories.index(answer)] += 1
-
-
-def _even_positions(drawn: np.ndarray, empty: np.ndarray, batch: int, number: int) -> list[tuple[int, int]]:
-    """Positions with the fewest draws, and draws at them, ``number`` in all; ties far apart from one another."""
-    # Multiples of the golden ratio, modulo one: however few come first, they are spread over all positions.
-    order = np.lexsort((np.arange(drawn.size) * 0.5 * (5.0**0.5 - 1.0) % 1.0, drawn))
-    order, more = order[~empty[order]], np.zeros(drawn.size, np.int64)
-    while order.size and number > 0:
-        level = (drawn + more)[order]
-        fewest = order[level == level.min()][: -(-number // batch)]
-        more[fewest] += batch
-        number -= batch * fewest.size
-        more[fewest[-1]] += min(number, 0)
-    return [(int(t), int(more[t])) for t in order if more[t] > 0]
 
 
 def _best_positions(

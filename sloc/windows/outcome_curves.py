@@ -2,8 +2,9 @@
 
 Each answer's share, and each set of answers that a move is asked of, follows the prior of
 :mod:`sloc.windows.move_kernels` and is seen in binomial counts.  Shares of single answers are filtered one by
-one and scaled to sum to one; priors are averaged with their evidence as weights, which is their
-prequential score: each position's draws are predicted from those before it.
+one and scaled to sum to one; priors are averaged with their evidence as weights.  That cross-validates how much
+is smoothed: the log-evidence is the score of held-out draws, averaged over every set of ``p`` of them that may be held
+out and summed over ``p`` (Fong & Holmes 2020, Biometrika 107, 489).
 """
 
 from __future__ import annotations

@@ -72,9 +72,12 @@ def fault(option: Option, value: str, folder: Path, before: object) -> str | Non
 
 def shows(said: str, value: str) -> bool:
     """Whether a refusal holds the value, or the beginning of it: blanks count as one, and a number may be rewritten."""
+    # As it was typed, or as Python writes it.
+    bare = str.maketrans("", "", "\\'\"")
+    said, value = said.translate(bare), value.translate(bare)
     start = " ".join(value.split())
     start = "".join(c if c.isprintable() else "\0" for c in start).split("\0")[0][:12].strip()
-    if start in said or repr(start)[1:-1] in said:
+    if start in said:
         return True
     try:
         number = float(value)

@@ -82,9 +82,9 @@ def shows(said: str, value: str) -> bool:
     try:
         number = float(value)
     except ValueError:
-        # Texts with a mark before a colon are refused by what stands behind it, lists by their parts.
-        parts = (start.split(","), start.split(":", 1)[1:])
-        return any(own and all(part.strip() in said for part in own) for own in parts)
+        # A text with a mark before a colon is refused by what stands behind it, a list by one of its parts.
+        parts = [*re.split(r"[|;,]", start), *start.split(":", 1)[1:]]
+        return any(part.strip() and part.strip() in said for part in parts)
     return math.isinf(number) or any(
         float(n) == number for n in re.findall(r"-?\d[\d.]*(?:e[+-]?\d+)?", said) if n.count(".") < 2
     )

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,8 @@ def load_model(
         # The compiler finds the shardings between the weights, whatever kind of axes the caller's mesh has.
         mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
     settings = read_json(folder / "config.json", required=True)
-    config = read_config(settings)
+    with _said_of(folder / "config.json"):
+        config = read_config(settings)
     with TensorFiles(folder) as files:
         kind = dtype or ("bfloat16" if files.dtype() == "BF16" else "float32")
         weights: dict[str, Any] = {"layers": [{} for _ in range(config.layers)]}
@@ -142,9 +143,22 @@ def load_model(
             _put(weights, at, _placed(value, jnp.dtype(kind), mesh, at, axis))
     tokenizer = read_tokenizer(folder)
     given = read_json(folder / "generation_config.json")
-    known = given.get("eos_token_id", settings.get("eos_token_id"))
-    ends = tuple(int(t) for t in (known if isinstance(known, list) else [known]) if t is not None)
-    return LanguageModel(config, weights, tokenizer, Sampling.from_settings(given), ends, folder.name)
+    with _said_of(folder / "generation_config.json"):
+        known = given.get("eos_token_id", settings.get("eos_token_id"))
+        ends = tuple(int(t) for t in (known if isinstance(known, list) else [known]) if t is not None)
+        sampling = Sampling.from_settings(given)
+    return LanguageModel(config, weights, tokenizer, sampling, ends, folder.name)
+
+
+@contextlib.contextmanager
+def _said_of(file: Path) -> Iterator[None]:
+    """Name a file in refusals of what it says; what it says in another kind than it should is refused too."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise InvalidInput(f"{file.name}: {error}") from error
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, ArithmeticError) as error:
+        raise InvalidInput(f"{file.name} = {str(file)!r}: expected entries of a checkpoint's ({error})") from error
 
 
 def _folder(path: str | os.PathLike[str]) -> Path:

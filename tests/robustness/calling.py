@@ -74,7 +74,8 @@ def model_files() -> dict[str, bytes]:
 
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        write_checkpoint(folder, FAMILIES["llama"], random_tensors(FAMILIES["llama"]))
+        drawn = {"eos_token_id": [2], "temperature": 0.7, "do_sample": True, "top_k": 5, "top_p": 0.9}
+        write_checkpoint(folder, FAMILIES["llama"], random_tensors(FAMILIES["llama"]), generation_config=drawn)
         write_tokenizer(folder)
         return {p.name: p.read_bytes() for p in folder.iterdir()}
 

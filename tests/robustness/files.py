@@ -314,6 +314,7 @@ def kinds() -> list[FileKind]:
             for name in ("mlp", "classifier")
         ),
         _model("config.json", "a language model", "config", spoken=True),
+        _model("generation_config.json", "a language model", spoken=True),
         _model("model.safetensors", "a language model", spoken=False),
         _model("tokenizer.json", "a language model", spoken=True),
         _model("tokenizer_config.json", "a language model", spoken=True),

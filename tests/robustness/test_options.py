@@ -72,16 +72,19 @@ def fault(option: Option, value: str, folder: Path, before: object) -> str | Non
 
 def shows(said: str, value: str) -> bool:
     """Whether a refusal holds the value, or the beginning of it: blanks count as one, and a number may be rewritten."""
+    # As it was typed, or as Python writes it.
+    bare = str.maketrans("", "", "\\'\"")
+    said, value = said.translate(bare), value.translate(bare)
     start = " ".join(value.split())
     start = "".join(c if c.isprintable() else "\0" for c in start).split("\0")[0][:12].strip()
-    if start in said or repr(start)[1:-1] in said:
+    if start in said:
         return True
     try:
         number = float(value)
     except ValueError:
-        # Texts with a mark before a colon are refused by what stands behind it, lists by their parts.
-        parts = (start.split(","), start.split(":", 1)[1:])
-        return any(own and all(part.strip() in said for part in own) for own in parts)
+        # A text with a mark before a colon is refused by what stands behind it, a list by one of its parts.
+        parts = [*re.split(r"[|;,]", start), *start.split(":", 1)[1:]]
+        return any(part.strip() and part.strip() in said for part in parts)
     return math.isinf(number) or any(
         float(n) == number for n in re.findall(r"-?\d[\d.]*(?:e[+-]?\d+)?", said) if n.count(".") < 2
     )

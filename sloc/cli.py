@@ -1,7 +1,7 @@
 """The command line: ``sloc window``, ``tree``, ``uturn``, ``lm``, ``traces``, ``train``, ``bench``, ...
 
 Options are read here; those of ``lm`` and ``traces``, and of the source, in files of :mod:`sloc.report`, which does the
-work.  Exit codes are those of :data:`EXIT_CODES`; a command that ends before its end says so in one line on standard
+work.  Exit codes are those of ``EXIT_CODES``; a command that ends before its end says so in one line on standard
 error and leaves no file, checkpoints aside.
 """
 

@@ -25,7 +25,7 @@ def repeated(kind: type[T], path: str | os.PathLike[str], command: str, *files: 
         kind: the request, a dataclass; its annotations say which types its arguments have.
         path: the run's ``run.json``, or the folder that holds it.
         command: what was run, such as ``window`` or ``lm demo``.
-        *files: arguments that name a file (or are None), whose :func:`digests` lie among the results.
+        *files: arguments that name a file (or are None), whose ``digests`` lie among the results.
 
     Raises:
         InvalidInput: no such record, or not of such a run; an argument that a run does not have, that is missing, or

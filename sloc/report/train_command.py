@@ -62,7 +62,7 @@ class TrainRequest:
     samples: int = 100
 
     def to_arguments(self) -> dict[str, Any]:
-        """Return every argument by name; :func:`sloc.report.run_record.repeated` reads them back."""
+        """Return every argument by name; ``sloc.report.run_record.repeated`` reads them back."""
         return dataclasses.asdict(self)
 
     def check(self) -> None:

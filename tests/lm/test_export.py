@@ -10,6 +10,7 @@ import pytest
 
 from sloc.lm import Sampling, decode, random_model, read_prefix, score, small_config
 from sloc.lm.forked import Queue, advance, compiled_advance, empty_lanes
+from sloc.lm.prefix import shared_of
 from sloc.lm.scoring import _read_prompt, _scored
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -32,7 +33,10 @@ def test_kernels_lower_for_every_platform(dtype: str) -> None:
         read = _read_prompt(model.config, weights, tokens[:1], False)
         return _scored(model.config, law, weights, tokens, read, False)
 
-    for kernel, args in ((steps, (model.weights, prefix.shared, data, state)), (scores, (model.weights, zeros[None]))):
+    for kernel, args in (
+        (steps, (model.weights, shared_of(prefix), data, state)),
+        (scores, (model.weights, zeros[None])),
+    ):
         exported = jax.export.export(jax.jit(kernel), platforms=PLATFORMS)(*args)
         assert exported.platforms == PLATFORMS
 

@@ -301,7 +301,7 @@ def test_nothing_to_cut_is_refused(tmp_path: Path) -> None:
         (["--revise", "-1"], "--revise = -1"),
         (["--data", "nothing.jsonl"], "--data"),
         (["--benchmark", "gsm"], "--benchmark = gsm: expected one of"),
-        (["--rate", "3"], "options = rate"),
+        (["--rate", "3"], "--rate = 3"),
         (["--model", "http://127.0.0.1:9", "--retries", "0", "--timeout", "1"], "a server that lists its models"),
         ([], "a checkpoint's folder"),
     ],

@@ -106,9 +106,10 @@ def _source(file: Path) -> Any:
 
 def _record(command: str) -> Callable[[Path], Any]:
     def read(file: Path) -> Any:
-        from sloc.report.window_command import checked_request, read_record
+        from sloc.report.run_record import repeated
+        from sloc.report.window_command import WindowRequest, checked_request
 
-        request = read_record(file, command)
+        request = repeated(WindowRequest, file, command)
         checked_request(request)
         return request
 

@@ -106,18 +106,18 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "--seed": (0, MOST, "[]"),
     "--n": (1, MOST, "[]"),
     "--times": (8, 4096, "[]"),
-    "--levels": (2, MOST, "[]"),
     "--resamples": (2, MOST, "[]"),
     **dict.fromkeys(("--top-k", "--revise", "--retries"), (0, MOST, "[]")),
     **dict.fromkeys(("--steps", "--batch", "--samples", "--rounds", "--every", "--generations"), (1, MOST, "[]")),
     **dict.fromkeys(("--new-tokens", "--lanes", "--per-request", "--concurrency", "--texts"), (1, MOST, "[]")),
 }
-"""The widest range that an option takes in any verb, and which ends belong to it; what lies outside must be refused."""
+"""The range that an option takes, and which ends belong to it; what lies outside must be refused."""
+WIDER = {("uturn", "--times"): (2, MOST)}
+"""Whole numbers whose range in one verb is wider than elsewhere."""
 SERVER = ("--per-request", "--concurrency", "--rate", "--retries", "--timeout")
 
 
-def _whole(option: str) -> Kind:
-    low, high = (int(v) for v in RANGES[option][:2])
+def _whole(low: int, high: int) -> Kind:
     listed = {**NO_NUMBER, "a broken number": "1.5", "a huge number": HUGE, "below the least": str(low - 1)}
     listed |= {"a huge negative number": f"-{HUGE}", "above the most": str(high + 1)}
     outside = st.one_of(st.integers(max_value=low - 1), st.integers(high + 1)).map(str)
@@ -309,7 +309,8 @@ def kind_of(verb: tuple[str, ...], option: Any, hint: Any) -> Kind:
         return _choice([str(m.value) for m in members])
     if option.metavar in ("WHOLE", "NUMBER"):
         assert name in RANGES, f"sloc {spoken} {name}: which numbers it takes is not said in RANGES"
-        found = _whole(name) if option.metavar == "WHOLE" else _real(name)
+        low, high = WIDER.get((spoken, name), RANGES[name][:2])
+        found = _whole(int(low), int(high)) if option.metavar == "WHOLE" else _real(name)
         return Kind(found.name, found.listed, found.drawn, SERVED if name in SERVER else None)
     found = OWN.get((spoken, name)) or OWN.get(("*", name))
     assert found is not None, f"sloc {spoken} {name}: what it takes is not said in OWN"

@@ -59,3 +59,12 @@ def test_without_a_browser_the_check_says_that_it_was_left_out(
     monkeypatch.setattr(browser_check, "browser", lambda: None)
     assert browser_check.main(str(tmp_path)) == 0
     assert "not looked at" in capsys.readouterr().out
+
+
+def test_a_browser_that_is_wanted_is_not_left_out(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(browser_check, "browser", lambda: None)
+    monkeypatch.delenv("BROWSER_WANTED", raising=False)
+    assert browser_check.main("nowhere") == 0
+    monkeypatch.setenv("BROWSER_WANTED", "1")
+    assert browser_check.main("nowhere") == 1
+    assert "pages not looked at in a browser" in capsys.readouterr().out

@@ -1,8 +1,8 @@
 """Load every built page in headless Chromium at a phone's and a desk's width, light and dark; fail on overflow, broken
 pictures, results whose end is cut off, and text that is hard to tell from its ground.
 
-``python docs/_ext/browser_check.py docs/_build/html``.  Where there is no Chromium the check says so and is left out:
-``CHROMIUM`` names one that is not on the path.
+``python docs/_ext/browser_check.py docs/_build/html``.  Where there is no Chromium the check says so and is left out,
+or fails where ``BROWSER_WANTED`` is set: ``CHROMIUM`` names one that is not on the path.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def main(folder: str) -> int:
     chromium = browser()
     if chromium is None:
         print(f"pages not looked at in a browser: none of {', '.join(NAMES)} is installed, and CHROMIUM names none")
-        return 0
+        return int(bool(os.environ.get("BROWSER_WANTED")))
     wrong = check(Path(folder), chromium)
     fit = f"{len(built_pages(Path(folder)))} pages fit {' and '.join(map(str, WIDTHS))} px, light and dark"
     print("\n".join(wrong) or fit)

@@ -96,7 +96,6 @@ CLAIMS: list[tuple[str, Callable[[], bool]]] = [
             == ["90 % bands, simulated, 10 draws, sentences: coverage near moves"]
         ),
     ),
-    ),
     (
         "bands predicted for further draws of recordings hold them",
         lambda: all(r["min"] > 90 for n, r in ROWS.items() if PREDICTED.fullmatch(n)),

@@ -105,7 +105,8 @@ def plot_recorded(
         for ax, curve in zip(axes, shown, strict=True):
             plot_outcomes(curve, own[curve.question], ax)
             name, number = curve.question.replace("$", r"\$"), len(own[curve.question])
-            said = f"{number} move{'s' if number != 1 else ''}" if curve.status == "resolved" else curve.status
+            said = f"{number} move{'s' if number != 1 else ''}"
+            said = {"resolved": said, "contradicted": f"{said}, contradicted"}.get(curve.status, curve.status)
             ax.set_title(f"{name}: {said}", fontsize=9, color=INK, loc="left")
             if ax is not axes[-1]:
                 ax.set_xlabel("")

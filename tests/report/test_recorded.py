@@ -34,7 +34,8 @@ def store(row, seed=0):
     branches = []
     for t in range(20):
         before = t < 10
-        p = [0.9, 0.1] if before else [0.05, 0.95]
+        # What the fork allows: .3 of what comes after it, .7 of the other token's "<A>".
+        p = [0.715, 0.285] if before else [0.05, 0.95]
         answers = [["<A>", "B&"][a] for a in rng.choice(2, 20, p=p)]
         taken = 0.3 if t == 9 else 0.999
         branches.append(

@@ -108,18 +108,21 @@ def outcome_counts(recording: Recording, *, adjacent: bool | None = None) -> Out
 
     Args:
         recording: of one question.
-        adjacent: whether consecutive positions are consecutive tokens, so that the taken probability of the first
-            is that of the whole step; when None, whether they all differ by one.  Elsewhere the leaving mass is
-            unknown.  Positions without draws between the first and the last are filled in where they are adjacent.
+        adjacent: whether positions that differ by one are consecutive tokens, so that the taken probability of the
+            first is that of the whole step; when None, whether they are of the axis ``"position"`` and all differ by
+            one.  Elsewhere, as where positions number sentences, the leaving mass is unknown.
 
     Returns:
-        The counts.
+        The counts, with a row of zeros at each position that is missing.
 
     Raises:
-        InvalidInput: nothing was drawn.
+        InvalidInput: no recording, or fractions that are said to be adjacent.
 
     """
     require(isinstance(recording, Recording), "recording", recording, "a Recording")
+    require(adjacent is None or isinstance(adjacent, bool), "adjacent", adjacent, "true, false or None")
+    tokens = recording.axis == "position"
+    require(tokens or not adjacent, "adjacent", adjacent, f"false or None: {recording.question!r} keeps fractions")
     seen, value, taken = recording.positions, recording.distribution(), recording.taken_mass
     where = np.searchsorted(seen, [b.position for b in recording.branches])
     share = np.asarray([b.weight for b in recording.branches]) / recording.kept_mass[where]
@@ -139,7 +142,7 @@ def outcome_counts(recording: Recording, *, adjacent: bool | None = None) -> Out
     path, kept = np.full(positions.size, np.nan), np.ones(positions.size)
     path[at], kept[at] = taken, recording.kept_mass
     gaps = np.diff(positions)
-    stepwise = bool((gaps == 1.0).all()) if adjacent is None else adjacent
+    stepwise = tokens and bool((gaps == 1.0).all()) if adjacent is None else adjacent
     masses = np.where(gaps == 1.0, leaving_masses(path, kept), np.nan) if stepwise else np.full(gaps.size, np.nan)
     return OutcomeCounts(recording.question, recording.categories, positions, counts, masses)
 

@@ -127,6 +127,39 @@ def test_recordings_of_one_name_or_of_two_axes_are_refused():
         recorded_exact_moves([one], all_stated=[("A",)])
 
 
+def turned(axis, positions, weight=0.99):
+    """The taken token is all but certain, yet 100 answers of A are followed by 100 of B at the next position."""
+    branches = [
+        Branch(float(t), "x", weight, True, np.full(100, 2 * i >= len(positions), int)) for i, t in enumerate(positions)
+    ]
+    return Recording("q", ("A", "B"), tuple(branches), axis=axis, full=float(max(positions)))
+
+
+@pytest.mark.parametrize(
+    ("axis", "positions", "adjacent"), [("fraction", (0, 1), None), ("position", range(10), False)]
+)
+def test_steps_that_are_no_tokens_may_be_of_any_size(axis, positions, adjacent):
+    """Fractions 0 and 1, and numbered sentences: the first token's probability is not that of the step."""
+    given = turned(axis, positions)
+    for count in (outcome_counts, plain_counts):
+        assert np.isnan(count(given, adjacent=adjacent).leaving).all()
+    (move,) = recorded_exact_moves([given], gap=1, across="none", all_stated=True, adjacent=adjacent).found
+    assert (move.size, move.size_interval[1]) == (1.0, 1.0)
+    # Taken for tokens, the same draws contradict what is said of them: every pair is settled.
+    tokens = turned("position", positions)
+    assert recorded_exact_moves([tokens], gap=1, across="none", all_stated=True).moves == ()
+    assert np.allclose(plain_counts(tokens, adjacent=True).leaving, 0.01)
+
+
+def test_fractions_are_not_said_to_be_tokens():
+    given = turned("fraction", (0, 1))
+    for call in (outcome_counts, plain_counts, lambda r, **said: recorded_exact_moves([r], **said)):
+        with pytest.raises(InvalidInput, match=r"adjacent = True: expected false or None: 'q' keeps fractions"):
+            call(given, adjacent=True)
+        with pytest.raises(InvalidInput, match=r"adjacent = 1: expected"):
+            call(given, adjacent=1)
+
+
 def dropped():
     """From position 5 on another token, of probability .6, was never continued: it would have answered B always.
 

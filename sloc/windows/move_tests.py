@@ -83,11 +83,18 @@ def pooled_rise_p_value(rising: np.ndarray, total: np.ndarray, tau: np.ndarray) 
     return np.where((rising >= mean + 1.0) & (tau < 1.0), tail, 1.0)
 
 
+def drawn_pairs(data: OutcomeCounts, gap: float) -> tuple[np.ndarray, np.ndarray]:
+    """Index pairs ``(i, j)`` of positions with draws, ``j`` the first of them at least ``gap`` after ``i``."""
+    drawn = np.flatnonzero(data.counts.sum(axis=1) > 0)
+    start, stop = pairs_at(data.positions[drawn], gap)
+    return drawn[start], drawn[stop]
+
+
 def choose_windows(data: OutcomeCounts, tau: float, gap: float) -> PairWindows:
     """Choose what is pooled, from leaving masses and numbers of draws alone.
 
     Args:
-        data: the counts; positions without draws are in no window's ends and add nothing inside one.
+        data: the counts; a position without draws is the end of no pair, and adds nothing inside a window.
         tau: the size that a move exceeds.
         gap: how far apart the pairs are.
 
@@ -96,7 +103,7 @@ def choose_windows(data: OutcomeCounts, tau: float, gap: float) -> PairWindows:
 
     """
     positions, draws = data.positions, data.counts.sum(axis=1)
-    start, stop = pairs_at(positions, gap)
+    start, stop = drawn_pairs(data, gap)
     path = np.concatenate([[0.0], np.cumsum(np.where(np.isnan(data.leaving), 1.0, data.leaving))])
     span = np.minimum(path[stop] - path[start], 1.0)
     open_ = span > tau

@@ -30,7 +30,6 @@ from sloc.windows.recorded_checks import check_names
 
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Numbers of positions that are pooled on either side."""
-PLAIN = "whole numbers of unweighted draws (of recorded branches: sloc.windows.plain_counts)"
 MAX_ANSWERS = 6
 """Up to this many answers, all stated, each set of them is a hypothesis; beyond it a pair's sets are tested as one."""
 LEAST, MANY = 1e-300, 1000
@@ -211,7 +210,7 @@ def exact_moves(
         not hold together, so that they may lie below ``tau`` where Holm certifies more.
 
     Raises:
-        InvalidInput: settings out of range, counts that are not whole, two questions of one
+        InvalidInput: settings out of range, counts that are not whole or not of plain draws, two questions of one
             name, stated answers that are no categories.
 
     """
@@ -231,9 +230,7 @@ def exact_moves(
     require(len(named) == len(questions), "stated", len(named), f"one for each of {len(questions)} questions")
     tests = []
     for data, names in zip(questions, named, strict=True):
-        data.validate()
-        whole = bool(np.array_equal(data.counts, np.round(data.counts)))
-        require(whole, f"question {data.question!r}, counts", data.counts, PLAIN)
+        data.validate_plain()
         windows = choose_windows(data, tau, gap)
         tests.append((data, windows, set_tests(data, windows, tau, names)))
     sizes = [found.p.size for *_, found in tests]

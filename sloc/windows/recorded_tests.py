@@ -178,11 +178,12 @@ def rule_firing(
         for an answer that was fixed beforehand, and only ``fires_flat_anywhere`` counts the choice among all answers.
 
     Raises:
-        InvalidInput: counts that do not fit, a gap that is not positive, an answer outside the categories.
+        InvalidInput: counts that do not fit or are not of plain draws, a gap that is not positive, an answer outside
+            the categories.
 
     """
     checked_kind(data, "data", OutcomeCounts, "OutcomeCounts")
-    data.validate()
+    data.validate_plain()
     require(as_real(gap) > 0, "gap", gap, "a positive distance")
     require(0.0 <= as_real(rise) < 1.0, "rise", rise, "a threshold in [0, 1)")
     known = reference is None or is_one_of(reference, data.categories)

@@ -127,6 +127,7 @@ def recorded() -> list[Row]:
             "sloc.windows.simultaneous_bands",
             counts=array(COUNTS.counts),
             bounds=bounds.but("NaN inside", "infinity inside"),
+            heaviest=array(np.ones(3)).but("infinity inside"),
         ),
         row("sloc.windows.leaving_masses", taken=array(np.full(3, 0.5)).but("NaN inside"), kept=array(np.ones(3))),
         row(
@@ -252,6 +253,7 @@ def recorded() -> list[Row]:
                 "positions": array(np.arange(3.0)),
                 "counts": array(COUNTS.counts),
                 "leaving": bounds.but("NaN inside", "a list with NaN"),
+                "heaviest": array(np.ones(3)).but("infinity inside"),
             },
         ),
     ]

@@ -44,10 +44,10 @@ def simultaneous_bands(
     steps = counts.shape[0]
     require(bounds.shape == (steps - 1,), "bounds", bounds.shape, f"{steps - 1} bounds")
     require(0.0 < as_real(level) < 1.0, "level", level, "a coverage inside (0, 1)")
-    given = np.asarray(heaviest)
-    good = given.dtype.kind in "iuf" and given.shape in ((), (steps,)) and bool((given >= 1.0).all())
+    given = as_floats(heaviest, "heaviest")
+    good = given.shape in ((), (steps,)) and bool((given >= 1.0).all())
     require(good, "heaviest", heaviest, f"what the heaviest draw counts, 1 at least: one number, or {steps}")
-    heavy = np.broadcast_to(given.astype(np.float64), (steps,))
+    heavy = np.broadcast_to(given, (steps,))
     alpha = (1.0 - level) / steps
     path = np.concatenate([[0.0], np.cumsum(np.clip(np.where(np.isnan(bounds), 1.0, bounds), 0.0, 1.0))])
     distance = np.minimum(np.abs(path[:, None] - path[None, :]), 1.0)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, checked_all, checked_names
+from sloc.contracts.arguments import as_floats, as_real, checked_all, checked_names
 from sloc.results.outcome import OutcomeCurve
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.move_kernels import (
@@ -94,8 +94,8 @@ class OutcomeCounts:
         require(self.leaving.shape == shape, f"{where}, leaving", self.leaving.shape, f"{steps - 1} masses")
         known = self.leaving[~np.isnan(self.leaving)]
         require(bool(((known >= 0) & (known <= 1)).all()), f"{where}, leaving", known, "probabilities, or NaN")
-        heavy = np.asarray(self.heaviest)
-        good = heavy.dtype.kind in "iuf" and heavy.shape in ((), (steps,)) and bool((heavy >= 1.0).all())
+        heavy = as_floats(self.heaviest, f"{where}, heaviest")
+        good = heavy.shape in ((), (steps,)) and bool((heavy >= 1.0).all())
         words = f"what the heaviest draw counts, 1 at least: one number, or {steps}"
         require(good, f"{where}, heaviest", self.heaviest, words)
 

@@ -34,6 +34,10 @@ from sloc.windows.share_filter import SharePosterior, filter_shares, quantiles
 
 UNDECIDED = 0.5
 """A curve whose bands are wider than this on average says nothing."""
+_GRAIN = 0.01
+"""What the grid of shares leaves open of an identity."""
+CONTRADICTED = "draws move by more than the recorded probabilities allow, as if these were another sampler's"
+"""What the status ``contradicted`` says."""
 TAILS = 0.4
 """Tails of the bands over nominal ones: a band called 90 % leaves 0.02 out on either side, not 0.05.
 
@@ -190,6 +194,16 @@ class OutcomePosterior:
         """Weights of the priors that were given, leaving masses summed out."""
         return self.settings.reshape(self.given, -1).sum(axis=1)
 
+    def contradicted(self) -> bool:
+        """Whether a share leaps by more than ``o_t = p_t o_{t+1} + q_t y`` allows with a known leaving mass ``q_t``."""
+        leaps = np.einsum("p,pts->ts", self.settings, np.stack([f.leaps for f in self.filters]))
+        leaps = np.where(leaps.sum(axis=0) > 0.5, leaps, 0.0)
+        if not leaps.any():
+            return False
+        share, leaving = self.marginals() @ SHARES, self.data.leaving[:, None]
+        left = share[:-1] - (1.0 - leaving) * share[1:]
+        return bool(((left < -_GRAIN) | (left > leaving + _GRAIN))[leaps > 0.05].any())
+
     def marginals(self) -> np.ndarray:
         """``[T, S, G]`` law of each set's share at each position, priors averaged."""
         return np.einsum("p,ptsg->tsg", self.settings, np.stack([f.marginals() for f in self.filters]))
@@ -309,6 +323,7 @@ def outcome_curve(
     low, high = np.minimum(low, value), np.maximum(high, value)
     wide = float((high - low).max(axis=1).mean()) > UNDECIDED
     status = "undecided" if wide else "one answer" if data.one_answer() else "resolved"
+    status = "contradicted" if posterior.contradicted() else status
     curve = OutcomeCurve(
         data.question,
         data.categories,

@@ -62,15 +62,20 @@ def plot_outcomes(curve: OutcomeCurve, moves: Sequence[Move] = (), ax: Any = Non
         for move in moves:
             ax.axvspan(*move.location, color=CERTIFIED, alpha=0.25, linewidth=0)
         shown = np.flatnonzero(curve.value.max(axis=0) >= 0.05)
+        # Handed over by hand: matplotlib leaves labels that begin with "_" out of legends.
+        lines, labels = [], []
         for rank, a in enumerate(shown[: len(COLOURS)]):
             colour, dashes = COLOURS[rank], DASHES[rank]
             ax.fill_between(x, curve.lower[:, a], curve.upper[:, a], color=colour, alpha=0.16, linewidth=0)
-            label = curve.categories[a].replace("$", r"\$")[:20]
-            ax.plot(x, curve.value[:, a], color=colour, linestyle=dashes, linewidth=1.6, label=label)
+            lines += ax.plot(x, curve.value[:, a], color=colour, linestyle=dashes, linewidth=1.6)
+            labels.append(curve.categories[a].replace("$", r"\$")[:20])
+        left = shown.size - len(lines)
         ax.set_ylim(-0.02, 1.02)
         ax.set_xlabel("kept fraction of the generation" if fractions else f"position{unit_of('position')}")
         ax.set_ylabel("share of the answers")
-        ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        told = ax.legend(lines, labels, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        if left:
+            told.set_title(f"and {left} more not drawn", prop={"size": 8})
     return ax
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, checked_all, checked_names
+from sloc.contracts.arguments import as_floats, as_real, checked_all, checked_names
 from sloc.results.outcome import OutcomeCurve
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.move_kernels import (
@@ -48,6 +48,7 @@ its coverage is no independent check of this number.  On recordings the suite ``
 prediction of further draws, at these tails and at those of a central 90 %, not these bands.
 """
 
+PLAIN = "whole numbers of unweighted draws (of recorded branches: sloc.windows.plain_counts)"
 ALIKE = 1e-9
 """Draws of a position weigh the same when their weights differ by no more than rounding, relatively."""
 
@@ -64,6 +65,8 @@ class OutcomeCounts:
         leaving: ``[T - 1]`` probability that leaves the taken path until the next position, NaN where not known; where
             branches were dropped, with their mass (:func:`sloc.windows.leaving_masses`), so that no step moves
             by more.
+        heaviest: what the heaviest draw of each position counts, ``[T]`` or one number: 1 for plain draws, more where
+            draws of branches weigh unlike.
 
     """
 
@@ -72,6 +75,7 @@ class OutcomeCounts:
     positions: np.ndarray
     counts: np.ndarray
     leaving: np.ndarray
+    heaviest: np.ndarray | float = 1.0
 
     def validate(self) -> None:
         """Refuse arrays that do not fit one another, counts that are negative, masses outside [0, 1], no draws."""
@@ -94,6 +98,17 @@ class OutcomeCounts:
         require(self.leaving.shape == shape, f"{where}, leaving", self.leaving.shape, f"{steps - 1} masses")
         known = self.leaving[~np.isnan(self.leaving)]
         require(bool(((known >= 0) & (known <= 1)).all()), f"{where}, leaving", known, "probabilities, or NaN")
+        heavy = as_floats(self.heaviest, f"{where}, heaviest")
+        good = heavy.shape in ((), (steps,)) and bool((heavy >= 1.0).all())
+        words = f"what the heaviest draw counts, 1 at least: one number, or {steps}"
+        require(good, f"{where}, heaviest", self.heaviest, words)
+
+    def validate_plain(self) -> None:
+        """Refuse also counts that are not whole, and draws that weigh unlike: exact tests are of plain draws."""
+        self.validate()
+        where = f"question {self.question!r}"
+        require(bool((self.counts == np.round(self.counts)).all()), f"{where}, counts", self.counts, PLAIN)
+        require(bool((np.asarray(self.heaviest) == 1.0).all()), f"{where}, heaviest", self.heaviest, PLAIN)
 
     def one_answer(self) -> bool:
         """Whether only one answer was ever seen, checked by :meth:`validate`; there is no move then."""
@@ -107,23 +122,27 @@ def outcome_counts(recording: Recording, *, adjacent: bool | None = None) -> Out
     A position counts as ``n_eff = 1 / sum_b w_b^2 / n_b`` draws of ``sum_b w_b o_b`` (``w`` the normalised
     weights): the number of plain draws of the same variance when branches are alike.  Where all draws weigh the same
     (one branch, or branches drawn in proportion to their weights) that is what was drawn: whole numbers, exactly.
-    Elsewhere they are not whole; what asks for plain draws (:func:`sloc.windows.exact_moves`,
-    :func:`sloc.windows.outcome_distances`) gets them from :func:`sloc.windows.plain_counts`.
+    Elsewhere draws weigh unlike (``heaviest``), and counts are whole by chance at most; what asks for plain draws
+    (:func:`sloc.windows.exact_moves`, :func:`sloc.windows.outcome_distances`) gets them from
+    :func:`sloc.windows.plain_counts`.
 
     Args:
         recording: of one question.
-        adjacent: whether consecutive positions are consecutive tokens, so that the taken probability of the first
-            is that of the whole step; when None, whether they all differ by one.  Elsewhere the leaving mass is
-            unknown.  Positions without draws between the first and the last are filled in where they are adjacent.
+        adjacent: whether positions that differ by one are consecutive tokens, so that the taken probability of the
+            first is that of the whole step; when None, whether they are of the axis ``"position"`` and all differ by
+            one.  Elsewhere, as where positions number sentences, the leaving mass is unknown.
 
     Returns:
-        The counts.
+        The counts, with a row of zeros at each position that is missing.
 
     Raises:
-        InvalidInput: nothing was drawn.
+        InvalidInput: no recording, or fractions that are said to be adjacent.
 
     """
     require(isinstance(recording, Recording), "recording", recording, "a Recording")
+    require(adjacent is None or isinstance(adjacent, bool), "adjacent", adjacent, "true, false or None")
+    tokens = recording.axis == "position"
+    require(tokens or not adjacent, "adjacent", adjacent, f"false or None: {recording.question!r} keeps fractions")
     seen, value, taken = recording.positions, recording.distribution(), recording.taken_mass
     where = np.searchsorted(seen, [b.position for b in recording.branches])
     share = np.asarray([b.weight for b in recording.branches]) / recording.kept_mass[where]
@@ -134,18 +153,22 @@ def outcome_counts(recording: Recording, *, adjacent: bool | None = None) -> Out
     counts = np.zeros((positions.size, len(recording.categories)))
     counts[at] = value * size[:, None]
     # Equal weights of all draws: (7 / 25) * 25 is not 7 in floating point, and whole numbers are what tests ask for.
+    heavy = np.zeros(seen.size)
+    np.maximum.at(heavy, where, share / drawn)
     off = np.abs(share / drawn * recording.draws[where] - 1.0)
     alike = np.bincount(where, off > ALIKE, seen.size) == 0
     plain = np.zeros((seen.size, len(recording.categories)))
     for i, branch in zip(where, recording.branches, strict=True):
         plain[i] += np.bincount(branch.answers, minlength=len(recording.categories))
     counts[at[alike]] = plain[alike]
+    heaviest = np.ones(positions.size)
+    heaviest[at] = np.where(alike, 1.0, np.maximum(heavy * size, 1.0))
     path, kept = np.full(positions.size, np.nan), np.ones(positions.size)
     path[at], kept[at] = taken, recording.kept_mass
     gaps = np.diff(positions)
-    stepwise = bool((gaps == 1.0).all()) if adjacent is None else adjacent
+    stepwise = tokens and bool((gaps == 1.0).all()) if adjacent is None else adjacent
     masses = np.where(gaps == 1.0, leaving_masses(path, kept), np.nan) if stepwise else np.full(gaps.size, np.nan)
-    return OutcomeCounts(recording.question, recording.categories, positions, counts, masses)
+    return OutcomeCounts(recording.question, recording.categories, positions, counts, masses, heaviest)
 
 
 @dataclass(frozen=True)
@@ -318,7 +341,7 @@ def outcome_curve(
     )
     if not simultaneous:
         return curve
-    low, high = simultaneous_bands(data.counts, data.leaving, level)
+    low, high = simultaneous_bands(data.counts, data.leaving, level, heaviest=data.heaviest)
     return replace(curve, lower_all=np.minimum(low, curve.lower), upper_all=np.maximum(high, curve.upper))
 
 

@@ -14,6 +14,7 @@ from scipy.stats import binom
 from benchmarks import traces_recorded
 from sloc.contracts import InvalidInput
 from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.windows.allocation import allocate_draws
 from sloc.windows.distance_estimates import outcome_distances
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.likely_moves import posterior_moves
@@ -35,6 +36,7 @@ from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve, outcome_posterior
 from sloc.windows.recorded import Branch, Recording, leaving_masses
 from sloc.windows.recorded_import import from_forking_fast
+from sloc.windows.recorded_tests import rule_firing
 from sloc.windows.share_filter import difference_quantiles, filter_shares, quantiles
 from sloc.windows.share_steps import on_grid, tilted_to_mean
 
@@ -197,7 +199,7 @@ def test_simultaneous_bands_hold_for_curves_that_no_prior_expects():
     covered = 0
     for _ in range(300):
         hits = rng.binomial(10, share)
-        low, high = simultaneous_bands(np.stack([hits, 10.0 - hits], axis=1), leaving)
+        low, high = simultaneous_bands(np.stack([hits, 10.0 - hits], axis=1), leaving, heaviest=1.0)
         covered += bool(((low[:, 0] <= share) & (share <= high[:, 0])).all())
     assert covered >= binom.ppf(1e-4, 300, 0.9)
     alone = clopper_pearson(hits, np.full(40, 10), 0.1 / 40)
@@ -327,7 +329,7 @@ def test_draws_of_one_branch_stay_whole(n, k):
     found, same = (exact_moves([replace(d, leaving=np.full(5, np.nan))], tau=0.1, gap=2) for d in (data, given))
     assert found.moves[0].p_value == same.moves[0].p_value
     for got, wanted in zip(
-        simultaneous_bands(data.counts, data.leaving), simultaneous_bands(given.counts, given.leaving), strict=True
+        *(simultaneous_bands(d.counts, d.leaving, heaviest=d.heaviest) for d in (data, given)), strict=True
     ):
         assert np.array_equal(got, wanted)
 
@@ -343,6 +345,57 @@ def test_branches_drawn_in_proportion_count_as_drawn():
         assert np.array_equal(data.counts, np.round(data.counts)) == whole
         if whole:
             assert data.counts.tolist() == [[14.0, 11.0]]
+
+
+def unlike(k):
+    """Two branches of weight a half, 10 draws of one with ``k`` of B, and 30 of the other: worth 30 plain draws."""
+    parts = [np.repeat([0, 1], [10 - k, k]), np.zeros(30, int)]
+    return Recording("q", ("A", "B"), tuple(Branch(0.0, str(i), 0.5, i == 0, a) for i, a in enumerate(parts)))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.205, 0.21])
+def test_whole_effective_numbers_are_not_taken_for_plain_draws(share):
+    """All eleven outcomes and their chances: a 90 % band misses 10 % at most; were draws plain it would miss more."""
+    chance, truth = binom.pmf(np.arange(11), 10, share), 1.0 - 0.5 * share
+    missed = dict.fromkeys(("own", "plain", "not known", "curve"), 0.0)
+    for k, p in enumerate(chance):
+        data = outcome_counts(unlike(k))
+        assert data.counts.sum() == 30.0
+        assert data.heaviest == pytest.approx(1.5)
+        curve = outcome_curve(data, simultaneous=True)
+        bands = {"curve": (curve.lower_all, curve.upper_all)}
+        for name, said in (("own", {"heaviest": data.heaviest}), ("plain", {"heaviest": 1.0}), ("not known", {})):
+            bands[name] = simultaneous_bands(data.counts, data.leaving, **said)
+        for name, (low, high) in bands.items():
+            missed[name] += p * (not low[0, 0] <= truth <= high[0, 0])
+    assert max(missed["own"], missed["not known"], missed["curve"]) <= 0.1 < missed["plain"]
+
+
+def test_draws_that_weigh_unlike_are_not_tested_as_plain():
+    data = outcome_counts(unlike(10))
+    assert np.array_equal(data.counts, np.round(data.counts))
+    for call in (lambda d: exact_moves([d]), outcome_distances, rule_firing):
+        with pytest.raises(
+            InvalidInput, match=r"question 'q', heaviest = .*: expected whole numbers of unweighted draws"
+        ):
+            call(data)
+        call(replace(data, heaviest=1.0))
+    for bad in (0.9, np.nan, np.ones(2), "1", None):
+        with pytest.raises(InvalidInput, match="heaviest"):
+            replace(data, heaviest=bad).validate()
+        with pytest.raises(InvalidInput, match="heaviest"):
+            simultaneous_bands(data.counts, data.leaving, heaviest=bad)
+
+
+def test_pooled_draws_weigh_what_the_heaviest_of_any_position_does():
+    """Nothing leaves: one unlike position among plain ones makes each band that pools it its own kind."""
+    counts = np.asarray([[9.0, 1.0]] * 3)
+    plain, one, all_ = (
+        simultaneous_bands(counts, np.zeros(2), heaviest=h) for h in (1.0, np.asarray([1.0, 1.5, 1.0]), 1.5)
+    )
+    assert np.array_equal(one, all_)
+    assert (one[0] < plain[0]).all()
+    assert (one[1] > plain[1]).all()
 
 
 def test_a_step_that_is_not_known_may_be_of_any_size():
@@ -460,3 +513,38 @@ def test_laws_on_the_grid_keep_mean_and_variance(seed, width):
     cell = np.diff(SHARES).max()
     assert (got >= variance - 1e-9).all()
     assert (got <= variance + cell**2 + cell * np.sqrt(variance)).all()
+
+
+@pytest.mark.parametrize("draws", [30, 1_000, 100_000])
+def test_any_number_of_draws_has_a_curve(draws):
+    """Plateaus that thousands of draws put where floating numbers end have curves, and take no other's move."""
+    rows = [[draws, 0]] * 3 + [[0, draws]] * 3
+    unknown, curve = counts(rows), outcome_curve(counts(rows))
+    assert curve.status == "resolved"
+    assert np.allclose(curve.value[:, 0], [1, 1, 1, 0, 0, 0], atol=0.15 if draws == 30 else 0.01)
+    good = [replace(counts([[9, 1]] * 3 + [[1, 9]] * 3), question=f"good {i}") for i in range(3)]
+    for questions in ([unknown, *good], [*good, unknown]):
+        found = posterior_moves(questions, gap=1, separation=1)
+        assert set(found.statuses.values()) == {"resolved"}
+        assert all(np.isfinite(m.probability) for m in found.moves)
+    got = allocate_draws(lambda _, t, n: ["A" if t < 3 else "B"] * n, "q", "AB", np.arange(6.0), budget=6 * draws // 10)
+    assert np.isfinite(got.curve.value).all()
+    assert got.data.counts.sum(axis=1).min() > 0
+
+
+@pytest.mark.parametrize(("draws", "steps"), [(20, 20), (50, 20), (1_000, 3), (10, 100)])
+def test_draws_that_contradict_the_probabilities_are_told(draws, steps):
+    """A jump from .9 to .05 where next to nothing leaves: the curve follows the draws and says so."""
+    high, low = [round(0.9 * draws), draws - round(0.9 * draws)], [round(0.05 * draws), draws - round(0.05 * draws)]
+    data = counts([high] * steps + [low] * steps, leaving=[0.001] * (2 * steps - 1))
+    curve = outcome_curve(data)
+    assert curve.status == "contradicted"
+    assert curve.value[0, 0] > 0.8
+    assert curve.value[-1, 0] < 0.1
+    (move,) = posterior_moves([data]).found
+    assert move.start < steps <= move.stop
+    # As it may move where all may leave, and as it does not move, nothing is contradicted.
+    forked = np.where(np.arange(2 * steps - 1) == steps - 1, 0.99, 0.001)
+    assert outcome_curve(replace(data, leaving=forked)).status == "resolved"
+    flat = counts([high] * 2 * steps, leaving=[0.001] * (2 * steps - 1))
+    assert outcome_curve(flat).status != "contradicted"

@@ -7,14 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import binom
 
 from benchmarks import traces_recorded
 from sloc.contracts import InvalidInput
 from sloc.divergence.binomial_interval import clopper_pearson
-from sloc.windows.allocation import allocate_draws
 from sloc.windows.distance_estimates import outcome_distances
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.likely_moves import posterior_moves
@@ -38,18 +35,9 @@ from sloc.windows.recorded import Branch, Recording, leaving_masses
 from sloc.windows.recorded_import import from_forking_fast
 from sloc.windows.recorded_tests import rule_firing
 from sloc.windows.share_filter import difference_quantiles, filter_shares, quantiles
-from sloc.windows.share_steps import on_grid, tilted_to_mean
+from tests.windows.jumps import counts
 
 ONE, WITH_RUNS = MovePrior(), MovePrior(runs=(RunPrior(0.05, 0.2), RunPrior(0.02, 0.1, 100.0, 0.8)))
-
-
-def counts(array, leaving=None, positions=None):
-    """Counts of one question."""
-    array = np.asarray(array, np.float64)
-    steps = array.shape[0]
-    masses = np.full(steps - 1, np.nan) if leaving is None else np.asarray(leaving, np.float64)
-    places = np.arange(steps, dtype=np.float64) if positions is None else np.asarray(positions, np.float64)
-    return OutcomeCounts("q", tuple("ABCDEF"[: array.shape[1]]), places, array, masses)
 
 
 def test_kernels_keep_the_bounds_of_the_martingale():
@@ -428,123 +416,3 @@ def test_priors_of_different_masses_keep_their_weights():
     assert np.allclose(posterior.prior_weights(), posterior.settings.reshape(2, 2).sum(axis=1))
     known = outcome_posterior(replace(data, leaving=np.full(2, 0.6)), priors=priors)
     assert len(known.filters) == 2
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    stay=st.floats(0.0, 0.9),
-    concentrations=st.lists(st.floats(0.2, 300.0), min_size=1, max_size=3),
-    pull=st.floats(0.05, 1.0),
-)
-def test_steps_are_martingales_whatever_the_prior(stay, concentrations, pull):
-    """``E[o_{t+1} | o_t] = o_t`` at every leaving mass; runs of either side together keep the mean too."""
-    spread = tuple(((1.0 - stay) / len(concentrations), c) for c in concentrations)
-    prior = MovePrior(stay, spread, runs=(RunPrior(0.01, 0.1, concentrations[0], pull),))
-    still, up, down = mode_kernels(prior).swapaxes(0, 1)
-    assert np.allclose(still @ SHARES, SHARES, rtol=0, atol=1e-12)
-    assert np.allclose(0.5 * (up + down) @ SHARES, SHARES, rtol=0, atol=1e-9)
-    assert (up @ SHARES >= SHARES - 1e-9).all()
-    assert np.allclose(mode_kernels(prior).sum(axis=-1), 1.0)
-
-
-@pytest.mark.parametrize("concentration", [0.5, 3.0, 20.0, 150.0])
-def test_small_steps_keep_their_variance(concentration):
-    """``(q / p)^2 x (1 - x) / (c + 1)`` where nothing is cut off, however small against a cell of the grid.
-
-    Larger ones are binned as well, which adds up to a third where they are of about a cell's size.
-    """
-    kernels = move_kernels(MovePrior(0.0, ((1.0, concentration),)))
-    middle = slice(15, 46)
-    for q, kernel in zip(LEVELS[1:6], kernels[1:6], strict=True):
-        variance = (kernel * (SHARES[None, :] - SHARES[:, None]) ** 2).sum(axis=1)
-        wanted = (q / (1 - q)) ** 2 * SHARES * (1 - SHARES) / (concentration + 1)
-        assert np.allclose(variance[middle], wanted[middle], rtol=0.01, atol=0)
-
-
-def test_many_small_leaks_add_up():
-    """Curves that move by all they can at each of 200 steps of .02, under a prior that expects it: 90 % bands hold."""
-    prior, inside = MovePrior(0.0, ((1.0, 1.0),)), []
-    for seed in range(5):
-        rng, share = np.random.default_rng(seed), [0.5]
-        for _ in range(200):
-            after = (share[-1] - 0.02 * (rng.random() < share[-1])) / 0.98
-            share.append(after if 0.0 <= after <= 1.0 else share[-1])
-        hits = rng.binomial(20, share)
-        curve = outcome_curve(counts(np.stack([hits, 20 - hits], axis=1), np.full(200, 0.02)), priors=(*PRIORS, prior))
-        inside.append(((curve.lower[:, 0] <= share) & (share <= curve.upper[:, 0])).mean())
-    # Of five curves; under the three priors alone it is about .65.
-    assert np.mean(inside) > 0.85
-
-
-def test_the_tilt_is_the_nearest_law():
-    """Relative entropy to the law that is tilted is least: mixing in any other law of that mean only adds to it."""
-    rng = np.random.default_rng(8)
-    laws = rng.dirichlet(np.full(GRID, 0.3), 40)
-    means = rng.uniform(0.1, 0.9, 40)
-    tilted = tilted_to_mean(SHARES, laws, means)
-    others = tilted_to_mean(SHARES, rng.dirichlet(np.ones(GRID), 40), means)
-    assert np.allclose(tilted @ SHARES, means, rtol=0, atol=1e-12)
-
-    def entropy(found):
-        return (found * np.log(np.maximum(found, 1e-300) / np.maximum(laws, 1e-300))).sum(axis=1)
-
-    for part in (0.01, 0.1, 0.5):
-        assert (entropy((1 - part) * tilted + part * others) >= entropy(tilted)).all()
-
-
-def test_a_law_on_one_side_of_its_mean_is_left_as_it_is():
-    law = np.zeros((1, GRID))
-    law[0, 30:] = 2.0
-    assert np.array_equal(tilted_to_mean(SHARES, law, np.asarray([SHARES[20]])), law / law.sum())
-
-
-@given(st.integers(0, 2**32 - 1), st.floats(0.05, 50.0))
-def test_laws_on_the_grid_keep_mean_and_variance(seed, width):
-    """Whatever the law; the variance at least, and no more than a cell's beside it."""
-    rng = np.random.default_rng(seed)
-    points = np.sort(rng.uniform(0.0, 1.0, (4, 40)) / width % 1.0, axis=1)
-    laws = rng.dirichlet(np.full(40, 0.5), 4)
-    found = on_grid(points, laws, SHARES)
-    means = (laws * points).sum(axis=1)
-    variance = (laws * (points - means[:, None]) ** 2).sum(axis=1)
-    assert np.allclose(found.sum(axis=1), 1.0)
-    assert np.allclose(found @ SHARES, means, rtol=0, atol=1e-9)
-    got = (found * (SHARES - means[:, None]) ** 2).sum(axis=1)
-    cell = np.diff(SHARES).max()
-    assert (got >= variance - 1e-9).all()
-    assert (got <= variance + cell**2 + cell * np.sqrt(variance)).all()
-
-
-@pytest.mark.parametrize("draws", [30, 1_000, 100_000])
-def test_any_number_of_draws_has_a_curve(draws):
-    """Plateaus that thousands of draws put where floating numbers end have curves, and take no other's move."""
-    rows = [[draws, 0]] * 3 + [[0, draws]] * 3
-    unknown, curve = counts(rows), outcome_curve(counts(rows))
-    assert curve.status == "resolved"
-    assert np.allclose(curve.value[:, 0], [1, 1, 1, 0, 0, 0], atol=0.15 if draws == 30 else 0.01)
-    good = [replace(counts([[9, 1]] * 3 + [[1, 9]] * 3), question=f"good {i}") for i in range(3)]
-    for questions in ([unknown, *good], [*good, unknown]):
-        found = posterior_moves(questions, gap=1, separation=1)
-        assert set(found.statuses.values()) == {"resolved"}
-        assert all(np.isfinite(m.probability) for m in found.moves)
-    got = allocate_draws(lambda _, t, n: ["A" if t < 3 else "B"] * n, "q", "AB", np.arange(6.0), budget=6 * draws // 10)
-    assert np.isfinite(got.curve.value).all()
-    assert got.data.counts.sum(axis=1).min() > 0
-
-
-@pytest.mark.parametrize(("draws", "steps"), [(20, 20), (50, 20), (1_000, 3), (10, 100)])
-def test_draws_that_contradict_the_probabilities_are_told(draws, steps):
-    """A jump from .9 to .05 where next to nothing leaves: the curve follows the draws and says so."""
-    high, low = [round(0.9 * draws), draws - round(0.9 * draws)], [round(0.05 * draws), draws - round(0.05 * draws)]
-    data = counts([high] * steps + [low] * steps, leaving=[0.001] * (2 * steps - 1))
-    curve = outcome_curve(data)
-    assert curve.status == "contradicted"
-    assert curve.value[0, 0] > 0.8
-    assert curve.value[-1, 0] < 0.1
-    (move,) = posterior_moves([data]).found
-    assert move.start < steps <= move.stop
-    # As it may move where all may leave, and as it does not move, nothing is contradicted.
-    forked = np.where(np.arange(2 * steps - 1) == steps - 1, 0.99, 0.001)
-    assert outcome_curve(replace(data, leaving=forked)).status == "resolved"
-    flat = counts([high] * 2 * steps, leaving=[0.001] * (2 * steps - 1))
-    assert outcome_curve(flat).status != "contradicted"

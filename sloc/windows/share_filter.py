@@ -154,7 +154,7 @@ def filter_shares(
             reached = mixed @ step(kernels, t - 1) + LEAP * mixed.sum(axis=3, keepdims=True)
         joint, shift = _weighed(reached, log_likelihood[t], (1, 3))
         total = joint.sum(axis=(1, 3))
-        scales[t] = np.log(total) + (shift if isinstance(shift, float) else shift[:, 0, :, 0])
+        scales[t] = np.log(total) + (shift[:, 0, :, 0] if isinstance(shift, np.ndarray) else shift)
         np.divide(joint, total[:, None, :, None], out=forward[t])
     transposed, leaps = kernels.swapaxes(3, 4), np.empty((steps - 1, priors, shape[3]))
     for t in range(steps - 2, -1, -1):

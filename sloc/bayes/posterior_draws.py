@@ -13,6 +13,7 @@ from sloc.bayes.gates import ChainDiagnostics
 from sloc.bayes.population import NumPyroPopulation
 from sloc.bayes.stacking import stacked_mixture
 from sloc.contracts import require
+from sloc.contracts.arguments import checked_whole
 from sloc.populations import GaussianMixture
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ class MixturePosterior:
 
         """
         total = self.draws
-        count = total if draws is None else int(draws)
-        require(1 <= count <= total, "draws", draws, f"1 to {total}, the draws of the posterior")
+        count = total if draws is None else checked_whole(draws, "draws", 1, total, what="draws of the posterior")
         return {n: v.reshape(-1, *v.shape[2:])[evenly(total, count)] for n, v in self.samples.items()}
 
     def population(self, draws: int | None = 256) -> NumPyroPopulation:
@@ -96,7 +96,7 @@ class MixturePosterior:
             and the data, exact given the draws where the model is.
 
         """
-        count = min(self.draws, draws) if draws is not None else None
+        count = None if draws is None else min(self.draws, checked_whole(draws, "draws"))
         return NumPyroPopulation(
             self.model,
             self.site,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.bayes.gates import rank_r_hat
+from sloc.contracts.arguments import checked_number
 from sloc.results.pictures import draw
 from sloc.results.status import STATUSES
 
@@ -52,7 +53,16 @@ class EdgePosterior:
         return {s: float((self.codes == i).mean()) for i, s in enumerate(STATUSES) if (self.codes == i).any()}
 
     def quantile(self, q: float) -> float | None:
-        """Posterior quantile of the edge given that it exists; None where it is censored, or never exists."""
+        """Posterior quantile of the edge given that it exists; None where it is censored, or never exists.
+
+        Args:
+            q: the level, in [0, 1].
+
+        Raises:
+            InvalidInput: a level outside.
+
+        """
+        q = checked_number(q, "q", 0.0, 1.0, ends="[]", what="a level")
         values, codes = self.draws[self.exists], self.codes[self.exists]
         if not len(values):
             return None

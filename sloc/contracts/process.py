@@ -64,6 +64,7 @@ class ObservationProcess(Contract):
         ``0 .. horizon`` thinned to at most ``n`` when time is discrete).
         """
         require(as_whole(n) >= 1, "n", n, "at least one time")
+        n = int(n)
         if not math.isfinite(float(self.horizon)):
             raise missing_method(self, "grid(n)", "choose times: the horizon is infinite; pass times= or define it")
         if self.discrete:

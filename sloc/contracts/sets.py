@@ -26,6 +26,8 @@ def component_names(population: Population) -> tuple[str, ...]:
         ``K`` texts.
 
     """
+    known = hasattr(population, "names") and hasattr(population, "num_components")
+    require(known, "population", population, "a population: what has names and num_components")
     names = population.names
     listed = isinstance(names, (tuple, list)) and all(isinstance(name, str) for name in names)
     require(listed, "names", names, "a tuple of texts, one for each sub-population, or () for 0 .. K-1")

@@ -157,7 +157,7 @@ class Information(Statistic):
 
     def bind(self, population: Population) -> Term:
         """Use every stratum with its weight."""
-        k = population.num_components
+        k = len(component_names(population))
 
         def affine(w: Any) -> tuple[Any, Any, Any, Any]:
             return integrands.entropy_bits(w), -1.0, 0.0, math.log2(k)
@@ -215,7 +215,7 @@ class Clones(Statistic):
 
     def bind(self, population: Population) -> Term:
         """Resolve the set."""
-        whole = np.ones(population.num_components, bool)
+        whole = np.ones(len(component_names(population)), bool)
         init = whole if self.init is None else component_mask(population, self.init, "init")
         start = "" if init.all() else f" from {set_name(population, init)}"
         return Term(

@@ -40,6 +40,16 @@ class Source:
     prompt: Any
     name: str
 
+    def __post_init__(self) -> None:
+        """Refuse what is no model and no name; the prompt is read with the model, where it is used.
+
+        Raises:
+            InvalidInput: names the entry.
+
+        """
+        checked_kind(self.model, "model", LanguageModel, "a LanguageModel")
+        checked_kind(self.name, "name", str, "a text")
+
 
 @dataclass(frozen=True)
 class LikelihoodTrace:
@@ -205,8 +215,6 @@ def entropy(posterior: np.ndarray) -> np.ndarray:
 
 def _checked(sources: Sequence[Source], weights: Any) -> tuple[tuple[str, ...], np.ndarray]:
     sources = checked_all(sources, "sources", Source, "Sources", 2)
-    for source in sources:
-        checked_kind(source.model, "sources", LanguageModel, "sources of LanguageModels")
     names = tuple(s.name for s in sources)
     require(len(set(names)) == len(names), "sources", names, "names that differ")
     sizes = [s.model.config.vocabulary for s in sources]

@@ -68,7 +68,7 @@ class Prefix:
             InvalidInput: no tokens, or more than there are.
 
         """
-        require(1 <= length <= self.length, "length", length, f"a number of tokens from 1 to {self.length}")
+        length = checked_whole(length, "length", 1, self.length, what="tokens")
         return Prefix(self.tokens[:length], self._shared)
 
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import as_array, checked_all, checked_kind
 
 Message = Mapping[str, str]
 """A turn of a chat: ``role`` and ``content``."""
@@ -41,22 +44,41 @@ class Tokenizer:
             text: any text.
             special: whether to add what the tokenizer puts around a text (a beginning-of-text token).
 
+        Raises:
+            InvalidInput: no text.
+
         """
+        checked_kind(text, "text", str, "a text")
         return list(self.backend.encode(text, add_special_tokens=special).ids)
 
     def decode(self, tokens: Sequence[int], *, skip_special: bool = True) -> str:
-        """Return the text of tokens."""
-        return str(self.backend.decode([int(t) for t in tokens], skip_special_tokens=skip_special))
+        """Return the text of tokens.
+
+        Numbers that the tokenizer does not know add nothing: checkpoints pad their vocabulary, and a model can draw
+        what no text is.
+
+        Raises:
+            InvalidInput: no sequence of whole numbers from 0 on.
+
+        """
+        return self._text(_numbers(tokens), skip_special)
+
+    def _text(self, tokens: list[int], skip_special: bool) -> str:
+        return str(self.backend.decode(tokens, skip_special_tokens=skip_special))
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """Return, for each token, the text it adds to what stands before it; they join to the decoded text.
 
         A token that ends no character adds nothing; the one that completes it adds the character.
+
+        Raises:
+            InvalidInput: as :meth:`decode`.
+
         """
         out, done = [], ""
-        ids = [int(t) for t in tokens]
+        ids = _numbers(tokens)
         for i in range(len(ids)):
-            text = self.decode(ids[: i + 1], skip_special=False)
+            text = self._text(ids[: i + 1], False)
             whole = text.rstrip("\ufffd") if i + 1 < len(ids) else text
             grown = whole if whole.startswith(done) else text
             out.append(grown[len(done) :])
@@ -64,7 +86,13 @@ class Tokenizer:
         return out
 
     def token(self, text: str) -> int | None:
-        """Return the number of a token by its text, or None."""
+        """Return the number of a token by its text, or None.
+
+        Raises:
+            InvalidInput: no text.
+
+        """
+        checked_kind(text, "text", str, "a text")
         number = self.backend.token_to_id(text)
         return None if number is None else int(number)
 
@@ -80,9 +108,13 @@ class Tokenizer:
             template: another template than the checkpoint's.
 
         Raises:
-            InvalidInput: no template, or one that refuses the messages or needs a special token that is not there.
+            InvalidInput: no template, or one that refuses the messages or needs a special token that is not there;
+                messages that are no turns.
 
         """
+        checked_all(messages, "messages", Mapping, "turns of a chat, each a mapping")
+        checked_kind(answer, "answer", str, "a text, or None", optional=True)
+        checked_kind(template, "template", str, "a template, or None", optional=True)
         source = self.template if template is None else template
         require(source is not None, "chat template", None, "a checkpoint with a chat template, or one given")
         text = _rendered(str(source), messages, dict(self.special))
@@ -97,12 +129,21 @@ class Tokenizer:
             InvalidInput: as :meth:`chat`, or the tokenizer lacks a special token that the template writes.
 
         """
+        written = self.chat(messages, answer=answer, template=template)
         source = str(self.template if template is None else template)
         for name, text in self.special.items():
             used = name in source or text in source
             expected = f"a tokenizer that knows {name}, which the chat template writes"
             require(not used or self.token(text) is not None, "tokenizer.json", text, expected)
-        return self.encode(self.chat(messages, answer=answer, template=template), special=False)
+        return self.encode(written, special=False)
+
+
+def _numbers(tokens: Any) -> list[int]:
+    found = np.asarray(as_array(tokens, "tokens"))
+    whole = found.ndim == 1 and (found.size == 0 or found.dtype.kind in "iu")
+    inside = whole and bool(((found >= 0) & (found < 2**32)).all())
+    require(inside, "tokens", tokens, "a sequence of tokens, whole numbers from 0 on")
+    return [int(t) for t in found]
 
 
 def _rendered(source: str, messages: Sequence[Message], special: dict[str, str]) -> str:

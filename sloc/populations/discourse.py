@@ -21,7 +21,7 @@ from sloc.contracts import (
     require,
     shown,
 )
-from sloc.contracts.arguments import as_real, check_size
+from sloc.contracts.arguments import as_array, as_floats, as_real, check_size, checked_whole
 from sloc.populations.discrete import check_mixture, floating, log_mixture_weights
 from sloc.populations.hmm import prefix_reads
 
@@ -187,7 +187,7 @@ class KalmanDiscourse(Population):
         ``c = <theta_i, theta_j>``.  Exact, float64 on the host.  Source: Li, Karan & Chen 2025, App. C.2.3.
         """
         c = self._cosine(i, j)
-        x = float(self.alpha) * np.exp(-2.0 * np.asarray(time, np.float64))
+        x = float(self.alpha) * np.exp(-2.0 * _instants(time))
         return np.sqrt(2.0 * (2.0 + x) / ((2.0 + x * (1 + c) / 2) * (2.0 + x * (1 - c) / 2)))
 
     def discourse_kl(self, i: int, j: int, time: Any) -> np.ndarray:
@@ -196,7 +196,7 @@ class KalmanDiscourse(Population):
         All words at times ``>= s`` are drawn from the path of ``C`` up to there, so it bounds their KL from above and
         ``sqrt(KL / 2)`` their total variation.  Exact for ``C_s``, float64 on the host.
         """
-        x = float(self.alpha) * np.exp(-2.0 * np.asarray(time, np.float64))
+        x = float(self.alpha) * np.exp(-2.0 * _instants(time))
         return (1.0 - self._cosine(i, j) ** 2) * x**2 / (2.0 * (1.0 + x))
 
     def prefix_tv(self, i: int, j: int, words: Any) -> np.ndarray:
@@ -216,7 +216,7 @@ class KalmanDiscourse(Population):
             An array of the shape of ``words``.
 
         """
-        n = np.asarray(words)
+        n = np.asarray(as_array(words, "words"))
         inside = n.dtype.kind in "iu" and bool((n >= 0).all()) and bool((n <= self.words).all())
         require(inside, "words", words, f"numbers of words, 0 to {self.words}")
         a, c = float(self.alpha) * self._template_precision()[n], self._cosine(i, j)
@@ -225,7 +225,9 @@ class KalmanDiscourse(Population):
         return 2.0 / np.pi * np.arctan2(a * sine, 2.0 * np.sqrt(1.0 + a))
 
     def _cosine(self, i: int, j: int) -> float:
-        rows = np.asarray(self.directions, np.float64)[[i, j]]
+        last = self.num_components - 1
+        both = [checked_whole(k, name, 0, last) for name, k in (("i", i), ("j", j))]
+        rows = np.asarray(self.directions, np.float64)[both]
         rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         return float(rows[0] @ rows[1])
 
@@ -242,6 +244,13 @@ class KalmanDiscourse(Population):
             gain = variance / (1.0 + variance)
             mean, variance = mean + gain * innovation, gain
         return out
+
+
+def _instants(time: Any) -> np.ndarray:
+    """Return Ornstein-Uhlenbeck times as float64; 0 and ``inf`` are some."""
+    found = as_floats(time, "time")
+    require(bool((found >= 0).all()), "time", time, "times, at least 0")
+    return found
 
 
 # --------------------------------------------------------------------------------------------

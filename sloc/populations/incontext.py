@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, as_whole, check_size
+from sloc.contracts.arguments import as_real, as_whole, check_size, checked_whole
 from sloc.populations.backed import Backed
 from sloc.populations.discrete import check_mixture, check_rows, floating
 from sloc.populations.markov import MarkovChains
@@ -113,7 +113,15 @@ class InContext(Backed):
 
         ``delta = min_{j != i} sum (sqrt p^i - sqrt p^j)^2 = min_j (2 - 2 BC_1[i, j])``.  A mixture of the others would
         not do: a mixture of products is not a product.  Exact, float64 on the host.
+
+        Args:
+            rule: index of the rule.
+
+        Raises:
+            InvalidInput: no such rule, or no other one.
+
         """
+        rule = self._rule(rule)
         row = np.delete(self.affinity(1)[rule], rule)
         return float(2.0 - 2.0 * row.max())
 
@@ -131,13 +139,17 @@ class InContext(Backed):
         Returns:
             The number of examples, or None if even ``most`` do not suffice (two rules alike, say).
 
+        Raises:
+            InvalidInput: no such rule, or no other one; numbers out of range.
+
         """
+        rule, most = self._rule(rule), checked_whole(most, "most", what="examples")
         require(0 < as_real(epsilon) < 1, "epsilon", epsilon, "a number in (0, 1)")
         law, kernel, after = self._overlap_tables()
         others = np.arange(kernel.shape[0]) != rule
         state = np.broadcast_to(law, (others.sum(), law.size))
         step = np.einsum("jxy,yz->jxz", kernel[rule][others], after)
-        for n in range(1, int(most) + 1):
+        for n in range(1, most + 1):
             following = np.einsum("jx,jxz->jz", state, step)
             if following.sum(-1).max() <= epsilon:
                 return n
@@ -145,6 +157,11 @@ class InContext(Backed):
                 return None  # a fixed point above epsilon: two rules that no example tells apart
             state = following
         return None
+
+    def _rule(self, rule: int) -> int:
+        k = self.num_components
+        require(k > 1, "outputs", np.shape(self.outputs), "at least two rules, to tell them apart")
+        return checked_whole(rule, "rule", 0, k - 1)
 
     def _overlap_tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return ``inputs [m]``, ``sqrt(outputs_i outputs_j) [K, K, m, q]`` and ``between [q, m]``, float64."""

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, is_concrete, require
-from sloc.contracts.arguments import as_real, as_whole, check_size, checked_all
+from sloc.contracts.arguments import as_array, as_real, as_whole, check_size, checked_all
 from sloc.populations.backed import Backed
 from sloc.populations.discrete import check_mixture, check_rows, floating
 from sloc.populations.hmm import HiddenMarkov
@@ -177,9 +177,20 @@ class CriticalTokens(Backed):
         return self.length - start - spread, self.length - start
 
     def text(self, x: Any) -> str:
-        """Return a word as text, by the vocabulary (or the numbers of the letters)."""
-        letters = [int(letter) for letter in np.asarray(x)]
-        return " ".join(self.vocabulary[i] if self.vocabulary else str(i) for i in letters)
+        """Return a word as text, by the vocabulary (or the numbers of the letters).
+
+        Args:
+            x: ``[n]`` letters, each from 0 to ``q - 1``; of any length.
+
+        Raises:
+            InvalidInput: anything else.
+
+        """
+        found = np.asarray(as_array(x, "x"))
+        letters = found.ndim == 1 and (found.size == 0 or found.dtype.kind in "iu")
+        letters = letters and bool(((found >= 0) & (found < self.num_letters)).all())
+        require(letters, "x", x, f"a word [n] of letters, whole numbers from 0 to {self.num_letters - 1}")
+        return " ".join(self.vocabulary[i] if self.vocabulary else str(i) for i in found.tolist())
 
 
 def _cycle_within(own: np.ndarray, letters: int, leak: float) -> np.ndarray:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, require
-from sloc.contracts.arguments import as_real, as_whole, check_size
+from sloc.contracts.arguments import as_array, as_real, as_whole, check_size
 from sloc.populations.backed import Backed
 from sloc.populations.discrete import check_mixture
 from sloc.populations.markov import MarkovChains
@@ -112,7 +112,7 @@ class RandomWalkSolver(Backed):
         """
         from scipy.stats import binom
 
-        n = np.asarray(steps)
+        n = np.asarray(as_array(steps, "steps"))
         require(n.dtype.kind in "iu" and bool((n >= 0).all()), "steps", steps, "numbers of steps, at least 0")
         p, out = 0.5 + float(self.drift), np.zeros(n.shape)
         free = n <= self.barrier

@@ -109,6 +109,7 @@ class Retimed(ObservationProcess):
     def grid(self, n: int) -> np.ndarray:
         """Return the new times of the inner grid; in discrete time all steps, thinned to at most ``n``."""
         require(as_whole(n) >= 1, "n", n, "at least one time")
+        n = int(n)
         if self.discrete:
             return np.unique(np.round(np.linspace(0, int(self.horizon), n)).astype(np.int32))
         low, high = self.clock.span()

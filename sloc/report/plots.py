@@ -23,7 +23,7 @@ from sloc.report.style import (
     tidy,
 )
 from sloc.results import Interval
-from sloc.results.curve import Curve
+from sloc.results.curve import Curve, checked_curve
 from sloc.results.estimate import Estimate
 from sloc.results.window import TheoremWindow, Window
 
@@ -80,13 +80,12 @@ def plot_curve(curve: Curve, ax: Any = None) -> Any:
         The axes.
 
     Raises:
-        InvalidInput: matplotlib is not installed.
+        InvalidInput: a curve whose times do not increase or whose parts do not fit; matplotlib is not installed.
 
     """
-    checked_kind(curve, "curve", Curve, "a sloc.Curve")
+    times = checked_curve(curve)[0]
     with styled():
         ax = tidy(given_axes(ax))
-        times = np.asarray(curve.times, np.float64)
         quantity = curve.quantity or "value"
         said = f"{quantity} [{curve.unit}]" if curve.unit else quantity
         if not curve.labels:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import InvalidInput, Population, require, shown
-from sloc.contracts.arguments import checked_file, checked_kind, checked_path
+from sloc.contracts.arguments import as_whole, checked_file, checked_kind, checked_path
 from sloc.populations import Empirical, GaussianMixture
 from sloc.report.extras import need
 
@@ -53,6 +53,23 @@ class Source:
     image: tuple[int, int] | None = None
     file: str | None = None
     sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be spoken of or drawn.
+
+        Raises:
+            InvalidInput: names the entry.
+
+        """
+        checked_kind(self.population, "population", Population, "a population")
+        for name in ("title", "noun", "part"):
+            checked_kind(getattr(self, name), name, str, "a text")
+        for name in ("file", "sha256"):
+            checked_kind(getattr(self, name), name, str, "a text, or None", optional=True)
+        if self.image is not None:
+            pair = isinstance(self.image, (tuple, list)) and len(self.image) == 2
+            pair = pair and all(as_whole(n) >= 1 for n in self.image)
+            require(pair, "image", self.image, "height and width, two whole numbers, or None")
 
 
 def load_digits_source() -> Source:

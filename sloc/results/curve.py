@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from sloc.contracts import is_concrete, require
-from sloc.contracts.arguments import is_one_of
+from sloc.contracts.arguments import as_floats, checked_all, checked_kind, is_one_of
 from sloc.results.pictures import draw
 
 if TYPE_CHECKING:
@@ -109,3 +109,38 @@ class Curve:
     def plot(self, ax: Any = None) -> Any:
         """Draw the curve with its band; returns the matplotlib axes."""
         return draw("curve", self, ax=ax)
+
+
+def checked_curve(curve: Any, argument: str = "curve") -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return a curve's times, value and band on the host, float64, once they are what :class:`Curve` describes.
+
+    Not asked where a curve is made, which may be inside compiled code.  NaN passes in values and bands, for what is not
+    known; and so do bands that cross, as those of a monotone curve do where the draws contradict it.
+
+    Args:
+        curve: what was given.
+        argument: its name in messages.
+
+    Returns:
+        ``times [T]``, then value, lower and upper band, ``[T]`` or ``[T, C]``.
+
+    Raises:
+        InvalidInput: no curve; times that are not finite and strictly increasing; values or bands of another shape, or
+            that are no numbers; words that are no texts.
+
+    """
+    checked_kind(curve, argument, Curve, "a sloc.Curve")
+    times = as_floats(curve.times, f"{argument}.times")
+    rising = times.ndim == 1 and bool(np.isfinite(times).all() and (np.diff(times) > 0).all())
+    require(rising, f"{argument}.times", curve.times, "finite times in one dimension, strictly increasing")
+    for name in ("method", "quantity", "unit"):
+        checked_kind(getattr(curve, name), f"{argument}.{name}", str, "a text")
+    labels = checked_all(curve.labels, f"{argument}.labels", str, "texts")
+    shape = (*times.shape, len(labels)) if labels else times.shape
+    parts = []
+    for name in ("value", "lower", "upper"):
+        parts.append(as_floats(getattr(curve, name), f"{argument}.{name}"))
+        found = parts[-1].shape
+        column = "; take one label with Curve.column" if len(found) > len(shape) else ""
+        require(found == shape, f"{argument}.{name}", found, f"shape {shape}{column}")
+    return times, parts[0], parts[1], parts[2]

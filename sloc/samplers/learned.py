@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import GaussianChannel, Population, check_registered, float_dtype, is_concrete, require, shown
-from sloc.contracts.arguments import as_array, as_real, check_size, checked_names, is_one_of
+from sloc.contracts.arguments import as_array, as_real, check_size, checked_names, checked_whole, is_one_of
 from sloc.processes.levels import LEVEL_UNITS, level, time_at
 from sloc.processes.schedules import check_ends_in_noise
 
@@ -249,9 +249,15 @@ class LearnedDiffusion(Population):
         """Return ``n`` times of the schedule, even in log-SNR from ``sigma / a = low data_std`` to ``high data_std``.
 
         Where the schedule has no time for an end, its own end is taken.
+
+        Raises:
+            InvalidInput: no whole number of times, or ends that are no positive numbers in order.
+
         """
+        n = checked_whole(n, "n", what="times")
         std = float(np.asarray(self.data_std))
-        require(0 < low < high, "low, high", (low, high), "positive numbers in order")
+        ordered = 0 < as_real(low) < as_real(high) < math.inf
+        require(ordered, "low, high", (low, high), "positive finite numbers in order")
         ends = np.asarray(time_at(self.schedule, np.asarray([low * std, high * std]), "sigma"), np.float64)
         ends = np.minimum(ends, float(self.schedule.horizon))
         top, bottom = np.asarray(level(self.schedule, ends, "log_snr"), np.float64)

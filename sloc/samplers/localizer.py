@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from sloc.contracts import ContractError, require, shown
+from sloc.contracts import ContractError, is_concrete, require, shown
+from sloc.contracts.arguments import as_floats
 
 Array = jax.Array
 
@@ -84,6 +85,7 @@ def as_argument(localizer: Any) -> Localizer:
 
     Raises:
         ContractError: not a :class:`Localizer`, or a field that cannot be called.
+        InvalidInput: stops that are no times.
 
     """
     if not isinstance(localizer, Localizer):
@@ -95,6 +97,12 @@ def as_argument(localizer: Any) -> Localizer:
         if not callable(getattr(localizer, name)):
             raise ContractError(f"localizer.{name} = {shown(getattr(localizer, name))}: expected a function")
     init, step, finish, posterior, stops = localizer
+    if posterior is not None and not callable(posterior):
+        raise ContractError(f"localizer.log_posterior = {shown(posterior)}: expected a function, or None")
+    if stops is not None and is_concrete(stops):
+        times = as_floats(stops, "localizer.stops")
+        good = times.ndim == 1 and bool(np.isfinite(times).all() and (times >= 0).all() and (np.diff(times) > 0).all())
+        require(good, "localizer.stops", stops, "increasing times, none of them negative, or None")
     posterior = None if posterior is None else _portable(posterior)
     return Localizer(_portable(init), _portable(step), _portable(finish), posterior, stops)
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real
+from sloc.contracts.arguments import as_floats, as_real, as_whole
 from sloc.divergence.checks import checked_epsilon
-from sloc.results.curve import Curve
+from sloc.results.curve import Curve, checked_curve
 from sloc.results.window import Window
 from sloc.windows.edges import Edge, edge_on_grid
 from sloc.windows.rises import rise_window
@@ -50,8 +50,8 @@ def find_window(
         The window, with statuses; ``draws`` is the curve's ``n``.
 
     Raises:
-        InvalidInput: a curve with columns, with fewer than two times, times not increasing, values not finite; both
-            or neither of ``epsilon`` and ``rise``.
+        InvalidInput: a curve with columns, with fewer than two times, times not increasing, values not finite, a
+            lower band above the upper one; both or neither of ``epsilon`` and ``rise``.
 
     Source: Li, Karan & Chen 2025, Def. 4 and Sect. 6.2.
 
@@ -106,19 +106,21 @@ def _level(curve: Curve) -> float:
 
 
 def _checked(curve: Any, argument: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    require(isinstance(curve, Curve), argument, curve, "a sloc.Curve")
-    times = np.asarray(curve.times, np.float64)
-    require(times.ndim == 1 and times.size >= 2, f"{argument}.times", curve.times, "at least two times")
-    require(bool((np.diff(times) > 0).all()), f"{argument}.times", curve.times, "strictly increasing times")
-    arrays = []
-    for field in ("value", "lower", "upper"):
-        array = np.asarray(getattr(curve, field), np.float64)
-        require(
-            array.shape == times.shape,
-            f"{argument}.{field}",
-            array.shape,
-            f"shape {times.shape}; take one label with Curve.column",
-        )
+    times, *arrays = checked_curve(curve, argument)
+    require(times.size >= 2, f"{argument}.times", curve.times, "at least two times")
+    for field, array in zip(("value", "lower", "upper"), arrays, strict=True):
+        alone = array.shape == times.shape
+        require(alone, f"{argument}.{field}", array.shape, f"shape {times.shape}; take one label with Curve.column")
         require(bool(np.isfinite(array).all()), f"{argument}.{field}", array, "finite numbers")
-        arrays.append(array)
+    require(as_whole(curve.n) >= 0, f"{argument}.n", curve.n, "a number of draws, 0 where exact")
+    known = as_floats(curve.delta, f"{argument}.delta")
+    require(
+        known.ndim == 0 and bool(np.isnan(known) or 0 <= known < np.inf),
+        f"{argument}.delta",
+        curve.delta,
+        "an error level, NaN where not known",
+    )
+    # The value need not lie in the band, which other times may have narrowed; rounding is that of float32.
+    ordered = bool((arrays[1] <= arrays[2] + 1e-5 * np.maximum(1.0, np.abs(arrays[2]))).all())
+    require(ordered, f"{argument}.lower", curve.lower, f"a lower band that is at most {argument}.upper")
     return times, arrays[0], arrays[1], arrays[2]

@@ -48,7 +48,17 @@ def _methods(rows: Sequence[Row]) -> str:
     return "; ".join(f"`{owner}`: {', '.join(f'`{m}`' for m in own)}" for owner, own in by_class.items())
 
 
-def tables(functions: Sequence[Row], methods: Sequence[Row]) -> str:
+def _left(unswept: Sequence[str]) -> list[str]:
+    """Return which methods have no row, and why, as Markdown."""
+    lines = [f"{len(unswept)} methods that take something are not swept:", ""]
+    lines += ["| methods without a row, which | how many | their names |", "|---|---|---|"]
+    for why, names in reasons.METHODS.items():
+        found = Counter(own for m in unswept if (own := m.rpartition(".")[2]) in names)
+        lines.append(f"| {why} | {found.total()} | {', '.join(f'`{own}`' for own in found)} |")
+    return [*lines, ""]
+
+
+def tables(functions: Sequence[Row], methods: Sequence[Row], unswept: Sequence[str]) -> str:
     """Return what was tried, as Markdown: by room, by kind of argument, and what was left out and why."""
     rows = [*functions, *methods]
     calls, own = Counter(_room(r.name) for r in functions), Counter(_room(r.name) for r in methods)
@@ -66,7 +76,8 @@ def tables(functions: Sequence[Row], methods: Sequence[Row]) -> str:
         f"| {sum(tried.values()):,} |",
         "",
     ]
-    lines += [f"Methods and class methods that are swept: {_methods(methods)}. Other methods are not.", ""]
+    lines += [f"Methods and class methods that are swept: {_methods(methods)}.", ""]
+    lines += _left(unswept)
     everywhere = _everywhere(rows)
     lines += [f"Handed to nearly every argument, but where it is good there: {', '.join(everywhere)}.", ""]
     lines += ["| an argument that is | arguments | is handed, beside these |", "|---|---|---|"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-RECORDS = "a record: the library fills it and hands it back, and what reads it checks it"
+RECORDS = "a record that the library makes and hands back; those that are made by hand have rows"
 ABSTRACT = "a contract that outside classes derive from; classes that break it: tests/divergence/test_bad_input.py"
 ERROR = "an error or a warning: raised, not called"
 VALUE = "a value or a name for types: not called"
@@ -10,9 +10,35 @@ NOTHING = "takes nothing that could be wrong: no arguments or parameters"
 INSIDE = "runs inside compiled code on arrays that the engine or a kernel made: it is traced, and cannot look at values"
 LAUNCH = "joins the launch that the environment describes; wrong environments are in tests/engine/test_processes.py"
 
+INSIDE_METHODS = "run inside compiled code, on traced values"
+OUTSIDE = "are of contracts that outside classes derive from, or of what a server or PyTorch answers"
+FOLLOWS = "take a process, a population or a result, which is checked where it is made or measured"
+READ = "read and draw what the library made, or are asked by the library alone"
+
+METHODS: dict[str, tuple[str, ...]] = {
+    INSIDE_METHODS: (
+        *("sample", "log_prob", "degrade", "bridge", "bridge_law", "coefficients", "matrices", "noise_root", "kernel"),
+        *("time_of_log_snr", "transition", "exposure", "thresholds", "log_mask_prob", "hidden_probability"),
+        *("count_law", "inverse", "end", "log_marginals", "path_log_marginals", "posterior_sample", "posterior_joint"),
+        *("posterior_tree", "level_posteriors", "class_likelihoods", "sample_tree", "channel_posterior", "by_class"),
+        *("bridge_pair", "log_affinities", "network_time", "output", "predict", "denoise", "log_probs"),
+        *("tree_unflatten", "path", "paths", "draws", "reduce", "stratum_weights", "average", "conditional"),
+    ),
+    OUTSIDE: (
+        *("generate", "fork", "prompt_tokens", "prompt", "extract", "extract_stump", "extract_all", "same", "right"),
+        "bind",
+    ),
+    FOLLOWS: ("marginals_words", "estimates_marginals", "exact_marginals_by", "way", "exactness_under", "validate"),
+    READ: (
+        *("plot", "texts", "tokens", "window", "long", "from_json", "from_settings", "reporting", "chosen"),
+        *("scaled_to", "start", "populations", "windows", "merged", "check_on"),
+    ),
+}
+"""Names of methods with parameters that have no row, each with what such methods do."""
+
 REASONS: dict[str, tuple[str, ...]] = {
     RECORDS: (
-        *("sloc.Curve", "sloc.Estimate", "sloc.MixtureTree", "sloc.TheoremWindow", "sloc.Window", "sloc.Revealed"),
+        *("sloc.Estimate", "sloc.MixtureTree", "sloc.TheoremWindow", "sloc.Window"),
         "sloc.contracts.Marginals",
         *("sloc.bayes.ChainDiagnostics", "sloc.bayes.ChangePosterior", "sloc.bayes.EdgePosterior"),
         *("sloc.bayes.MergePosterior", "sloc.bayes.MixturePosterior", "sloc.bayes.WindowAgreement"),
@@ -20,22 +46,20 @@ REASONS: dict[str, tuple[str, ...]] = {
         *("sloc.lm.Arm", "sloc.lm.Branches", "sloc.lm.ChoicePoint", "sloc.lm.Continuation"),
         *("sloc.lm.Counters", "sloc.lm.Difference", "sloc.lm.Experiment", "sloc.lm.Failure", "sloc.lm.Generation"),
         *("sloc.lm.Graded", "sloc.lm.Interventions", "sloc.lm.LanguageModel", "sloc.lm.LikelihoodPaths"),
-        *("sloc.lm.LikelihoodTrace", "sloc.lm.Prefix", "sloc.lm.Question", "sloc.lm.QuestionRun", "sloc.lm.RecallAt"),
+        *("sloc.lm.LikelihoodTrace", "sloc.lm.Prefix", "sloc.lm.QuestionRun", "sloc.lm.RecallAt"),
         *(
-            "sloc.lm.Request",
             "sloc.lm.Revision",
             "sloc.lm.Roc",
             "sloc.lm.Rotary",
             "sloc.lm.Share",
-            "sloc.lm.Source",
             "sloc.lm.Template",
         ),
         *("sloc.lm.TemplateJumps", "sloc.lm.TextWindow", "sloc.lm.Tokenizer", "sloc.lm.WindowAccuracy"),
-        *("sloc.nn.Calibration", "sloc.nn.Fitted", "sloc.report.ProcessWindows", "sloc.report.Source"),
+        *("sloc.nn.Calibration", "sloc.nn.Fitted", "sloc.report.ProcessWindows"),
         *("sloc.results.Check", "sloc.results.Condition", "sloc.results.Move"),
         *("sloc.results.Moves", "sloc.results.OutcomeCurve", "sloc.results.OutcomeDistances"),
         *("sloc.results.ResampledCurve", "sloc.results.RiseStep", "sloc.results.TraceWindows", "sloc.results.TreeNode"),
-        *("sloc.samplers.Localization", "sloc.samplers.LocalizationStatistics", "sloc.samplers.Localizer"),
+        *("sloc.samplers.Localization", "sloc.samplers.LocalizationStatistics"),
         *("sloc.samplers.LocalizerInfo", "sloc.samplers.LocalizerState"),
         *("sloc.samplers.Prediction", "sloc.testing.ConformanceReport"),
         *("sloc.windows.Allocation", "sloc.windows.QuestionTraces", "sloc.windows.RecordedDraws"),

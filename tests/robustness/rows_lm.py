@@ -304,9 +304,10 @@ def settings() -> list[Row]:
                 "pause": positive(0.5, zero=True),
             },
         ),
+        *_records(),
         Row(p + "RegexTask", RegexTask, {"pattern": text("(a)").also(a_pattern_that_is_none="(").says("task")}),
         Row(p + "JsonTask", lm.JsonTask, {"path": text("answer").says("task")}),
-        Row(p + "MathTask", lm.MathTask, {"parser": choice("built-in").optional()}),
+        Row(p + "MathTask", lm.MathTask, {"parser": choice("rules").optional()}),
         Row(p + "FunctionTask", lm.FunctionTask, {"function": function(len), "name": text("length")}),
         Row(p + "TemplateTask", TemplateTask, {"template": text("{a|b}").also(no_blank="ab")}),
         Row(
@@ -335,6 +336,37 @@ def settings() -> list[Row]:
                 "tokenizer": thing(None, "a tokenizer").optional(),
                 "transport": thing(None, "a transport").optional(),
                 "per_request": whole(1),
+            },
+        ),
+    ]
+
+
+def _records() -> list[Row]:
+    """Return rows of what people make and hand over; each is refused where it is made."""
+    some = Argument("a", "a text", {**text("").wrong})
+    asked = thing("a", "a text, or turns of a chat").but("an empty text", "a unicode text").also(no_role=[{"a": "b"}])
+    return [
+        Row("sloc.lm.Request", lm.Request, {"name": some, "prompt": asked, "prefill": some}),
+        Row(
+            "sloc.lm.Question",
+            Question,
+            {
+                "id": some,
+                "text": asked,
+                "truth": some.optional(),
+                "choices": thing(("a", "b"), "texts").but("an empty list").also(too_many=("a",) * 27),
+                "prefill": some,
+                "raw": taken(False),
+                "meta": thing({}, "a mapping").but("a mapping"),
+            },
+        ),
+        Row(
+            "sloc.lm.Source",
+            lambda **given: lm.likelihood_trace([Source(**given), _sources()[1]], "b"),
+            {
+                "model": _model(),
+                "prompt": _prompt().optional(),
+                "name": some.also(a_name_twice="b").says("name", "sources"),
             },
         ),
     ]

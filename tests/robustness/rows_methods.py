@@ -23,6 +23,7 @@ from sloc.processes import (
     VarianceExploding,
 )
 from sloc.windows import trace_table, trace_windows
+from tests.robustness import rows_asked
 from tests.robustness.common import OU, PAIR
 from tests.robustness.sweep import Row
 from tests.robustness.values import (
@@ -203,4 +204,4 @@ def texts() -> list[Row]:
 
 def rows() -> list[Row]:
     """Return every row of a method."""
-    return [*results(), *grids(), *made(), *texts()]
+    return [*results(), *grids(), *made(), *texts(), *rows_asked.rows()]

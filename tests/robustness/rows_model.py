@@ -256,6 +256,14 @@ def functions() -> list[Row]:
             last=positive(20.0).optional().says("last", "first"),
             offset=positive(0.008, zero=True),
         ),
+        Row(
+            "sloc.Revealed",
+            lambda **given: sloc.posterior(Masking(), COINS, sloc.Revealed(**given), 0.5),
+            {
+                "values": _pair(np.zeros(2, np.int32)).says("y"),
+                "known": _pair(np.ones(2, bool)).says("y"),
+            },
+        ),
         row("sloc.populations.least_barrier", drift=fraction(0.2)),
         row(
             "sloc.contracts.require",
@@ -271,6 +279,12 @@ def functions() -> list[Row]:
             },
         ),
     ]
+
+
+def _pair(good: np.ndarray) -> Argument:
+    """An array of one shape, the values of which a transformation may trace."""
+    found = free(good)
+    return found.but("infinity inside") if "infinity inside" in found.wrong else found
 
 
 def rows() -> list[Row]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc import TheoremWindow, Window
+from sloc import TheoremWindow, Window, localize
 from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck
-from sloc.report import Settings
+from sloc.report import Settings, Source
 from sloc.report.sources import load_gaussians_source
-from sloc.samplers import LearnedDiffusion, LearnedMasked, Unnormalized, exact_localizer
+from sloc.samplers import LearnedDiffusion, LearnedMasked, Localizer, Unnormalized, exact_localizer
 from sloc.testing import ConformanceError
 from sloc.windows import outcome_curve, posterior_moves
 from tests.robustness.common import OU, PAIR, row
@@ -30,6 +31,7 @@ from tests.robustness.values import (
     real,
     sets,
     taken,
+    text,
     thing,
     times,
     whole,
@@ -52,6 +54,13 @@ THEOREM = TheoremWindow(
     method="exact",
     name="cat",
 )
+
+
+KEY = jax.random.key(0)
+
+
+def _no_step(*_):
+    raise AssertionError("it was called")
 
 
 def _quadratic(x):
@@ -107,6 +116,15 @@ def samplers() -> list[Row]:
         row(p + "clone_frequencies", n=some, init=init.optional(), **t, **experiment),
         row(p + "label_frequencies", n=some, init=init, **t, num_labels=whole(2).left_out(), **experiment),
         row(p + "exact_localizer"),
+        Row(
+            p + "Localizer",
+            lambda **given: localize(KEY, OU, PAIR, grid=[0.25, 0.5], n=2, localizer=Localizer(**given)),
+            {
+                **{name: function(_no_step).says(name, f"localizer.{name}") for name in ("init", "step", "finish")},
+                "log_posterior": function(_no_step).optional(),
+                "stops": times([0.25]).optional().but("an empty list"),
+            },
+        ),
         row(p + "euler_reverse", grid=free),
         row(
             p + "oracle_localizer",
@@ -245,12 +263,23 @@ def report() -> list[Row]:
     settings = thing(Settings(n=1024, times=8), "settings")
     results = thing([], "results").but("an empty list")
     maybe_path = path(None).optional()
+    words = text("a few words")
     return [
         row(
             p + "plot_outcomes",
             ax=thing(None, "axes").optional(),
             curve=thing(outcome_curve(COUNTS), "a curve"),
             moves=thing((), "moves").but("an empty list"),
+        ),
+        Row(
+            p + "Source",
+            Source,
+            {
+                "population": thing(PAIR, "a population"),
+                **dict.fromkeys(("title", "noun", "part"), words),
+                **{name: words.optional() for name in ("file", "sha256")},
+                "image": array([2.0, 3.0]).but("None").also(three_numbers=(1, 2, 3), parts=(1.5, 2), one=(2,)),
+            },
         ),
         row(p + "plot_recorded", curves=outcomes, moves=moves, path=maybe_path, limit=whole(1)),
         row(

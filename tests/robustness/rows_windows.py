@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from sloc import Curve
+from sloc import Curve, find_window
 from sloc.results import Moves
 from sloc.windows import (
     Branch,
@@ -60,6 +60,30 @@ def _window_options() -> dict[str, Argument]:
     }
 
 
+def _curve() -> Row:
+    """Return the row of a curve, which is refused by what reads it."""
+    level = array(GRID).also(another_length=[0.5], columns=np.ones((5, 2)))
+    fields = {name: level.says(f"curve.{name}") for name in ("value", "lower", "upper")}
+    fields["lower"] = fields["lower"].also(above_the_upper_one=GRID + 1)
+    words = Argument("", "a text", {**text("").wrong})
+    return Row(
+        "sloc.Curve",
+        lambda **given: find_window(Curve(**given), epsilon=0.1),
+        {
+            "times": times(GRID)
+            .also(a_text="abc", one_time=[0.5])
+            .but("-1", "a negative time")
+            .says("curve.times", "curve.value"),
+            **fields,
+            "stderr": taken(0 * GRID),
+            "n": whole(64, 0).says("curve.n"),
+            **{name: words.says(f"curve.{name}") for name in ("method", "quantity", "unit")},
+            "labels": thing((), "texts").but("an empty list").says("curve.labels"),
+            "delta": positive(0.05, zero=True).but("NaN", "a list with NaN").says("curve.delta"),
+        },
+    )
+
+
 def windows() -> list[Row]:
     """Return rows of windows, theorems and trees."""
     given = _window_options()
@@ -82,6 +106,7 @@ def windows() -> list[Row]:
             horizon=positive(float("inf")).but("infinity"),
             discrete=taken(False),
         ),
+        _curve(),
         row(
             "sloc.windows.certified_limits",
             lower=thing(CURVE, "a curve").optional(),

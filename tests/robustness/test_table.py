@@ -59,6 +59,26 @@ def test_every_public_name_has_a_row_or_a_reason() -> None:
         assert sum(found) == 1, f"{name}: {found[0]} rows and {found[1]} reasons, where there is one of either"
 
 
+def unswept() -> list[str]:
+    """Return the public methods that take something and have no row: of each class its own, not what it inherits."""
+    found, swept = dict[Any, str](), {getattr(resolve(r.name), "__func__", resolve(r.name)) for r in METHODS}
+    for name, value in _public().items():
+        for own, member in vars(value).items() if inspect.isclass(value) else ():
+            plain = inspect.unwrap(getattr(member, "__func__", member))
+            if not own.startswith("_") and inspect.isfunction(plain) and plain not in swept:
+                bound = member if isinstance(member, staticmethod) else next(iter(inspect.signature(plain).parameters))
+                taken = [p for p in inspect.signature(plain).parameters if p != bound]
+                if taken:
+                    found.setdefault(plain, f"{name}.{own}")
+    return list(found.values())
+
+
+def test_every_method_without_a_row_has_one_reason() -> None:
+    told = [name for names in reasons.METHODS.values() for name in names]
+    left = {name.rpartition(".")[2] for name in unswept()}
+    assert sorted(told) == sorted(left)
+
+
 def test_what_is_handed_on_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that hands options on refuses one that is none, by its name, before anything is traced."""
     monkeypatch.chdir(tmp_path)
@@ -101,7 +121,7 @@ def test_reasons_fit_what_they_excuse(reason: str) -> None:
 
 def made() -> tuple[str, str, str]:
     """Return the parts of the page."""
-    return page.tables(ROWS, METHODS), page.commands(options()), page.read(kinds())
+    return page.tables(ROWS, METHODS, unswept()), page.commands(options()), page.read(kinds())
 
 
 def test_the_page_shows_what_is_swept() -> None:

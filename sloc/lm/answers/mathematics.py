@@ -14,6 +14,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from sloc.contracts.arguments import checked_kind
 from sloc.lm.answers.contract import Task
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class MathTask(Task):
 
     def extract(self, text: str, question: Question) -> str | None:
         """Return the last boxed answer, what follows "the answer is", or the last number; None where there is none."""
+        checked_kind(text, "text", str, "a text")
         found = boxed(text)
         if found is None:
             said = _SAID.findall(text)
@@ -65,10 +67,13 @@ class MathTask(Task):
 
     def extract_stump(self, text: str, question: Question) -> str | None:
         """Return what stands before the brace that closes the box which the question opened."""
+        checked_kind(text, "text", str, "a text")
         return boxed("\\boxed{" + text)
 
     def same(self, a: str, b: str, question: Question) -> bool:
         """Return whether two answers are the same number, expression or text."""
+        for name, answer in (("a", a), ("b", b)):
+            checked_kind(answer, name, str, "a text")
         if plain(a) == plain(b):
             return True
         x, y = rational(a), rational(b)

@@ -29,6 +29,7 @@ class ChoiceTask(Task):
 
     def extract(self, text: str, question: Question) -> str | None:
         """Return the letter that a text chose; None where there is none, or none of the question's."""
+        checked_kind(text, "text", str, "a text")
         from sloc.lm.experiments.questions import LETTERS
 
         allowed = LETTERS[: len(question.choices)] if question.choices else LETTERS
@@ -49,6 +50,7 @@ class ChoiceTask(Task):
 
     def extract_stump(self, text: str, question: Question) -> str | None:
         """Return the first letter of the question's that stands alone."""
+        checked_kind(text, "text", str, "a text")
         from sloc.lm.experiments.questions import LETTERS
 
         allowed = LETTERS[: len(question.choices)] if question.choices else LETTERS
@@ -75,6 +77,7 @@ class JsonTask(Task):
 
     def extract(self, text: str, question: Question) -> str | None:
         """Return the entry as JSON (a text entry as it is); None where there is no object or it lacks the entry."""
+        checked_kind(text, "text", str, "a text")
         value = last_json(text)
         for step in self.path.split(".") if self.path else ():
             if isinstance(value, dict) and step in value:
@@ -89,6 +92,7 @@ class JsonTask(Task):
 
     def extract_stump(self, text: str, question: Question) -> str | None:
         """Return the entry of the object that was opened for the model."""
+        checked_kind(text, "text", str, "a text")
         return self.extract("{" + text, question)
 
 
@@ -127,6 +131,7 @@ class RegexTask(Task):
 
     def extract(self, text: str, question: Question) -> str | None:
         """Return what the last match gives, blanks around it left out."""
+        checked_kind(text, "text", str, "a text")
         matches = list(self.pattern.finditer(text))
         if not matches:
             return None
@@ -154,9 +159,10 @@ class FunctionTask(Task):
         """Return what the function says.
 
         Raises:
-            InvalidInput: it raised, or returned neither text nor None.
+            InvalidInput: it raised, or returned neither text nor None; no text was given.
 
         """
+        checked_kind(text, "text", str, "a text")
         try:
             said = self.function(text, question)
         except Exception as error:

@@ -86,7 +86,7 @@ class Template:
 
     def choices(self, text: str) -> tuple[str, ...] | None:
         """Return what a text filled in, or None where it does not begin like the template.  Blanks count as one."""
-        found = self._pattern.match(text)
+        found = self._pattern.match(checked_kind(text, "text", str, "a text"))
         return None if found is None else found.groups()
 
     @property
@@ -100,7 +100,7 @@ class Template:
 
         ``before`` is where the blank begins, ``after`` the first character that tells its choice from all others.
         """
-        found = self._pattern.match(text)
+        found = self._pattern.match(checked_kind(text, "text", str, "a text"))
         if found is None:
             return None
         out = []
@@ -118,7 +118,8 @@ class Template:
             prefill: what stands before the first of them.
 
         """
-        points = self.points(prefill + "".join(pieces))
+        pieces = checked_all(pieces, "pieces", str, "texts")
+        points = self.points(checked_kind(prefill, "prefill", str, "a text") + "".join(pieces))
         if points is None:
             return None
         ends = len(prefill) + np.cumsum([0, *(len(p) for p in pieces)])
@@ -189,6 +190,7 @@ class TemplateTask(Task):
 
     def extract(self, text: str, question: Question) -> str | None:
         """Return the choices of a text; None where it does not fit the template."""
+        checked_kind(text, "text", str, "a text")
         found = self.template.choices(text.lstrip())
         found = self.template.choices(text) if found is None else found
         return None if found is None else ",".join(found)

@@ -18,6 +18,19 @@ Reason = Literal["end", "length", "stop"]
 """Why a text ended: by itself, by its number of tokens, by a stop text."""
 
 
+def check_prompt(prompt: Any, argument: str) -> None:
+    """Refuse what is neither a text nor the turns of a chat.
+
+    Raises:
+        InvalidInput: anything else.
+
+    """
+    if not isinstance(prompt, str):
+        turns = isinstance(prompt, list | tuple) and len(prompt) > 0
+        turns = turns and all(isinstance(t, Mapping) and {"role", "content"} <= set(t) for t in prompt)
+        require(turns, argument, prompt, "a text, or the turns of a chat, each with role and content")
+
+
 @dataclass(frozen=True)
 class Request:
     """One text to be written.
@@ -32,6 +45,17 @@ class Request:
     name: str
     prompt: Prompt
     prefill: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be sent.
+
+        Raises:
+            InvalidInput: names the entry.
+
+        """
+        checked_kind(self.name, "name", str, "a text")
+        check_prompt(self.prompt, "prompt")
+        checked_kind(self.prefill, "prefill", str, "a text")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, as_whole, is_one_of
+from sloc.contracts.arguments import as_real, as_whole, checked_all, is_one_of
 
 KINDS = ("fraction", "token", "sentence")
 _END = re.compile(r"(?:[.!?][\"')\]]*\s+|\n+)$")
@@ -55,7 +55,7 @@ class Cuts:
         The whole generation is no cut.  Fractions are of tokens, rounded down; those that keep as many tokens as an
         earlier one are left out.  The first cut of tokens and sentences keeps nothing.
         """
-        length = len(pieces)
+        length = len(checked_all(pieces, "pieces", str, "texts"))
         if length == 0:
             return ()
         if self.kind == "fraction":

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import checked_all, checked_file
+from sloc.contracts.arguments import checked_all, checked_file, checked_kind
+from sloc.lm.backends.contract import check_prompt
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -38,6 +39,21 @@ class Question:
     prefill: str = ""
     raw: bool = False
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be asked.
+
+        Raises:
+            InvalidInput: names the entry.
+
+        """
+        checked_kind(self.id, "id", str, "a text")
+        check_prompt(self.text, "text")
+        checked_kind(self.truth, "truth", str, "the right answer as a text, or None", optional=True)
+        choices = checked_all(self.choices, "choices", str, "texts")
+        require(len(choices) <= len(LETTERS), "choices", self.choices, f"at most {len(LETTERS)} texts")
+        checked_kind(self.prefill, "prefill", str, "a text")
+        checked_kind(self.meta, "meta", Mapping, "a mapping")
 
     @property
     def shown(self) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sloc.contracts import require, shown
+from sloc.contracts.arguments import as_real, checked_whole
 from sloc.lm.answers.contract import NOT_FOUND, Grouped, Task
 from sloc.lm.backends.contract import Continuation, Failure, Generation, Request
 from sloc.lm.experiments.questions import Question
@@ -62,6 +64,7 @@ class QuestionRun:
     def kept(self, cut: int) -> str:
         """Return the text of the first tokens of the generation, its prefill included."""
         assert self.origin is not None
+        cut = checked_whole(cut, "cut", 0, len(self.origin), what="tokens")
         return self.request.prefill + "".join(self.origin.pieces[:cut])
 
 
@@ -188,7 +191,12 @@ class Experiment:
             temperature: of the sweep; the run's own where None.
             stump: the answers that were asked for at once instead.
 
+        Raises:
+            InvalidInput: a temperature that the run has not.
+
         """
+        known = temperature is None or as_real(temperature) in self.temperatures
+        require(known, "temperature", temperature, f"None, or one of the run's: {shown(self.temperatures)}")
         out = []
         for g in self.graded:
             samples = g.run.stumps if stump else g.run.samples.get(temperature, ())
@@ -239,8 +247,6 @@ class Experiment:
     def to_frame(self, *, temperature: float | None = None, stump: bool = False) -> pd.DataFrame:
         """Return one row a continuation, and one for each whole generation, as ``sloc traces`` reads them."""
         import pandas as pd
-
-        from sloc.contracts import require
 
         recordings = self.recordings(temperature=temperature, stump=stump)
         require(len(recordings) > 0, "experiment", self.problems[:3], "continuations of at least one generation")

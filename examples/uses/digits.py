@@ -34,7 +34,7 @@ PARTS = split()
 
 
 def fitted(network, loss, data, steps: int, name: str, **options):
-    """Return a network trained on the generator's digits (``options``: of ``nn.fit``); weights are kept in ``build/uses``."""
+    """Return a network trained on the generator's digits (``options``: of ``nn.fit``); kept in ``build/uses``."""
     file = FOLDER / f"{name}-{steps}.safetensors"
     if file.is_file():
         return nn.load_weights(file, network)

@@ -20,6 +20,8 @@ def simultaneous_bands(counts: np.ndarray, bounds: np.ndarray, level: float = 0.
     own share by at most the mean of ``B(s, t)``, the sum of the bounds of the steps between.  Neighbourhoods are chosen
     by bounds and numbers of draws alone.  Then ``|o_t - o_{t+1}| <= b_t`` is applied along the curve.
 
+    Source: the library's own; Hoeffding 1963.
+
     Args:
         counts: ``[T, A]`` draws per answer; whole numbers for plain draws, effective ones for stratified draws.
         bounds: ``[T - 1]`` of ``TV(o_t, o_{t+1})`` (:func:`sloc.windows.leaving_masses`); NaN where there is none.

@@ -13,7 +13,7 @@ import functools
 import itertools
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -168,7 +168,7 @@ def run(setting: Setting, repetitions: Sequence[int]) -> Tally:
 
 
 @contextlib.contextmanager
-def prepared(setting: Setting) -> Iterator[None]:
+def prepared(setting: Setting) -> Generator[None, None, None]:
     """Set the trap, put in the normal bounds, and make small draws cheap, for as long as the context lasts."""
     changes: dict[Any, dict[str, Any]] = {certify: {}, streams: {}}
     if setting.trap:

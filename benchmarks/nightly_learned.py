@@ -16,7 +16,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -35,7 +35,7 @@ _BETWEEN = 15.0
 
 
 @contextlib.contextmanager
-def clocked(file: Path) -> Iterator[None]:
+def clocked(file: Path) -> Generator[None, None, None]:
     """Add the seconds of a block to those that a file holds, while it runs too, so that an attempt cut off counts.
 
     Args:

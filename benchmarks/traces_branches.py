@@ -115,7 +115,8 @@ def recorded(smoke: bool, draws: Sequence[int]) -> Iterator[Row]:
     for track, (gap, tolerance) in TRACKS.items():
         whole = [traces_recorded.recording(track, row).merged() for row in (REPORT[:2] if smoke else REPORT)]
         after = [plain_counts(first_draws(r, AFTER, split=False, start=AFTER), seed=1) for r in whole]
-        references = [d.counts / d.counts.sum(axis=1, keepdims=True) for d in after]
+        drawn = [d.counts[d.counts.sum(axis=1) > 0] for d in after]
+        references = [c / c.sum(axis=1, keepdims=True) for c in drawn]
         near = [near_moves(r, gap, tolerance) for r in references]
         for number in draws[:1] if smoke else draws:
             rng = np.random.default_rng(300 + number)
@@ -126,7 +127,7 @@ def recorded(smoke: bool, draws: Sequence[int]) -> Iterator[Row]:
                 ranks.append(held(data, reference, rng, at))
                 own.append(error(outcome_curve(data).value[at], reference))
                 mixture = plain_counts(first_draws(recording, number, split=False))
-                mixed.append(error(outcome_curve(mixture).value, reference))
+                mixed.append(error(outcome_curve(mixture).value[at], reference))
                 spent.append(data.counts[at].sum(axis=1).mean())
             case = f"branches, recorded {track}, {number} draws"
             for k, kind in enumerate(("bands predicted", "central 90 % predicted")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
@@ -59,13 +60,15 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 
-def _without_type(app, what, name, obj, options, signature, returned):
+def _without_type(
+    app: Any, what: str, name: str, obj: object, options: object, signature: str | None, returned: str | None
+) -> tuple[str, str | None] | None:
     """Leave out of signatures the type that each contract carries for JAX."""
     if signature is None:
         return None
     return re.sub(r"(, )?(\*, )?_node_type=<class [^>]*>", "", signature), returned
 
 
-def setup(app):
+def setup(app: Any) -> None:
     """Connect what belongs to this project alone."""
     app.connect("autodoc-process-signature", _without_type)

@@ -17,7 +17,7 @@ from sloc.bayes.change_data import ChangeData, change_data
 from sloc.bayes.change_mode import flat_coordinates, mode_and_scale, potential
 from sloc.bayes.change_model import question_summaries, shared_parameters
 from sloc.bayes.change_predict import predictive_checks
-from sloc.bayes.gates import ChainDiagnostics, check_chains, check_gates, diagnose
+from sloc.bayes.gates import ChainDiagnostics, ChainsDisagree, check_chains, check_gates, diagnose
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, as_real, as_whole, checked_all, checked_whole
 from sloc.divergence.checks import checked_count, checked_key
@@ -214,7 +214,9 @@ def fit_changes(
     Args:
         key: typed PRNG key.
         successes: ``[Q, T]`` answers that agree with the full generation's.
-        draws: ``[Q, T]`` resamples, or one number.
+        draws: ``[Q, T]`` resamples, or one number.  Sums are in single precision: log-likelihoods err by about
+            ``1e-7 n log n`` of the ``n`` draws of a question, so that some thousands a point are the most that windows
+            are told from.
         kept: ``[T]`` what was kept at each point, increasing; evenly spaced in (0, 1) when None.
         groups: ``[Q]`` data set of each question.
         right: ``[Q]`` whether the full generation was right.
@@ -232,7 +234,8 @@ def fit_changes(
 
     Raises:
         InvalidInput: counts or settings out of range.
-        ChainsDisagree: the chains disagree; carries the diagnostics.
+        ChainsDisagree: the chains disagree, or summaries of their draws are not finite (too many draws a point);
+            carries the diagnostics.
 
     """
     key = checked_key(key)
@@ -264,6 +267,15 @@ def fit_changes(
     chosen = np.unique(np.linspace(0, chains * samples - 1, min(_SUMMARY_DRAWS, chains * samples)).astype(int))
     thinned = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])[chosen]) for n, v in host.items()}
     summary = {n: np.asarray(v) for n, v in _summaries(thinned, data).items()}
+    endless = [n for n, v in summary.items() if not np.isfinite(v).all()]
+    if endless:
+        most = int(np.max(np.asarray(draws)))
+        raise ChainsDisagree(
+            f"{', '.join(endless)} of some questions are not finite and are not given: single precision does not hold "
+            f"the likelihood of {most} draws a point",
+            diagnostics,
+            host,
+        )
     counts = np.asarray(successes), np.broadcast_to(np.asarray(draws), np.shape(successes))
     rng = np.random.default_rng(np.asarray(jax.random.bits(key_check, (4,))).tolist())
     checks, replicates = predictive_checks(rng, {n: np.asarray(v) for n, v in thinned.items()}, data, *counts)

@@ -145,10 +145,12 @@ def _k_means(data: np.ndarray, k: int, rng: np.random.Generator, rounds: int = 2
             total = gap.sum()
             pick = rng.choice(len(data), p=gap / total) if total > 0 else rng.integers(len(data))
             centres = np.concatenate([centres, data[pick][None]])
-        for _ in range(rounds):
+        gaps = ((data[:, None] - centres[None]) ** 2).sum(axis=2)
+        own = gaps.argmin(axis=1)
+        for _ in range(rounds - 1):
+            centres = np.stack([data[own == j].mean(axis=0) if (own == j).any() else centres[j] for j in range(k)])
             gaps = ((data[:, None] - centres[None]) ** 2).sum(axis=2)
             own = gaps.argmin(axis=1)
-            centres = np.stack([data[own == j].mean(axis=0) if (own == j).any() else centres[j] for j in range(k)])
         loss = float(gaps.min(axis=1).sum())
         if loss < best:
             best, labels = loss, own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import jax
@@ -132,9 +132,8 @@ def find_sites(
         bool(x_fn.is_discrete),
     )
     local = _local_latents(model, base, {n: latent[n]["value"] for n in latents}, args, kwargs)
-    replaced = {**base.__dict__, "local": local}
-    switchable = _switchable(model, Sites(**replaced), values, args, kwargs)
-    return Sites(**{**replaced, "switchable": switchable})
+    found = replace(base, local=local)
+    return replace(found, switchable=_switchable(model, found, values, args, kwargs))
 
 
 def _observed_site(samples: Mapping[str, Any], observed: str | None, name: str) -> str:

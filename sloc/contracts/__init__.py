@@ -18,46 +18,41 @@ nothing about it.
 
 from __future__ import annotations
 
-from sloc.contracts.base import (
-    Contract,
-    ContractError,
-    InvalidInput,
-    check_registered,
-    float_dtype,
-    is_concrete,
-    namespace,
-    overrides,
-    require,
-    shown,
-)
-from sloc.contracts.population import (
-    EXACT_MARGINALS,
-    OF_DRAWS_ALONE,
-    Marginals,
-    Population,
-    check_fits,
-    check_instants,
-    check_pair,
-    check_runs,
-    find_marginals,
-    marginals_method,
-    refuse_estimates,
-    register_marginals,
-    resolve_marginals,
-)
-from sloc.contracts.process import (
-    Array,
-    GaussianChannel,
-    LinearGaussianChannel,
-    MemorylessChannel,
-    Observation,
-    ObservationProcess,
-    Revealed,
-    RevealingChannel,
-    tells_of_thresholds,
-)
-from sloc.contracts.sets import Sets, component_mask, component_names, set_name
+from sloc.contracts.base import Contract, namespace, require
+from sloc.contracts.base import ContractError as ContractError
+from sloc.contracts.base import InvalidInput as InvalidInput
+from sloc.contracts.base import check_registered as check_registered
+from sloc.contracts.base import float_dtype as float_dtype
+from sloc.contracts.base import is_concrete as is_concrete
+from sloc.contracts.base import overrides as overrides
+from sloc.contracts.base import shown as shown
+from sloc.contracts.population import EXACT_MARGINALS as EXACT_MARGINALS
+from sloc.contracts.population import OF_DRAWS_ALONE as OF_DRAWS_ALONE
+from sloc.contracts.population import Marginals
+from sloc.contracts.population import Population as Population
+from sloc.contracts.population import check_fits as check_fits
+from sloc.contracts.population import check_instants as check_instants
+from sloc.contracts.population import check_pair as check_pair
+from sloc.contracts.population import check_runs as check_runs
+from sloc.contracts.population import find_marginals as find_marginals
+from sloc.contracts.population import marginals_method as marginals_method
+from sloc.contracts.population import refuse_estimates as refuse_estimates
+from sloc.contracts.population import register_marginals as register_marginals
+from sloc.contracts.population import resolve_marginals as resolve_marginals
+from sloc.contracts.process import Array as Array
+from sloc.contracts.process import GaussianChannel as GaussianChannel
+from sloc.contracts.process import LinearGaussianChannel as LinearGaussianChannel
+from sloc.contracts.process import MemorylessChannel as MemorylessChannel
+from sloc.contracts.process import Observation as Observation
+from sloc.contracts.process import ObservationProcess as ObservationProcess
+from sloc.contracts.process import Revealed as Revealed
+from sloc.contracts.process import RevealingChannel as RevealingChannel
+from sloc.contracts.process import tells_of_thresholds as tells_of_thresholds
+from sloc.contracts.sets import Sets as Sets
+from sloc.contracts.sets import component_mask as component_mask
+from sloc.contracts.sets import component_names as component_names
+from sloc.contracts.sets import set_name as set_name
 
 # What a class of yours needs beside `sloc.ObservationProcess`, `sloc.Population` and the rest of `import sloc`, and
-# what both derive from.  The other names are shared by the rooms of the house.
+# what both derive from.  The other names, each imported as itself, are shared by the rooms of the house.
 __all__ = ["Contract", "Marginals", "namespace", "require"]

@@ -158,7 +158,7 @@ class Contract:
         return dataclasses.replace(cast(Any, self), **changes) if changes else self
 
 
-def _cast_field(field: dataclasses.Field, value: object) -> object:
+def _cast_field(field: dataclasses.Field[Any], value: object) -> object:
     if isinstance(value, Contract):
         return value.canonical()
     if isinstance(value, (list, tuple)) and not any(isinstance(v, Contract) for v in value):
@@ -233,7 +233,7 @@ def check_registered(obj: object, argument: str, base: type) -> None:
                     ) from error
 
 
-def _check_numbers(field: dataclasses.Field, value: object) -> None:
+def _check_numbers(field: dataclasses.Field[Any], value: object) -> None:
     """Refuse what is no array of real numbers, in a field that is always floating."""
     if (value is None and field.default is None) or not is_concrete(value):
         return

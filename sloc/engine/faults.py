@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 
@@ -52,7 +52,7 @@ class OutOfMemory(MemoryError):
 
 
 @contextlib.contextmanager
-def memory_advice(tile: int) -> Iterator[None]:
+def memory_advice(tile: int) -> Generator[None, None, None]:
     """Turn a device's complaint about memory into advice.
 
     Raises:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -128,7 +128,7 @@ class Plan:
         return other
 
     @contextlib.contextmanager
-    def numerics(self) -> Iterator[None]:
+    def numerics(self) -> Generator[None, None, None]:
         """Apply ``precision`` while tracing and running."""
         with contextlib.nullcontext() if self.precision is None else jax.default_matmul_precision(self.precision):
             yield

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,7 @@ def load_model(
 
 
 @contextlib.contextmanager
-def _said_of(file: Path) -> Iterator[None]:
+def _said_of(file: Path) -> Generator[None, None, None]:
     """Name a file in refusals of what it says; what it says in another kind than it should is refused too."""
     try:
         yield

@@ -1,9 +1,10 @@
 """Small networks and their training, for models of your own data: Flax NNX and Optax (the extra ``nn``)."""
 
+# Looked for, not used: the refusal names the one that is missing.
 try:
-    import flax.nnx  # noqa: F401
-    import optax  # noqa: F401
-    import safetensors  # noqa: F401
+    import flax.nnx  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    import optax  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    import safetensors  # noqa: F401  # pyright: ignore[reportUnusedImport]
 except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(
         f"sloc.nn needs {_error.name}, which is not installed: pip install 'sloc[nn]'", name=_error.name

@@ -1,9 +1,9 @@
 """What ``X`` is: sub-populations, weights, samplers and ``log p_t^theta(y)``."""
 
 # For their registrations alone.
-from sloc.populations import bridge_discrete as _bridge_discrete  # noqa: F401
-from sloc.populations import bridge_gaussian as _bridge_gaussian  # noqa: F401
-from sloc.populations import gaussian_linear as _gaussian_linear  # noqa: F401
+from sloc.populations import bridge_discrete as bridge_discrete
+from sloc.populations import bridge_gaussian as bridge_gaussian
+from sloc.populations import gaussian_linear as gaussian_linear
 from sloc.populations.categorical import ProductCategorical
 from sloc.populations.discourse import KalmanDiscourse
 from sloc.populations.empirical import Empirical

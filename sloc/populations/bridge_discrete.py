@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Array, MemorylessChannel, Revealed, RevealingChannel, namespace
-from sloc.populations.bridge_gaussian import _one_atom_each, restrict_atoms
+from sloc.populations.bridge_gaussian import one_atom_each, restrict_atoms
 from sloc.populations.bridge_laws import BridgeLaw, by_rows, known_rates, register_bridge, unchanged
-from sloc.populations.categorical import ProductCategorical, _letters_of, _observed_logs
+from sloc.populations.categorical import ProductCategorical, letters_of, observed_logs
 from sloc.populations.discrete import draw_letters, floating, relative_logs, restore_impossible, transition_matrix
 from sloc.populations.empirical import Empirical
 
@@ -77,7 +77,7 @@ def _revealed_log_affinities(process: Any, population: Any, t: Any) -> Any:
 
 def _revealed_log_ratios(process: Any, population: Any, y: Revealed, t: Array) -> Array:
     """Sum over what is seen; the pattern's probability, common to all, is left out."""
-    logs = _letters_of(population, relative_logs(jnp.log(population.table())), y.values)
+    logs = letters_of(population, relative_logs(jnp.log(population.table())), y.values)
     return restore_impossible(jnp.sum(jnp.where(y.known[:, None], logs, jnp.zeros_like(logs)), 0))
 
 
@@ -104,8 +104,8 @@ def _memoryless_log_affinities(process: Any, population: Any, t: Any) -> Any:
 
 
 def _memoryless_log_ratios(process: Any, population: Any, y: Array, t: Array) -> Array:
-    logs = relative_logs(_observed_logs(process, population, t))
-    return restore_impossible(jnp.sum(_letters_of(population, logs, y), 0))
+    logs = relative_logs(observed_logs(process, population, t))
+    return restore_impossible(jnp.sum(letters_of(population, logs, y), 0))
 
 
 def _product_restrict(population: ProductCategorical, index: np.ndarray) -> ProductCategorical:
@@ -113,7 +113,7 @@ def _product_restrict(population: ProductCategorical, index: np.ndarray) -> Prod
 
 
 def _atoms_pair(process: Any, population: Empirical, key: Array, i: Array, j: Array, t: Array) -> Revealed:
-    _one_atom_each(population)
+    one_atom_each(population)
     x, x_j = population.data[i], population.data[j]
     differ = jnp.ravel(x != x_j)
     rates = known_rates(process, differ.shape[0], t)
@@ -123,7 +123,7 @@ def _atoms_pair(process: Any, population: Empirical, key: Array, i: Array, j: Ar
 
 def _atoms_log_affinities(process: Any, population: Empirical, t: Any) -> Any:
     """``log P(all differing coordinates hidden) = sum over them of log h_l``."""
-    _one_atom_each(population)
+    one_atom_each(population)
     xp = namespace(population.data, t)
     flat = xp.asarray(population.data).reshape(population.num_atoms, -1)
     rates = known_rates(process, flat.shape[1], t)

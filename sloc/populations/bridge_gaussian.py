@@ -84,21 +84,22 @@ def _mixture_prepare(process: Any, population: GaussianMixture) -> tuple[Any, An
 
 
 def _atoms_pair(process: Any, population: Empirical, key: Array, i: Array, j: Array, t: Array) -> Array:
-    _one_atom_each(population)
+    one_atom_each(population)
     a, sigma = process.coefficients(t)
     x, x_j = population.data[i], population.data[j]
     return a * (0.5 * (x + x_j)) + sigma * jax.random.normal(key, jnp.shape(x), jnp.result_type(x))
 
 
 def _atoms_log_affinities(process: Any, population: Empirical, t: Any) -> Any:
-    _one_atom_each(population)
+    one_atom_each(population)
     xp = namespace(population.data, t)
     a, sigma = _coefficients(process, t, xp)
     flat = xp.asarray(population.data).reshape(population.num_atoms, -1)
     return -0.125 * squared_distances((a / sigma) * flat, xp)
 
 
-def _one_atom_each(population: Empirical) -> None:
+def one_atom_each(population: Empirical) -> None:
+    """Refuse classes of several atoms."""
     if not population.single_atoms:
         raise ContractError(f"{population!r}: a bridge needs one atom in each class; split the classes into atoms")
 

@@ -213,7 +213,7 @@ class ProductCategorical(Population):
         return resolve_bridge(process, self).log_affinities(process, self, t)
 
 
-def _letters_of(population: ProductCategorical, table: Array, x: Array) -> Array:
+def letters_of(population: ProductCategorical, table: Array, x: Array) -> Array:
     """Look up ``table[theta, l, x_l]``: ``[K, L' , q]`` at ``[L]`` gives ``[L, K]``."""
     if population.identical:
         return table[:, 0, :].T[x]
@@ -229,7 +229,7 @@ def _letters_of(population: ProductCategorical, table: Array, x: Array) -> Array
 @register_marginals(RevealingChannel, ProductCategorical)
 def revealed_product(process: Any, population: Any, y: Any, t: Any) -> Array:
     """``log p_t^theta(y) = log P(pattern) + sum over seen l of log probs[theta, l, y_l]``, ``[K]``, exact."""
-    logs = _letters_of(population, jnp.log(population.table()), y.values)
+    logs = letters_of(population, jnp.log(population.table()), y.values)
     seen = jnp.where(y.known[:, None], logs, jnp.zeros_like(logs))
     return jnp.sum(seen, 0) + process.log_mask_prob(y.known, t)
 
@@ -238,7 +238,7 @@ def revealed_product(process: Any, population: Any, y: Any, t: Any) -> Array:
 def _revealed_product_path(process: Any, population: Any, key: Any, x: Any, times: Any) -> Array:
     """One trajectory, ``[T, K]``, constants included: the thresholds are drawn once."""
     thresholds = process.thresholds(key, x)
-    logs = jnp.maximum(_letters_of(population, jnp.log(population.table()), x), IMPOSSIBLE)
+    logs = jnp.maximum(letters_of(population, jnp.log(population.table()), x), IMPOSSIBLE)
     sums = restore_impossible(seen_sums(logs, thresholds, times))
     pattern = jax.lax.map(lambda t: process.log_mask_prob(jnp.asarray(t) < thresholds, t), times)
     return sums + pattern[:, None]
@@ -263,7 +263,7 @@ def _revealed_product_paths(process: Any, population: Any, key: Any, components:
         x = jax.vmap(population.sample)(pairs[:, 0], components)
         axis = None if fixed else 0
         thresholds = jax.vmap(process.thresholds, out_axes=axis)(pairs[:, 1], x)  # pyright: ignore[reportArgumentType]
-        logs = jax.vmap(lambda row: _letters_of(population, table, row))(x)
+        logs = jax.vmap(lambda row: letters_of(population, table, row))(x)
         return jax.vmap(seen_sums, (0, axis, None), -1)(logs, thresholds, times)
 
     numbers = length * (population.num_components + letters + 2) + min(length, 8192) * times.shape[0]
@@ -319,7 +319,7 @@ def _count_paths(process: Any, population: Any, key: Any, components: Any, times
 # --------------------------------------------------------------------------------------------
 
 
-def _observed_logs(process: Any, population: Any, t: Any) -> Array:
+def observed_logs(process: Any, population: Any, t: Any) -> Array:
     """``log sum_x probs[theta, l, x] P_t[x, y]``, ``[K, L or 1, q]``."""
     probs = population.table()
     matrix = transition_matrix(process, t, population.num_letters, probs.dtype)
@@ -329,7 +329,7 @@ def _observed_logs(process: Any, population: Any, t: Any) -> Array:
 @register_marginals(MemorylessChannel, ProductCategorical)
 def memoryless_product(process: Any, population: Any, y: Any, t: Any) -> Array:
     """``log p_t^theta(y) = sum_l log sum_x probs[theta, l, x] P_t[x, y_l]``, ``[K]``, exact."""
-    return jnp.sum(_letters_of(population, _observed_logs(process, population, t), y), 0)
+    return jnp.sum(letters_of(population, observed_logs(process, population, t), y), 0)
 
 
 @memoryless_product.paths
@@ -338,12 +338,12 @@ def _memoryless_product_paths(process: Any, population: Any, key: Any, component
 
     The law of one observed coordinate is computed once per time, for all draws; one key serves all times of a draw.
     """
-    tables = jax.vmap(lambda t: relative_logs(_observed_logs(process, population, t)))(times)
+    tables = jax.vmap(lambda t: relative_logs(observed_logs(process, population, t)))(times)
     letters = jnp.arange(population.num_letters, dtype=jnp.int32)
 
     def evaluate(table: Array, y: Array) -> Array:
         if not population.identical:
-            return jnp.sum(_letters_of(population, table, y), 0)
+            return jnp.sum(letters_of(population, table, y), 0)
         counts = jnp.sum(y[:, None] == letters[None, :], 0, dtype=jnp.int32).astype(table.dtype)
         return jnp.matmul(table[:, 0, :], counts, precision=jax.lax.Precision.HIGHEST)
 

@@ -131,6 +131,7 @@ class GaussianMixture(Population):
         """
         key_k, key_x, key_y = jax.random.split(key, 3)
         if isinstance(process, LinearGaussianChannel):
+            a = sigma = math.nan  # its gains hold them
             logs, gains = self._linear_posterior(*process.matrices(t), y)
         elif isinstance(process, GaussianChannel):
             a, sigma = process.coefficients(t)

@@ -176,7 +176,8 @@ class PermutedMemoryless(MemorylessChannel, Permuted):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class PermutedGaussian(GaussianChannel, Permuted):
+# `has_density` is the family's, which is also the inner one's.
+class PermutedGaussian(GaussianChannel, Permuted):  # pyright: ignore[reportIncompatibleVariableOverride]
     """A :class:`Permuted` Gaussian channel: the same law, since the noise is isotropic."""
 
     @property
@@ -198,7 +199,8 @@ class PermutedGaussian(GaussianChannel, Permuted):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class PermutedLinearGaussian(LinearGaussianChannel, Permuted):
+# `has_density` is the family's, which is also the inner one's.
+class PermutedLinearGaussian(LinearGaussianChannel, Permuted):  # pyright: ignore[reportIncompatibleVariableOverride]
     """A :class:`Permuted` linear Gaussian channel: the columns of ``A_t`` change places, ``y`` does not."""
 
     @property

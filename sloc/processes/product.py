@@ -278,7 +278,8 @@ def _never_after(part: ObservationProcess, thresholds: Array) -> Array:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class ProductGaussian(LinearGaussianChannel, Product):
+# `has_density` is the family's, which is also the inner one's.
+class ProductGaussian(LinearGaussianChannel, Product):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Gaussian channels on groups of coordinates: one linear Gaussian channel, with diagonal matrices."""
 
     @property

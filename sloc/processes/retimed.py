@@ -136,7 +136,8 @@ def _follows(process: Any, method: str) -> bool:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class RetimedGaussian(GaussianChannel, Retimed):
+# `has_density` is the family's, which is also the inner one's.
+class RetimedGaussian(GaussianChannel, Retimed):  # pyright: ignore[reportIncompatibleVariableOverride]
     """A :class:`Retimed` Gaussian channel: a Gaussian channel."""
 
     @property
@@ -174,7 +175,8 @@ def _reached(clock: Clock, high: float, low: float, log_snr: Any) -> tuple[float
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class RetimedLinearGaussian(LinearGaussianChannel, Retimed):
+# `has_density` is the family's, which is also the inner one's.
+class RetimedLinearGaussian(LinearGaussianChannel, Retimed):  # pyright: ignore[reportIncompatibleVariableOverride]
     """A :class:`Retimed` linear Gaussian channel: a linear Gaussian channel."""
 
     @property

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,7 +35,7 @@ def checkpoint_folder(out: str | os.PathLike[str]) -> Path:
 @contextlib.contextmanager
 def checkpoints(
     out: str | os.PathLike[str] | None, request: Request, resume: bool, command: str = "window"
-) -> Iterator[Path | None]:
+) -> Generator[Path | None, None, None]:
     """Yield the folder for a plan's checkpoints, or None without ``resume``; remove it if the block ends well.
 
     Where a kernel returns NaN, the block is noted for ``sloc replay``.

@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from decimal import Decimal
 from typing import Any
 
@@ -69,7 +69,7 @@ class OneLine(typer.core.TyperGroup):
 
 
 @contextlib.contextmanager
-def _one_line() -> Iterator[None]:
+def _one_line() -> Generator[None, None, None]:
     try:
         yield
     except _UsageError as error:
@@ -136,7 +136,7 @@ def paragraphs(text: str) -> str:
 
 
 @contextlib.contextmanager
-def refusals(goes_on: bool | None = None, left: str = "nothing was written") -> Iterator[None]:
+def refusals(goes_on: bool | None = None, left: str = "nothing was written") -> Generator[None, None, None]:
     """Turn refusals into one line on standard error and exit code 2, Ctrl-C into exit code 130.
 
     Whatever cannot be written (a full disk, a limit on files, a folder taken away) is one line and exit code 1.

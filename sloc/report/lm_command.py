@@ -221,8 +221,8 @@ def run_lm_windows(
     revised: dict[str, Revision] = {}
     if accuracy is not None and request.revise:
         own = None if journal is None else str(journal / "revised")
-        options = {"n": request.revise, "seed": request.seed, "journal": own}
-        revised = revise(model, experiment, windows[request.detector], settings.rule, **options)
+        chosen, n, seed = windows[request.detector], request.revise, request.seed
+        revised = revise(model, experiment, chosen, settings.rule, n=n, seed=seed, journal=own)
     tables = _tables(experiment, windows[request.detector], accuracy, revised, request)
     results = _results(experiment, windows, accuracy, task, revised, request)
     results |= digests(request, "data")

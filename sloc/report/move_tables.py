@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from sloc.results.outcome import Moves
-from sloc.windows.likely_moves import pairs_at
-from sloc.windows.move_tests import choose_windows, exact_moves
+from sloc.windows.move_tests import choose_windows, drawn_pairs, exact_moves
 from sloc.windows.multiplicity import Across
 from sloc.windows.outcome_curves import OutcomeCounts
 from sloc.windows.recorded import Recording
@@ -28,8 +27,8 @@ class Beside:
     Attributes:
         exact: a row per place that exact tests looked at, once for each correction (``across``).
         rule: a row per question: the published rule and its computed rates.
-        pairs: a row per question: pairs of positions a gap apart, how many log-probabilities settle without any draw,
-            and how many were tested; the rest has no equal numbers of draws to compare.
+        pairs: a row per question: pairs of positions with draws a gap apart, how many log-probabilities settle
+            whatever was drawn, and how many were tested; the rest has no equal numbers of draws to compare.
         alpha: error level of the tests.
         tau: the size that a move exceeds.
 
@@ -125,7 +124,7 @@ def _pairs(data: OutcomeCounts, tau: float, gap: float) -> dict[str, Any]:
     windows = choose_windows(data, tau, gap)
     return {
         "question": data.question,
-        "pairs": int(pairs_at(data.positions, gap)[0].size),
+        "pairs": int(drawn_pairs(data, gap)[0].size),
         "pairs_settled": windows.settled,
         "pairs_tested": int(windows.start.size),
     }

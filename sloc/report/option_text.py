@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from sloc.contracts import InvalidInput
@@ -33,7 +33,7 @@ def option_text(message: str, options: Mapping[str, str]) -> str:
 
 
 @contextlib.contextmanager
-def named(option: str, *arguments: str) -> Iterator[None]:
+def named(option: str, *arguments: str) -> Generator[None, None, None]:
     """Name an option in refusals of a call that it is an argument of: ``path = ...`` becomes ``--model = ...``.
 
     Args:

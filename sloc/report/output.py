@@ -19,7 +19,7 @@ import platform
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def check_run_folder(path: str | os.PathLike[str], overwrite: bool = False) -> P
 
 
 @contextlib.contextmanager
-def run_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+def run_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Generator[Path, None, None]:
     """Yield a temporary folder that becomes ``path`` if the block ends well.
 
     The temporary folder is a hidden sibling of ``path``.  On success it is renamed to ``path`` in

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 from sloc.engine import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import TaskID
 
 
 @contextlib.contextmanager
-def progress_bars(log: Console, unit: str = "blocks") -> Iterator[Callable[[str], Progress]]:
+def progress_bars(log: Console, unit: str = "blocks") -> Generator[Callable[[str], Progress], None, None]:
     """Yield a function that starts a bar of a name and returns what to call with ``(done, total)``.
 
     Args:
@@ -35,7 +36,7 @@ def progress_bars(log: Console, unit: str = "blocks") -> Iterator[Callable[[str]
     with Bars(*columns, console=log) as bars:
 
         def start(name: str) -> Progress:
-            tasks: list = []
+            tasks: list[TaskID] = []
 
             def update(done: int, total: int) -> None:
                 if not tasks:  # a look that is not needed has no bar

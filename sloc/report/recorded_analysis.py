@@ -16,7 +16,7 @@ from sloc.report.move_tables import Beside, found_beside
 from sloc.results.outcome import Moves, OutcomeCurve
 from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.move_kernels import MovePrior
-from sloc.windows.outcome_curves import PRIORS, outcome_counts, outcome_curve
+from sloc.windows.outcome_curves import CONTRADICTED, PRIORS, outcome_counts, outcome_curve
 from sloc.windows.recorded import Recording
 from sloc.windows.recorded_checks import check_axes, check_names
 from sloc.windows.recorded_file import write_store
@@ -75,7 +75,10 @@ class Analysis:
         """Return in words what needs no prior, and how many questions the draws leave open."""
         open_ = list(self.moves.statuses.values()).count("undecided")
         said = f"{open_} of {len(self.curves)} questions are undecided: too few draws to tell a move from none"
-        return (*self.beside.lines(), *([said] if open_ else ()))
+        odd = [c.question for c in self.curves if c.status == "contradicted"]
+        named = ", ".join(map(repr, odd[:3])) + (", ..." if odd[3:] else "")
+        against = f"{len(odd)} of {len(self.curves)} questions ({named}): {CONTRADICTED}"
+        return (*self.beside.lines(), *([said] if open_ else ()), *([against] if odd else ()))
 
     def questions_frame(self) -> pd.DataFrame:
         """Return a row per question: statuses, weights of the priors, kept mass, pairs settled without draws."""

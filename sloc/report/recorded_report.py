@@ -23,7 +23,7 @@ from sloc.report.style import DASHES, given_axes, new_figure, styled, tidy
 from sloc.report.style import LINES as COLOURS
 from sloc.report.traces_picture import CERTIFIED, INK, unit_of
 from sloc.results.outcome import Move, Moves, OutcomeCurve
-from sloc.windows.outcome_curves import TAILS
+from sloc.windows.outcome_curves import CONTRADICTED, TAILS
 from sloc.windows.recorded import Recording
 
 _STYLE = """
@@ -62,15 +62,20 @@ def plot_outcomes(curve: OutcomeCurve, moves: Sequence[Move] = (), ax: Any = Non
         for move in moves:
             ax.axvspan(*move.location, color=CERTIFIED, alpha=0.25, linewidth=0)
         shown = np.flatnonzero(curve.value.max(axis=0) >= 0.05)
+        # Handed over by hand: matplotlib leaves labels that begin with "_" out of legends.
+        lines, labels = [], []
         for rank, a in enumerate(shown[: len(COLOURS)]):
             colour, dashes = COLOURS[rank], DASHES[rank]
             ax.fill_between(x, curve.lower[:, a], curve.upper[:, a], color=colour, alpha=0.16, linewidth=0)
-            label = curve.categories[a].replace("$", r"\$")[:20]
-            ax.plot(x, curve.value[:, a], color=colour, linestyle=dashes, linewidth=1.6, label=label)
+            lines += ax.plot(x, curve.value[:, a], color=colour, linestyle=dashes, linewidth=1.6)
+            labels.append(curve.categories[a].replace("$", r"\$")[:20])
+        left = shown.size - len(lines)
         ax.set_ylim(-0.02, 1.02)
         ax.set_xlabel("kept fraction of the generation" if fractions else f"position{unit_of('position')}")
         ax.set_ylabel("share of the answers")
-        ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        told = ax.legend(lines, labels, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        if left:
+            told.set_title(f"and {left} more not drawn", prop={"size": 8})
     return ax
 
 
@@ -105,7 +110,8 @@ def plot_recorded(
         for ax, curve in zip(axes, shown, strict=True):
             plot_outcomes(curve, own[curve.question], ax)
             name, number = curve.question.replace("$", r"\$"), len(own[curve.question])
-            said = f"{number} move{'s' if number != 1 else ''}" if curve.status == "resolved" else curve.status
+            said = f"{number} move{'s' if number != 1 else ''}"
+            said = {"resolved": said, "contradicted": f"{said}, contradicted"}.get(curve.status, curve.status)
             ax.set_title(f"{name}: {said}", fontsize=9, color=INK, loc="left")
             if ax is not axes[-1]:
                 ax.set_xlabel("")
@@ -241,6 +247,8 @@ def _section(curve: OutcomeCurve, own: Sequence[Move], recording: Recording | No
         f"positions{kept}; curve {_safe(curve.status)}; {100 * curve.level:g} % bands (central "
         f"{100 - 100 * TAILS * (1 - curve.level):g} % of the posterior), mean width {width:.2f}{weights}</p>"
     )
+    if curve.status == "contradicted":
+        parts.append(f"<p>{CONTRADICTED.capitalize()}.</p>")
     if status == "undecided":
         parts.append("<p>Undecided: too few draws to tell a move from none.</p>")
     parts.append(_svg(plot_outcomes(curve, own), curve.question))

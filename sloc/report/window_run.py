@@ -361,9 +361,9 @@ def _pair_window(
         assert value is not None  # the curve was exact
         return value
 
-    options = {"horizon": float(process.horizon), "discrete": process.discrete}
-    before = exact_edge(quantity, settings.epsilon, "first", **options)
-    after = exact_edge(quantity, 1 - settings.epsilon**2, "last", **options)
+    horizon, discrete = float(process.horizon), process.discrete
+    before = exact_edge(quantity, settings.epsilon, "first", horizon=horizon, discrete=discrete)
+    after = exact_edge(quantity, 1 - settings.epsilon**2, "last", horizon=horizon, discrete=discrete)
     return Window(
         after.value,
         before.value,

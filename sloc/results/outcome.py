@@ -29,7 +29,9 @@ class OutcomeCurve:
         level: nominal coverage of either kind of band.
         settings: posterior weights of the priors that were averaged over.
         status: ``"resolved"``; ``"undecided"`` where the bands are too wide to say anything (their mean width exceeds a
-            half); else ``"one answer"`` where only one was ever seen, so that no move can have been.
+            half); ``"contradicted"`` where draws move by more than a known leaving mass allows (the probabilities are
+            another sampler's, or a position is not where it says), so that the curve leaps there; else ``"one answer"``
+            where only one was ever seen, so that no move can have been.
         method: how the numbers were got.
 
     """
@@ -131,7 +133,8 @@ class Moves:
         alpha: the error level.
         control: what the level is of.
         statuses: question to status: ``"resolved"``; ``"empty"``, no move at this error level; of the posterior
-            ``"undecided"``, no move and too few draws to say that there is none; ``"one answer"``, only one was seen.
+            ``"undecided"``, no move and too few draws to say that there is none; ``"contradicted"``, no move and a
+            curve of that status; ``"one answer"``, only one was seen.
 
     """
 

@@ -236,8 +236,8 @@ def localize(
     every = jnp.arange(grid.shape[0], dtype=jnp.int32)
     looking = LocalizeKernel(spoilt_observation, grid.shape[0], draws=draws)
     with naming_steps(looking, (localizer, grid, every), key, grid):
-        blocks, asked = -(-n // BLOCK_DRAWS), {"axis": 0, "n": n, "tile": _tile(numbers), "plan": plan}
-        samples, kept = collect(kernel, (localizer, grid, slots), key, blocks, **asked)
+        blocks, tile = -(-n // BLOCK_DRAWS), _tile(numbers)
+        samples, kept = collect(kernel, (localizer, grid, slots), key, blocks, axis=0, n=n, tile=tile, plan=plan)
         refuse_spoilt_letters(samples)
     return Localization(samples, np.asarray(times), kept) if trajectories else samples
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ def is_spoilt(x: Any) -> Array:
 
 
 @contextlib.contextmanager
-def naming_times(kernel: ExperimentKernel, args: object, key: Array, times: Array) -> Iterator[None]:
+def naming_times(kernel: ExperimentKernel, args: object, key: Array, times: Array) -> Generator[None, None, None]:
     """Add to an error about NaN in a block the first time and draw at which a localizer returned it.
 
     Raises:
@@ -74,7 +74,7 @@ def spoilt_observation(y: Any, t: Array) -> Array:
 
 
 @contextlib.contextmanager
-def naming_steps(kernel: Any, args: Any, key: Array, grid: Array) -> Iterator[None]:
+def naming_steps(kernel: Any, args: Any, key: Array, grid: Array) -> Generator[None, None, None]:
     """Add to an error about NaN in a block of localizations the first draw with one, and the time where it came in.
 
     Args:

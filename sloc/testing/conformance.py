@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -81,7 +81,7 @@ def expect(condition: bool | np.bool_, message: str) -> None:
 
 
 @contextmanager
-def failing_as(what: str) -> Iterator[None]:
+def failing_as(what: str) -> Generator[None, None, None]:
     """Turn any exception of the code under test into a :class:`ConformanceError` that starts with ``what``."""
     try:
         yield

@@ -22,7 +22,7 @@ from sloc.contracts import require
 from sloc.contracts.arguments import as_real
 from sloc.results.outcome import OutcomeDistances
 from sloc.windows.likely_moves import pairs_at
-from sloc.windows.move_tests import PLAIN, pooled_rise_p_value
+from sloc.windows.move_tests import pooled_rise_p_value
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts
 from sloc.windows.recorded import Recording
 
@@ -50,16 +50,15 @@ def outcome_distances(data: OutcomeCounts | Recording, *, gap: float = 4.0, leve
         all ``2^A - 2`` sets (Bonferroni), given that the ``A`` categories were named before anything was drawn.
 
     Raises:
-        InvalidInput: counts that are not whole or do not fit, a gap that is not positive, a level outside (0, 1).
+        InvalidInput: counts that are not whole, not of plain draws or do not fit, a gap that is not positive, a level
+            outside (0, 1).
 
     """
     require(isinstance(data, (OutcomeCounts, Recording)), "data", data, "OutcomeCounts or a Recording")
     data = outcome_counts(data) if isinstance(data, Recording) else data
-    data.validate()
+    data.validate_plain()
     require(as_real(gap) > 0, "gap", gap, "a positive distance")
     require(0.0 < as_real(level) < 1.0, "level", level, "a coverage inside (0, 1)")
-    whole = bool(np.array_equal(data.counts, np.round(data.counts)))
-    require(whole, f"question {data.question!r}, counts", data.counts, PLAIN)
     drawn = np.flatnonzero(data.counts.sum(axis=1) >= 2)
     start, stop = pairs_at(data.positions[drawn], gap)
     before, after = data.counts[drawn[start]], data.counts[drawn[stop]]

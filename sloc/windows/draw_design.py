@@ -180,13 +180,13 @@ def best_design(
     size = prices.size
     draws = np.full(size, budget / (size * prices.mean()))
     draws *= budget / float(draws @ prices)
-    for turn in range(rounds + 1):
-        design = design_of(steps, shares, draws)
-        each = _gain_of_a_token(design, prices, reference)
-        if turn == rounds:
-            break
+    design = design_of(steps, shares, draws)
+    each = _gain_of_a_token(design, prices, reference)
+    for _ in range(rounds):
         draws = draws * (each / each.max()) ** (2.0 / 3.0)
         draws *= budget / float(draws @ prices)
+        design = design_of(steps, shares, draws)
+        each = _gain_of_a_token(design, prices, reference)
     gap = budget * float(each.max()) - float(each @ (prices * draws))
     return BestDesign(draws, design.loss_against(reference), max(gap, 0.0))
 

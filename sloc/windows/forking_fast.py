@@ -13,7 +13,7 @@ from typing import Any
 
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_kind
-from sloc.windows.recorded import Branch, Recording, make_branch, make_recording
+from sloc.windows.recorded import Branch, Recording, contradiction, make_branch, make_recording
 from sloc.windows.recorded_checks import (
     MOST_WHOLE,
     check_keys,
@@ -67,6 +67,7 @@ def from_forking_fast(record: Any, question: str | None = None) -> tuple[Recordi
         token_place(b["t"], f"{at}, t")
         require(_is_token(b["tok_id"]), f"{at}, tok_id", b["tok_id"], "a whole number or a text")
     names = token_names([(b["t"], b["tok_id"]) for b in record["branches"]])
+    _check_lengths(where, record["branches"], names)
     branches = [
         _token_branch(f"{where}, branches[{i}], position {b['t']}", b, names[i], categories)
         for i, b in enumerate(record["branches"])
@@ -81,6 +82,16 @@ def from_forking_fast(record: Any, question: str | None = None) -> tuple[Recordi
         meta=said.get("meta", meta),
         layout=layout_of(record, [b.name for b in branches]),
     )
+
+
+def _check_lengths(where: str, branches: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    """Refuse one branch of two numbers of draws as a contradiction, before either is held against its costs."""
+    drawn: dict[tuple[float, str], int] = {}
+    for i, (b, name) in enumerate(zip(branches, names, strict=True)):
+        key = (float(b["t"]), str(_said_of(b, ("name", "extra"), f"{where}, branches[{i}]").get("name", name)))
+        number = len(checked_list(b["answers"], f"{where}, branches[{i}], position {b['t']}, answers"))
+        if drawn.setdefault(key, number) != number:
+            raise contradiction(where, *key, drawn[key], number)
 
 
 def _token_branch(where: str, written: Mapping[str, Any], name: str, categories: tuple[str, ...]) -> Branch:

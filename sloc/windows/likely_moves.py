@@ -66,7 +66,7 @@ def posterior_moves(
         expected near the pair.  The suite ``traces`` counts how often both hold simulated truths.  Where shares rise by
         more than log-probabilities allow (probabilities of another sampler), sizes are covered less often.  A question
         without a move is ``undecided`` where bands of its shares are too wide to say anything
-        (``sloc.windows.outcome_curves.UNDECIDED``), else ``empty``.
+        (``sloc.windows.outcome_curves.UNDECIDED``), ``contradicted`` where its curve is, else ``empty``.
 
     Raises:
         InvalidInput: a setting out of range, counts that do not fit, two questions of one name, or two axes.
@@ -127,6 +127,7 @@ def _candidates(
     tail = 0.5 * (1.0 - LEVEL) * TAILS
     (low,), (high,) = quantiles(marginals, np.asarray([tail]), np.asarray([1.0 - tail]))
     status = "undecided" if float((high - low).max(axis=1).mean()) > UNDECIDED else "empty"
+    status = "contradicted" if single.contradicted() else status
     start, stop = pairs_at(data.positions, gap)
     if not start.size:
         # No two positions so far apart: whether anything moved was not asked.

@@ -75,10 +75,10 @@ def complete_linkage(distances: Array) -> Array:
     known = jnp.where(jnp.isnan(distances), largest, jnp.minimum(distances, largest))
     start = jnp.where(index[:, None] == index[None, :], far, jnp.maximum(known, known.T))
 
-    def go_on(state: tuple) -> Array:
+    def go_on(state: tuple[Array, ...]) -> Array:
         return state[4] < k - 1
 
-    def step(state: tuple) -> tuple:
+    def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
         table, active, chain, length, merged, pairs, heights = state
         first = jnp.argmax(active).astype(jnp.int32)
         chain = jnp.where(length == 0, chain.at[0].set(first), chain)

@@ -30,7 +30,6 @@ from sloc.windows.recorded_checks import check_names
 
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Numbers of positions that are pooled on either side."""
-PLAIN = "whole numbers of unweighted draws (of recorded branches: sloc.windows.plain_counts)"
 MAX_ANSWERS = 6
 """Up to this many answers, all stated, each set of them is a hypothesis; beyond it a pair's sets are tested as one."""
 LEAST, MANY = 1e-300, 1000
@@ -83,11 +82,18 @@ def pooled_rise_p_value(rising: np.ndarray, total: np.ndarray, tau: np.ndarray) 
     return np.where((rising >= mean + 1.0) & (tau < 1.0), tail, 1.0)
 
 
+def drawn_pairs(data: OutcomeCounts, gap: float) -> tuple[np.ndarray, np.ndarray]:
+    """Index pairs ``(i, j)`` of positions with draws, ``j`` the first of them at least ``gap`` after ``i``."""
+    drawn = np.flatnonzero(data.counts.sum(axis=1) > 0)
+    start, stop = pairs_at(data.positions[drawn], gap)
+    return drawn[start], drawn[stop]
+
+
 def choose_windows(data: OutcomeCounts, tau: float, gap: float) -> PairWindows:
     """Choose what is pooled, from leaving masses and numbers of draws alone.
 
     Args:
-        data: the counts; positions without draws are in no window's ends and add nothing inside one.
+        data: the counts; a position without draws is the end of no pair, and adds nothing inside a window.
         tau: the size that a move exceeds.
         gap: how far apart the pairs are.
 
@@ -96,7 +102,7 @@ def choose_windows(data: OutcomeCounts, tau: float, gap: float) -> PairWindows:
 
     """
     positions, draws = data.positions, data.counts.sum(axis=1)
-    start, stop = pairs_at(positions, gap)
+    start, stop = drawn_pairs(data, gap)
     path = np.concatenate([[0.0], np.cumsum(np.where(np.isnan(data.leaving), 1.0, data.leaving))])
     span = np.minimum(path[stop] - path[start], 1.0)
     open_ = span > tau
@@ -204,7 +210,7 @@ def exact_moves(
         not hold together, so that they may lie below ``tau`` where Holm certifies more.
 
     Raises:
-        InvalidInput: settings out of range, counts that are not whole, two questions of one
+        InvalidInput: settings out of range, counts that are not whole or not of plain draws, two questions of one
             name, stated answers that are no categories.
 
     """
@@ -224,9 +230,7 @@ def exact_moves(
     require(len(named) == len(questions), "stated", len(named), f"one for each of {len(questions)} questions")
     tests = []
     for data, names in zip(questions, named, strict=True):
-        data.validate()
-        whole = bool(np.array_equal(data.counts, np.round(data.counts)))
-        require(whole, f"question {data.question!r}, counts", data.counts, PLAIN)
+        data.validate_plain()
         windows = choose_windows(data, tau, gap)
         tests.append((data, windows, set_tests(data, windows, tau, names)))
     sizes = [found.p.size for *_, found in tests]

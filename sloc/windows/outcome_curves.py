@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, checked_all, checked_names
+from sloc.contracts.arguments import as_floats, as_real, checked_all, checked_names
 from sloc.results.outcome import OutcomeCurve
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.move_kernels import (
@@ -34,6 +34,10 @@ from sloc.windows.share_filter import SharePosterior, filter_shares, quantiles
 
 UNDECIDED = 0.5
 """A curve whose bands are wider than this on average says nothing."""
+_GRAIN = 0.01
+"""What the grid of shares leaves open of an identity."""
+CONTRADICTED = "draws move by more than the recorded probabilities allow, as if these were another sampler's"
+"""What the status ``contradicted`` says."""
 TAILS = 0.4
 """Tails of the bands over nominal ones: a band called 90 % leaves 0.02 out on either side, not 0.05.
 
@@ -44,6 +48,7 @@ its coverage is no independent check of this number.  On recordings the suite ``
 prediction of further draws, at these tails and at those of a central 90 %, not these bands.
 """
 
+PLAIN = "whole numbers of unweighted draws (of recorded branches: sloc.windows.plain_counts)"
 ALIKE = 1e-9
 """Draws of a position weigh the same when their weights differ by no more than rounding, relatively."""
 
@@ -60,6 +65,8 @@ class OutcomeCounts:
         leaving: ``[T - 1]`` probability that leaves the taken path until the next position, NaN where not known; where
             branches were dropped, with their mass (:func:`sloc.windows.leaving_masses`), so that no step moves
             by more.
+        heaviest: what the heaviest draw of each position counts, ``[T]`` or one number: 1 for plain draws, more where
+            draws of branches weigh unlike.
 
     """
 
@@ -68,6 +75,7 @@ class OutcomeCounts:
     positions: np.ndarray
     counts: np.ndarray
     leaving: np.ndarray
+    heaviest: np.ndarray | float = 1.0
 
     def validate(self) -> None:
         """Refuse arrays that do not fit one another, counts that are negative, masses outside [0, 1], no draws."""
@@ -90,6 +98,17 @@ class OutcomeCounts:
         require(self.leaving.shape == shape, f"{where}, leaving", self.leaving.shape, f"{steps - 1} masses")
         known = self.leaving[~np.isnan(self.leaving)]
         require(bool(((known >= 0) & (known <= 1)).all()), f"{where}, leaving", known, "probabilities, or NaN")
+        heavy = as_floats(self.heaviest, f"{where}, heaviest")
+        good = heavy.shape in ((), (steps,)) and bool((heavy >= 1.0).all())
+        words = f"what the heaviest draw counts, 1 at least: one number, or {steps}"
+        require(good, f"{where}, heaviest", self.heaviest, words)
+
+    def validate_plain(self) -> None:
+        """Refuse also counts that are not whole, and draws that weigh unlike: exact tests are of plain draws."""
+        self.validate()
+        where = f"question {self.question!r}"
+        require(bool((self.counts == np.round(self.counts)).all()), f"{where}, counts", self.counts, PLAIN)
+        require(bool((np.asarray(self.heaviest) == 1.0).all()), f"{where}, heaviest", self.heaviest, PLAIN)
 
     def one_answer(self) -> bool:
         """Whether only one answer was ever seen, checked by :meth:`validate`; there is no move then."""
@@ -103,23 +122,27 @@ def outcome_counts(recording: Recording, *, adjacent: bool | None = None) -> Out
     A position counts as ``n_eff = 1 / sum_b w_b^2 / n_b`` draws of ``sum_b w_b o_b`` (``w`` the normalised
     weights): the number of plain draws of the same variance when branches are alike.  Where all draws weigh the same
     (one branch, or branches drawn in proportion to their weights) that is what was drawn: whole numbers, exactly.
-    Elsewhere they are not whole; what asks for plain draws (:func:`sloc.windows.exact_moves`,
-    :func:`sloc.windows.outcome_distances`) gets them from :func:`sloc.windows.plain_counts`.
+    Elsewhere draws weigh unlike (``heaviest``), and counts are whole by chance at most; what asks for plain draws
+    (:func:`sloc.windows.exact_moves`, :func:`sloc.windows.outcome_distances`) gets them from
+    :func:`sloc.windows.plain_counts`.
 
     Args:
         recording: of one question.
-        adjacent: whether consecutive positions are consecutive tokens, so that the taken probability of the first
-            is that of the whole step; when None, whether they all differ by one.  Elsewhere the leaving mass is
-            unknown.  Positions without draws between the first and the last are filled in where they are adjacent.
+        adjacent: whether positions that differ by one are consecutive tokens, so that the taken probability of the
+            first is that of the whole step; when None, whether they are of the axis ``"position"`` and all differ by
+            one.  Elsewhere, as where positions number sentences, the leaving mass is unknown.
 
     Returns:
-        The counts.
+        The counts, with a row of zeros at each position that is missing.
 
     Raises:
-        InvalidInput: nothing was drawn.
+        InvalidInput: no recording, or fractions that are said to be adjacent.
 
     """
     require(isinstance(recording, Recording), "recording", recording, "a Recording")
+    require(adjacent is None or isinstance(adjacent, bool), "adjacent", adjacent, "true, false or None")
+    tokens = recording.axis == "position"
+    require(tokens or not adjacent, "adjacent", adjacent, f"false or None: {recording.question!r} keeps fractions")
     seen, value, taken = recording.positions, recording.distribution(), recording.taken_mass
     where = np.searchsorted(seen, [b.position for b in recording.branches])
     share = np.asarray([b.weight for b in recording.branches]) / recording.kept_mass[where]
@@ -130,18 +153,22 @@ def outcome_counts(recording: Recording, *, adjacent: bool | None = None) -> Out
     counts = np.zeros((positions.size, len(recording.categories)))
     counts[at] = value * size[:, None]
     # Equal weights of all draws: (7 / 25) * 25 is not 7 in floating point, and whole numbers are what tests ask for.
+    heavy = np.zeros(seen.size)
+    np.maximum.at(heavy, where, share / drawn)
     off = np.abs(share / drawn * recording.draws[where] - 1.0)
     alike = np.bincount(where, off > ALIKE, seen.size) == 0
     plain = np.zeros((seen.size, len(recording.categories)))
     for i, branch in zip(where, recording.branches, strict=True):
         plain[i] += np.bincount(branch.answers, minlength=len(recording.categories))
     counts[at[alike]] = plain[alike]
+    heaviest = np.ones(positions.size)
+    heaviest[at] = np.where(alike, 1.0, np.maximum(heavy * size, 1.0))
     path, kept = np.full(positions.size, np.nan), np.ones(positions.size)
     path[at], kept[at] = taken, recording.kept_mass
     gaps = np.diff(positions)
-    stepwise = bool((gaps == 1.0).all()) if adjacent is None else adjacent
+    stepwise = tokens and bool((gaps == 1.0).all()) if adjacent is None else adjacent
     masses = np.where(gaps == 1.0, leaving_masses(path, kept), np.nan) if stepwise else np.full(gaps.size, np.nan)
-    return OutcomeCounts(recording.question, recording.categories, positions, counts, masses)
+    return OutcomeCounts(recording.question, recording.categories, positions, counts, masses, heaviest)
 
 
 @dataclass(frozen=True)
@@ -166,6 +193,16 @@ class OutcomePosterior:
     def prior_weights(self) -> np.ndarray:
         """Weights of the priors that were given, leaving masses summed out."""
         return self.settings.reshape(self.given, -1).sum(axis=1)
+
+    def contradicted(self) -> bool:
+        """Whether a share leaps by more than ``o_t = p_t o_{t+1} + q_t y`` allows with a known leaving mass ``q_t``."""
+        leaps = np.einsum("p,pts->ts", self.settings, np.stack([f.leaps for f in self.filters]))
+        leaps = np.where(leaps.sum(axis=0) > 0.5, leaps, 0.0)
+        if not leaps.any():
+            return False
+        share, leaving = self.marginals() @ SHARES, self.data.leaving[:, None]
+        left = share[:-1] - (1.0 - leaving) * share[1:]
+        return bool(((left < -_GRAIN) | (left > leaving + _GRAIN))[leaps > 0.05].any())
 
     def marginals(self) -> np.ndarray:
         """``[T, S, G]`` law of each set's share at each position, priors averaged."""
@@ -288,6 +325,7 @@ def outcome_curve(
     low, high = np.minimum(low, value), np.maximum(high, value)
     wide = float((high - low).max(axis=1).mean()) > UNDECIDED
     status = "undecided" if wide else "one answer" if data.one_answer() else "resolved"
+    status = "contradicted" if posterior.contradicted() else status
     curve = OutcomeCurve(
         data.question,
         data.categories,
@@ -305,7 +343,7 @@ def outcome_curve(
     )
     if not simultaneous:
         return curve
-    low, high = simultaneous_bands(data.counts, data.leaving, level)
+    low, high = simultaneous_bands(data.counts, data.leaving, level, heaviest=data.heaviest)
     return replace(curve, lower_all=np.minimum(low, curve.lower), upper_all=np.maximum(high, curve.upper))
 
 

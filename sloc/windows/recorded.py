@@ -356,10 +356,7 @@ def make_recording(question: str, categories: Any, branches: Any, **fields: Any)
         key = (branch.position, branch.name)
         if key in seen:
             if seen[key] != branch or _told(seen[key].extra) != _told(branch.extra):
-                raise InvalidInput(
-                    f"{where}, position {branch.position:g}, branch {branch.name!r}: expected one record of a branch; "
-                    f"two contradict one another ({seen[key].answers.size} and {branch.answers.size} draws)"
-                )
+                raise contradiction(where, *key, seen[key].answers.size, branch.answers.size)
             notes.append(f"{where}, position {branch.position:g}: a repeated branch counted once")
             continue
         seen[key] = branch
@@ -374,6 +371,14 @@ def make_recording(question: str, categories: Any, branches: Any, **fields: Any)
     if recording.missing:
         notes.append(f"{where}: no draws at {len(recording.missing)} of {len(set(recording.expected))} positions")
     return recording, tuple(notes)
+
+
+def contradiction(where: str, position: float, name: str, first: int, second: int) -> InvalidInput:
+    """Return the refusal of a branch that is recorded twice in two ways, of so many draws each."""
+    return InvalidInput(
+        f"{where}, position {position:g}, branch {name!r}: expected one record of a branch; "
+        f"two contradict one another ({first} and {second} draws)"
+    )
 
 
 def _check_masses(where: str, recording: Recording) -> None:

@@ -15,8 +15,8 @@ from sloc.windows.allocation import recorded_draws
 from sloc.windows.likely_moves import pairs_at
 from sloc.windows.move_tests import exact_moves
 from sloc.windows.multiplicity import Across
-from sloc.windows.outcome_curves import OutcomeCounts
-from sloc.windows.recorded import Recording, leaving_masses
+from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts
+from sloc.windows.recorded import Recording
 from sloc.windows.recorded_checks import check_axes, check_names
 from sloc.windows.rule_errors import RuleRates, rule_rates
 
@@ -24,7 +24,7 @@ RULE, NULL, EVENT = 0.5, 0.25, 0.6
 """The published rule's rise (Li, Karan & Chen 2025), and the true rises its rates are computed for."""
 
 
-def plain_counts(recording: Recording, seed: int = 0) -> OutcomeCounts:
+def plain_counts(recording: Recording, seed: int = 0, *, adjacent: bool | None = None) -> OutcomeCounts:
     """Count plain draws of ``o_t``, whole numbers, as exact tests ask for them.
 
     Where a position has one branch its draws are plain already; of several, each draw takes a branch by its weight and
@@ -37,16 +37,18 @@ def plain_counts(recording: Recording, seed: int = 0) -> OutcomeCounts:
     Args:
         recording: of one question.
         seed: of the choice of branches.
+        adjacent: whether positions that differ by one are consecutive tokens, as of
+            :func:`sloc.windows.outcome_counts`.
 
     Returns:
-        The counts at the positions that were drawn at; ``leaving`` as of :func:`sloc.windows.outcome_counts` where all
-        of them are consecutive tokens, else NaN.
+        The counts, at the positions and with the leaving masses of :func:`sloc.windows.outcome_counts`.
 
     Raises:
-        InvalidInput: no recording, or a seed that is none.
+        InvalidInput: no recording, a seed that is none, or fractions that are said to be adjacent.
 
     """
     checked_kind(recording, "recording", Recording, "a Recording")
+    stratified = outcome_counts(recording, adjacent=adjacent)
     positions = recording.positions
     where = np.searchsorted(positions, [b.position for b in recording.branches])
     shortest = np.full(positions.size, np.iinfo(np.int64).max)
@@ -55,14 +57,11 @@ def plain_counts(recording: Recording, seed: int = 0) -> OutcomeCounts:
     most = int(sizes[np.argmax([n * (shortest >= n).sum() for n in sizes])])
     mixed = recorded_draws([recording], seed).answers
     code = {c: i for i, c in enumerate(recording.categories)}
-    counts = np.zeros((positions.size, len(code)))
-    for i, position in enumerate(positions):
-        first = mixed[recording.question, float(position)][: min(most, int(shortest[i]))]
-        counts[i] = np.bincount([code[a] for a in first], minlength=len(code))
-    leaving = np.full(positions.size - 1, np.nan)
-    if not recording.missing and bool((np.diff(positions) == 1.0).all()):
-        leaving = leaving_masses(recording.taken_mass, recording.kept_mass)
-    return OutcomeCounts(recording.question, recording.categories, positions, counts, leaving)
+    counts = np.zeros(stratified.counts.shape)
+    for row, n, position in zip(np.searchsorted(stratified.positions, positions), shortest, positions, strict=True):
+        first = mixed[recording.question, float(position)][: min(most, int(n))]
+        counts[row] = np.bincount([code[a] for a in first], minlength=len(code))
+    return OutcomeCounts(recording.question, recording.categories, stratified.positions, counts, stratified.leaving)
 
 
 def recorded_exact_moves(
@@ -75,6 +74,7 @@ def recorded_exact_moves(
     across: Across = "bh",
     seed: int = 0,
     all_stated: bool = False,
+    adjacent: bool | None = None,
 ) -> Moves:
     """Certify moves of recordings: :func:`sloc.windows.exact_moves` of their plain draws.
 
@@ -92,20 +92,23 @@ def recorded_exact_moves(
             multiple choice are; then fewer sets are paid for.  Otherwise, the categories of a table, say, which are the
             answers that were seen in it, only the full generation's answer is known beforehand
             (``stated_answers``), and tests are exact all the same.
+        adjacent: whether positions that differ by one are consecutive tokens (:func:`sloc.windows.outcome_counts`);
+            False where they number sentences, or the statement is false.
 
     Returns:
         The moves, as :func:`sloc.windows.exact_moves` gives them.  Rare answers must not have been merged by looking
         at all draws (:meth:`sloc.windows.Recording.merged`): then the draws would have chosen what is asked of them.
 
     Raises:
-        InvalidInput: settings out of range, two recordings of one name, or of different axes.
+        InvalidInput: settings out of range, two recordings of one name, of different axes, or of fractions
+            that are said to be adjacent.
 
     """
     recordings = checked_all(recordings, "recordings", Recording, "Recordings")
     require(isinstance(all_stated, bool), "all_stated", all_stated, "true or false")
     check_names(recordings, "recordings")
     check_axes(recordings, "recordings")
-    counts = [plain_counts(r, seed) for r in recordings]
+    counts = [plain_counts(r, seed, adjacent=adjacent) for r in recordings]
     known = None if all_stated else stated_answers(recordings)
     return exact_moves(counts, tau=tau, alpha=alpha, gap=gap, separation=separation, across=across, stated=known)
 
@@ -179,11 +182,12 @@ def rule_firing(
         for an answer that was fixed beforehand, and only ``fires_flat_anywhere`` counts the choice among all answers.
 
     Raises:
-        InvalidInput: counts that do not fit, a gap that is not positive, an answer outside the categories.
+        InvalidInput: counts that do not fit or are not of plain draws, a gap that is not positive, an answer outside
+            the categories.
 
     """
     checked_kind(data, "data", OutcomeCounts, "OutcomeCounts")
-    data.validate()
+    data.validate_plain()
     require(as_real(gap) > 0, "gap", gap, "a positive distance")
     require(0.0 <= as_real(rise) < 1.0, "rise", rise, "a threshold in [0, 1)")
     known = reference is None or is_one_of(reference, data.categories)

@@ -2,6 +2,10 @@
 
 A prior may know several modes of moving (:class:`sloc.windows.RunPrior`): a Markov chain that draws see
 through the share alone, summed out with it.
+
+Draws may contradict what a step is allowed, or move as the prior's tails hold for all but impossible, and thousands of
+them rule the rest out beyond what a floating number can say.  So each step also leads to any cell with the weight
+``LEAP``, which draws that ask for no leap do not notice, and products that would underflow are taken as logarithms.
 """
 
 from __future__ import annotations
@@ -14,6 +18,10 @@ from sloc.windows.move_kernels import EDGES, GRID, SHARES
 
 _LEAST = 2e-3
 """A share of a cell is taken as at least this in the likelihood: cells at 0 and 1 have a width."""
+LEAP = 1e-12
+"""Weight of a step to any cell, beside what the kernels say: some 28 nats against it."""
+_DEEP = 1e-250
+"""Sums of products below which they are taken as logarithms."""
 
 
 @dataclass(frozen=True)
@@ -23,34 +31,42 @@ class SharePosterior:
     Attributes:
         forward: ``[T, M, A, G]`` law of mode and share given the draws up to each position.
         backward: ``[T, M, A, G]`` likelihood of the later draws, each share's scaled to a maximum of 1.
-        likelihood: ``[T, A, G]`` of each position's own draws, scaled.
+        log_likelihood: ``[T, A, G]`` of each position's own draws, less its largest.
         kernels: ``[L, M, G, G]``, the step of the mode that it leads to.
         chain: ``[M, M]`` transition matrix of the modes.
         levels: ``[T - 1]`` which kernel leads from each position to the next.
         evidence: ``[A]`` log-probability of the draws (binomial coefficients left out).
+        leaps: ``[T - 1, A]`` probability of a leap at each step, given all draws.
 
     """
 
     forward: np.ndarray
     backward: np.ndarray
-    likelihood: np.ndarray
+    log_likelihood: np.ndarray
     kernels: np.ndarray
     chain: np.ndarray
     levels: np.ndarray
     evidence: np.ndarray
+    leaps: np.ndarray
 
     def marginals(self) -> np.ndarray:
         """``[T, A, G]`` law of each share at each position given all draws."""
         product = (self.forward * self.backward).sum(axis=1)
-        return product / product.sum(axis=2, keepdims=True)
+        total = product.sum(axis=2, keepdims=True)
+        if total.min() < _DEEP:
+            product = _weighed(self.forward, np.log(_some(self.backward)), (1, 3))[0].sum(axis=1)
+            total = product.sum(axis=2, keepdims=True)
+        return product / total
 
     def pair(self, share: int, start: int, stop: int) -> np.ndarray:
         """``[G, G]`` joint law of a share at two positions, ``start < stop``."""
         joint = np.eye(GRID) * self.forward[start, :, share, None, :]
         for t in range(start, stop):
-            joint = _mixed(self.chain.T, joint) @ self.kernels[self.levels[t]] * self.likelihood[t + 1, share]
+            mixed = _mixed(self.chain.T, joint)
+            reached = mixed @ self.kernels[self.levels[t]] + LEAP * mixed.sum(axis=2, keepdims=True)
+            joint = _weighed(reached, self.log_likelihood[t + 1, share], (0, 1, 2))[0]
             joint /= joint.sum()
-        joint = (joint * self.backward[stop, :, share, None, :]).sum(axis=0)
+        joint = _weighed(joint, np.log(_some(self.backward[stop, :, share, None, :])), (0, 1, 2))[0].sum(axis=0)
         return joint / joint.sum()
 
     def expected_steps(self, power: int = 1) -> np.ndarray:
@@ -58,11 +74,26 @@ class SharePosterior:
         distance = np.abs(SHARES[:, None] - SHARES[None, :]) ** power
         out = np.empty((self.levels.size, self.forward.shape[2]))
         for t, level in enumerate(self.levels):
-            now, kernel = _mixed(self.chain.T, self.forward[t]), self.kernels[level]
-            ahead = self.likelihood[t + 1] * self.backward[t + 1]
+            now, kernel = _mixed(self.chain.T, self.forward[t]), self.kernels[level] + LEAP
+            ahead = _weighed(self.backward[t + 1], self.log_likelihood[t + 1], (0, 2))[0]
             total = np.einsum("max,max->a", now, ahead @ kernel.swapaxes(1, 2))
             out[t] = np.einsum("max,max->a", now, ahead @ (kernel * distance).swapaxes(1, 2)) / total
         return out
+
+
+def _some(law: np.ndarray) -> np.ndarray:
+    """The law, no cell of it nothing, so that its logarithm is a number."""
+    return np.maximum(law, 1e-300)
+
+
+def _weighed(law: np.ndarray, log_weight: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray | float]:
+    """``law * exp(log_weight)`` less a factor for each place beside the axes, and the factor's logarithm (mostly 0)."""
+    plain = law * np.exp(log_weight)
+    if plain.sum(axis=axes).min() >= _DEEP:
+        return plain, 0.0
+    logs = np.log(_some(law)) + log_weight
+    peak = logs.max(axis=axes, keepdims=True)
+    return np.exp(logs - peak), peak
 
 
 def _mixed(chain: np.ndarray, law: np.ndarray) -> np.ndarray:
@@ -102,8 +133,8 @@ def filter_shares(
     log_out = np.log(np.clip(1.0 - SHARES, _LEAST, 1.0))
     log_likelihood = counts[..., None] * log_in + (totals[:, None] - counts)[..., None] * log_out
     peak = log_likelihood.max(axis=2, keepdims=True)
-    likelihood = np.exp(log_likelihood - peak)
-    shape = (steps, priors, number, *likelihood.shape[1:])
+    log_likelihood -= peak
+    shape = (steps, priors, number, *log_likelihood.shape[1:])
     forward, backward = np.empty(shape), np.ones(shape)
     law = np.diff(betainc(first[:, :1], first[:, 1:], np.concatenate([[0.0], EDGES, [1.0]])[None, :]), axis=1)
     scales = np.empty((steps, priors, shape[3]))
@@ -116,17 +147,28 @@ def filter_shares(
         return tables[every, levels[:, t]] if at[t] is None else tables[:, at[t]]
 
     for t in range(steps):
-        reached = started[:, :, None, None] * law if t == 0 else _mixed(ahead, forward[t - 1]) @ step(kernels, t - 1)
-        joint = reached * likelihood[t]
-        scales[t] = joint.sum(axis=(1, 3))
-        np.divide(joint, scales[t][:, None, :, None], out=forward[t])
-    transposed = kernels.swapaxes(3, 4)
+        if t == 0:
+            reached = started[:, :, None, None] * (law + LEAP)
+        else:
+            mixed = _mixed(ahead, forward[t - 1])
+            reached = mixed @ step(kernels, t - 1) + LEAP * mixed.sum(axis=3, keepdims=True)
+        joint, shift = _weighed(reached, log_likelihood[t], (1, 3))
+        total = joint.sum(axis=(1, 3))
+        scales[t] = np.log(total) + (shift if isinstance(shift, float) else shift[:, 0, :, 0])
+        np.divide(joint, total[:, None, :, None], out=forward[t])
+    transposed, leaps = kernels.swapaxes(3, 4), np.empty((steps - 1, priors, shape[3]))
     for t in range(steps - 2, -1, -1):
-        back = _mixed(chains, (backward[t + 1] * likelihood[t + 1]) @ step(transposed, t))
+        later = _weighed(backward[t + 1], log_likelihood[t + 1], (1, 3))[0]
+        leap = LEAP * later.sum(axis=3, keepdims=True)
+        back = _mixed(chains, later @ step(transposed, t) + leap)
+        by_leap = (forward[t] * _mixed(chains, np.broadcast_to(leap, back.shape))).sum(axis=(1, 3))
+        leaps[t] = by_leap / (forward[t] * back).sum(axis=(1, 3))
         np.divide(back, back.max(axis=(1, 3), keepdims=True), out=backward[t])
-    evidence = peak[..., 0].sum(axis=0) + np.log(scales).sum(axis=0)
+    evidence = peak[..., 0].sum(axis=0) + scales.sum(axis=0)
     return tuple(
-        SharePosterior(forward[:, p], backward[:, p], likelihood, kernels[p], chains[p], levels[p], evidence[p])
+        SharePosterior(
+            forward[:, p], backward[:, p], log_likelihood, kernels[p], chains[p], levels[p], evidence[p], leaps[:, p]
+        )
         for p in range(priors)
     )
 

@@ -25,6 +25,8 @@ def tilted_to_mean(points: np.ndarray, laws: np.ndarray, means: np.ndarray) -> n
 
     """
     points = np.broadcast_to(points, laws.shape)
+    # Differences of distribution functions may be below nothing by rounding.
+    laws = np.maximum(laws, 0.0)
     laws = laws / laws.sum(axis=1, keepdims=True)
     out, off = laws.copy(), points - means[:, None]
     # In units of its own reach a law needs no tilt beyond some thousands.

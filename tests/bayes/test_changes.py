@@ -169,6 +169,17 @@ def small_fit(monkeypatch, shift=0.0, counts=None, names=("a", "b", "c")):
     return sloc.bayes.fit_changes(jax.random.key(0), counts, 10, questions=names, samples=draws)
 
 
+def test_summaries_that_are_not_finite_are_refused(monkeypatch):
+    """As single precision makes them of very many draws a point."""
+    lost = {"numbers": np.full((3, 3), np.nan), "height": np.zeros(3)}
+    monkeypatch.setattr(change_fit, "_summaries", lambda *_: lost)
+    with pytest.raises(
+        sloc.bayes.ChainsDisagree, match=r"numbers of some questions are not finite.* 10 draws"
+    ) as refused:
+        small_fit(monkeypatch)
+    assert refused.value.samples["before_mean"].shape == (2, 100)
+
+
 def test_chains_that_disagree_are_refused_with_their_diagnostics(monkeypatch):
     with pytest.raises(sloc.bayes.ChainsDisagree, match="shift of a chain of before_mean") as refused:
         small_fit(monkeypatch, shift=0.5)

@@ -18,7 +18,7 @@ from sloc.cli import app
 from sloc.contracts import InvalidInput
 from sloc.report.recorded_analysis import analyse
 from sloc.report.recorded_command import is_recorded, print_notes, read_recordings, run_recorded
-from sloc.report.recorded_report import _alternatives, plot_recorded, recorded_page
+from sloc.report.recorded_report import _alternatives, plot_outcomes, plot_recorded, recorded_page
 from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_curve
 from sloc.windows.recorded import Branch, Recording
@@ -34,7 +34,8 @@ def store(row, seed=0):
     branches = []
     for t in range(20):
         before = t < 10
-        p = [0.9, 0.1] if before else [0.05, 0.95]
+        # What the fork allows: .3 of what comes after it, .7 of the other token's "<A>".
+        p = [0.715, 0.285] if before else [0.05, 0.95]
         answers = [["<A>", "B&"][a] for a in rng.choice(2, 20, p=p)]
         taken = 0.3 if t == 9 else 0.999
         branches.append(
@@ -282,6 +283,17 @@ def test_the_picture_has_a_panel_a_question_those_with_moves_first(folder, tmp_p
     assert some.get_supxlabel() == "2 more questions not drawn"
     with pytest.raises(InvalidInput, match="limit = 0"):
         plot_recorded(curves, moves, limit=0)
+
+
+def test_every_shown_answer_is_named_and_answers_beyond_the_palette_are_counted():
+    """Labels that begin with "_" are answers like others; of nine answers seven are drawn."""
+    names = ("_none", "B", *(f"_{i}" for i in range(7)))
+    for number, left in ((2, ""), (7, ""), (9, "and 2 more not drawn")):
+        counts = OutcomeCounts("q", names[:number], np.arange(3.0), np.full((3, number), 20.0), np.full(2, 0.01))
+        ax = plot_outcomes(outcome_curve(counts))
+        told = ax.get_legend()
+        assert [text.get_text() for text in told.get_texts()] == list(names[: min(number, 7)])
+        assert told.get_title().get_text() == left
 
 
 def test_the_command_takes_recorded_branches(folder, tmp_path):

@@ -106,7 +106,7 @@ def recorded() -> list[Row]:
     separation, bounds = positive(8.0, zero=True).but("infinity"), array(np.full(2, 0.5))
     correction, across = choice("bonferroni"), choice("none")
     counts, data = thing([COUNTS], "counts"), thing(COUNTS, "counts")
-    moves = posterior_moves([COUNTS])
+    adjacent, moves = thing(None, "a truth value").optional(), posterior_moves([COUNTS])
     return [
         row(
             "sloc.windows.rule_rates",
@@ -127,6 +127,7 @@ def recorded() -> list[Row]:
             "sloc.windows.simultaneous_bands",
             counts=array(COUNTS.counts),
             bounds=bounds.but("NaN inside", "infinity inside"),
+            heaviest=array(np.ones(3)).but("infinity inside"),
         ),
         row("sloc.windows.leaving_masses", taken=array(np.full(3, 0.5)).but("NaN inside"), kept=array(np.ones(3))),
         row(
@@ -140,7 +141,7 @@ def recorded() -> list[Row]:
         ),
         row("sloc.windows.trace_table", frame=thing(TABLE, "a table").says("frame", "table")),
         row("sloc.windows.recordings_from_table", source=thing(_branches, "a table").says("source", "table", "file")),
-        row("sloc.windows.outcome_counts", recording=thing(RECORDING, "a recording"), adjacent=taken(None)),
+        row("sloc.windows.outcome_counts", recording=thing(RECORDING, "a recording"), adjacent=adjacent),
         row(
             "sloc.windows.outcome_curve",
             data=data,
@@ -166,7 +167,7 @@ def recorded() -> list[Row]:
             across=across,
             stated=thing([("A",)], "stated answers").optional(),
         ),
-        row("sloc.windows.plain_counts", recording=thing(RECORDING, "a recording")),
+        row("sloc.windows.plain_counts", recording=thing(RECORDING, "a recording"), adjacent=adjacent),
         row(
             "sloc.windows.recorded_exact_moves",
             recordings=thing([RECORDING], "recordings").but("an empty list"),
@@ -175,6 +176,7 @@ def recorded() -> list[Row]:
             separation=separation,
             across=across,
             all_stated=taken(True),
+            adjacent=adjacent,
         ),
         row("sloc.windows.rule_firing", data=data, rise=rise, gap=gap, reference=choice("A").optional()),
         row("sloc.windows.recorded_draws", recordings=thing([RECORDING], "recordings").but("an empty list")),
@@ -251,6 +253,7 @@ def recorded() -> list[Row]:
                 "positions": array(np.arange(3.0)),
                 "counts": array(COUNTS.counts),
                 "leaving": bounds.but("NaN inside", "a list with NaN"),
+                "heaviest": array(np.ones(3)).but("infinity inside"),
             },
         ),
     ]

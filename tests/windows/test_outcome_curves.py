@@ -7,8 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import binom
 
 from benchmarks import traces_recorded
@@ -35,19 +33,11 @@ from sloc.windows.move_tests import exact_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve, outcome_posterior
 from sloc.windows.recorded import Branch, Recording, leaving_masses
 from sloc.windows.recorded_import import from_forking_fast
+from sloc.windows.recorded_tests import rule_firing
 from sloc.windows.share_filter import difference_quantiles, filter_shares, quantiles
-from sloc.windows.share_steps import on_grid, tilted_to_mean
+from tests.windows.jumps import counts
 
 ONE, WITH_RUNS = MovePrior(), MovePrior(runs=(RunPrior(0.05, 0.2), RunPrior(0.02, 0.1, 100.0, 0.8)))
-
-
-def counts(array, leaving=None, positions=None):
-    """Counts of one question."""
-    array = np.asarray(array, np.float64)
-    steps = array.shape[0]
-    masses = np.full(steps - 1, np.nan) if leaving is None else np.asarray(leaving, np.float64)
-    places = np.arange(steps, dtype=np.float64) if positions is None else np.asarray(positions, np.float64)
-    return OutcomeCounts("q", tuple("ABCDEF"[: array.shape[1]]), places, array, masses)
 
 
 def test_kernels_keep_the_bounds_of_the_martingale():
@@ -197,7 +187,7 @@ def test_simultaneous_bands_hold_for_curves_that_no_prior_expects():
     covered = 0
     for _ in range(300):
         hits = rng.binomial(10, share)
-        low, high = simultaneous_bands(np.stack([hits, 10.0 - hits], axis=1), leaving)
+        low, high = simultaneous_bands(np.stack([hits, 10.0 - hits], axis=1), leaving, heaviest=1.0)
         covered += bool(((low[:, 0] <= share) & (share <= high[:, 0])).all())
     assert covered >= binom.ppf(1e-4, 300, 0.9)
     alone = clopper_pearson(hits, np.full(40, 10), 0.1 / 40)
@@ -327,7 +317,7 @@ def test_draws_of_one_branch_stay_whole(n, k):
     found, same = (exact_moves([replace(d, leaving=np.full(5, np.nan))], tau=0.1, gap=2) for d in (data, given))
     assert found.moves[0].p_value == same.moves[0].p_value
     for got, wanted in zip(
-        simultaneous_bands(data.counts, data.leaving), simultaneous_bands(given.counts, given.leaving), strict=True
+        *(simultaneous_bands(d.counts, d.leaving, heaviest=d.heaviest) for d in (data, given)), strict=True
     ):
         assert np.array_equal(got, wanted)
 
@@ -343,6 +333,57 @@ def test_branches_drawn_in_proportion_count_as_drawn():
         assert np.array_equal(data.counts, np.round(data.counts)) == whole
         if whole:
             assert data.counts.tolist() == [[14.0, 11.0]]
+
+
+def unlike(k):
+    """Two branches of weight a half, 10 draws of one with ``k`` of B, and 30 of the other: worth 30 plain draws."""
+    parts = [np.repeat([0, 1], [10 - k, k]), np.zeros(30, int)]
+    return Recording("q", ("A", "B"), tuple(Branch(0.0, str(i), 0.5, i == 0, a) for i, a in enumerate(parts)))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.205, 0.21])
+def test_whole_effective_numbers_are_not_taken_for_plain_draws(share):
+    """All eleven outcomes and their chances: a 90 % band misses 10 % at most; were draws plain it would miss more."""
+    chance, truth = binom.pmf(np.arange(11), 10, share), 1.0 - 0.5 * share
+    missed = dict.fromkeys(("own", "plain", "not known", "curve"), 0.0)
+    for k, p in enumerate(chance):
+        data = outcome_counts(unlike(k))
+        assert data.counts.sum() == 30.0
+        assert data.heaviest == pytest.approx(1.5)
+        curve = outcome_curve(data, simultaneous=True)
+        bands = {"curve": (curve.lower_all, curve.upper_all)}
+        for name, said in (("own", {"heaviest": data.heaviest}), ("plain", {"heaviest": 1.0}), ("not known", {})):
+            bands[name] = simultaneous_bands(data.counts, data.leaving, **said)
+        for name, (low, high) in bands.items():
+            missed[name] += p * (not low[0, 0] <= truth <= high[0, 0])
+    assert max(missed["own"], missed["not known"], missed["curve"]) <= 0.1 < missed["plain"]
+
+
+def test_draws_that_weigh_unlike_are_not_tested_as_plain():
+    data = outcome_counts(unlike(10))
+    assert np.array_equal(data.counts, np.round(data.counts))
+    for call in (lambda d: exact_moves([d]), outcome_distances, rule_firing):
+        with pytest.raises(
+            InvalidInput, match=r"question 'q', heaviest = .*: expected whole numbers of unweighted draws"
+        ):
+            call(data)
+        call(replace(data, heaviest=1.0))
+    for bad in (0.9, np.nan, np.ones(2), "1", None):
+        with pytest.raises(InvalidInput, match="heaviest"):
+            replace(data, heaviest=bad).validate()
+        with pytest.raises(InvalidInput, match="heaviest"):
+            simultaneous_bands(data.counts, data.leaving, heaviest=bad)
+
+
+def test_pooled_draws_weigh_what_the_heaviest_of_any_position_does():
+    """Nothing leaves: one unlike position among plain ones makes each band that pools it its own kind."""
+    counts = np.asarray([[9.0, 1.0]] * 3)
+    plain, one, all_ = (
+        simultaneous_bands(counts, np.zeros(2), heaviest=h) for h in (1.0, np.asarray([1.0, 1.5, 1.0]), 1.5)
+    )
+    assert np.array_equal(one, all_)
+    assert (one[0] < plain[0]).all()
+    assert (one[1] > plain[1]).all()
 
 
 def test_a_step_that_is_not_known_may_be_of_any_size():
@@ -375,88 +416,3 @@ def test_priors_of_different_masses_keep_their_weights():
     assert np.allclose(posterior.prior_weights(), posterior.settings.reshape(2, 2).sum(axis=1))
     known = outcome_posterior(replace(data, leaving=np.full(2, 0.6)), priors=priors)
     assert len(known.filters) == 2
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    stay=st.floats(0.0, 0.9),
-    concentrations=st.lists(st.floats(0.2, 300.0), min_size=1, max_size=3),
-    pull=st.floats(0.05, 1.0),
-)
-def test_steps_are_martingales_whatever_the_prior(stay, concentrations, pull):
-    """``E[o_{t+1} | o_t] = o_t`` at every leaving mass; runs of either side together keep the mean too."""
-    spread = tuple(((1.0 - stay) / len(concentrations), c) for c in concentrations)
-    prior = MovePrior(stay, spread, runs=(RunPrior(0.01, 0.1, concentrations[0], pull),))
-    still, up, down = mode_kernels(prior).swapaxes(0, 1)
-    assert np.allclose(still @ SHARES, SHARES, rtol=0, atol=1e-12)
-    assert np.allclose(0.5 * (up + down) @ SHARES, SHARES, rtol=0, atol=1e-9)
-    assert (up @ SHARES >= SHARES - 1e-9).all()
-    assert np.allclose(mode_kernels(prior).sum(axis=-1), 1.0)
-
-
-@pytest.mark.parametrize("concentration", [0.5, 3.0, 20.0, 150.0])
-def test_small_steps_keep_their_variance(concentration):
-    """``(q / p)^2 x (1 - x) / (c + 1)`` where nothing is cut off, however small against a cell of the grid.
-
-    Larger ones are binned as well, which adds up to a third where they are of about a cell's size.
-    """
-    kernels = move_kernels(MovePrior(0.0, ((1.0, concentration),)))
-    middle = slice(15, 46)
-    for q, kernel in zip(LEVELS[1:6], kernels[1:6], strict=True):
-        variance = (kernel * (SHARES[None, :] - SHARES[:, None]) ** 2).sum(axis=1)
-        wanted = (q / (1 - q)) ** 2 * SHARES * (1 - SHARES) / (concentration + 1)
-        assert np.allclose(variance[middle], wanted[middle], rtol=0.01, atol=0)
-
-
-def test_many_small_leaks_add_up():
-    """Curves that move by all they can at each of 200 steps of .02, under a prior that expects it: 90 % bands hold."""
-    prior, inside = MovePrior(0.0, ((1.0, 1.0),)), []
-    for seed in range(5):
-        rng, share = np.random.default_rng(seed), [0.5]
-        for _ in range(200):
-            after = (share[-1] - 0.02 * (rng.random() < share[-1])) / 0.98
-            share.append(after if 0.0 <= after <= 1.0 else share[-1])
-        hits = rng.binomial(20, share)
-        curve = outcome_curve(counts(np.stack([hits, 20 - hits], axis=1), np.full(200, 0.02)), priors=(*PRIORS, prior))
-        inside.append(((curve.lower[:, 0] <= share) & (share <= curve.upper[:, 0])).mean())
-    # Of five curves; under the three priors alone it is about .65.
-    assert np.mean(inside) > 0.85
-
-
-def test_the_tilt_is_the_nearest_law():
-    """Relative entropy to the law that is tilted is least: mixing in any other law of that mean only adds to it."""
-    rng = np.random.default_rng(8)
-    laws = rng.dirichlet(np.full(GRID, 0.3), 40)
-    means = rng.uniform(0.1, 0.9, 40)
-    tilted = tilted_to_mean(SHARES, laws, means)
-    others = tilted_to_mean(SHARES, rng.dirichlet(np.ones(GRID), 40), means)
-    assert np.allclose(tilted @ SHARES, means, rtol=0, atol=1e-12)
-
-    def entropy(found):
-        return (found * np.log(np.maximum(found, 1e-300) / np.maximum(laws, 1e-300))).sum(axis=1)
-
-    for part in (0.01, 0.1, 0.5):
-        assert (entropy((1 - part) * tilted + part * others) >= entropy(tilted)).all()
-
-
-def test_a_law_on_one_side_of_its_mean_is_left_as_it_is():
-    law = np.zeros((1, GRID))
-    law[0, 30:] = 2.0
-    assert np.array_equal(tilted_to_mean(SHARES, law, np.asarray([SHARES[20]])), law / law.sum())
-
-
-@given(st.integers(0, 2**32 - 1), st.floats(0.05, 50.0))
-def test_laws_on_the_grid_keep_mean_and_variance(seed, width):
-    """Whatever the law; the variance at least, and no more than a cell's beside it."""
-    rng = np.random.default_rng(seed)
-    points = np.sort(rng.uniform(0.0, 1.0, (4, 40)) / width % 1.0, axis=1)
-    laws = rng.dirichlet(np.full(40, 0.5), 4)
-    found = on_grid(points, laws, SHARES)
-    means = (laws * points).sum(axis=1)
-    variance = (laws * (points - means[:, None]) ** 2).sum(axis=1)
-    assert np.allclose(found.sum(axis=1), 1.0)
-    assert np.allclose(found @ SHARES, means, rtol=0, atol=1e-9)
-    got = (found * (SHARES - means[:, None]) ** 2).sum(axis=1)
-    cell = np.diff(SHARES).max()
-    assert (got >= variance - 1e-9).all()
-    assert (got <= variance + cell**2 + cell * np.sqrt(variance)).all()

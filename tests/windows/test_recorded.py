@@ -197,7 +197,7 @@ OWN_KEY = {
     "a question a number": (record(sloc={"question": 5}), r"question = 5: expected a name"),
     "a length a text": (record(sloc={"full": "x"}), r"full = 'x': expected a positive number"),
     "a branch": (branch(0, sloc={"name": 5}), r"branches\[0\], position 0, name = 5: expected a text"),
-    "a branch's key": (branch(0, sloc={"t": 5}), r"branches\[0\], position 0, sloc = \['t'\]: expected an object"),
+    "a branch's key": (branch(0, sloc={"t": 5}), r"branches\[0\], sloc = \['t'\]: expected an object"),
     "half a token": (branch(0, t=0.5), r"branches\[0\], t = 0.5: expected a number of tokens"),
     "too far": (branch(3, t=2**53), r"branches\[3\], t = 9007199254740992: expected a number of tokens"),
 }

@@ -48,6 +48,10 @@ REFUSED = {
         record(branch(1, 9, 1.0, "AB"), branch(1, 9, 1.0, "AA")),
         r"position 1, branch '9'.*contradict one another",
     ),
+    "a duplicate of one answer more": (
+        record(branch(1, 9, 1.0, "AB") | {"cont_lens": [5, 6]}, branch(1, 9, 1.0, "ABA") | {"cont_lens": [5, 6]}),
+        r"position 1, branch '9'.*contradict one another \(2 and 3 draws\)",
+    ),
     "duplicates of different weights": (
         record(branch(1, 9, 0.5, "AB"), branch(1, 9, 0.4, "AB")),
         r"position 1, branch '9'.*contradict one another",

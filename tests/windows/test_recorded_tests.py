@@ -12,11 +12,13 @@ from sloc.contracts import InvalidInput
 from sloc.report.move_tables import found_beside
 from sloc.report.recorded_analysis import analyse
 from sloc.windows.allocation import recorded_draws
+from sloc.windows.distance_estimates import outcome_distances
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.likely_moves import posterior_moves
-from sloc.windows.move_tests import exact_moves
+from sloc.windows.move_tests import choose_windows, exact_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts, outcome_curve
 from sloc.windows.recorded import Branch, Recording, leaving_masses
+from sloc.windows.recorded_import import read_forking_fast
 from sloc.windows.recorded_tests import NULL, RULE, plain_counts, recorded_exact_moves, rule_firing
 from sloc.windows.rule_errors import rule_rates
 
@@ -125,6 +127,92 @@ def test_recordings_of_one_name_or_of_two_axes_are_refused():
             call([one, other])
     with pytest.raises(InvalidInput, match="all_stated"):
         recorded_exact_moves([one], all_stated=[("A",)])
+
+
+def turned(axis, positions, weight=0.99):
+    """The taken token is all but certain, yet 100 answers of A are followed by 100 of B at the next position."""
+    branches = [
+        Branch(float(t), "x", weight, True, np.full(100, 2 * i >= len(positions), int)) for i, t in enumerate(positions)
+    ]
+    return Recording("q", ("A", "B"), tuple(branches), axis=axis, full=float(max(positions)))
+
+
+@pytest.mark.parametrize(
+    ("axis", "positions", "adjacent"), [("fraction", (0, 1), None), ("position", range(10), False)]
+)
+def test_steps_that_are_no_tokens_may_be_of_any_size(axis, positions, adjacent):
+    """Fractions 0 and 1, and numbered sentences: the first token's probability is not that of the step."""
+    given = turned(axis, positions)
+    for count in (outcome_counts, plain_counts):
+        assert np.isnan(count(given, adjacent=adjacent).leaving).all()
+    (move,) = recorded_exact_moves([given], gap=1, across="none", all_stated=True, adjacent=adjacent).found
+    assert (move.size, move.size_interval[1]) == (1.0, 1.0)
+    # Taken for tokens, the same draws contradict what is said of them: every pair is settled.
+    tokens = turned("position", positions)
+    assert recorded_exact_moves([tokens], gap=1, across="none", all_stated=True).moves == ()
+    assert np.allclose(plain_counts(tokens, adjacent=True).leaving, 0.01)
+
+
+def test_fractions_are_not_said_to_be_tokens():
+    given = turned("fraction", (0, 1))
+    for call in (outcome_counts, plain_counts, lambda r, **said: recorded_exact_moves([r], **said)):
+        with pytest.raises(InvalidInput, match=r"adjacent = True: expected false or None: 'q' keeps fractions"):
+            call(given, adjacent=True)
+        with pytest.raises(InvalidInput, match=r"adjacent = 1: expected"):
+            call(given, adjacent=1)
+
+
+def without(given, *missing):
+    """The recording, some of its positions expected and not drawn at."""
+    branches = tuple(b for b in given.branches if b.position not in missing)
+    return replace(given, branches=branches, expected=tuple(given.positions.tolist()))
+
+
+def test_a_missing_position_unsettles_what_lies_across_it_alone():
+    """One of ten is missing: its own step is not known, others are, and what lies around it is compared."""
+    given = without(turned("position", range(10)), 4.0)
+    data = plain_counts(given)
+    assert data.positions.tolist() == list(range(10))
+    assert data.counts.sum(axis=1).tolist() == [100.0] * 4 + [0.0] + [100.0] * 5
+    # What leaves until the missing one is known; from it on, nothing is.
+    assert np.array_equal(data.leaving, outcome_counts(given).leaving, equal_nan=True)
+    assert np.isnan(data.leaving).tolist() == [False] * 4 + [True] + [False] * 4
+    windows = choose_windows(data, 0.3, 1.0)
+    assert (windows.start.tolist(), windows.stop.tolist(), windows.settled) == ([3], [5], 7)
+    (move,) = recorded_exact_moves([given], gap=1, across="none", all_stated=True).found
+    assert (move.start, move.stop, move.size) == (3.0, 5.0, 1.0)
+    beside = found_beside(posterior_moves([given], gap=1), [given], 1.0)[1]
+    assert beside.pairs[["pairs", "pairs_settled", "pairs_tested"]].to_numpy().tolist() == [[8, 7, 1]]
+    fires = rule_firing(data, gap=1, reference="B")
+    assert (fires.status, fires.start, fires.stop, fires.steps) == ("fires", 3.0, 5.0, 8)
+    apart = outcome_distances(data, gap=1)
+    assert (apart.start.size, apart.plug_in.tolist()) == (8, [0.0] * 3 + [1.0] + [0.0] * 4)
+
+
+def test_exact_tests_keep_their_level_where_positions_are_missing():
+    """Shares rise by 0.025 a token, as fast as the masses let them, ``tau`` in all at every pair that is asked."""
+    rng, tau, wrong = np.random.default_rng(8), 0.1, 0
+    share = 0.05 + 0.025 * np.arange(36)
+    for _ in range(200):
+        answers = [np.asarray(rng.random(60) < p, int) for p in share]
+        branches = [Branch(float(t), "x", 0.975, True, a) for t, a in enumerate(answers)]
+        given = without(
+            Recording("q", ("A", "B"), tuple(branches)), *rng.choice(np.arange(1.0, 35.0), 4, replace=False)
+        )
+        found = exact_moves([plain_counts(given)], tau=tau - 1e-6, alpha=0.2, gap=4.0, across="none").found
+        # Where the fourth position on is missing, the pair ends one later and its move is a true one.
+        wrong += any(m.stop - m.start <= 4.0 for m in found)
+    # 20 % each at most: above the limit with a chance below 1e-7.
+    assert wrong <= binom.isf(1e-7, 200, 0.2)
+
+
+def test_of_a_released_row_most_pairs_stay_settled_without_one_position(test_data):
+    given, _ = read_forking_fast(test_data / "data" / "forking_fast" / "llama" / "row003.json.gz")
+    middle = float(given.positions[given.positions.size // 2])
+    whole, less = (choose_windows(plain_counts(r), 0.3, 4.0) for r in (given, without(given, middle)))
+    # Pairs from the missing position, or across the step that leaves it, are five at most.
+    assert whole.settled > 50
+    assert whole.settled - 5 <= less.settled <= whole.settled
 
 
 def dropped():

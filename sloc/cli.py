@@ -72,7 +72,8 @@ def _version(asked: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool,
+        typer.Option("--version", metavar="", callback=_version, is_eager=True, help="Print the version and leave."),
     ] = False,
 ) -> None:
     """When, during generation, is a feature decided?"""
@@ -277,7 +278,9 @@ def bench(
     suites: Annotated[
         list[str] | None, typer.Argument(help="Which suites.", metavar="SUITES", autocompletion=lambda: SUITES)
     ] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes, to show that everything runs.")] = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", metavar="", help="Tiny sizes, to show that everything runs.")
+    ] = False,
     rounds: Annotated[
         int | None,
         typer.Option(parser=whole_number, metavar="WHOLE", help="Interleaved rounds. Default: 5; 2 with --smoke."),
@@ -301,7 +304,9 @@ def bench(
     explain: Annotated[
         bool,
         typer.Option(
-            "--explain", help="Show operations, bytes and memory of each compiled kernel, and its floor, instead."
+            "--explain",
+            metavar="",
+            help="Show operations, bytes and memory of each compiled kernel, and its floor, instead.",
         ),
     ] = False,
     json: JsonOption = False,

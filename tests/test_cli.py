@@ -345,7 +345,7 @@ def test_bad_input_is_refused_and_nothing_is_written(
     [
         ("window gaussians --means 1;2 --process", ["--process = '': expected something"]),
         ("window gaussians --means 1;2 --classes", ["--classes = '': expected something"]),
-        ("lm windows --model {dir} --data {dir}/q.jsonl --task math --labels", ["--labels = '': "]),
+        ("lm windows --model {dir} --data {dir}/q.jsonl --task math --judge-labels", ["--judge-labels = '': "]),
         ("lm windows --model {dir} --data {dir}/q.jsonl --task math --fractions", ["--fractions = '': "]),
     ],
 )

@@ -240,3 +240,15 @@ def test_a_start_up_file_that_cannot_be_written_is_one_line(
     monkeypatch.setattr("sys.argv", ["sloc", "info"])
     with pytest.raises(PermissionError):
         cli.main()
+
+
+def test_help_says_what_an_option_takes_in_words() -> None:
+    shown = {
+        " ".join(words): re.findall(
+            r"(-\S+) +<(?:str|list|bool|int|float)\b", CliRunner().invoke(cli.app, [*words, "--help"]).stdout
+        )
+        for words in ((), *COMMANDS)
+    }
+    # The framework's own options of every command and of the program.
+    own = {"-h", "--help", "--install-completion", "--show-completion"}
+    assert not {verb: found for verb, names in shown.items() if (found := set(names) - own)}

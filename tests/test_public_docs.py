@@ -31,6 +31,18 @@ NO_QUANTITY = {
     "sloc.windows.trace_table": "reads a table",
 }
 """Functions of those packages that compute no quantity, beside those that read and write files."""
+SOURCE = re.compile(
+    r"\b(?:1[89]\d|20[0-3])\d\b|\b(?:Eq|Theorem|Thm|Ex|Example|Def|Lemma|Prop|Corollary)s?\.? \(?\w?\.?\d|Source:|"
+    r"the library's own"
+)
+"""Names where a quantity is from: a year, the number of an equation or a theorem, or that it is from here."""
+SOURCED = ("sloc.divergence", "sloc.windows", "sloc.bayes", "sloc.samplers")
+NO_SOURCE = {
+    "sloc.windows.leaving_masses": "a sum of what a recording says",
+    "sloc.windows.outcome_counts": "counts",
+    "sloc.windows.recorded_draws": "gives recorded draws back",
+}
+"""Functions of those packages that compute nothing that somebody found, beside those of ``NO_QUANTITY``."""
 
 
 def functions(package: str) -> list[tuple[str, Callable[..., Any]]]:
@@ -84,6 +96,25 @@ def computes(package: str, address: str) -> bool:
 @pytest.mark.parametrize("package", public_api.PACKAGES)
 def test_docstrings_say_what_goes_in_what_comes_out_and_how_exact_it_is(package: str) -> None:
     assert not [row for address, f in functions(package) for row in gaps(address, f, computes(package, address))]
+
+
+def unsourced(package: str) -> list[str]:
+    """Return the functions of a package that compute a quantity and do not say where it is from."""
+    found = [(a, f) for a, f in functions(package) if computes(package, a) or package not in MEASURED]
+    return [a for a, f in found if a not in NO_SOURCE and not SOURCE.search(inspect.getdoc(f) or "")]
+
+
+@pytest.mark.parametrize("package", SOURCED)
+def test_docstrings_name_a_source(package: str) -> None:
+    assert unsourced(package) == []
+
+
+def test_a_function_without_a_source_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(NO_SOURCE, "sloc.windows.outcome_counts")
+    assert unsourced("sloc.windows") == ["sloc.windows.outcome_counts"]
+    for text in ("Li 2025", "Eq. (3)", "Theorem 2", "Ex. B.3", "Source: textbook.", "is the library's own"):
+        assert SOURCE.search(text), text
+    assert not SOURCE.search("The 2048 draws of example one, an equation")
 
 
 def test_populations_say_how_exact_their_marginals_are() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -36,6 +39,27 @@ def test_snippet_runs_and_prints(i: int, capsys: pytest.CaptureFixture[str]) -> 
     assert EXPECTED[i] in said
     assert said.startswith("Window("), "a snippet ends in a window"
     assert said.count("(resolved)") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("i", range(len(EXPECTED)))
+def test_snippet_runs_in_a_fresh_process(i: int, tmp_path: Path) -> None:
+    """As a reader runs it from the checkout: none of the tests' settings (no flags of XLA), nothing loaded before."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_", "SLOC_", "PYTEST_"))}
+    script = tmp_path / "snippet.py"
+    script.write_text(SNIPPETS[i], "utf-8")
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=ROOT,
+        env=clean | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert EXPECTED[i] in done.stdout
+    assert done.stdout.count("(resolved)") == 2
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
+from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
 import sloc
 from sloc import nn
-from sloc.report.train_command import split_digits
 
 PROCESS = sloc.processes.OrnsteinUhlenbeck()
 FOLDER = Path(__file__).parents[2] / "build" / "uses"
-PARTS = split_digits(0)
+
+
+def split():
+    """Return the digits ``[n, 8, 8]``, from -1 to 1, in parts that share no image: for generator, judge and test."""
+    pixels, digits = load_digits(return_X_y=True)
+    x, labels = (pixels / 8 - 1).astype(np.float32).reshape(-1, 8, 8), digits.astype(np.int32)
+    order = np.random.default_rng(0).permutation(len(x))
+    parts = np.split(order, [round(0.6 * len(x)), round(0.9 * len(x))])
+    generator, judged, test = ((x[part], labels[part]) for part in parts)
+    return SimpleNamespace(generator=generator, judge=judged, test=test)
+
+
+PARTS = split()
 
 
 def fitted(network, loss, data, steps: int, name: str, **options):
-    """Return a network trained on the generator's digits; its weights are kept in ``build/uses``.
-
-    ``options`` are further ones of :func:`sloc.nn.fit`.
-    """
+    """Return a network trained on the generator's digits (``options``: of ``nn.fit``); kept in ``build/uses``."""
     file = FOLDER / f"{name}-{steps}.safetensors"
     if file.is_file():
         return nn.load_weights(file, network)

@@ -73,6 +73,8 @@ def compare_windows(
 ) -> WindowAgreement:
     """Hold the posterior's windows against those of the tests, question by question.
 
+    Source: the library's own.
+
     Args:
         posterior: from :func:`sloc.bayes.fit_changes`.
         found: tests of the same questions under the same names: of :func:`sloc.windows.trace_windows`,

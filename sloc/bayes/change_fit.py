@@ -33,7 +33,9 @@ START_SPREAD = 2.0
 
 @dataclass(frozen=True)
 class ChangePosterior:
-    """Posterior of windows over many questions.
+    """Posterior of windows over ``Q`` questions at ``T`` points, under the model of :func:`sloc.bayes.fit_changes`.
+
+    A step is what lies between two neighbouring points; a window covers one to three of them.
 
     Attributes:
         samples: shared parameters, ``[chains, draws, ...]`` each.
@@ -45,7 +47,7 @@ class ChangePosterior:
         first: ``[Q, T - 1]`` probability that the first window begins at a step.
         last: ``[Q, T - 1]`` probability that the last window ends at a step.
         width: ``[Q]`` mean width in steps, given one window.
-        height: ``[Q]`` mean of the level after the last window less the level before the first.
+        height: ``[Q]`` mean of the level after the last window less the level before the first, a share in [-1, 1].
         checks: posterior predictive checks: statistic to (observed, mean of replicates, p-value).
         questions: ``[Q]`` names.
         replicates: statistic to its values on replicated data, one a posterior draw of those that were looked at.
@@ -193,11 +195,21 @@ def fit_changes(
     max_shift: float = 0.5,
     max_divergences: float = 0.05,
 ) -> ChangePosterior:
-    """Posterior of windows over many questions (the model: ``sloc.bayes.change_model``).
+    """Posterior of windows over many questions by a hierarchical change-point model.
+
+    Counts ``successes[q, t] ~ Bin(draws[q, t], p_q(t))``; ``p_q`` is flat but for ``K`` in {0, 1, 2} windows.  Question
+    ``q`` of data set ``s`` with covariate ``r`` (was the full generation right) has
+
+    * ``K`` by the softmax of ``(0, a_s1 + b_1 r, a_s2 + b_2 r)``, ``a_s`` normal around a mean of all data sets;
+    * its window at step ``i`` with probability ``~ exp(g_1 log u_i + g_2 log(1 - u_i))``, ``u_i`` in (0, 1) the step's
+      place; two windows take two steps, the product of both;
+    * width ``w`` in {1, 2, 3} steps (one window) by a Dirichlet;
+    * level before ``~ Beta(m_b c_b, (1 - m_b) c_b)``, after ``~ Beta(m_a c_a, ...)``, flat ``~ Beta(m_f c_f, ...)``;
+      between and inside uniform.
 
     Windows and levels of each question are summed out exactly; NUTS runs over the shared parameters, all questions in
-    one compiled program, in coordinates in which the posterior is nearly a standard normal
-    (``sloc.bayes.change_mode``).
+    one compiled program, in coordinates in which the posterior is nearly a standard normal.  Source: the library's own;
+    NUTS, Hoffman & Gelman 2014.
 
     Args:
         key: typed PRNG key.

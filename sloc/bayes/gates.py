@@ -127,6 +127,8 @@ def diagnose(
 ) -> ChainDiagnostics:
     """Compute the diagnostics of draws: estimates, by which chains are refused and nothing is certified.
 
+    Source: R-hat and effective sample size, Vehtari et al. 2021.
+
     Args:
         samples: sites to ``[chains, draws, ...]``.
         divergences: ``[chains, draws]`` booleans, or None.

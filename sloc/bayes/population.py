@@ -58,6 +58,8 @@ class NumPyroPopulation(Population):
     ``X | theta``.  Quadrature splits its panels until its own estimate of the relative error is 3e-6 and answers NaN,
     which every statistic refuses by name, where that is above 1e-3 or the integrand is zero at every node.
 
+    Source: the library's own.
+
     Args:
         model: a NumPyro model of one ``X`` (a hashable callable).
         site: name of the discrete site; None where there is one only.

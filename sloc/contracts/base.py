@@ -117,7 +117,11 @@ def _annotations(cls: type) -> dict[str, Any]:
 
 
 class Contract:
-    """Base of processes and populations: pytree registration, casting and validation."""
+    """Base of processes and populations: pytree registration, casting and validation.
+
+    A subclass is a frozen dataclass registered as a pytree (``@jax.tree_util.register_dataclass`` above
+    ``@dataclass(frozen=True)``); its fields are the leaves, unless they are marked static.
+    """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give each subclass that becomes a dataclass its own type as a static field, keyword only and not shown.

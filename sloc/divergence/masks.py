@@ -108,6 +108,8 @@ def mask_overlap(
     For ``alpha`` so small that few masks count, use the bridge.  The band (Bonferroni over times, tightened since
     ``alpha`` never decreases in ``t``) holds at all times at once with probability ``>= 1 - delta``.
 
+    Source: the library's own.
+
     Args:
         key: typed PRNG key.
         process: a revealing channel.

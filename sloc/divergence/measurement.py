@@ -245,7 +245,7 @@ def closed_curve(process: ObservationProcess, population: Population, times: np.
 
 @dataclass(frozen=True)
 class Assembly:
-    """Bound statistics as one kernel: what ``sloc.engine.stream`` needs.
+    """Bound statistics as one kernel: what one pass over draws needs.
 
     Attributes:
         kernel: the streaming kernel.

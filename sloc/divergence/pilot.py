@@ -191,6 +191,8 @@ def choose_estimator(
 
     ``"balanced"`` where no bridge is known, and where the sets are equal.
 
+    Source: the library's own.
+
     Args:
         key: typed PRNG key of the pilot; use another for the estimate.
         process: the observation process.

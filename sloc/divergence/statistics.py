@@ -295,6 +295,8 @@ class Hellinger(Statistic):
 
     Unbiased, in [0, 1], never increases in ``t``.  ``H^2 <= TV <= H sqrt(2 - H^2)`` (Le Cam).
 
+    Source: Le Cam's inequality, Tsybakov 2009; the form of the mean is the library's own.
+
     Attributes:
         a: an index, a name, or a sequence of them.
         b: likewise; it may overlap with ``a``.
@@ -329,6 +331,8 @@ class KL(Statistic):
     standard error is meant.  Where ``p^a`` can make what ``p^b`` cannot, the divergence is infinite and what comes
     out is huge (an infinite log-ratio counts 1e15 nats), or finite if no such draw was met.  The total over all
     components, ``sum w_theta KL(p^theta || p)``, is :class:`Information`, which has an interval.
+
+    Source: Kullback & Leibler 1951.
 
     Attributes:
         a: an index, a name, or a sequence of them.

@@ -33,7 +33,7 @@ _ROOM = 16
 
 @dataclass(frozen=True)
 class Counters:
-    """What decoding cost.
+    """What decoding cost, in whole numbers; exact counts of one call.
 
     Attributes:
         prefilled: tokens that were read before the first draw: those of the prefix, once.

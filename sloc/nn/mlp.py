@@ -18,6 +18,8 @@ Array = jax.Array
 class MLPDenoiser(nnx.Module):
     """Residual layers on the flattened ``y``, each scaled by the level and the class.
 
+    Source: the library's own.
+
     Args:
         shape: the shape of ``X``.
         num_classes: how many classes; 0 for none.

@@ -38,6 +38,8 @@ class ResidualBlock(nnx.Module):
 class UNet(nnx.Module):
     """Residual blocks at each resolution on the way down, and again, with what was seen there, on the way up.
 
+    Source: Ronneberger, Fischer & Brox 2015; residual blocks told the level as in Ho, Jain & Abbeel 2020.
+
     Args:
         shape: ``(height, width)`` or ``(height, width, channels)`` of ``X``.
         num_classes: how many classes; 0 for none.

@@ -45,6 +45,8 @@ _SPELLED_OUT, _FUSED = 16, 512
 class GaussianMixture(Population):
     """``p = sum_k w_k N(mu_k, Sigma_k)`` with each Gaussian its own sub-population; exact marginals.
 
+    Under a linear Gaussian channel each ``p_t^k`` is a Gaussian again.  Source: textbook.
+
     Attributes:
         weights: ``[K]``, positive, summing to one.
         means: ``[K, d]``.

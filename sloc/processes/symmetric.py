@@ -22,6 +22,8 @@ class BinarySymmetric(MemorylessChannel):
     ``x`` and ``y`` are integer arrays of zeros and ones, of any shape.  With one key the sets of
     flipped bits at different ``t`` are nested.  From ``s`` to ``t`` a bit is flipped with probability
     ``p = (t - s) / (1 - 2 s)``, since ``1 - 2 t = (1 - 2 s)(1 - 2 p)``.
+
+    Source: Shannon's binary symmetric channel.
     """
 
     horizon: ClassVar[float] = 0.5

@@ -8,6 +8,9 @@ import typer
 
 from sloc.report.cli_parts import real_number, whole_number
 
+OUTPUT = "Output"
+"""The panel of a command's help that stands last."""
+
 ProcessOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -68,22 +71,38 @@ CovariancesOption = Annotated[
 ]
 OutOption = Annotated[
     str | None,
-    typer.Option("--out", "--output", "-o", metavar="FOLDER", help="Folder to write; nothing is written without it."),
+    typer.Option(
+        "--out",
+        "--output",
+        "-o",
+        metavar="FOLDER",
+        rich_help_panel=OUTPUT,
+        help="Folder to write; nothing is written without it.",
+    ),
 ]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option("--overwrite", metavar="", rich_help_panel=OUTPUT, help="Replace the run that the folder holds."),
+]
 ResumeOption = Annotated[
     bool,
     typer.Option(
         "--resume",
+        metavar="",
+        rich_help_panel=OUTPUT,
         help="Keep checkpoints beside the output folder, and go on from those of a run that was cut off; needs --out.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", metavar="", rich_help_panel=OUTPUT, help="Print one JSON object to standard output."),
+]
 FromOption = Annotated[
     str | None,
     typer.Option(
         "--from",
         metavar="RUN",
+        rich_help_panel=OUTPUT,
         help="Repeat a run exactly: its output folder, or the run.json in it. Only options of the output may stand "
         "beside it.",
     ),

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sloc.report.cli_options import (
+    OUTPUT,
     FromOption,
     JsonOption,
     OutOption,
@@ -47,6 +48,11 @@ raw (optional): true to send the text as it is, without the task's instructions.
 """The rules of the file of questions, for ``--help``."""
 
 
+GENERATIONS, ANSWERS, WINDOWS = "Cuts and draws", "Answers", "Windows"
+ENGINE, SERVER = "The engine of sloc", "Servers"
+"""Panels of the help."""
+
+
 class CutKind(StrEnum):
     """Where generations are cut."""
 
@@ -77,12 +83,19 @@ class EndpointName(StrEnum):
     chat = "chat"
 
 
-def _option(help_text: str, *names: str, whole: bool = False, real: bool = False) -> Any:
+def _option(
+    help_text: str,
+    *names: str,
+    whole: bool = False,
+    real: bool = False,
+    metavar: str | None = None,
+    panel: str | None = None,
+) -> Any:
     if whole:
-        return typer.Option(*names, parser=whole_number, metavar="WHOLE", help=help_text)
+        return typer.Option(*names, parser=whole_number, metavar="WHOLE", rich_help_panel=panel, help=help_text)
     if real:
-        return typer.Option(*names, parser=real_number, metavar="NUMBER", help=help_text)
-    return typer.Option(*names, help=help_text)
+        return typer.Option(*names, parser=real_number, metavar="NUMBER", rich_help_panel=panel, help=help_text)
+    return typer.Option(*names, metavar=metavar, rich_help_panel=panel, help=help_text)
 
 
 def _numbers(values: list[str] | None, option: str) -> tuple[float, ...] | None:
@@ -109,70 +122,112 @@ def windows(
         str | None,
         _option(
             "Folder of a checkpoint or hub id; transformers:FOLDER; or the URL of an OpenAI-compatible server "
-            "(#NAME behind it where it serves several models)."
+            "(#NAME behind it where it serves several models).",
+            metavar="MODEL",
         ),
     ] = None,
-    data: Annotated[str | None, _option("File of questions, one JSON object a line.")] = None,
+    data: Annotated[str | None, _option("File of questions, one JSON object a line.", metavar="FILE")] = None,
     task: Annotated[
         str | None,
         _option(
             "How answers are read: math, choice, json[:entry], regex:PATTERN, template:TEXT (blanks as {one|other}) or "
-            "python:module.function."
+            "python:module.function.",
+            metavar="TASK",
         ),
     ] = None,
     benchmark: Annotated[
         str | None,
-        _option("The file holds rows of math, logiqa, truthfulqa, mmlu, arc-challenge, arc-easy or aqua-rat."),
+        _option(
+            "The file holds rows of math, logiqa, truthfulqa, mmlu, arc-challenge, arc-easy or aqua-rat.",
+            metavar="NAME",
+        ),
     ] = None,
-    cuts: Annotated[CutKind, _option("Where generations are cut.")] = CutKind.fraction,
+    cuts: Annotated[CutKind, _option("Where generations are cut.", panel=GENERATIONS)] = CutKind.fraction,
     fractions: Annotated[
-        list[str] | None, _option("Kept fractions, such as 0,0.1,0.3,0.5,0.7,0.9. Default: every tenth.")
+        list[str] | None,
+        _option(
+            "Kept fractions, such as 0,0.1,0.3,0.5,0.7,0.9. Default: every tenth.", metavar="NUMBERS", panel=GENERATIONS
+        ),
     ] = None,
-    every: Annotated[int, _option("One cut of tokens or sentences in so many.", whole=True)] = 1,
-    resamples: Annotated[int, _option("Continuations of each cut.", whole=True)] = 25,
-    generations: Annotated[int, _option("Generations of each question.", whole=True)] = 1,
-    new_tokens: Annotated[int, _option("Tokens of a generation at most.", "--new-tokens", whole=True)] = 256,
+    every: Annotated[int, _option("One cut of tokens or sentences in so many.", whole=True, panel=GENERATIONS)] = 1,
+    resamples: Annotated[int, _option("Continuations of each cut.", whole=True, panel=GENERATIONS)] = 25,
+    generations: Annotated[int, _option("Generations of each question.", whole=True, panel=GENERATIONS)] = 1,
+    new_tokens: Annotated[
+        int, _option("Tokens of a generation at most.", "--new-tokens", whole=True, panel=GENERATIONS)
+    ] = 256,
     temperature: Annotated[
-        float | None, _option("Temperature of the draws. Default: the model's own.", real=True)
+        float | None, _option("Temperature of the draws. Default: the model's own.", real=True, panel=GENERATIONS)
     ] = None,
-    top_k: Annotated[int | None, _option("The likeliest tokens that may be drawn.", "--top-k", whole=True)] = None,
-    top_p: Annotated[float | None, _option("Mass of the tokens that may be drawn.", "--top-p", real=True)] = None,
-    min_p: Annotated[float | None, _option("Least probability over the largest.", "--min-p", real=True)] = None,
-    stop: Annotated[list[str] | None, _option("A text that ends a generation; repeat it for more.")] = None,
-    sweep: Annotated[list[str] | None, _option("Further temperatures for the same cuts, such as 0.2,1.")] = None,
-    stump: Annotated[bool, _option("Also ask for the answer at once at each cut.", "--stump")] = False,
-    judge: Annotated[str | None, _option("A model that reads the answers, named as --model.")] = None,
-    labels: Annotated[str, _option("What the judge may say; the first is right.")] = "right,wrong",
-    rise: Annotated[float, _option("A window moves by more than this.", real=True)] = 0.5,
+    top_k: Annotated[
+        int | None, _option("The likeliest tokens that may be drawn.", "--top-k", whole=True, panel=GENERATIONS)
+    ] = None,
+    top_p: Annotated[
+        float | None, _option("Mass of the tokens that may be drawn.", "--top-p", real=True, panel=GENERATIONS)
+    ] = None,
+    min_p: Annotated[
+        float | None, _option("Least probability over the largest.", "--min-p", real=True, panel=GENERATIONS)
+    ] = None,
+    stop: Annotated[
+        list[str] | None,
+        _option("A text that ends a generation; repeat it for more.", metavar="TEXT", panel=GENERATIONS),
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        _option("Further temperatures for the same cuts, such as 0.2,1.", metavar="NUMBERS", panel=GENERATIONS),
+    ] = None,
+    stump: Annotated[
+        bool, _option("Also ask for the answer at once at each cut.", "--stump", metavar="", panel=ANSWERS)
+    ] = False,
+    judge: Annotated[
+        str | None, _option("A model that reads the answers, named as --model.", metavar="MODEL", panel=ANSWERS)
+    ] = None,
+    judge_labels: Annotated[
+        str, _option("What the judge may say; the first is right.", "--judge-labels", metavar="WORDS", panel=ANSWERS)
+    ] = "right,wrong",
+    rise: Annotated[float, _option("A window moves by more than this.", real=True, panel=WINDOWS)] = 0.5,
     max_drop: Annotated[
         float | None,
-        _option("No window by the rule after a drop of more than this.", "--max-drop", real=True),
+        _option("No window by the rule after a drop of more than this.", "--max-drop", real=True, panel=WINDOWS),
     ] = None,
-    alpha: Annotated[float, _option("Error level of tests and moves.", real=True)] = 0.05,
-    detector: Annotated[Detector, _option("Which windows the accuracies are about.")] = Detector.test,
+    alpha: Annotated[float, _option("Error level of tests and moves.", real=True, panel=WINDOWS)] = 0.05,
+    detector: Annotated[Detector, _option("Which windows the accuracies are about.", panel=WINDOWS)] = Detector.test,
     revise: Annotated[
-        int, _option("Texts that are asked to revise from before each generation's first window.", whole=True)
+        int,
+        _option(
+            "Texts that are asked to revise from before each generation's first window.", whole=True, panel=WINDOWS
+        ),
     ] = 0,
     seed: SeedOption = 0,
-    lanes: Annotated[int, _option("Branches that decode at a time (own engine).", whole=True)] = 512,
-    store: Annotated[StoreKind, _option("How samples are stored.")] = StoreKind.jsonl,
-    dtype: Annotated[str | None, _option("float32 or bfloat16. Default: as stored.")] = None,
-    adapter: Annotated[str | None, _option("Folder of a LoRA adapter to merge (own engine).")] = None,
+    lanes: Annotated[int, _option("Branches that decode at a time (own engine).", whole=True, panel=ENGINE)] = 512,
+    dtype: Annotated[
+        str | None, _option("float32 or bfloat16. Default: as stored.", metavar="TYPE", panel=ENGINE)
+    ] = None,
+    adapter: Annotated[
+        str | None, _option("Folder of a LoRA adapter to merge (own engine).", metavar="FOLDER", panel=ENGINE)
+    ] = None,
     endpoint: Annotated[
-        EndpointName | None, _option("Which of a server's addresses is asked. Default: completions.")
+        EndpointName | None, _option("Which of a server's addresses is asked. Default: completions.", panel=SERVER)
     ] = None,
     tokenizer: Annotated[
-        str | None, _option("Folder of the server's tokenizer, for token-id prompts and chat templates.")
+        str | None,
+        _option(
+            "Folder of the server's tokenizer, for token-id prompts and chat templates.", metavar="FOLDER", panel=SERVER
+        ),
     ] = None,
     per_request: Annotated[
-        int | None, _option("Texts of one request to a server.", "--per-request", whole=True)
+        int | None, _option("Texts of one request to a server.", "--per-request", whole=True, panel=SERVER)
     ] = None,
-    concurrency: Annotated[int | None, _option("Requests to a server that are open at a time.", whole=True)] = None,
-    rate: Annotated[float | None, _option("Requests a second to a server at most.", real=True)] = None,
+    concurrency: Annotated[
+        int | None, _option("Requests to a server that are open at a time.", whole=True, panel=SERVER)
+    ] = None,
+    rate: Annotated[float | None, _option("Requests a second to a server at most.", real=True, panel=SERVER)] = None,
     retries: Annotated[
-        int | None, _option("Times that a failed request to a server is sent again.", whole=True)
+        int | None, _option("Times that a failed request to a server is sent again.", whole=True, panel=SERVER)
     ] = None,
-    timeout: Annotated[float | None, _option("Seconds until a request counts as failed.", real=True)] = None,
+    timeout: Annotated[
+        float | None, _option("Seconds until a request counts as failed.", real=True, panel=SERVER)
+    ] = None,
+    store: Annotated[StoreKind, _option("How samples are stored.", panel=OUTPUT)] = StoreKind.jsonl,
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     repeat: FromOption = None,
@@ -221,7 +276,7 @@ def windows(
             sweep=_numbers(sweep, "--sweep") or (),
             stump=stump,
             judge=judge,
-            labels=split_list([labels], "--labels"),
+            judge_labels=split_list([judge_labels], "--judge-labels"),
             rise=rise,
             max_drop=max_drop,
             alpha=alpha,
@@ -258,7 +313,7 @@ def demo(
             autocompletion=lambda: ["grammar", "addition", "stories"],
         ),
     ] = None,
-    model: Annotated[str | None, _option("Folder of a model of short stories, for stories.")] = None,
+    model: Annotated[str | None, _option("Folder of a model of short stories, for stories.", metavar="FOLDER")] = None,
     steps: Annotated[
         int | None, _option("Training steps. Default: 400 for grammar, 900 for addition.", whole=True)
     ] = None,

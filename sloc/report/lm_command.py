@@ -59,8 +59,8 @@ class LmRequest:
         stop: texts that end a generation.
         sweep: further temperatures.
         stump: whether to ask for the answer at once at each cut.
-        judge: a model that reads the answers, as ``model``; then ``labels`` are the answers.
-        labels: of the judge; the first is the right one.
+        judge: a model that reads the answers, as ``model``; then ``judge_labels`` are the answers.
+        judge_labels: what it may say; the first is the right one.
         rise: the threshold of a window.
         max_drop: the no-drop clause of the plain rule.
         alpha: error level.
@@ -91,7 +91,7 @@ class LmRequest:
     sweep: tuple[float, ...] = ()
     stump: bool = False
     judge: str | None = None
-    labels: tuple[str, ...] = ("right", "wrong")
+    judge_labels: tuple[str, ...] = ("right", "wrong")
     rise: float = 0.5
     max_drop: float | None = None
     alpha: float = 0.05
@@ -208,7 +208,9 @@ def run_lm_windows(
         with named("--judge", "path", "name", "url"):
             judge = model if same else open_backend(request.judge, lanes=request.lanes, **options)
         kept = None if journal is None else str(journal / "verdicts")
-        task = JudgeTask(judge, request.labels, right_label=request.labels[0], asks=task.instructions, journal=kept)
+        words = request.judge_labels
+        with named("--judge-labels", "labels", "right_label"):
+            task = JudgeTask(judge, words, right_label=words[0], asks=task.instructions, journal=kept)
     said = _progress if progress else None
     experiment = run_experiment(
         model, questions, task, settings, journal=None if journal is None else str(journal), progress=said

@@ -22,6 +22,8 @@ def level_grids(process: ObservationProcess, times: Any, steps: int, least: floa
     The experiment starts at the time itself, so row ``i`` holds the times that its ``steps`` steps end at, the last of
     them ``least``.  For a Gaussian channel they are even in log-SNR; otherwise even in time.
 
+    Source: the library's own.
+
     Args:
         process: the process; its time is continuous.
         times: ``[T]``, or one time.

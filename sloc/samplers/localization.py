@@ -258,6 +258,8 @@ def localization_statistics(
 
     Unbiased for ``E f(Y_t, t)`` under the localizer's own law, which with the exact localizer is that of ``Y_t``.
 
+    Source: the library's own.
+
     Args:
         key: typed PRNG key.
         process: the observation process.

@@ -22,6 +22,8 @@ def mixture_score(process: ObservationProcess, population: Population, y: Array,
     Closed form for Gaussian mixtures of diagonal covariance, ``(a E mu_k - y) / (a^2 Sigma + sigma^2)`` under
     ``pi(y)``; automatic differentiation of ``log_marginals`` for others.  Traceable, for one ``y``.
 
+    Source: textbook.
+
     Args:
         process: an observation process with densities.
         population: the population.

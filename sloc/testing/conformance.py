@@ -19,7 +19,7 @@ class ConformanceError(AssertionError):
 
 @dataclass
 class ConformanceReport:
-    """What was checked.
+    """What was checked of a process or a population, and how often a right one would fail.
 
     Attributes:
         subject: the class that was checked.

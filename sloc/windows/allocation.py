@@ -187,6 +187,8 @@ def allocate_draws(
     Against even draws of the same cost the gain on recordings was large at a draw a position or fewer, and beyond that
     little, of either sign from one set of questions to another (the suite ``traces``, part ``budget``).
 
+    Source: the library's own.
+
     Args:
         draw: the generator.
         question: its name, handed to ``draw``.
@@ -314,6 +316,8 @@ def certify_moves(
 
     ``n`` draws before and ``n`` after each candidate, which were not used to find it, test "the answers that seemed to
     gain rise by at most ``tau``" by the exact unconditional test; p-values are corrected by Holm over the candidates.
+
+    Source: the library's own; Holm 1979.
 
     Args:
         draw: the generator; it has to return fresh draws.

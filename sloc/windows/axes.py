@@ -20,6 +20,8 @@ def information_axis(curve: Curve, *, total: float | None = None) -> np.ndarray:
     Processes whose times have nothing in common can be compared on this axis: at equal loss they say equally much about
     ``theta``.
 
+    Source: the library's own.
+
     Args:
         curve: ``I(theta; Y_t)`` over times, from :func:`sloc.information_curve`.
         total: the information at ``t = 0`` in the curve's unit, usually the entropy ``H(w)``; give the same to all
@@ -50,6 +52,8 @@ def on_axis(curve: Curve, axis: Any) -> Curve:
 
     Windows read off it (:func:`sloc.find_window`) are then in the units of the axis.  An axis that falls with noise,
     like ``sloc.processes.log_snr``, is given as its negative.
+
+    Source: the library's own.
 
     Args:
         curve: any curve, ``[T]`` or ``[T, C]``.

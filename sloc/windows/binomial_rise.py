@@ -126,6 +126,8 @@ def rise_interval(
 def critical_rise(n: int, level: float, tau: float = 0.5) -> float | None:
     """Smallest observed rise that the difference test rejects at ``level`` with ``n`` draws on each side.
 
+    Source: the library's own, by the test of ``p(after) - p(before) <= tau`` that the windows use.
+
     Args:
         n: draws before and draws after, at least 1.
         level: level of one test, already divided by the number of steps.

@@ -23,6 +23,8 @@ def simultaneous_bands(
     the steps between.  Neighbourhoods are chosen by bounds and numbers of draws alone.  Then
     ``|o_t - o_{t+1}| <= b_t`` is applied along the curve.
 
+    Source: the library's own; Hoeffding 1963.
+
     Args:
         counts: ``[T, A]`` draws per answer; whole for plain draws, effective ones for stratified draws (which may
             be whole too).

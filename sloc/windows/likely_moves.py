@@ -48,6 +48,8 @@ def posterior_moves(
 ) -> Moves:
     """Find moves by posterior probability: estimates under a prior, not certified.
 
+    Source: the library's own.
+
     Args:
         questions: counts or recordings, of different names; recordings of one axis, that of ``gap``.
         tau: the size in total variation that a move exceeds, in [0, 1).

@@ -58,6 +58,8 @@ _FINE, _ROOM = 128, 0.9
 class RunPrior:
     """Runs of steps to one side.
 
+    Source: the library's own.
+
     Attributes:
         begin: probability at a step that such a run begins, rising or falling with half of it; 0 for never.
         end: probability at a step that it ends.

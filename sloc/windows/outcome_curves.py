@@ -288,6 +288,8 @@ def outcome_curve(
 ) -> OutcomeCurve:
     """Estimate the distribution of answers at every position, with bands.
 
+    Source: the library's own.
+
     Args:
         data: counts, or a recording (then :func:`outcome_counts`).
         level: nominal coverage of the bands, in (0, 1).

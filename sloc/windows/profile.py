@@ -30,6 +30,8 @@ def information_density(curve: Curve) -> Curve:
     ``(l_i - u_{i+1}) / dt .. (u_i - l_{i+1}) / dt`` cut at 0, so it holds for all intervals at once.  With common
     random numbers the values are far smoother than the band is wide.
 
+    Source: the library's own.
+
     Args:
         curve: ``I(theta; Y_t)`` over times, ``[T]``.
 
@@ -65,6 +67,8 @@ def decided_between(curve: Curve, low: float, high: float) -> Estimate:
 
     Linear interpolation between the curve's times; the interval follows from the simultaneous band and monotonicity
     (each end is bounded by the neighbouring grid times), so it holds for any two levels, chosen afterwards too.
+
+    Source: the library's own.
 
     Args:
         curve: ``I(theta; Y_t)`` over times.
@@ -113,6 +117,8 @@ def information_window(curve: Curve, share: float = 0.8, *, total: float | None 
     so at the band's level for all shares at once.  A total that is given is taken as known.  By default it is the
     information at the first time ``t_0``, which is as uncertain as the curve: the band of ``I(t) / I(t_0)`` then runs
     from ``lower(t) / upper(t_0)`` to ``upper(t) / lower(t_0)``, cut at 1, which no later time exceeds.
+
+    Source: the library's own.
 
     Args:
         curve: ``I(theta; Y_t)`` over times.

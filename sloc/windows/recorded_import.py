@@ -36,8 +36,8 @@ def read_forking_fast(path: str | os.PathLike[str], question: str | None = None)
         The recording, everything else of the file in its ``meta``, and notes.
 
     Raises:
-        InvalidInput: a file that is cut or is no such store, or recordings that break a rule (see
-            ``sloc.windows.recorded.make_recording``).
+        InvalidInput: a file that is cut or is no such store, or recordings that break a rule of
+            :class:`sloc.windows.Recording`.
 
     """
     file, shown = checked_file(path, "file", "a file that exists"), str(path)

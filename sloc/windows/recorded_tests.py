@@ -32,6 +32,8 @@ def plain_counts(recording: Recording, seed: int = 0, *, adjacent: bool | None =
     none runs out.  Tests compare equal numbers of draws: no position counts more than ``n`` of them, the first ``n``,
     with the ``n`` that keeps most draws at positions that have as many.  Answers decide nothing of that.
 
+    Source: the library's own.
+
     Args:
         recording: of one question.
         seed: of the choice of branches.
@@ -75,6 +77,8 @@ def recorded_exact_moves(
     adjacent: bool | None = None,
 ) -> Moves:
     """Certify moves of recordings: :func:`sloc.windows.exact_moves` of their plain draws.
+
+    Source: the library's own.
 
     Args:
         recordings: one a question.

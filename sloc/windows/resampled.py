@@ -53,6 +53,8 @@ def trace_windows(
     point differ, by Hoeffding's inequality (valid, conservative); p-values are corrected by
     ``sloc.windows.multiplicity.adjust_steps``.
 
+    Source: the rule is that of Li, Karan & Chen 2025; the tests are the library's own.
+
     Args:
         table: from :func:`sloc.windows.read_trace_table`.
         rise: the threshold, in [0, 1).

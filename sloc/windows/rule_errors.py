@@ -39,6 +39,8 @@ def rule_rates(draws: int, *, rise: float = 0.5, null: float = 0.25, event: floa
     ``P(X2 / n - X1 / n > rise)`` with ``X1 ~ Bin(n, p)``, ``X2 ~ Bin(n, p + d)``, summed exactly; the worst ``p`` is
     sought on 2,001 points.
 
+    Source: the rule is that of Li, Karan & Chen 2025; its error rates are the library's own.
+
     Args:
         draws: ``n``, at least 1.
         rise: the threshold, in [0, 1).

@@ -308,6 +308,8 @@ def hellinger_bound(process: ObservationProcess, population: Population, target:
     An upper bound (exact arithmetic on the host), where the pairwise affinities ``BC_ij = int sqrt(p_i p_j)`` are
     known.
 
+    Source: the library's own.
+
     Args:
         process: the observation process.
         population: the population.

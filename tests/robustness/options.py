@@ -265,7 +265,7 @@ OWN: dict[tuple[str, str], Kind] = {
     ),
     ("lm windows", "--sweep"): _text((UNICODE, "", "nan", "-1", "hot", "1e999"), st.one_of(REALS, _below(0.0))),
     ("lm windows", "--stop"): _text(("",), None),
-    ("lm windows", "--labels"): _text(
+    ("lm windows", "--judge-labels"): _text(
         ("", "right", "right,right", ",", ",,a"),
         st.text(max_size=20).filter(lambda t: len({p.strip() for p in t.split(",") if p.strip()}) < 2),
         [*SMALL, "--judge", "{dir}/model"],

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from sloc.lm.experiments.questions import Question
 
 NOT_FOUND = "(none found)"
-"""Stands for the answer of a text in which none was found: an outcome of its own, neither right nor wrong."""
+"""Stands for the answer of a text in which none was found: an outcome of its own, neither right nor wrong.
+
+Curves count it like any answer; accuracies leave it out."""
 
 
 class Task(ABC):

@@ -60,7 +60,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class WindowAccuracy:
-    """Table 1 of the paper, with intervals.
+    """Accuracy with and without windows: Table 1 of Li, Karan & Chen 2025, with intervals.
 
     Attributes:
         with_window: accuracy of generations that have a window.

@@ -33,7 +33,7 @@ def benchmark_question(benchmark: str, row: Row, *, name: str) -> Question:
     """Return a row of a benchmark as a question.
 
     Args:
-        benchmark: one of ``BENCHMARKS``.
+        benchmark: ``math``, ``logiqa``, ``truthfulqa``, ``mmlu``, ``arc-challenge``, ``arc-easy`` or ``aqua-rat``.
         row: as the hub serves it.
         name: of the question, where the row has no ``id`` of its own.
 

@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 INK, SOFT, FAINT, BLUE, ORANGE = "#222222", "#6b6b6b", "#d9d9d9", "#0072B2", "#E69F00"
-RC = {
+RC: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.edgecolor": SOFT,
     "axes.labelcolor": INK,

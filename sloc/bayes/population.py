@@ -79,6 +79,18 @@ class NumPyroPopulation(Population):
 
     """
 
+    fixed: dict[str, Any]
+    sampled: dict[str, Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    model: Model
+    seed: int
+    draws: int
+    names: Any
+    free: tuple[str, ...]
+    count: int
+    kinds: tuple[str, int]
+
     def __init__(
         self,
         model: Model,

@@ -122,7 +122,7 @@ def samplers() -> list[Row]:
             {
                 **{name: function(_no_step).says(name, f"localizer.{name}") for name in ("init", "step", "finish")},
                 "log_posterior": function(_no_step).optional(),
-                "stops": times([0.25]).optional().but("an empty list", "decreasing times", "a time twice"),
+                "stops": times([0.25]).optional().but("an empty list", "decreasing times", "a time twice").listed(),
             },
         ),
         row(p + "euler_reverse", grid=free),

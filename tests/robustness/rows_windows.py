@@ -79,7 +79,7 @@ def _curve() -> Row:
             "n": whole(64, 0).says("curve.n"),
             **{name: words.says(f"curve.{name}") for name in ("method", "quantity", "unit")},
             "labels": thing((), "texts").but("an empty list").says("curve.labels"),
-            "delta": positive(0.05, zero=True).but("NaN", "a list with NaN").says("curve.delta"),
+            "delta": positive(0.05, zero=True).but("NaN", "a list with NaN").listed().says("curve.delta"),
         },
     )
 

@@ -63,6 +63,7 @@ def task_of(benchmark: str) -> str:
 
 
 def _choice(name: str, text: str, choices: Sequence[str], right: int, row: Row, used: set[str]) -> Question:
+    require(isinstance(text, str), f"question {name!r}, question", text, "a text")
     fits = 0 <= right < len(choices) <= len(LETTERS)
     require(fits, f"question {name!r}, right answer", right, f"the number of one of {len(choices)} choices, from 0")
     meta = {k: v for k, v in row.items() if k not in used and isinstance(v, str | int | float | bool)}
@@ -72,6 +73,7 @@ def _choice(name: str, text: str, choices: Sequence[str], right: int, row: Row, 
 def _math(row: Row, name: str) -> Question:
     truth = row["answer"] if "answer" in row else boxed(row["solution"])
     require(truth is not None, f"question {name!r}, solution", row.get("solution"), "a text with \\boxed{...}")
+    require(isinstance(row["problem"], str), f"question {name!r}, problem", row["problem"], "a text")
     return Question(
         name, row["problem"], str(truth), meta={k: row[k] for k in ("level", "type", "subject") if k in row}
     )

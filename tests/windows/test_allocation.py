@@ -89,7 +89,7 @@ def test_where_no_leaving_mass_is_known_draws_follow_their_cost():
     assert 3 <= cheap.mean() / dear.mean() <= 6
 
 
-def test_even_draws_go_on_where_a_position_has_no_more():
+def test_draws_go_on_where_a_position_has_no_more():
     answers = {("q", float(t)): list("AB" * (1 if t == 1 else 20)) for t in range(4)}
     got = allocate_draws(RecordedDraws(answers), "q", "AB", np.arange(4.0), budget=30)
     assert got.data.counts.sum(axis=1).tolist() == pytest.approx([9, 2, 9, 9], abs=1)
@@ -241,7 +241,7 @@ def test_a_cost_may_be_any_number():
     assert draw.spent == 14.0
 
 
-def test_draws_are_dealt_evenly_where_few_leaving_masses_are_known():
+def test_positions_alike_in_all_are_drawn_alike():
     rng, masses = np.random.default_rng(14), np.full(39, np.nan)
     masses[3] = 0.4
     curve = np.tile([0.5, 0.5], (40, 1))

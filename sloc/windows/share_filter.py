@@ -1,4 +1,4 @@
-"""Exact posterior of shares that move by known kernels and are seen in counts: forward and backward over positions.
+"""Posterior of shares that move by known kernels, or leap, and are seen in counts: exact, forward and backward.
 
 A prior may know several modes of moving (:class:`sloc.windows.RunPrior`): a Markov chain that draws see
 through the share alone, summed out with it.

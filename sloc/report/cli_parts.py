@@ -40,7 +40,7 @@ _OPTIONS = {
     **{name: f"--{name.replace('_', '-')}" for name in _LM},
     **{name: f"--{name}" for name in ("weights", "means", "covariances", "labels", "epsilon", "delta", "devices")},
     **{name: f"--{name}" for name in ("rise", "alpha", "correction", "across", "statistic")},
-    **{name: f"--{name}" for name in ("gap", "level", "dtype", "adapter")},
+    **{name: f"--{name}" for name in ("gap", "level", "adjacent", "dtype", "adapter")},
     "size": "--rise",
     "move_alpha": "--alpha",
     "max_drop": "--max-drop",

@@ -67,7 +67,9 @@ class Beside:
         )
 
 
-def found_beside(moves: Moves, recordings: Sequence[Recording], gap: float) -> tuple[pd.DataFrame, Beside]:
+def found_beside(
+    moves: Moves, recordings: Sequence[Recording], gap: float, adjacent: bool | None = None
+) -> tuple[pd.DataFrame, Beside]:
     """Ask exact tests and the published rule of the same recordings.
 
     Args:
@@ -77,6 +79,7 @@ def found_beside(moves: Moves, recordings: Sequence[Recording], gap: float) -> t
             beforehand (``stated`` of :func:`sloc.windows.exact_moves`), so that levels hold for tables too, whose
             categories are the answers that were seen.
         gap: how far apart the two positions of a move are.
+        adjacent: whether positions that differ by one are consecutive tokens.
 
     Returns:
         The posterior's candidates with three more columns, whether the exact test under either correction certifies a
@@ -90,7 +93,8 @@ def found_beside(moves: Moves, recordings: Sequence[Recording], gap: float) -> t
 
     check_names(recordings, "recordings")
     check_axes(recordings, "recordings")
-    plain, near, stated = [plain_counts(r) for r in recordings], 2 * gap, stated_answers(recordings)
+    plain = [plain_counts(r, adjacent=adjacent) for r in recordings]
+    near, stated = 2 * gap, stated_answers(recordings)
     table = moves.to_dataframe()
     tables = []
     for across in NAMES:

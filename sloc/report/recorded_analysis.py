@@ -28,6 +28,8 @@ SIZE, ALPHA, LEVEL = 0.3, 0.1, 0.9
 """A move exceeds this in total variation; error level of moves; coverage of bands."""
 GAP = 4.0
 """How far apart the two positions of a move are, in tokens."""
+CONTRADICTED_AS = f"{CONTRADICTED}; where positions number sentences, not tokens, say --no-adjacent"
+"""What is said of a curve that its recorded probabilities do not allow, and the commonest cause."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Analysis:
         said = f"{open_} of {len(self.curves)} questions are undecided: too few draws to tell a move from none"
         odd = [c.question for c in self.curves if c.status == "contradicted"]
         named = ", ".join(map(repr, odd[:3])) + (", ..." if odd[3:] else "")
-        against = f"{len(odd)} of {len(self.curves)} questions ({named}): {CONTRADICTED}"
+        against = f"{len(odd)} of {len(self.curves)} questions ({named}): {CONTRADICTED_AS}"
         return (*self.beside.lines(), *([said] if open_ else ()), *([against] if odd else ()))
 
     def questions_frame(self) -> pd.DataFrame:
@@ -151,6 +153,7 @@ def analyse(
     alpha: float = ALPHA,
     gap: float | None = None,
     level: float = LEVEL,
+    adjacent: bool | None = None,
 ) -> Analysis:
     """Estimate curves and find moves.
 
@@ -160,32 +163,35 @@ def analyse(
         alpha: error level of the moves, in (0, 1).
         gap: how far apart the two positions of a move are; when None ``default_gap``.
         level: coverage of the bands, in (0, 1).
+        adjacent: whether positions that differ by one are consecutive tokens (:func:`sloc.windows.outcome_counts`).
 
     Returns:
         Everything that is written of them.
 
     Raises:
-        InvalidInput: a setting out of range, two recordings of one name, or of different axes.
+        InvalidInput: a setting out of range, two recordings of one name, of different axes, or fractions that are said
+            to be adjacent.
 
     """
-    check_settings(size, alpha, gap, level)
+    check_settings(size, alpha, gap, level, adjacent)
     check_names(recordings, "recordings")
     check_axes(recordings, "recordings")
-    apart = default_gap(recordings) if gap is None else float(gap)
+    apart = default_gap(recordings, adjacent) if gap is None else float(gap)
     merged = tuple(r.merged() for r in recordings)
-    curves = tuple(outcome_curve(r, level=level, simultaneous=True) for r in merged)
-    counts = [outcome_counts(r) for r in merged]
+    counts = [outcome_counts(r, adjacent=adjacent) for r in merged]
+    curves = tuple(outcome_curve(c, level=level, simultaneous=True) for c in counts)
     moves = posterior_moves(counts, tau=size, alpha=alpha, gap=apart, separation=2 * apart)
-    candidates, beside = found_beside(moves, recordings, apart)
+    candidates, beside = found_beside(moves, recordings, apart, adjacent)
     return Analysis(tuple(recordings), merged, curves, moves, candidates, beside, apart, level, PRIORS)
 
 
-def check_settings(size: float, alpha: float, gap: float | None, level: float) -> None:
+def check_settings(size: float, alpha: float, gap: float | None, level: float, adjacent: bool | None) -> None:
     """Refuse settings of ``analyse`` that are out of range, before anything is read."""
     require(0.0 <= as_real(size) < 1.0, "size", size, "a size in total variation, in [0, 1)")
     require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
     require(gap is None or as_real(gap) > 0, "gap", gap, "a positive distance between two positions")
     require(0.0 < as_real(level) < 1.0, "level", level, "a coverage inside (0, 1)")
+    require(adjacent is None or isinstance(adjacent, bool), "adjacent", adjacent, "true, false or None")
 
 
 def prior_text(prior: MovePrior) -> str:
@@ -197,15 +203,16 @@ def prior_text(prior: MovePrior) -> str:
     )
 
 
-def default_gap(recordings: Sequence[Recording]) -> float:
-    """How far apart the positions of a move are: ``GAP`` tokens, or one step where parts are kept by fraction.
+def default_gap(recordings: Sequence[Recording], adjacent: bool | None = None) -> float:
+    """How far apart the positions of a move are: ``GAP`` tokens, or one step where parts are no tokens.
 
-    All recordings are of one axis (``analyse`` refuses others).
+    All recordings are of one axis (``analyse`` refuses others); parts that are kept by fraction are no tokens, nor are
+    positions of which that is said (``adjacent`` is False).
 
-    Of fractions it is the smallest difference between neighbours of any question, so that every position is compared
+    Of such it is the smallest difference between neighbours of any question, so that every position is compared
     with the next (pairs end at the first position that is at least the gap later).
     """
-    if any(r.axis == "position" for r in recordings):
+    if adjacent is not False and any(r.axis == "position" for r in recordings):
         return GAP
     steps = [float(np.diff(r.positions).min()) for r in recordings if r.positions.size > 1]
     return round(min(steps, default=1.0), 12)

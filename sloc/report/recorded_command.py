@@ -60,6 +60,7 @@ def run_recorded(
     alpha: float = ALPHA,
     gap: float | None = None,
     level: float = LEVEL,
+    adjacent: bool | None = None,
     overwrite: bool = False,
     json: bool = False,
     console: Console | None = None,
@@ -81,8 +82,10 @@ def run_recorded(
         alpha: Bayesian false-discovery rate of the moves; of the exact tests the false-discovery rate
             (Benjamini-Hochberg) or the chance of any false move (Holm).
         gap: how far apart the two positions of a move are, one step where positions are further apart; when None 4
-            tokens, or one step of fractions.
+            tokens, or one step of fractions and of positions that are no tokens.
         level: coverage of the bands.
+        adjacent: whether positions that differ by one are consecutive tokens, whose log-probabilities then bound what
+            a step can move; when None, whether all positions differ by one.  False where they number sentences.
         overwrite: whether a run in ``out`` may be replaced.
         json: print one JSON object instead of the table.
         console: where to print; standard output when None.
@@ -96,11 +99,12 @@ def run_recorded(
     """
     if out is not None:
         check_run_folder(out, overwrite)
-    check_settings(size, alpha, gap, level)
+    check_settings(size, alpha, gap, level, adjacent)
     recordings, notes = read_recordings(path)
-    found = analyse(recordings, size=size, alpha=alpha, gap=gap, level=level)
+    found = analyse(recordings, size=size, alpha=alpha, gap=gap, level=level, adjacent=adjacent)
     source = Path(path).resolve()
-    arguments = {"table": str(source), "size": size, "alpha": alpha, "gap": found.gap, "level": level}
+    settings = {"size": size, "alpha": alpha, "gap": found.gap, "level": level, "adjacent": adjacent}
+    arguments = {"table": str(source), **settings}
     results = {**found.summary(), "table_sha256": digest(source), "notes": list(notes)}
     record = jsonable({"command": "traces", "arguments": arguments, "results": results, "output": None})
     if out is not None:

@@ -19,11 +19,12 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_whole, checked_all, checked_kind, checked_path
+from sloc.report.recorded_analysis import CONTRADICTED_AS
 from sloc.report.style import DASHES, given_axes, new_figure, styled, tidy
 from sloc.report.style import LINES as COLOURS
 from sloc.report.traces_picture import CERTIFIED, INK, unit_of
 from sloc.results.outcome import Move, Moves, OutcomeCurve
-from sloc.windows.outcome_curves import CONTRADICTED, TAILS
+from sloc.windows.outcome_curves import TAILS
 from sloc.windows.recorded import Recording
 
 _STYLE = """
@@ -248,7 +249,7 @@ def _section(curve: OutcomeCurve, own: Sequence[Move], recording: Recording | No
         f"{100 - 100 * TAILS * (1 - curve.level):g} % of the posterior), mean width {width:.2f}{weights}</p>"
     )
     if curve.status == "contradicted":
-        parts.append(f"<p>{CONTRADICTED.capitalize()}.</p>")
+        parts.append(f"<p>{CONTRADICTED_AS.capitalize()}.</p>")
     if status == "undecided":
         parts.append("<p>Undecided: too few draws to tell a move from none.</p>")
     parts.append(_svg(plot_outcomes(curve, own), curve.question))

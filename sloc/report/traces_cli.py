@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -81,7 +81,16 @@ def traces(
         typer.Option(
             parser=real_number,
             metavar="NUMBER",
-            help="How far apart the two positions of a move are. Default: 4 tokens, or one step of fractions.",
+            help="How far apart the two positions of a move are. Default: 4 tokens, or one step of fractions and of "
+            "positions that are no tokens.",
+        ),
+    ] = None,
+    adjacent: Annotated[
+        bool | None,
+        typer.Option(
+            "--adjacent/--no-adjacent",
+            help="Whether positions that differ by one are consecutive tokens, so that log-probabilities bound what a "
+            "step can move; say --no-adjacent where they number sentences. Default: whether all differ by one.",
         ),
     ] = None,
     level: Annotated[
@@ -113,7 +122,8 @@ def traces(
                 asked = getattr(ctx.params[name], "value", ctx.params[name])
                 need = "no such option with recorded branches; it goes with a table"
                 require(not was_given(ctx, name), f"--{name.replace('_', '-')}", asked, need)
-            run_recorded(table, out, size=size, alpha=false, gap=gap, level=level, overwrite=overwrite, json=json)
+            own: Any = {"size": size, "alpha": false, "gap": gap, "level": level, "adjacent": adjacent}
+            run_recorded(table, out, **own, overwrite=overwrite, json=json)
             return
         run_traces(
             table,
@@ -128,6 +138,7 @@ def traces(
             move_alpha=false,
             gap=gap,
             level=level,
+            adjacent=adjacent,
             overwrite=overwrite,
             json=json,
         )

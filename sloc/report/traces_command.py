@@ -60,6 +60,7 @@ def run_traces(
     move_alpha: float = ALPHA,
     gap: float | None = None,
     level: float = LEVEL,
+    adjacent: bool | None = None,
     overwrite: bool = False,
     json: bool = False,
     console: Console | None = None,
@@ -85,8 +86,11 @@ def run_traces(
         statistic: ``"difference"`` or ``"score"``.
         size: a move exceeds this in total variation of all answers.
         move_alpha: error level of the moves: Bayesian false-discovery rate, and that of the exact tests.
-        gap: how far apart the two positions of a move are; when None 4 tokens, or one step of fractions.
+        gap: how far apart the two positions of a move are; when None 4 tokens, or one step of fractions
+            and of positions that are no tokens.
         level: coverage of the bands of all answers' curves.
+        adjacent: whether positions that differ by one are consecutive tokens, whose log-probabilities then bound what
+            a step can move; when None, whether all positions differ by one.  False where they number sentences.
         overwrite: whether a run in ``out`` may be replaced.
         json: print one JSON object instead of the table.
         console: where to print; standard output when None.
@@ -110,18 +114,18 @@ def run_traces(
         "statistic": statistic,
     }
     # What can be refused is refused before anything is computed.
-    check_settings(size, move_alpha, gap, level)
+    check_settings(size, move_alpha, gap, level, adjacent)
     if isinstance(path, (str, os.PathLike)) and os.path.isdir(path):
         require(False, "file", str(path), f"a table, or a folder of recorded branches; {_inside(path)}")
     frame = read_frame(path)
     table = trace_table(frame)
     result = trace_windows(table, **settings)
     recordings, notes = recordings_of_table(frame, table)
-    found = analyse(recordings, size=size, alpha=move_alpha, gap=gap, level=level) if recordings else None
-    apart = gap if found is None else found.gap
-    record = _record(
-        path, settings | {"size": size, "move_alpha": move_alpha, "gap": apart, "level": level}, table, result
-    )
+    own: dict[str, Any] = {"size": size, "gap": gap, "level": level, "adjacent": adjacent}
+    found = analyse(recordings, alpha=move_alpha, **own) if recordings else None
+    if found is not None:
+        own["gap"] = found.gap
+    record = _record(path, settings | own | {"move_alpha": move_alpha}, table, result)
     record["results"]["notes"].extend(notes)
     record["results"]["all_answers"] = None if found is None else jsonable(found.summary())
     if out is not None:

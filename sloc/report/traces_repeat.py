@@ -26,6 +26,7 @@ class _Recorded:
     alpha: float
     gap: float | None
     level: float
+    adjacent: bool | None
 
 
 @dataclass(frozen=True)

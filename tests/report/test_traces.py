@@ -107,6 +107,7 @@ def test_a_run_writes_a_folder_that_repeats_it(tmp_path):
             "move_alpha": 0.1,
             "gap": 0.2,
             "level": 0.9,
+            "adjacent": None,
         }
     )
     assert len(saved["results"]["table_sha256"]) == 64

@@ -18,7 +18,11 @@ import numpy as np
 from sloc.windows.move_kernels import EDGES, GRID, SHARES
 
 _LEAST = 2e-3
-"""A share of a cell is taken as at least this in the likelihood: cells at 0 and 1 have a width."""
+"""A share of a cell, and what is left of one, are taken as at least this in the likelihood: cells have a width.
+
+Both together stay one.  If only the first were raised, a share of 0 would be likelier than what was drawn up to about
+.0055, and of many answers that are each so rare nothing would be left.
+"""
 LEAP = 1e-12
 """Weight of a step to any cell, beside what the kernels say: some 28 nats against it."""
 
@@ -109,8 +113,8 @@ def filter_shares(
 
     steps, (priors, _, number) = counts.shape[0], kernels.shape[:3]
     started, chains = (np.ones((priors, 1)), np.ones((priors, 1, 1))) if modes is None else modes
-    log_in = np.log(np.clip(SHARES, _LEAST, 1.0))
-    log_out = np.log(np.clip(1.0 - SHARES, _LEAST, 1.0))
+    inside = np.clip(SHARES, _LEAST, 1.0 - _LEAST)
+    log_in, log_out = np.log(inside), np.log1p(-inside)
     log_likelihood = counts[..., None] * log_in + (totals[:, None] - counts)[..., None] * log_out
     peak = log_likelihood.max(axis=2, keepdims=True)
     log_likelihood -= peak

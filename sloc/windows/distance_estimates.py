@@ -26,6 +26,9 @@ from sloc.windows.move_tests import pooled_rise_p_value
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts
 from sloc.windows.recorded import Recording
 
+_CHUNK = 2**20
+"""Values of distribution functions that are held at once."""
+
 
 def outcome_distances(data: OutcomeCounts | Recording, *, gap: float = 4.0, level: float = 0.9) -> OutcomeDistances:
     """Estimate the total variation between the answers at positions a gap apart, with its noise floor.
@@ -90,17 +93,26 @@ def plug_in_distance(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 def expected_plug_in(shares: np.ndarray, n: np.ndarray, m: np.ndarray) -> np.ndarray:
     """``[M]`` exact mean of the plug-in where both positions answer by ``[M, A]`` shares, of ``n`` and ``m`` draws.
 
-    Absolute differences add over answers, and each answer's count is binomial, so that no joint law is needed.
+    Absolute differences add over answers, and each answer's count is binomial, so that no joint law is needed:
+    ``E|U - V|`` is the integral of ``F (1 - G) + G (1 - F)``, ``F`` and ``G`` the distribution functions.
     """
-    from scipy.stats import binom
+    from scipy.special import bdtr
 
     out = np.zeros(n.size)
-    for sizes in {(int(a), int(b)) for a, b in zip(n, m, strict=True)}:
-        own = np.flatnonzero((n == sizes[0]) & (m == sizes[1]))
-        first, second = (np.arange(size + 1.0) for size in sizes)
-        apart = np.abs(first[:, None] / sizes[0] - second[None, :] / sizes[1])
-        laws = [binom.pmf(k, size, shares[own][..., None]) for k, size in zip((first, second), sizes, strict=True)]
-        out[own] = 0.5 * ((laws[0] @ apart) * laws[1]).sum(axis=(1, 2))
+    for first, second in {(int(a), int(b)) for a, b in zip(n, m, strict=True)}:
+        own = np.flatnonzero((n == first) & (m == second))
+        # Both steps, of the shares times both numbers of draws; ten standard errors on either side leave nothing out.
+        steps = np.union1d(np.arange(first) * second, np.arange(second) * first)
+        widths = np.diff(steps, append=first * second) / (first * second)
+        reach = 5.0 / np.sqrt(min(first, second)) + 20.0 / min(first, second)
+        most = min(steps.size, int(2.0 * reach * (first + second)) + 2)
+        for rows in np.array_split(own, max(1, own.size * shares.shape[1] * most // _CHUNK)):
+            low = np.searchsorted(steps, (shares[rows] - reach) * (first * second))
+            at = np.minimum(low, steps.size - most)[..., None] + np.arange(most)
+            share = np.clip(shares[rows], 0.0, 1.0)[..., None]
+            f, g = (bdtr((steps[at] // b).astype(float), a, share) for a, b in ((first, second), (second, first)))
+            apart = f * (1.0 - g) + g * (1.0 - f)
+            out[rows] = 0.5 * (apart * widths[at]).sum(axis=(1, 2))
     return out
 
 

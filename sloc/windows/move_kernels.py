@@ -44,6 +44,8 @@ SHARES = np.sin(np.linspace(0.0, np.pi / 2, GRID)) ** 2
 """``[G]`` values of a share."""
 EDGES = np.sin(np.pi / 2 * (np.arange(GRID - 1) + 0.5) / (GRID - 1)) ** 2
 """``[G - 1]`` edges between the cells around them."""
+CELLS = np.diff(EDGES, prepend=0.0, append=1.0)
+"""``[G]`` widths of the cells."""
 LEVELS = np.asarray(
     [
         *(0.0, 0.001, 0.003, 0.006, 0.01, 0.02, 0.03, 0.045, 0.07, 0.1, 0.13, 0.17, 0.21),
@@ -221,7 +223,9 @@ def _cut_law(leaving: float, concentration: float, pull: float) -> tuple[np.ndar
 def mode_chain(prior: MovePrior) -> tuple[np.ndarray, np.ndarray]:
     """Law of the modes at the first position ``[M]``, the stationary one, and their transition matrix ``[M, M]``."""
     begin = np.repeat([0.5 * run.begin for run in prior.runs], 2)
-    end = np.repeat([run.end for run in prior.runs], 2)
+    # A run that never begins ends at once: draws that it would explain better than anything else then count for nothing
+    # at places where it cannot be.
+    end = np.repeat([run.end if run.begin > 0 else 1.0 for run in prior.runs], 2)
     chain = np.diag(np.concatenate([[1.0 - begin.sum()], 1.0 - end]))
     chain[0, 1:], chain[1:, 0] = begin, end
     law = np.concatenate([[1.0], begin / end])

@@ -22,6 +22,7 @@ from sloc.contracts.arguments import as_floats, as_real, checked_all, checked_na
 from sloc.results.outcome import OutcomeCurve
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.move_kernels import (
+    CELLS,
     PRIORS,
     SHARES,
     MovePrior,
@@ -35,7 +36,9 @@ from sloc.windows.share_filter import SharePosterior, filter_shares, quantiles
 UNDECIDED = 0.5
 """A curve whose bands are wider than this on average says nothing."""
 _GRAIN = 0.01
-"""What the grid of shares leaves open of an identity."""
+"""What is left open of an identity, beside the halves of both cells of the grid that shares are known to."""
+_PARTS = 0.05, 0.5
+"""Probabilities of a leap that a range has to hold to be asked."""
 CONTRADICTED = "draws move by more than the recorded probabilities allow, as if these were another sampler's"
 """What the status ``contradicted`` says."""
 TAILS = 0.4
@@ -195,14 +198,28 @@ class OutcomePosterior:
         return self.settings.reshape(self.given, -1).sum(axis=1)
 
     def contradicted(self) -> bool:
-        """Whether a share leaps by more than ``o_t = p_t o_{t+1} + q_t y`` allows with a known leaving mass ``q_t``."""
+        """Whether a share leaps by more than ``o_s = p o_t + (1 - p) y`` allows, ``p`` the taken path's from s to t.
+
+        Asked of the shortest ranges that hold a part of a leap: it has no place of its own where nothing was drawn.
+        """
         leaps = np.einsum("p,pts->ts", self.settings, np.stack([f.leaps for f in self.filters]))
-        leaps = np.where(leaps.sum(axis=0) > 0.5, leaps, 0.0)
-        if not leaps.any():
+        moved = np.flatnonzero(leaps.sum(axis=0) > 0.5)
+        if not moved.size:
             return False
-        share, leaving = self.marginals() @ SHARES, self.data.leaving[:, None]
-        left = share[:-1] - (1.0 - leaving) * share[1:]
-        return bool(((left < -_GRAIN) | (left > leaving + _GRAIN))[leaps > 0.05].any())
+        # A mass that is not known may be all there is.
+        leaving = np.minimum(np.where(np.isnan(self.data.leaving), 1.0, self.data.leaving), 1.0 - 1e-12)
+        path = np.concatenate([[0.0], np.cumsum(np.log1p(-leaving))])
+        for share, leap in zip((self.marginals() @ SHARES).T[moved], leaps.T[moved], strict=True):
+            within, cell = np.concatenate([[0.0], np.cumsum(leap)]), np.interp(share, SHARES, CELLS)
+            for part in _PARTS:
+                ends = np.searchsorted(within, within + part)
+                start = np.flatnonzero((ends < share.size) & (np.append(ends[1:], share.size + 1) > ends))
+                stop = ends[start]
+                kept = np.exp(path[stop] - path[start])
+                left, grain = share[start] - kept * share[stop], _GRAIN + 0.5 * (cell[start] + cell[stop])
+                if ((left < -grain) | (left > 1.0 - kept + grain)).any():
+                    return True
+        return False
 
     def marginals(self) -> np.ndarray:
         """``[T, S, G]`` law of each set's share at each position, priors averaged."""

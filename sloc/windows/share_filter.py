@@ -5,7 +5,8 @@ through the share alone, summed out with it.
 
 Draws may contradict what a step is allowed, or move as the prior's tails hold for all but impossible, and thousands of
 them rule the rest out beyond what a floating number can say.  So each step also leads to any cell with the weight
-``LEAP``, which draws that ask for no leap do not notice, and products that would underflow are taken as logarithms.
+``LEAP``, which draws that ask for no leap do not notice.  No message of a cell is then below that of another by much
+more than ``LEAP`` before its own draws are seen, so that products of messages do not underflow.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import numpy as np
 from sloc.windows.move_kernels import EDGES, GRID, SHARES
 
 _LEAST = 2e-3
-"""A share of a cell is taken as at least this in the likelihood: cells at 0 and 1 have a width."""
+"""A share of a cell, and what is left of one, are taken as at least this in the likelihood: cells have a width.
+
+Both together stay one.  If only the first were raised, a share of 0 would be likelier than what was drawn up to about
+.0055, and of many answers that are each so rare nothing would be left.
+"""
 LEAP = 1e-12
 """Weight of a step to any cell, beside what the kernels say: some 28 nats against it."""
-_DEEP = 1e-250
-"""Sums of products below which they are taken as logarithms."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,7 @@ class SharePosterior:
     def marginals(self) -> np.ndarray:
         """``[T, A, G]`` law of each share at each position given all draws."""
         product = (self.forward * self.backward).sum(axis=1)
-        total = product.sum(axis=2, keepdims=True)
-        if total.min() < _DEEP:
-            product = _weighed(self.forward, np.log(_some(self.backward)), (1, 3))[0].sum(axis=1)
-            total = product.sum(axis=2, keepdims=True)
-        return product / total
+        return product / product.sum(axis=2, keepdims=True)
 
     def pair(self, share: int, start: int, stop: int) -> np.ndarray:
         """``[G, G]`` joint law of a share at two positions, ``start < stop``."""
@@ -64,9 +63,9 @@ class SharePosterior:
         for t in range(start, stop):
             mixed = _mixed(self.chain.T, joint)
             reached = mixed @ self.kernels[self.levels[t]] + LEAP * mixed.sum(axis=2, keepdims=True)
-            joint = _weighed(reached, self.log_likelihood[t + 1, share], (0, 1, 2))[0]
+            joint = reached * np.exp(self.log_likelihood[t + 1, share])
             joint /= joint.sum()
-        joint = _weighed(joint, np.log(_some(self.backward[stop, :, share, None, :])), (0, 1, 2))[0].sum(axis=0)
+        joint = (joint * self.backward[stop, :, share, None, :]).sum(axis=0)
         return joint / joint.sum()
 
     def expected_steps(self, power: int = 1) -> np.ndarray:
@@ -75,25 +74,10 @@ class SharePosterior:
         out = np.empty((self.levels.size, self.forward.shape[2]))
         for t, level in enumerate(self.levels):
             now, kernel = _mixed(self.chain.T, self.forward[t]), self.kernels[level] + LEAP
-            ahead = _weighed(self.backward[t + 1], self.log_likelihood[t + 1], (0, 2))[0]
+            ahead = self.backward[t + 1] * np.exp(self.log_likelihood[t + 1])
             total = np.einsum("max,max->a", now, ahead @ kernel.swapaxes(1, 2))
             out[t] = np.einsum("max,max->a", now, ahead @ (kernel * distance).swapaxes(1, 2)) / total
         return out
-
-
-def _some(law: np.ndarray) -> np.ndarray:
-    """The law, no cell of it nothing, so that its logarithm is a number."""
-    return np.maximum(law, 1e-300)
-
-
-def _weighed(law: np.ndarray, log_weight: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray | float]:
-    """``law * exp(log_weight)`` less a factor for each place beside the axes, and the factor's logarithm (mostly 0)."""
-    plain = law * np.exp(log_weight)
-    if plain.sum(axis=axes).min() >= _DEEP:
-        return plain, 0.0
-    logs = np.log(_some(law)) + log_weight
-    peak = logs.max(axis=axes, keepdims=True)
-    return np.exp(logs - peak), peak
 
 
 def _mixed(chain: np.ndarray, law: np.ndarray) -> np.ndarray:
@@ -129,11 +113,12 @@ def filter_shares(
 
     steps, (priors, _, number) = counts.shape[0], kernels.shape[:3]
     started, chains = (np.ones((priors, 1)), np.ones((priors, 1, 1))) if modes is None else modes
-    log_in = np.log(np.clip(SHARES, _LEAST, 1.0))
-    log_out = np.log(np.clip(1.0 - SHARES, _LEAST, 1.0))
+    inside = np.clip(SHARES, _LEAST, 1.0 - _LEAST)
+    log_in, log_out = np.log(inside), np.log1p(-inside)
     log_likelihood = counts[..., None] * log_in + (totals[:, None] - counts)[..., None] * log_out
     peak = log_likelihood.max(axis=2, keepdims=True)
     log_likelihood -= peak
+    likelihood = np.exp(log_likelihood)
     shape = (steps, priors, number, *log_likelihood.shape[1:])
     forward, backward = np.empty(shape), np.ones(shape)
     law = np.diff(betainc(first[:, :1], first[:, 1:], np.concatenate([[0.0], EDGES, [1.0]])[None, :]), axis=1)
@@ -152,13 +137,13 @@ def filter_shares(
         else:
             mixed = _mixed(ahead, forward[t - 1])
             reached = mixed @ step(kernels, t - 1) + LEAP * mixed.sum(axis=3, keepdims=True)
-        joint, shift = _weighed(reached, log_likelihood[t], (1, 3))
+        joint = reached * likelihood[t]
         total = joint.sum(axis=(1, 3))
-        scales[t] = np.log(total) + (shift[:, 0, :, 0] if isinstance(shift, np.ndarray) else shift)
+        scales[t] = np.log(total)
         np.divide(joint, total[:, None, :, None], out=forward[t])
     transposed, leaps = kernels.swapaxes(3, 4), np.empty((steps - 1, priors, shape[3]))
     for t in range(steps - 2, -1, -1):
-        later = _weighed(backward[t + 1], log_likelihood[t + 1], (1, 3))[0]
+        later = backward[t + 1] * likelihood[t + 1]
         leap = LEAP * later.sum(axis=3, keepdims=True)
         back = _mixed(chains, later @ step(transposed, t) + leap)
         by_leap = (forward[t] * _mixed(chains, np.broadcast_to(leap, back.shape))).sum(axis=(1, 3))

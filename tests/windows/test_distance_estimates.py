@@ -65,6 +65,23 @@ def test_the_two_means_enclose_the_total_variation(p, q, n, m):
         assert corrected < tv < plug_in <= tv + bound
 
 
+@pytest.mark.parametrize(("n", "m"), [(3, 7), (50, 50), (40, 900), (1_200, 1_200)])
+def test_the_floor_is_the_sum_over_both_counts(n, m):
+    shares = np.asarray([[0.5, 0.499, 0.001], [1.0, 0.0, 0.0], [0.9, 0.05, 0.05]])
+    before, after = np.arange(n + 1.0), np.arange(m + 1.0)
+    apart = np.abs(before[:, None] / n - after[None, :] / m)
+    laws = [binom.pmf(k, size, shares[..., None]) for k, size in ((before, n), (after, m))]
+    wanted = 0.5 * ((laws[0] @ apart) * laws[1]).sum(axis=(1, 2))
+    got = expected_plug_in(shares, np.full(3, float(n)), np.full(3, float(m)))
+    assert np.allclose(got, wanted, rtol=1e-12, atol=1e-14)
+
+
+def test_a_million_draws_have_a_floor():
+    """That of a normal law: ``sqrt(r (1 - r) 2 / n) sqrt(2 / pi)``, halved and summed over both answers."""
+    n = np.full(1, 1e6)
+    assert np.isclose(expected_plug_in(np.asarray([[0.3, 0.7]]), n, n)[0], np.sqrt(0.21 * 4e-6 / np.pi), rtol=1e-4)
+
+
 def test_the_correction_is_what_its_sentence_says():
     """Draw by draw: the sign from all draws but a pair, applied to that pair, over all pairs."""
     rng = np.random.default_rng(0)

@@ -100,7 +100,8 @@ def test_the_filter_is_bayes_rule(prior):
     levels = np.asarray([[5, 12]])
     (got,) = filter_shares(seen, totals, kernels[None], levels, np.asarray([[0.5, 0.5]]), (law[None], chain[None]))
     first = np.diff(np.concatenate([[0.0], 2 / np.pi * np.arcsin(np.sqrt(EDGES)), [1.0]]))
-    inside, outside = np.clip(SHARES, 2e-3, 1), np.clip(1 - SHARES, 2e-3, 1)
+    inside = np.clip(SHARES, 2e-3, 1 - 2e-3)
+    outside = 1 - inside
     likelihood = [inside**k * outside ** (n - k) for k, n in zip(seen[:, 0], totals, strict=True)]
     # Modes k, m, n at shares a, b, c.
     paths = "k,a,a,km,mab,b,mn,nbc,c->abc"
@@ -114,6 +115,18 @@ def test_the_filter_is_bayes_rule(prior):
     steps = np.abs(SHARES[:, None] - SHARES[None, :])
     expected = [(joint.sum(axis=2) * steps).sum(), (joint.sum(axis=0) * steps).sum()]
     assert np.allclose(got.expected_steps()[:, 0], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(("draws", "steps"), [(50, 100), (1_000_000, 5)])
+def test_many_rare_answers_are_not_lost(draws, steps):
+    """Two answers of .4 and forty of .005: none of them is taken for nothing, and what is drawn is what is said."""
+    share = np.r_[0.4, 0.4, np.full(40, 0.005)]
+    seen = np.random.default_rng(2).multinomial(draws, share, steps).astype(float)
+    names = tuple(f"answer {i}" for i in range(42))
+    curve = outcome_curve(OutcomeCounts("q", names, np.arange(float(steps)), seen, np.full(steps - 1, 0.0005)))
+    assert 0.5 * np.abs(curve.value - share).sum(axis=1).mean() < 0.04
+    # Shares are known to a cell, and draws of a share near an edge choose one of two.
+    assert ((curve.lower - 0.001 <= share) & (share <= curve.upper + 0.001)).mean() > 0.9
 
 
 def test_where_no_mass_leaves_draws_are_pooled():

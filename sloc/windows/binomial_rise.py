@@ -32,6 +32,8 @@ RISE_STATISTICS: tuple[str, ...] = get_args(RiseStatistic)
 
 RELATIVE_MARGIN = 1e-2
 """How far a p-value may lie above the exact supremum, relatively; it never lies below."""
+_CELLS = 1 << 21
+"""Terms of a sum that are held at once."""
 _ROUNDING = 1.0 + 1e-10
 _NEGLIGIBLE = 1e-14
 
@@ -231,11 +233,17 @@ def rejection_probability(boundary: np.ndarray, n2: int, p1: np.ndarray, p2: np.
 
     n1 = boundary.size - 1
     x1 = np.flatnonzero(boundary <= n2)
-    pmf = binom.pmf(x1[:, None], n1, p1[None, :])
     need = boundary[x1].astype(np.float64)[:, None]
-    p2 = np.clip(p2, 0.0, 1.0)[None, :]
-    tail = np.where(need == 0.0, 1.0, bdtrc(np.maximum(need - 1.0, 0.0), n2, p2))
-    return (pmf * tail).sum(axis=0)
+
+    def summed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        pmf = binom.pmf(x1[:, None], n1, before[None, :])
+        tail = np.where(need == 0.0, 1.0, bdtrc(np.maximum(need - 1.0, 0.0), n2, after[None, :]))
+        return (pmf * tail).sum(axis=0)
+
+    # Of many draws a table for all probabilities at once would not fit.
+    blocks = -(-x1.size * p1.size // _CELLS) or 1
+    parts = zip(np.array_split(p1, blocks), np.array_split(np.clip(p2, 0.0, 1.0), blocks), strict=True)
+    return np.concatenate([summed(before, after) for before, after in parts])
 
 
 @lru_cache(maxsize=100_000)

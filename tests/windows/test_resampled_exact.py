@@ -10,6 +10,7 @@ from scipy.stats import binom
 
 from sloc.contracts import InvalidInput
 from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.windows import binomial_rise
 from sloc.windows.binomial_rise import (
     RELATIVE_MARGIN,
     critical_rise,
@@ -219,3 +220,14 @@ def test_a_rise_of_exactly_the_threshold_is_no_window():
 def test_curves_that_are_none_are_refused(bad):
     with pytest.raises(InvalidInput):
         rise_window(np.asarray(bad[0]), np.asarray(bad[1]), **bad[2])
+
+
+def test_a_sum_in_blocks_is_the_sum(monkeypatch):
+    """Of many draws the table of all probabilities is made a block at a time."""
+    p = np.linspace(0.0, 0.5, 201)
+    boundary = np.minimum(np.arange(31) + 16, 31)
+    whole = binomial_rise.rejection_probability(boundary, 30, p, p + 0.5)
+    monkeypatch.setattr(binomial_rise, "_CELLS", 100)
+    assert np.array_equal(binomial_rise.rejection_probability(boundary, 30, p, p + 0.5), whole)
+    # Nothing is drawn before where p is 0: the tail after alone.
+    assert whole[0] == pytest.approx(binom.sf(15, 30, 0.5))

@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 
 import sloc.populations
+import sloc.processes
+import sloc.windows
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "_ext"))
 import public_api
 import public_roles
+import public_theory
 
 SHAPE = re.compile(r"``[^`]*\[[^`]*\][^`]*``|\bscalar\b|\bnumbers?\b|[Tt]he shape of ``")
 """Says how large an array is: ``[T, K]``, a scalar, a number, the shape of another."""
@@ -31,18 +34,6 @@ NO_QUANTITY = {
     "sloc.windows.trace_table": "reads a table",
 }
 """Functions of those packages that compute no quantity, beside those that read and write files."""
-SOURCE = re.compile(
-    r"\b(?:1[89]\d|20[0-3])\d\b|\b(?:Eq|Theorem|Thm|Ex|Example|Def|Lemma|Prop|Corollary)s?\.? \(?\w?\.?\d|Source:|"
-    r"the library's own"
-)
-"""Names where a quantity is from: a year, the number of an equation or a theorem, or that it is from here."""
-SOURCED = ("sloc.divergence", "sloc.windows", "sloc.bayes", "sloc.samplers")
-NO_SOURCE = {
-    "sloc.windows.leaving_masses": "a sum of what a recording says",
-    "sloc.windows.outcome_counts": "counts",
-    "sloc.windows.recorded_draws": "gives recorded draws back",
-}
-"""Functions of those packages that compute nothing that somebody found, beside those of ``NO_QUANTITY``."""
 
 
 def functions(package: str) -> list[tuple[str, Callable[..., Any]]]:
@@ -98,23 +89,83 @@ def test_docstrings_say_what_goes_in_what_comes_out_and_how_exact_it_is(package:
     assert not [row for address, f in functions(package) for row in gaps(address, f, computes(package, address))]
 
 
-def unsourced(package: str) -> list[str]:
-    """Return the functions of a package that compute a quantity and do not say where it is from."""
-    found = [(a, f) for a, f in functions(package) if computes(package, a) or package not in MEASURED]
-    return [a for a, f in found if a not in NO_SOURCE and not SOURCE.search(inspect.getdoc(f) or "")]
+def test_what_computes_has_a_formula() -> None:
+    assert public_theory.without_formula() == []
 
 
-@pytest.mark.parametrize("package", SOURCED)
-def test_docstrings_name_a_source(package: str) -> None:
-    assert unsourced(package) == []
+def test_what_computes_names_a_source() -> None:
+    assert public_theory.without_source() == []
 
 
-def test_a_function_without_a_source_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(NO_SOURCE, "sloc.windows.outcome_counts")
-    assert unsourced("sloc.windows") == ["sloc.windows.outcome_counts"]
+FORMULAS = (
+    "Y_t = a(t) X + sigma(t) Z",
+    "X ~ p^theta",
+    "E sum_theta pi_theta^2",
+    "H(w) - E H(pi(Y_t))",
+    "inf {t : TV(p, q) <= epsilon}",
+    "TV(p, q) <= epsilon",
+    "log p_t^theta(y)",
+    "X | Y_t = y",
+    "x^2",
+    "s/t",
+    "E[X]",
+    "A_t = R A_s",
+    "h <- f",
+)
+NO_FORMULAS = (
+    "n < 2",
+    "0 <= t <= 1",
+    "[K - 1, 4]",
+    "E [K]",
+    "0 .. L - 1",
+    "t = 0",
+    ">= 1 - delta",
+    "1 - epsilon^2",
+    "seed=0",
+    "(y, t) -> log p",
+    "TV(a, b)",
+    "p^theta",
+    "process.grid(64)",
+    "sloc.windows",
+    "T",
+)
+
+
+def test_formulas_are_told_from_names_ranges_and_shapes() -> None:
+    assert [literal for literal in FORMULAS if not public_theory.is_formula(literal)] == []
+    assert [literal for literal in NO_FORMULAS if public_theory.is_formula(literal)] == []
+
+
+def test_a_formula_stands_in_the_text_of_a_docstring_and_not_of_its_arguments() -> None:
+    text = "Average.\n\nArgs:\n    x: ``sum_i x_i``.\n\n    n: ``1 / n``.\n\nReturns:\n    {}\n"
+    assert not public_theory.says_formula(text.format("A mean."))
+    assert public_theory.says_formula(text.format("``sum_i x_i / n``."))
+    assert public_theory.says_formula(text.format(r"A mean, :math:`\frac 1 n \sum_i x_i / 1`."))
+    assert public_theory.says_formula("Average.\n\n.. math:: \\bar x\n")
+
+
+def test_a_source_is_a_paper_or_a_numbered_statement() -> None:
     for text in ("Li 2025", "Eq. (3)", "Theorem 2", "Ex. B.3", "Source: textbook.", "is the library's own"):
-        assert SOURCE.search(text), text
-    assert not SOURCE.search("The 2048 draws of example one, an equation")
+        assert public_theory.SOURCE.search(text), text
+    assert not public_theory.SOURCE.search("The 2048 draws of example one, an equation")
+
+
+def test_a_symbol_without_a_formula_or_a_source_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sloc.windows.rule_rates, "__doc__", "Compute how often the rule errs.")
+    monkeypatch.setattr(sloc.processes.OrnsteinUhlenbeck, "__doc__", "A process.")
+    monkeypatch.setattr(sloc.windows.Recording.distribution, "__doc__", "Estimate it.")
+    lone = ["sloc.processes.OrnsteinUhlenbeck", "sloc.windows.rule_rates"]
+    assert public_theory.without_source() == lone
+    assert public_theory.without_formula() == [*lone, "sloc.windows.Recording.distribution"]
+
+
+def test_rules_of_what_computes_nothing_are_of_something() -> None:
+    public = [value for package in public_api.PACKAGES for _, value in public_api.public_symbols(package)]
+    homes = {f"{v.__module__}." for v in public if public_api.is_class_or_function(v)}
+    assert [part for part in public_theory.MACHINERY if not any(home.startswith(f"{part}.") for home in homes)] == []
+    names = {n.partition("_")[0] for p in public_api.PACKAGES for n, _ in public_api.public_symbols(p)}
+    names |= {m.partition("_")[0] for v in public if inspect.isclass(v) for m in vars(v)}
+    assert set(public_theory.VERBS) <= names
 
 
 def test_populations_say_how_exact_their_marginals_are() -> None:

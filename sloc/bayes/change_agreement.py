@@ -43,7 +43,7 @@ class WindowAgreement:
 
     @property
     def agree(self) -> float:
-        """Share of questions on which both say the same."""
+        """Share of questions on which both say the same, ``mean_q 1[by_posterior_q = by_tests_q]``."""
         return float((self.by_posterior == self.by_tests).mean())
 
     @property
@@ -55,7 +55,7 @@ class WindowAgreement:
 
     @property
     def same_place_share(self) -> float | None:
-        """Among questions with a window by both, the share at the same step; None where there is none."""
+        """``sum_q same_place_q / both``, the share at one step of windows by both; None where there is none."""
         both = self.counts["both"]
         return float(self.same_place.sum()) / both if both else None
 
@@ -73,7 +73,9 @@ def compare_windows(
 ) -> WindowAgreement:
     """Hold the posterior's windows against those of the tests, question by question.
 
-    Source: the library's own.
+    Agreement beyond chance is Cohen's ``kappa = (agree - chance) / (1 - chance)``.
+
+    Source: the library's own; Cohen 1960.
 
     Args:
         posterior: from :func:`sloc.bayes.fit_changes`.

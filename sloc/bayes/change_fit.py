@@ -71,7 +71,7 @@ class ChangePosterior:
     diverging: np.ndarray
 
     def reported(self, alpha: float = 0.1) -> np.ndarray:
-        """``[Q]`` bool: the largest set of questions whose mean probability of no window is at most ``alpha``.
+        """``[Q]`` bool: the largest set of questions with ``mean_q P(no window in q | data) <= alpha``.
 
         The expected share of questions without a window among them is then at most ``alpha`` under the model.
 

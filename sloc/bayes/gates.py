@@ -127,6 +127,10 @@ def diagnose(
 ) -> ChainDiagnostics:
     """Compute the diagnostics of draws: estimates, by which chains are refused and nothing is certified.
 
+    ``R-hat = sqrt(((n - 1) / n W + B / n) / W)`` over halves of chains, in normal scores of ranks (of the draws, and of
+    their distances from the median): ``W`` the mean variance within, ``B / n`` the variance of the means.  The shift is
+    ``max_c |mean_c - mean| / sqrt(W)`` of whole chains.
+
     Source: R-hat and effective sample size, Vehtari et al. 2021.
 
     Args:
@@ -203,6 +207,11 @@ def check_chains(
     max_divergences: float,
 ) -> None:
     """Refuse chains that disagree.
+
+    They do where ``max R-hat > max_r_hat``, ``max shift > max_shift``, ``min ess < min_ess``, or where more transitions
+    of a chain diverged than the limit.
+
+    Source: Vehtari et al. 2021 for R-hat and effective sample size; the shift is the library's own.
 
     Args:
         samples: the draws, kept in the exception.

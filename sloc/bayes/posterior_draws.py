@@ -77,6 +77,8 @@ class MixturePosterior:
     def thinned(self, draws: int | None) -> dict[str, np.ndarray]:
         """Parameters as ``[draws, ...]``, evenly spaced over all chains one after the other; None takes all.
 
+        Of ``N`` draws the ``floor((2 i + 1) N / (2 draws))``-th, ``i`` from 0.
+
         Raises:
             InvalidInput: more draws than there are.
 

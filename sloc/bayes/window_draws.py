@@ -35,11 +35,11 @@ def window_posterior(
 ) -> WindowPosterior:
     """Posterior of the critical window of ``after`` within ``before``, given the data behind a posterior.
 
-    Each posterior draw of the mixture has a window (the edges of :func:`sloc.critical_window`); their law is the
-    window's posterior.  Curves are exact where a draw's TVs have closed forms (one covariance, sets that nest down
-    to single sub-populations), else from ``n`` trajectories of each draw's own, in two independent halves: the
-    covariance of the halves is the data's share of the variance, the rest is sampling noise.  All draws run in one
-    compiled program.
+    Each posterior draw ``phi`` of the mixture has a window (:func:`sloc.critical_window`), with edges such as
+    ``T_after(phi) = sup {t : TV(p_t^after, p_t^rest) >= 1 - epsilon^2}``; their law is the window's posterior.  Curves
+    are exact where a draw's TVs have closed forms (one covariance, sets that nest down to single sub-populations), else
+    from ``n`` trajectories of each draw's own, in two independent halves: the covariance of the halves is the data's
+    share of the variance, the rest is sampling noise.  All draws run in one compiled program.
 
     Args:
         key: typed PRNG key.

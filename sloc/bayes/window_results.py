@@ -44,16 +44,18 @@ class EdgePosterior:
 
     @property
     def exists(self) -> np.ndarray:
-        """Draws in which the edge exists, ``[S]``: resolved, in either order, or censored by the grid."""
+        """``[S]``, ``1[status of s is not empty]``: the edge exists, resolved, inverted or censored by the grid."""
         return self.codes != STATUSES.index("empty")
 
     @property
     def status_probs(self) -> dict[str, float]:
-        """Posterior probability of each status that occurs."""
+        """Posterior probability of each status that occurs, ``sum_s 1[status of s] / S``."""
         return {s: float((self.codes == i).mean()) for i, s in enumerate(STATUSES) if (self.codes == i).any()}
 
     def quantile(self, q: float) -> float | None:
         """Posterior quantile of the edge given that it exists; None where it is censored, or never exists.
+
+        ``inf {t : P(edge <= t | it exists) >= q}``.
 
         Args:
             q: the level, in [0, 1].
@@ -73,24 +75,27 @@ class EdgePosterior:
 
     @property
     def median(self) -> float | None:
-        """Posterior median given that the edge exists."""
+        """Posterior median given that the edge exists, the quantile at ``1/2``."""
         return self.quantile(0.5)
 
     @property
     def interval(self) -> tuple[float | None, float | None]:
-        """Central credible interval given that the edge exists; None for an end that the grid censors."""
+        """Credible interval given that the edge exists, quantiles at ``(1 -+ level) / 2``; None for a censored end."""
         tail = (1 - self.level) / 2
         return self.quantile(tail), self.quantile(1 - tail)
 
     @property
     def data_share(self) -> float | None:
-        """Share of the spread's variance that is the data's: the rest is this computation's sampling noise."""
+        """Share of the variance that is the data's, ``data / (data + numeric)``: the rest is sampling noise."""
         total = self.data_variance + self.numeric_variance
         return None if not np.isfinite(total) or total <= 0 else self.data_variance / total
 
     @property
     def r_hat(self) -> float | None:
-        """Rank-normalised split R-hat of the edge over the chains; None with one chain or unresolved draws."""
+        """Rank-normalised split R-hat of the edge over the chains; None with one chain or unresolved draws.
+
+        ``sqrt(((n - 1) / n W + B / n) / W)``, see :func:`sloc.bayes.diagnose`.
+        """
         size = len(self.draws) // self.chains
         if self.chains < 2 or size < 8 or not self.exists.all():
             return None
@@ -186,7 +191,7 @@ class MergePosterior:
 
     @property
     def clusters(self) -> dict[tuple[str, ...], float]:
-        """Posterior probability that the tree has a node with these members, likeliest first (root left out)."""
+        """``P(the tree has a node S | data)`` by the members ``S``, likeliest first (root left out)."""
         counts: Counter[tuple[int, ...]] = Counter()
         k = len(self.names)
         for merges in self.linkage[:, : k - 2, :2].astype(int):

@@ -22,9 +22,10 @@ Observation = Any
 class ObservationProcess(Contract):
     """A Markov chain of ever less informative observations ``X -> Y_t1 -> Y_t2 -> ...``.
 
-    Two methods, ``sample`` and ``log_prob``, are enough for windows; ``degrade`` adds paths and
-    Markov checks, ``bridge`` the exact localization sampler.  Write them for one ``x``, one ``y``
-    and one ``t``; the library vectorises.  Source: Li, Karan & Chen 2025, Def. 1; Montanari 2023.
+    At times ``t_1 < t_2 < ..`` it has the law ``P(y_1, y_2, .. | x) = P_{t_1}(y_1 | x) prod_k P(y_{k+1} | y_k)``.  Two
+    methods, ``sample`` and ``log_prob``, are enough for windows; ``degrade`` adds paths and Markov checks, ``bridge``
+    the exact localization sampler.  Write them for one ``x``, one ``y`` and one ``t``; the library vectorises.  Source:
+    Li, Karan & Chen 2025, Def. 1; Montanari 2023.
 
     Attributes:
         horizon: the time at which ``Y_t`` says nothing about ``X`` (``inf`` allowed).
@@ -46,7 +47,7 @@ class ObservationProcess(Contract):
         raise missing_method(self, "sample(key, x, t)", "draw Y_t given X = x")
 
     def log_prob(self, y: Observation, x: Any, t: Array) -> Array:
-        """Log density or mass of ``Y_t = y`` given ``X = x``, a scalar (``t > 0`` for densities)."""
+        """Log density or mass ``log P_t(y | x)`` of ``Y_t = y`` given ``X = x``, a scalar (``t > 0`` for densities)."""
         raise missing_method(self, "log_prob(y, x, t)", "evaluate the likelihood of an observation")
 
     def degrade(self, key: Array, y: Observation, s: Array, t: Array) -> Observation:
@@ -60,8 +61,8 @@ class ObservationProcess(Contract):
     def grid(self, n: int) -> np.ndarray:
         """Return ``n`` increasing times spread evenly in information, not in raw time.
 
-        The default is even in ``t`` between 0 and a finite horizon, both ends left out (all steps
-        ``0 .. horizon`` thinned to at most ``n`` when time is discrete).
+        The default is even in ``t`` between 0 and a finite horizon, both ends left out, ``t_i = i horizon / (n + 1)``
+        (all steps ``0 .. horizon`` thinned to at most ``n`` when time is discrete).
         """
         require(as_whole(n) >= 1, "n", n, "at least one time")
         n = int(n)
@@ -140,15 +141,16 @@ class Revealed:
 class GaussianChannel(ObservationProcess):
     """Family ``Y_t = a(t) X + sigma(t) Z``, ``Z ~ N(0, I)``, with ``a / sigma`` decreasing in ``t``.
 
-    A member gives :meth:`coefficients` and :meth:`time_of_log_snr`; sampling, likelihood, forward
-    kernel, bridge and grid follow (exact).  ``x`` is a floating array of any shape.
+    A member gives :meth:`coefficients` and :meth:`time_of_log_snr`; sampling, likelihood, forward kernel, bridge and
+    grid follow (exact).  ``x`` is a floating array of any shape.  Source: Kingma et al. 2021 (variational diffusion
+    models).
     """
 
     has_density: ClassVar[bool] = True
     log_snr_range: ClassVar[tuple[float, float]] = (12.0, -14.0)
 
     def coefficients(self, t: Any) -> tuple[Any, Any]:
-        """Return ``(a(t), sigma(t))``, elementwise in ``t``.
+        """Return ``(a(t), sigma(t))`` of ``Y_t = a(t) X + sigma(t) Z``, elementwise in ``t``.
 
         Use :func:`sloc.contracts.namespace` for float64 on the host.
         """
@@ -240,6 +242,7 @@ class LinearGaussianChannel(ObservationProcess):
 
     A member gives :meth:`matrices` for ``sample`` and ``log_prob``, :meth:`kernel` for ``degrade`` and ``bridge``,
     :meth:`time_of_log_snr` for ``grid`` (all exact).  ``x`` has ``d`` coordinates in any shape, ``y`` is ``[m]``.
+    Source: Montanari 2023 (linear observation processes); ``bridge`` by Matheron's rule, textbook.
 
     Attributes:
         scalar_kernel: whether ``R`` of :meth:`kernel` is a multiple of the identity, so that projections of ``Y_t``
@@ -260,7 +263,7 @@ class LinearGaussianChannel(ObservationProcess):
         return frozenset(own)
 
     def matrices(self, t: Any) -> tuple[Any, Any]:
-        """Return ``(A_t [m, d], Sigma_t [m, m])``."""
+        """Return ``(A_t [m, d], Sigma_t [m, m])`` of ``Y_t | X ~ N(A_t X, Sigma_t)``."""
         raise missing_method(self, "matrices(t)", "use it as a linear Gaussian channel")
 
     def noise_root(self, t: Any) -> Any:
@@ -324,8 +327,9 @@ def _times(matrix: Array, vector: Array) -> Array:
 class RevealingChannel(ObservationProcess):
     """Family of channels that hide coordinates one by one: masking, erasure, truncation, ordered masking.
 
-    Coordinate ``l`` is seen at time ``t`` exactly when ``t < threshold_l``, with thresholds drawn
-    once per trajectory; so one number per coordinate, common random numbers, serves every ``t``.
+    Coordinate ``l`` is seen at time ``t`` exactly when ``t < threshold_l``, with thresholds drawn once per trajectory,
+    ``values_l = x_l 1[t < threshold_l]``; so one number per coordinate, common random numbers, serves every ``t``.
+    Source: Li, Karan & Chen 2025, Ex. 3-5, whose processes are members.
 
     Attributes:
         reveals_prefix: whether the seen coordinates are always a prefix, so that a Markov chain's likelihood is
@@ -336,11 +340,11 @@ class RevealingChannel(ObservationProcess):
     reveals_prefix: ClassVar[bool] = False
 
     def thresholds(self, key: Array, x: Array) -> Array:
-        """Draw the times from which each coordinate of ``x`` is hidden; same shape as ``x``."""
+        """Draw ``inf {t : l is hidden at t}`` for each coordinate ``l`` of ``x``; same shape as ``x``."""
         raise missing_method(self, "thresholds(key, x)", "use it as a revealing channel")
 
     def log_mask_prob(self, known: Array, t: Array) -> Array:
-        """Log probability of the pattern ``known`` at time ``t`` (it carries no information on ``x``)."""
+        """Log probability ``log P(known | t)`` of a pattern at time ``t`` (it carries no information on ``x``)."""
         raise missing_method(self, "log_mask_prob(known, t)", "evaluate the likelihood of a pattern")
 
     def hidden_probability(self, coordinates: np.ndarray, t: float) -> float | None:
@@ -351,9 +355,9 @@ class RevealingChannel(ObservationProcess):
         return None
 
     def count_law(self, length: int, t: float) -> tuple[np.ndarray, np.ndarray] | None:
-        """Law of the number of seen coordinates among ``length`` as ``(counts, probabilities)``, or None.
+        """Law ``P(sum_l known_l = c)`` of the number of seen coordinates among ``length``, or None.
 
-        With it, mixtures of identical coins have windows in closed form.
+        It is given as ``(counts, probabilities)``.  With it, mixtures of identical coins have windows in closed form.
         """
         return None
 
@@ -384,7 +388,10 @@ def tells_of_thresholds(process: ObservationProcess, hook: str) -> bool:
 
 
 class MemorylessChannel(ObservationProcess):
-    """Family of channels that change each discrete coordinate by itself with one transition matrix."""
+    """Family of channels that change each discrete coordinate by itself with one transition matrix.
+
+    ``P_t(y | x) = prod_l P_t[x_l, y_l]``.  Source: Shannon 1948; Austin et al. 2021.
+    """
 
     def transition(self, t: Any) -> Any:
         """Return ``P_t [q, q]`` with ``P_t[i, j] = P(Y = j | X = i)`` for one coordinate."""

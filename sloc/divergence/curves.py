@@ -34,6 +34,8 @@ def tv(
 ) -> Estimate:
     """Total variation between two sets of sub-populations at one time, ``TV(p_t^a, p_t^b)``.
 
+    ``TV(p, q) = 1/2 int |p - q|``, the largest difference ``p(A) - q(A)`` of an event.
+
     Exact where the types allow it, else unbiased with an interval of level ``1 - delta``; see :func:`sloc.tv_curve`
     for the ways there.
 
@@ -154,6 +156,8 @@ def information_curve(
 
     Raises:
         InvalidInput: ``method`` is ``closed-form`` and there is no such sum; see :func:`sloc.measure`.
+
+    Source: Shannon 1948.
 
     """
     checked_options(information_curve, options, *_OPTIONS)

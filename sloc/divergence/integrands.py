@@ -44,7 +44,7 @@ class Draws:
         return w[self.strata]
 
     def average(self, values: Array, members: Array) -> Array:
-        """Average ``[..., S, R]`` over strata by weights within a set: ``[..., R]``, of mean ``E`` over its law."""
+        """Average ``[..., S, R]`` over a set's strata, ``sum_s w_s v_s / w_members``: ``[..., R]``, its law's mean."""
         return _weighted(values, self.stratum_weights(members))
 
     def conditional(self, members: Array) -> Array:

@@ -145,11 +145,11 @@ def measure(
 ) -> dict[Any, Curve]:
     """Measure any number of statistics of an exact model in one pass over common trajectories.
 
-    Draws ``n`` trajectories, stratified by source component, with common random numbers in ``t``; every statistic
-    is a mean of a function of their path log-marginals ``log p_t^theta(Y_t)``.  Curves are unbiased; each band
-    (Bonferroni over the curve's own cells, tightened where the curve is monotone) holds for all times of that curve
-    at once with probability ``>= 1 - delta``; for several curves at once divide ``delta`` by their number.  Traceable
-    in the parameters of process and population, in ``times`` and in ``key``.
+    Draws ``n`` trajectories, stratified by source component, with common random numbers in ``t``; every statistic is a
+    mean of a function of their path log-marginals, ``E f(log p_t^1(Y_t), ..., log p_t^K(Y_t))``.  Curves are unbiased;
+    each band (Bonferroni over the curve's own cells, tightened where the curve is monotone) holds for all times of that
+    curve at once with probability ``>= 1 - delta``; for several curves at once divide ``delta`` by their number.
+    Traceable in the parameters of process and population, in ``times`` and in ``key``.
 
     All statistics share one pass of balanced draws, whatever their values: for one small overlap ask
     :func:`sloc.tv_curve`, which may choose another estimator.

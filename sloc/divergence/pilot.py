@@ -189,7 +189,8 @@ def choose_estimator(
 ) -> Estimator:
     """Name the estimator of ``1 - TV(p_t^a, p_t^b)`` that has less variance per draw, by pilot draws only.
 
-    ``"balanced"`` where no bridge is known, and where the sets are equal.
+    ``Var 2 sigma(-|l|)`` of balanced draws is set beside ``Z^2 Var v`` of bridges; ``"balanced"`` where no bridge is
+    known, and where the sets are equal.
 
     Source: the library's own.
 

@@ -40,6 +40,8 @@ def posterior(process: ObservationProcess, population: Population, y: Any, t: An
             observation of this process: another structure, or another shape.
         ContractError: an unregistered class, or a pair that cannot be evaluated.
 
+    Source: Bayes' rule.
+
     """
     process, population = checked_pair(process, population)
     if is_concrete(process, population, y):

@@ -63,8 +63,9 @@ class Term:
 class Statistic:
     """What :func:`sloc.measure` takes: a mean of a function of the log-marginals along trajectories.
 
-    Derive a frozen, hashable dataclass with ``bind`` for a statistic of your own; it is a key of the result.  What is
-    averaged is an :class:`Integrand`, what holds it a :class:`Term`.
+    ``offset + slope E f(log p_t^1(Y_t), ..., log p_t^K(Y_t))``.  Source: the library's own.  Derive a frozen, hashable
+    dataclass with ``bind`` for a statistic of your own; it is a key of the result.  What is averaged is an
+    :class:`Integrand`, what holds it a :class:`Term`.
     """
 
     _sets: ClassVar[tuple[str, ...]] = ()
@@ -152,7 +153,7 @@ class TV(Statistic):
 class Information(Statistic):
     """Mutual information ``I(theta; Y_t) = H(w) - E H(pi(Y_t))`` in bits; never increases in ``t``.
 
-    Unbiased (Rao-Blackwell: the posterior's entropy, not a sampled label).
+    Unbiased (Rao-Blackwell: the posterior's entropy, not a sampled label).  Source: Shannon 1948.
     """
 
     def bind(self, population: Population) -> Term:
@@ -172,6 +173,7 @@ class Labels(Statistic):
     """``P(theta' | start in init, forward to t, reverse) = E_{Y ~ p_t^init}[pi_theta'(Y)]`` for every ``theta'``.
 
     The law of labels of the forward-reverse experiment without reverse sampling (Rao-Blackwell).  Not monotone.
+    Source: Li, Karan & Chen 2025, Def. 3.
 
     Attributes:
         init: where trajectories start: an index, a name, or a sequence of them.
@@ -232,7 +234,8 @@ class Clones(Statistic):
 class Misassignment(Statistic):
     """``E_{Y ~ p_t^target}[1 - pi_target(Y)]``: what noising and denoising ``target`` sends elsewhere.
 
-    Never decreases in ``t``.  Equals ``TV(p^{target,t}, p^target)`` where ``theta`` is a function of ``X``.
+    Never decreases in ``t``.  Equals ``TV(p^{target,t}, p^target)`` where ``theta`` is a function of ``X``.  Source:
+    Li, Karan & Chen 2025, proof of Theorem 2.
 
     Attributes:
         target: an index, a name, or a sequence of them.

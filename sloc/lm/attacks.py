@@ -37,7 +37,9 @@ def prefill_curve(
 ) -> tuple[Curve, Branches]:
     """Return how often a model's text has a feature after the first ``k`` tokens of an answer were put in its mouth.
 
-    Prompt and answer are read once for all ``k``.
+    ``P(feature | prompt, a_1, ..., a_k)`` of ``n`` texts each.  Prompt and answer are read once for all ``k``.
+
+    Source: Li, Karan & Chen 2025 (prefill attacks); Clopper & Pearson 1934 for the band.
 
     Args:
         key: typed PRNG key.
@@ -78,6 +80,10 @@ def repeated_token_curve(
     delta: float = 0.05,
 ) -> tuple[Curve, Branches]:
     """Return how often what a model writes has a feature after ``k`` copies of one token; see :func:`prefill_curve`.
+
+    ``P(feature | prompt, a, ..., a)`` with ``k`` copies of the token ``a``.
+
+    Source: Li, Karan & Chen 2025 (repeated tokens); Clopper & Pearson 1934 for the band.
 
     Args:
         key: typed PRNG key.

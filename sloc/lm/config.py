@@ -12,7 +12,7 @@ from sloc.contracts.arguments import as_whole, is_one_of
 class Rotary:
     """Rotary position embedding.
 
-    Angles are ``position * frequency``; cosines and sines are multiplied by ``scale``.
+    Angles are ``position * frequency``; cosines and sines are multiplied by ``scale``.  Source: Su et al. 2021.
 
     Attributes:
         frequencies: one for each pair of rotated features.

@@ -83,7 +83,7 @@ class Branches:
         return len(self.cuts)
 
     def whole(self, i: int) -> np.ndarray:
-        """Return all tokens of a branch, those kept of the text included.
+        """Return all tokens of a branch, those kept of the text included: ``prefix[:cut] + tokens``.
 
         Raises:
             InvalidInput: no such branch.
@@ -175,6 +175,8 @@ def decode(
     prefix: Prefix | None = None,
 ) -> Branches:
     """Draw ``n`` continuations of a text from each cut; the text is read once.
+
+    ``x_{i+1} ~ p(. | x_1, ..., x_i)``, token after token.  Source: textbook (ancestral sampling).
 
     Branch ``r`` of cut ``c`` has the key ``fold_in(fold_in(key, c), r)`` and draws token ``i`` with ``fold_in`` of its
     key and ``i``: it comes out the same alone or among thousands (up to the rounding of matrix products of another

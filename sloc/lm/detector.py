@@ -156,7 +156,8 @@ class Roc:
 def roc(positives: Any, negatives: Any) -> Roc:
     """Return the receiver operating characteristic of scores.
 
-    ``tpr(c)`` and ``fpr(c)`` are the shares of positives and of negatives scored ``c`` or more.  Source: textbook.
+    ``tpr(c) = sum_i 1[positive_i >= c] / m`` and ``fpr(c) = sum_j 1[negative_j >= c] / n`` are the shares of positives
+    and of negatives scored ``c`` or more.  Source: textbook.
 
     Args:
         positives: scores of what is to be found, ``[m]``.

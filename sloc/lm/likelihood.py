@@ -118,7 +118,8 @@ def likelihood_trace(
 ) -> LikelihoodTrace:
     """Return how the tokens of a text decide which source wrote it; exact.
 
-    ``pi_theta(x_<=i) = w_theta p^theta(x_<=i) / sum``; information ``H(pi at i - 1) - H(pi at i)``.
+    ``pi_theta(x_<=i) = w_theta p^theta(x_<=i) / sum``; information ``H(pi at i - 1) - H(pi at i)``.  Source: Bayes'
+    rule; Shannon 1948.
 
     Args:
         sources: two or more, whose models share a vocabulary.
@@ -151,6 +152,10 @@ def sample_paths(
     lanes: int = 512,
 ) -> LikelihoodPaths:
     """Draw ``n`` texts of each source and score each under all sources.
+
+    ``log p^theta(x_1, ..., x_i) = sum_{j <= i} log p^theta(x_j | prompt, x_1, ..., x_{j-1})`` of ``x ~ p^source``.
+
+    Source: textbook (the chain rule).
 
     Each prompt is read once to draw and once a scoring; a text's likelihood under its own source comes from drawing it.
 

@@ -68,7 +68,8 @@ def likelihood_tv(paths: LikelihoodPaths, a: Sets, b: Sets, *, delta: float = 0.
 def likelihood_information(paths: LikelihoodPaths, *, delta: float = 0.05) -> Curve:
     """``I(theta; Y_t)`` in bits over ``t``: what the kept tokens say of the source, with a band for all ``t`` at once.
 
-    ``H(w) - E H(pi(Y_t))``; its steps (:func:`sloc.windows.information_density`) are the bits of each token.
+    ``H(w) - E H(pi(Y_t))``; its steps (:func:`sloc.windows.information_density`) are the bits of each token.  Source:
+    Shannon 1948.
 
     Args:
         paths: from :func:`sloc.lm.sample_paths`.
@@ -108,8 +109,10 @@ def likelihood_window(
 ) -> Window:
     """Critical window of ``after`` within ``before``, in tokens from the end, with intervals that hold jointly.
 
-    The definition is that of :func:`sloc.critical_window`; edges and intervals come from the bands of its two or three
-    total variations, so no token is singled out without its share of the error.
+    ``T_before = inf {t : TV(p_t^after, p_t^before) <= epsilon and TV(p_t^before, p_t^rest) >= 1 - epsilon^2}``,
+    ``T_after = sup {t : TV(p_t^after, p_t^rest) >= 1 - epsilon^2}``, as of :func:`sloc.critical_window`; edges and
+    intervals come from the bands of its two or three total variations, so no token is singled out without its share of
+    the error.
 
     Args:
         paths: from :func:`sloc.lm.sample_paths`.

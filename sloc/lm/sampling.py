@@ -20,9 +20,10 @@ Array = jax.Array
 class Sampling:
     """The law of the next token, made from logits; hashable.
 
-    In this order: logits over ``temperature``; the ``top_k`` likeliest; of those the smallest set of likeliest tokens
-    whose mass reaches ``top_p``; of those, whose probability is at least ``min_p`` times the largest; then normalised.
-    Tokens as likely as the last one kept are kept too.
+    ``p(token) ∝ exp(logit / temperature)`` over the tokens that are left, in this order: logits over ``temperature``;
+    the ``top_k`` likeliest; of those the smallest set of likeliest tokens whose mass reaches ``top_p``; of those, whose
+    probability is at least ``min_p`` times the largest; then normalised.  Tokens as likely as the last one kept are
+    kept too.  Source: Fan et al. 2018 (top-k); Holtzman et al. 2020 (top-p); Nguyen et al. 2024 (min-p).
 
     Attributes:
         temperature: 0 for the likeliest token always (the first one of equals).

@@ -34,6 +34,8 @@ def score(
 ) -> list[np.ndarray]:
     """Return the log-probability of each token of each text, given the prompt and the text before it.
 
+    ``log p(x_i | prompt, x_1, ..., x_{i-1})``.  Source: textbook (the chain rule).
+
     Exact: one teacher-forced pass.  The prompt is read once for all texts; texts of like length are read together.
 
     Args:

@@ -31,6 +31,8 @@ def write_on(
 ) -> tuple[Branches, Prefix]:
     """Draw one continuation of a text, and return with it the longer text as a prefix that was never read again.
 
+    ``x_{i+1} ~ p(. | x_1, ..., x_i)``.  Source: textbook (ancestral sampling).
+
     The keys, values and features that drawing made are those of the prefix: a generation can be cut and continued
     (:func:`sloc.lm.decode` with ``prefix=``) at no other cost than its own.  The last token was drawn and not read, so
     it is no part of that prefix (:func:`sloc.lm.read_prefix` reads the whole where it is wanted).

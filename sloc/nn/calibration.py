@@ -62,8 +62,9 @@ def calibrate(
 ) -> Calibration:
     """Find the temperature that a classifier's logits want, on half of some examples, and judge it on the other half.
 
-    The temperature minimises the mean cross-entropy over noised copies at levels even in log-SNR, those it was trained
-    at; one number for all levels.  Examples must be none that it was trained on.
+    The temperature ``argmin_T -mean log softmax(logits / T)[label]`` minimises the mean cross-entropy over noised
+    copies at levels even in log-SNR, those it was trained at; one number for all levels.  Examples must be none that it
+    was trained on.
 
     Args:
         key: typed PRNG key; also decides which half is which.

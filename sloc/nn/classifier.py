@@ -19,6 +19,9 @@ Array = jax.Array
 class NoiseClassifier(nnx.Module):
     """Residual layers on the flattened ``y``, scaled by the level of noise: logits of ``theta`` given ``(y, level)``.
 
+    A layer is ``h <- h + W silu(norm(h) (1 + scale) + shift)``, ``scale`` and ``shift`` linear in the embedding of the
+    level.  Source: the library's own; Dhariwal & Nichol 2021 (classifiers of noised data).
+
     Args:
         shape: the shape of ``X``.
         num_classes: how many classes.

@@ -65,8 +65,11 @@ def fit(
 ) -> Fitted:
     """Train a network by AdamW with a cosine rate, gradients clipped by norm, and average its weights.
 
-    Batches are drawn with replacement; step ``i`` draws from ``fold_in(key, i)``, so a run that was cut off and goes
-    on from its checkpoint does the same steps as one that was not.
+    Batches are drawn with replacement; step ``i`` draws from ``fold_in(key, i)``, so a run that was cut off and goes on
+    from its checkpoint does the same steps as one that was not.  The average takes in step ``i`` (from 0) by
+    ``m <- d m + (1 - d) weights``, ``d = min(average, (1 + i) / (10 + i))``.
+
+    Source: Loshchilov & Hutter 2017 (cosine rate) and 2019 (AdamW).
 
     Args:
         key: typed PRNG key.

@@ -76,6 +76,9 @@ def denoising_loss(model: Any, key: Array, x: Array, label: Array | None, schedu
 def classification_loss(model: Any, key: Array, x: Array, label: Array, schedule: Any) -> Array:
     """Return the mean cross-entropy, in nats, of labels given noised data at all levels.
 
+    ``-mean_i log softmax(model(y_i, log_snr_i))[label_i]``.  Source: Dhariwal & Nichol 2021 (classifiers of noised
+    data).
+
     Args:
         model: ``(y [B, ...], log_snr [B]) -> logits [B, K]``.
         key: a typed key.

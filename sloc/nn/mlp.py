@@ -18,7 +18,8 @@ Array = jax.Array
 class MLPDenoiser(nnx.Module):
     """Residual layers on the flattened ``y``, each scaled by the level and the class.
 
-    Source: the library's own.
+    A layer is ``h <- h + W silu(norm(h) (1 + scale) + shift)``, ``scale`` and ``shift`` linear in the embedding of the
+    two.  Source: the library's own.
 
     Args:
         shape: the shape of ``X``.

@@ -49,6 +49,8 @@ class _Applied:
 def as_diffusion(model: Any, schedule: GaussianChannel, **options: Any) -> LearnedDiffusion:
     """Return a network of this package, trained by :func:`sloc.nn.denoising_loss`, as a learned model.
 
+    It predicts ``v = E[a Z - sigma X | Y_t] / sqrt(a^2 + sigma^2)``.  Source: Salimans & Ho 2022.
+
     Args:
         model: ``(y, log_snr[, label]) -> v``, batched, with ``shape`` and ``num_classes``.
         schedule: the schedule it was trained on.
@@ -69,6 +71,8 @@ def as_diffusion(model: Any, schedule: GaussianChannel, **options: Any) -> Learn
 def as_masked(model: Any, **options: Any) -> LearnedMasked:
     """Return a :class:`sloc.nn.MaskedTransformer` as a learned model; ``options`` are further fields of it.
 
+    Each hidden token has the law ``softmax(logits / temperature)``.  Source: Sahoo et al. 2024.
+
     Args:
         model: the network.
         **options: further fields of the learned model.
@@ -86,6 +90,8 @@ def as_masked(model: Any, **options: Any) -> LearnedMasked:
 
 def as_posterior(model: Any, schedule: GaussianChannel, temperature: float = 1.0) -> Partial:
     """Return a :class:`sloc.nn.NoiseClassifier` as ``(y, t) -> log pi(theta | y, t)``, ``[K]``, for one ``y``.
+
+    ``log softmax(logits / temperature)``.  Source: Guo et al. 2017 (temperature scaling).
 
     Args:
         model: ``(y, log_snr) -> logits``, batched.

@@ -41,7 +41,8 @@ class Block(nnx.Module):
 class DiT(nnx.Module):
     """A diffusion transformer: patches as tokens, each block scaled by the level and the class.
 
-    Source: Peebles & Xie 2023.
+    A block is ``h <- h + attention(m_1(h))``, then ``h <- h + W gelu(V m_2(h))``, with
+    ``m(h) = norm(h) (1 + scale) + shift``.  Source: Peebles & Xie 2023.
 
     Args:
         shape: ``(height, width)`` or ``(height, width, channels)`` of ``X``.
@@ -102,6 +103,9 @@ class DiT(nnx.Module):
 
 class MaskedTransformer(nnx.Module):
     """A transformer without a direction that gives the law of each masked token.
+
+    A block is ``h <- h + attention(norm(h))``, then ``h <- h + W gelu(V norm(h))``.  Source: Vaswani et al. 2017; Sahoo
+    et al. 2024 (for masked diffusion).
 
     Args:
         length: tokens of a sequence.

@@ -38,7 +38,9 @@ class ResidualBlock(nnx.Module):
 class UNet(nnx.Module):
     """Residual blocks at each resolution on the way down, and again, with what was seen there, on the way up.
 
-    Source: Ronneberger, Fischer & Brox 2015; residual blocks told the level as in Ho, Jain & Abbeel 2020.
+    A block is ``x + conv(silu(m(conv(silu(norm(x))))))``, ``m(h) = norm(h) (1 + scale) + shift`` by the level and the
+    class; where channels change ``x`` goes through a convolution too.  Source: Ronneberger, Fischer & Brox 2015;
+    residual blocks told the level as in Ho, Jain & Abbeel 2020.
 
     Args:
         shape: ``(height, width)`` or ``(height, width, channels)`` of ``X``.

@@ -154,7 +154,7 @@ class ProductCategorical(Population):
         check_mixture(self.weights, self.names, shape[0])
 
     def table(self) -> Array:
-        """Return the probabilities as ``[K, L, q]``, or ``[K, 1, q]`` where the coordinates are identical."""
+        """Return ``P(x_l | theta)`` as ``[K, L, q]``, or ``[K, 1, q]`` where the coordinates are identical."""
         probs = floating(self.probs)
         return probs[:, None, :] if self.identical else probs
 

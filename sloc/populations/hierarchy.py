@@ -43,12 +43,13 @@ class RandomHierarchy(Population):
     """Leaves of a tree of depth ``L``: class, then symbols, each replaced by an ``s``-tuple of the level below.
 
     A class ``theta`` (a symbol of level 0) becomes ``rules[0, theta, r]``, ``r`` drawn from its ``m`` rules, each of
-    the ``s`` symbols in turn becomes a tuple by ``rules[1]``, and so on; ``X`` is the ``s^L`` letters of the last
-    level, int32 ``[s^L]``, or one-hot vectors ``[s^L, v]`` for Gaussian channels.  Class likelihoods, marginals of all
-    hidden symbols and posterior draws are exact, by belief propagation on the tree, under every process that acts on
-    each leaf by itself (``register_leaves``): revealing, memoryless, Gaussian, and linear Gaussian channels that do
-    not mix leaves.  Source: Cagnetta, Petrini, Tomasini, Favero & Wyart 2024 (random hierarchy model); Sclocchi,
-    Favero & Wyart 2025 (belief propagation, transition of the class under diffusion).
+    the ``s`` symbols in turn becomes a tuple by ``rules[1]``, and so on, so that a tree has the probability
+    ``P(tree | theta) = prod_nodes rule_weights[level, symbol, rule]``; ``X`` is the ``s^L`` letters of the last level,
+    int32 ``[s^L]``, or one-hot vectors ``[s^L, v]`` for Gaussian channels.  Class likelihoods, marginals of all hidden
+    symbols and posterior draws are exact, by belief propagation on the tree, under every process that acts on each leaf
+    by itself (``register_leaves``): revealing, memoryless, Gaussian, and linear Gaussian channels that do not mix
+    leaves.  Source: Cagnetta, Petrini, Tomasini, Favero & Wyart 2024 (random hierarchy model); Sclocchi, Favero & Wyart
+    2025 (belief propagation, transition of the class under diffusion).
 
     Attributes:
         rules: ``[L, R, m, s]`` integers in ``0 .. v - 1``, ``R = max(K, v)``; rows that a level does not have are not
@@ -217,7 +218,7 @@ class RandomHierarchy(Population):
         return [self.num_components] + [self.num_letters] * (self.depth - 1)
 
     def tables(self) -> tuple[list[Array], list[Any]]:
-        """Rules ``[q, m, s]`` and weights ``[q, m]`` or None of each level, the lowest first."""
+        """Rules ``[q, m, s]`` and weights ``w / sum w``, ``[q, m]`` or None, of each level, the lowest first."""
         rules = jnp.asarray(self.rules).astype(jnp.int32)
         levels = list(enumerate(self._symbols()))[::-1]
         if self.rule_weights is None:
@@ -228,7 +229,7 @@ class RandomHierarchy(Population):
         return [rules[i, :q] for i, q in levels], [w / jnp.sum(w, -1, keepdims=True) for w in rows]
 
     def codes(self) -> Array:
-        """How each letter is written in ``X``: ``0 .. v - 1``, or the rows of the identity ``[v, v]``."""
+        """How each letter ``j`` is written in ``X``: as itself, ``[v]``, or with entries ``1[i = j]``, ``[v, v]``."""
         if self.one_hot:
             return jnp.eye(self.num_letters, dtype=self._dtype)
         return jnp.arange(self.num_letters, dtype=jnp.int32)
@@ -238,7 +239,7 @@ class RandomHierarchy(Population):
         return self._written(self.sample_tree(key, component)[-1])
 
     def sample_tree(self, key: Array, component: Array) -> tuple[Array, ...]:
-        """Draw the symbols of all levels, int32: ``[1]`` (the class), ``[s]``, ... ``[s^L]`` (the leaves)."""
+        """Draw from ``P(tree | theta)``, int32 symbols: ``[1]`` (the class), ``[s]``, ... ``[s^L]`` (the leaves)."""
         rules, weights = self.tables()
         return tuple(draw_downwards(self._uniforms(key), rules, weights, None, component))
 
@@ -255,7 +256,7 @@ class RandomHierarchy(Population):
         return self.log_weights + top[:, 0], top[:, 0], [level[..., 0] for level in levels]
 
     def level_posteriors(self, process: ObservationProcess, y: Observation, t: Array) -> tuple[Array, ...]:
-        """Marginal of every symbol of the tree given ``Y_t = y``, under the mixture (exact; up and down the tree).
+        """Marginals ``P(symbol | Y_t = y)`` of the whole tree under the mixture (exact; up and down the tree).
 
         Args:
             process: one under which the hierarchy can be evaluated.
@@ -282,7 +283,7 @@ class RandomHierarchy(Population):
         return tree[0][0], self._written(tree[-1])
 
     def posterior_tree(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> tuple[Array, ...]:
-        """Draw all symbols of the tree given ``Y_t = y``, jointly and exactly: the class, then rule by rule downwards.
+        """Draw ``tree | Y_t = y``, all symbols jointly and exactly: the class, then rule by rule downwards.
 
         Args:
             key: typed PRNG key.
@@ -303,7 +304,7 @@ class RandomHierarchy(Population):
         return tuple(draw_downwards(self._uniforms(key_x), *self.tables(), levels, theta))
 
     def class_likelihoods(self, messages: Array) -> Array:
-        """Likelihoods of the classes of many trees from likelihoods of their leaves: the fast way up.
+        """Likelihoods ``P(y | theta)`` of many trees from likelihoods of their leaves: the fast way up.
 
         In linear space, scaled as it goes.  A class is lost (0) where its likelihood relative to the best symbols
         falls below 1e-38 on the way; on average over the hierarchy's own observations the posterior mass of what is

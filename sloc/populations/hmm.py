@@ -117,7 +117,7 @@ class HiddenMarkov(Population):
         check_mixture(self.weights, self.names, k)
 
     def tables(self) -> tuple[Array, Array, Array]:
-        """Return ``(initial [K, S], transitions [L-1, K, S, S], emissions [K, S, q])`` whose rows sum to one."""
+        """Return ``(initial [K, S], transitions [L-1, K, S, S], emissions [K, S, q])``, each ``rows / sum rows``."""
         initial, moves, emissions = (
             rows / jnp.sum(rows, -1, keepdims=True)
             for rows in (floating(self.initial), floating(self.transitions), floating(self.emissions))

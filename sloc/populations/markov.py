@@ -103,7 +103,7 @@ class MarkovChains(Population):
         check_mixture(self.weights, self.names, k)
 
     def tables(self) -> tuple[Array, Array]:
-        """Return ``(initial [K, q], transitions [K, q, q])`` as floating arrays whose rows sum to one."""
+        """Return ``(initial [K, q], transitions [K, q, q])``, floating, each ``rows / sum rows``."""
         initial, transitions = floating(self.initial), floating(self.transitions)
         # Rounded rows that miss one by 1e-7 would leave their mark on every one of L hidden coordinates.
         return (

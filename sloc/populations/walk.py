@@ -81,8 +81,8 @@ class RandomWalkSolver(Backed):
     def position_law(self, steps: int) -> np.ndarray:
         """Return the law of the position after ``steps`` under sub-population 0, ``[2A + 1]``, float64 on the host.
 
-        Exact up to rounding, by the recursion over steps (``O(A)`` each); the law under sub-population 1 is its
-        reverse.
+        Exact up to rounding, by ``P_{n+1}(x) = p P_n(x - 1) + (1 - p) P_n(x + 1)``, ``p = 1/2 + drift``, within the
+        barriers, which absorb (``O(A)`` a step); the law under sub-population 1 is its reverse.
 
         Args:
             steps: ``n >= 0``; may exceed ``L``.
@@ -146,6 +146,7 @@ def least_barrier(drift: float, epsilon: float) -> int:
     Raises:
         InvalidInput: numbers outside their ranges.
 
+    Source: gambler's ruin (Feller 1968), for ``T_after`` of Li, Karan & Chen 2025, Def. 4.
     """
     require(0 < as_real(drift) < 0.5, "drift", drift, "a number strictly between 0 and 1/2")
     require(0 < as_real(epsilon) < 1, "epsilon", epsilon, "a number in (0, 1)")

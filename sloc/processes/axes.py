@@ -24,6 +24,8 @@ from sloc.processes.retimed import Retimed
 def raw_time(process: ObservationProcess, t: Any) -> np.ndarray:
     """Return the times themselves, exact in float64, checked against the process's range ``[0, horizon]``.
 
+    The axis ``s(t) = t``, for comparison with those on which processes can be compared.
+
     Args:
         process: the process.
         t: one time or an array of times.
@@ -34,6 +36,7 @@ def raw_time(process: ObservationProcess, t: Any) -> np.ndarray:
     Raises:
         InvalidInput: times that are not numbers inside the range.
 
+    Source: the process's own time, Li, Karan & Chen 2025, Def. 1.
     """
     check_registered(process, "process", ObservationProcess)
     times = as_floats(t, "t")
@@ -61,6 +64,7 @@ def log_snr(process: ObservationProcess, t: Any) -> np.ndarray:
             ``sloc.windows.information_axis``.
         InvalidInput: times outside the range.
 
+    Source: Kingma et al. 2021; for matrices and counts the library's own.
     """
     times = raw_time(process, t)
     with np.errstate(divide="ignore"):

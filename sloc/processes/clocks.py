@@ -22,6 +22,8 @@ _EVEN = 2049
 class Clock(Contract):
     """A strictly increasing map from the new time ``t`` to the time ``u`` of the process that is retimed.
 
+    ``u(s) < u(t)`` for ``s < t``.  Source: textbook (time change of a Markov process).
+
     Attributes:
         discrete: whether the new time is a count of steps.
 
@@ -34,15 +36,15 @@ class Clock(Contract):
         raise missing_method(self, "__call__(t)", "retime a process")
 
     def inverse(self, u: Any) -> Any:
-        """Return ``t(u)``, elementwise; ``inf`` for a ``u`` that is never reached."""
+        """Return ``t(u) = inf {t : u(t) >= u}``, elementwise; ``inf`` for a ``u`` that is never reached."""
         raise missing_method(self, "inverse(u)", "retime a process")
 
     def end(self, horizon: float) -> float:
-        """Return the new horizon, where the old one is ``horizon``."""
+        """Return the new horizon ``inf {t : u(t) >= horizon}``, where the old one is ``horizon``."""
         return float(self.inverse(horizon))
 
     def span(self) -> tuple[float, float]:
-        """Return the least and the largest ``u`` that are reached."""
+        """Return ``(inf_t u(t), sup_t u(t))``, the least and the largest ``u`` that are reached."""
         return 0.0, np.inf
 
     def _check_at(self, times: np.ndarray, argument: str) -> None:
@@ -53,6 +55,8 @@ class Clock(Contract):
 @dataclass(frozen=True)
 class Power(Clock):
     """``u = scale t^exponent``.
+
+    Source: textbook (time change of a Markov process).
 
     Attributes:
         exponent: a positive number.
@@ -88,6 +92,8 @@ class Power(Clock):
 @dataclass(frozen=True)
 class Table(Clock):
     """``u`` interpolated linearly between knots: ``u(new[i]) = old[i]``, for ``0 <= t <= new[-1]``.
+
+    Source: textbook (linear interpolation).
 
     Attributes:
         new: ``[n]``, strictly increasing from 0.
@@ -135,6 +141,8 @@ class Table(Clock):
 class Steps(Clock):
     """Only some steps of a process in discrete time: step ``k`` is step ``old[k]`` of the process.
 
+    Source: textbook (a subsequence of a Markov chain is one).
+
     Attributes:
         old: ``[n]`` whole numbers, strictly increasing from 0.
 
@@ -174,11 +182,13 @@ class Steps(Clock):
 class Function(Clock):
     """A time change given by a function and its inverse, each checked against the other at some thousands of times.
 
-    These are times of the process's grid, new times spread over what the grid spans and up to sixteen times beyond
-    (not beyond the horizon), and whatever times a call is asked for.  Between them nothing is known of the functions: a
-    dip narrower than a two-thousandth of the grid's span is seen only if it holds a time that is asked for, and the
-    times that a search of an edge tries in between are not looked at.  A function that no longer moves within rounding,
-    as ``1 - exp(-t)`` at 40, is taken for increasing.
+    ``u = forward(t)`` and ``t = backward(u)``, whatever they are: the time change is a user's own.  Source: textbook.
+
+    The times that are looked at are times of the process's grid, new times spread over what the grid spans and up to
+    sixteen times beyond (not beyond the horizon), and whatever times a call is asked for.  Between them nothing is
+    known of the functions: a dip narrower than a two-thousandth of the grid's span is seen only if it holds a time that
+    is asked for, and the times that a search of an edge tries in between are not looked at.  A function that no longer
+    moves within rounding, as ``1 - exp(-t)`` at 40, is taken for increasing.
 
     Attributes:
         forward: ``t -> u``, elementwise on NumPy and JAX arrays, strictly increasing (static).

@@ -31,7 +31,7 @@ class Projected(LinearGaussianChannel):
 
     ``B Y_t ~ N(B A_t x, B Sigma_t B^T)``, exact.  It is a Markov chain where ``R`` of the inner channel is a multiple
     of the identity (every Gaussian channel, and noise of a fixed shape that grows); otherwise ``degrade`` and
-    ``bridge`` are not defined.
+    ``bridge`` are not defined.  Source: textbook (linear maps of Gaussians).
 
     Attributes:
         process: a :class:`~sloc.GaussianChannel` or a :class:`~sloc.LinearGaussianChannel`.
@@ -128,11 +128,12 @@ def _triangular(wide: Any, xp: Any) -> Any:
 class Composed(ObservationProcess):
     """``S(Y_t)``: a statistic of the observation of another process, with likelihood and kernels of a user's own.
 
-    Where ``S`` is sufficient (the count of identical coins, say) windows are those of ``Y_t`` itself, at less cost;
-    otherwise they are those of an observer who sees less.  For a matrix and a Gaussian channel use
-    :class:`Projected`.  What is given as None is not defined, with the consequences of
-    :class:`~sloc.ObservationProcess`: ``likelihood`` is needed for windows, ``forward`` for paths, ``backward`` for
-    the exact localization sampler.  ``S(Y_t)`` must be a Markov chain.  Functions are static: a new one compiles anew.
+    Where ``S`` is sufficient (the count of identical coins, say), ``P(theta | S(Y_t)) = P(theta | Y_t)`` and windows
+    are those of ``Y_t`` itself, at less cost; otherwise they are those of an observer who sees less.  For a matrix and
+    a Gaussian channel use :class:`Projected`.  What is given as None is not defined, with the consequences of
+    :class:`~sloc.ObservationProcess`: ``likelihood`` is needed for windows, ``forward`` for paths, ``backward`` for the
+    exact localization sampler.  ``S(Y_t)`` must be a Markov chain.  Functions are static: a new one compiles anew.
+    Source: Fisher 1922 (sufficiency).
 
     Attributes:
         process: the inner process.

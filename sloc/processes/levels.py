@@ -23,12 +23,14 @@ LEVEL_UNITS = ("t", "log_snr", "sigma", "alpha_bar", "ou_time")
 def level(schedule: GaussianChannel, t: Any, unit: str) -> Any:
     """Return the noise at a schedule's time ``t`` in another unit, elementwise; exact, float64 off the device.
 
+    Units are ``t``, the schedule's own; ``log_snr``, ``log(a^2 / sigma^2)``; ``sigma``, ``sigma / a``; ``alpha_bar``,
+    ``a^2 / (a^2 + sigma^2)``; and ``ou_time``, ``log(1 + sigma^2 / a^2) / 2``, the time of the Ornstein–Uhlenbeck
+    process.
+
     Args:
         schedule: any Gaussian channel.
         t: times; traced ones too.
-        unit: ``t``, the schedule's own; ``log_snr``, ``log(a^2 / sigma^2)``; ``sigma``, ``sigma / a``; ``alpha_bar``,
-            ``a^2 / (a^2 + sigma^2)``; or ``ou_time``, ``log(1 + sigma^2 / a^2) / 2``, the time of the
-            Ornstein–Uhlenbeck process.
+        unit: one of those above.
 
     Returns:
         The shape of ``t``.  ``alpha_bar`` and ``ou_time`` are those of the variance preserving schedule with the same
@@ -38,6 +40,7 @@ def level(schedule: GaussianChannel, t: Any, unit: str) -> Any:
         ContractError: not a Gaussian channel.
         InvalidInput: another unit.
 
+    Source: Kingma et al. 2021 (log-SNR); Karras et al. 2022 (``sigma``); Ho, Jain & Abbeel 2020 (``alpha_bar``).
     """
     _check(schedule, unit)
     t = t if isinstance(t, (int, float)) else as_array(t, "t")
@@ -59,6 +62,9 @@ def level(schedule: GaussianChannel, t: Any, unit: str) -> Any:
 def time_at(schedule: GaussianChannel, value: Any, unit: str) -> Any:
     """Return the schedule's time at which the noise, in ``unit``, has a value: the inverse of :func:`level`.
 
+    The ``t`` of which ``level(schedule, t, unit) = value``, by way of the log-SNR: ``-2 log sigma``,
+    ``log(alpha_bar / (1 - alpha_bar))`` or ``-log(e^{2 ou_time} - 1)``.
+
     Args:
         schedule: any Gaussian channel with ``time_of_log_snr``.
         value: noise in ``unit``; traced values too.
@@ -71,6 +77,7 @@ def time_at(schedule: GaussianChannel, value: Any, unit: str) -> Any:
         ContractError: not a Gaussian channel.
         InvalidInput: another unit, or a concrete value outside the unit's range.
 
+    Source: as of :func:`level`.
     """
     _check(schedule, unit)
     value = value if isinstance(value, (int, float)) else as_array(value, "value")

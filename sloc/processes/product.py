@@ -40,6 +40,7 @@ class Product(ObservationProcess):
     ``groups``, ``x`` is one array, process ``i`` sees its (flattened) coordinates ``groups[i]``, and ``y`` is a tuple;
     but revealing channels then make up one revealing channel, and Gaussian channels one linear Gaussian channel with
     diagonal matrices, of the whole ``x``, with all shortcuts.  A part whose horizon has passed stays as it was then.
+    Source: textbook (independent channels).
 
     Args:
         processes: a pytree (tuple, dict ...) of processes, all in continuous or all in discrete time.

@@ -30,8 +30,9 @@ from sloc.processes.clocks import Clock, Function
 class Retimed(ObservationProcess):
     """``Y_t`` is the observation of another process at the time ``u(t)``, ``u`` strictly increasing.
 
-    Law, Markov chain and bridge are the inner process's.  A Gaussian, linear Gaussian, revealing or memoryless channel
-    stays one (``Retimed(...)`` makes an object of that family), so every shortcut still applies.
+    ``P_t(y | x) = P^inner_{u(t)}(y | x)``.  Law, Markov chain and bridge are the inner process's.  A Gaussian, linear
+    Gaussian, revealing or memoryless channel stays one (``Retimed(...)`` makes an object of that family), so every
+    shortcut still applies.  Source: textbook (time change of a Markov process).
 
     Args:
         process: the process.

@@ -24,9 +24,9 @@ def _reveal(x: Array, known: Array) -> Revealed:
 class Masking(RevealingChannel):
     """Every coordinate is hidden by itself with probability ``t``, ``0 <= t <= 1``.
 
-    ``x`` is an array of any shape, of any finite alphabet (integers) or continuous.  With one key
-    the sets seen at different ``t`` are nested.  Source: Li, Karan & Chen 2025, Ex. 3; Austin et al.
-    2021 (absorbing state).
+    A pattern has probability ``t^n_hidden (1 - t)^n_seen``.  ``x`` is an array of any shape, of any finite alphabet
+    (integers) or continuous.  With one key the sets seen at different ``t`` are nested.  Source: Li, Karan & Chen 2025,
+    Ex. 3; Austin et al. 2021 (absorbing state).
     """
 
     horizon: ClassVar[float] = 1.0
@@ -73,9 +73,9 @@ class Masking(RevealingChannel):
 class Erasure(RevealingChannel):
     """Coordinate ``l`` is erased by itself with probability ``t^c_l``, ``0 <= t <= 1``: some are lost before others.
 
-    With all ``c_l = 1`` it is :class:`Masking`.  ``x`` is an array of any shape, of any finite alphabet (integers) or
-    continuous; with one key the sets seen at different ``t`` are nested.  Source: Montanari 2023 (erasure process,
-    there ``c = 1``); Shannon 1948.
+    ``P(known) = prod_hidden t^c_l prod_seen (1 - t^c_l)``; with all ``c_l = 1`` it is :class:`Masking`.  ``x`` is an
+    array of any shape, of any finite alphabet (integers) or continuous; with one key the sets seen at different ``t``
+    are nested.  Source: Montanari 2023 (erasure process, there ``c = 1``); Shannon 1948.
 
     Attributes:
         exponents: ``c > 0``, a scalar or the shape of ``x``; above 1 a coordinate lasts longer, below 1 it goes sooner.
@@ -265,7 +265,8 @@ class OrderedMasking(_FixedOrder):
 class Truncation(_FixedOrder):
     """At step ``t`` the last ``t`` coordinates are hidden, ``t = 0 .. length``.
 
-    Run backwards it is left-to-right autoregression.  Source: Li, Karan & Chen 2025, Ex. 4-5.
+    ``known_l = 1[l < length - t]``, ``l`` from 0.  Run backwards it is left-to-right autoregression.  Source: Li, Karan
+    & Chen 2025, Ex. 4-5.
 
     Attributes:
         length: the number of coordinates of ``x`` (static).

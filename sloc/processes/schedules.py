@@ -205,6 +205,9 @@ def variance_preserving(
 ) -> GaussianChannel:
     """Return a variance preserving schedule in continuous time, ``a^2 = alpha-bar(t)``, ``sigma^2 = 1 - a^2``.
 
+    ``alpha-bar(t) = exp(-int_0^t beta)``, where ``beta`` (``linear``) or its root (``scaled_linear``) is linear in
+    ``t``; ``cos(phi(t))^2 / cos(phi(0))^2`` with ``phi = (t + offset) / (1 + offset) pi / 2`` (``cosine``).
+
     Args:
         betas: ``linear``, ``scaled_linear`` or ``cosine``.
         first: ``beta(0)`` of the first two; default 0.1 and 0.85.
@@ -254,13 +257,13 @@ def tabulated(*, betas: Any = None, alpha_bars: Any = None, sigmas: Any = None) 
 
     Time is the number of steps, ``0 <= t <= N``: at ``t = 0`` there is no noise, and step ``n`` of the table (of
     ``0 .. N - 1``, the number that the network takes) is ``t = n + 1``, exactly.  Between steps ``u`` is interpolated
-    linearly: constant betas within a step; sigmas that grow evenly.
+    linearly: constant betas within a step; sigmas that grow evenly.  ``a^2 = alpha-bar_n = prod_{i <= n} (1 - beta_i)``
+    and ``sigma^2 = 1 - a^2`` at step ``n``, but ``a = 1`` where sigmas are given.
 
     Args:
         betas: ``[N]`` in (0, 1), or the name of 1,000 of them as DDPM and its kin have: ``linear``, evenly from 1e-4 to
             0.02; ``scaled_linear``, square roots evenly, from 0.00085 to 0.012; ``cosine``,
-            ``1 - alpha-bar(n / N) / alpha-bar((n - 1) / N)``, at most 0.999.  ``alpha-bar_n`` is the product of
-            ``1 - beta``.
+            ``1 - alpha-bar(n / N) / alpha-bar((n - 1) / N)``, at most 0.999.
         alpha_bars: ``[N]`` in (0, 1), strictly decreasing.
         sigmas: ``[N]`` positive, strictly increasing, of ``Y = X + sigma Z``.
 

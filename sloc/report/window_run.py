@@ -98,7 +98,7 @@ class ProcessWindows:
 
     @property
     def times(self) -> np.ndarray:
-        """The noise levels."""
+        """The noise levels ``{t : curves were measured at t}``, increasing."""
         return np.asarray(self.curves["information"].times, np.float64)
 
     @property

@@ -65,7 +65,7 @@ class Curve:
         return f"Curve({self.quantity or 'value'}: {shape}, {ends}{level}, n={int(self.n):,}, {self.method})"
 
     def column(self, label: str) -> Curve:
-        """Return the scalar curve of one label.
+        """Return the scalar curve ``value[..., label]`` of one label, with its band.
 
         Raises:
             InvalidInput: no such label.

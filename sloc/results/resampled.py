@@ -70,7 +70,7 @@ class ResampledCurve:
 
     @property
     def same(self) -> np.ndarray:
-        """``[m]`` proportions of the full generation's answer, in the order of ``kept``."""
+        """``[m]`` proportions of the full generation's answer, ``value[:, 0]``, in the order of ``kept``."""
         return self.value[:, 0]
 
     def to_curve(self, answer: str | None = None) -> Curve:

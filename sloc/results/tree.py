@@ -149,8 +149,9 @@ class MixtureTree:
     def windows(self, leaf: int | str) -> tuple[Window, ...]:
         """Return the critical windows on the path to a class, in the order in which generation passes them.
 
-        One per edge from the root down: between ``t_before``, where the child is still merged with its parent, and
-        ``t_after``, where it is already apart from the rest (:func:`sloc.critical_window`).
+        One per edge from the root down: between ``t_before``, where the child is still merged with its parent,
+        ``TV(p_t^child, p_t^parent) <= epsilon``, and ``t_after``, where it is already apart from the rest,
+        ``TV(p_t^child, p_t^rest) >= 1 - epsilon^2`` (:func:`sloc.critical_window`).
 
         Args:
             leaf: index or name of a class.
@@ -263,7 +264,10 @@ class MixtureTree:
         return text[-1] + (_quoted(root) if root else "") + ";"
 
     def heights(self) -> np.ndarray:
-        """Return the height of every node, ``[N]``: its noise amount, or the last time looked at where it has none."""
+        """Return the height of every node, ``[N]``: its noise amount, or the last time looked at where it has none.
+
+        The noise amount is ``max_{i, j in Subset} T_end(i, j)``, 0 of a leaf.
+        """
         last = float(self.linkage[-1, 2])
         return np.asarray([last if n.noise_amount is None else n.noise_amount for n in self.nodes])
 

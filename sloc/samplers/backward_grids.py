@@ -20,7 +20,8 @@ def level_grids(process: ObservationProcess, times: Any, steps: int, least: floa
     """Return for each time the grid of ``steps`` steps down from it, ``[T, steps]``.
 
     The experiment starts at the time itself, so row ``i`` holds the times that its ``steps`` steps end at, the last of
-    them ``least``.  For a Gaussian channel they are even in log-SNR; otherwise even in time.
+    them ``least``.  For a Gaussian channel they are even in log-SNR; otherwise even in time,
+    ``least + (j / steps) (t_i - least)`` for ``j = 0 .. steps - 1``.
 
     Source: the library's own.
 

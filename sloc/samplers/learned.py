@@ -191,11 +191,11 @@ class LearnedDiffusion(Population):
     # ------------------------------------------------------------------------------------------
 
     def network_time(self, t: Array) -> Array:
-        """Return what the network is given as time."""
+        """Return what the network is given as time: ``t - 1`` for ``step``, else ``level(schedule, t, time)``."""
         return t - 1.0 if self.time == "step" else level(self.schedule, t, self.time)
 
     def output(self, y: Array, t: Array) -> Any:
-        """Return what the network gives for one ``y``, guided where the model is; the shape of ``y``."""
+        """Return what the network gives for one ``y``, the shape of ``y``; ``null + w (class - null)`` where guided."""
         if self.guidance is None:
             return self._call(y, t, self.null_label if self.label is None else self.label)
         both = jnp.stack([self.label, self.null_label])

@@ -201,9 +201,9 @@ def localize(
 ) -> Any:
     """Draw samples by localization: ``Y_{t_m}``, back along the grid, then ``X | Y_{t_0}``.
 
-    With the exact localizer (the default) the samples have the law ``p`` of the population and the trajectories the
-    law of ``(Y_t)``, on any grid (Li, Karan & Chen 2025, Def. 2).  Compiled once for each shape and kind of model,
-    whatever its parameters.
+    The joint law is ``P(y_m) prod_k P(y_k | y_{k+1}) P(x | y_0)``: with the exact localizer (the default) the samples
+    have the law ``p`` of the population and the trajectories the law of ``(Y_t)``, on any grid (Li, Karan & Chen 2025,
+    Def. 2).  Compiled once for each shape and kind of model, whatever its parameters.
 
     Args:
         key: typed PRNG key; the same key gives the same draws on any number of devices, and more draws begin with

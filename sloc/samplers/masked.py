@@ -30,9 +30,10 @@ class LearnedMasked(Population):
     """A trained masked model: ``fn(tokens, t) -> logits``, as in MDLM and LLaDA.  No densities or exact draws.
 
     ``tokens`` are whole numbers with ``mask`` where hidden, and ``logits [*shape, vocabulary]`` (or with further
-    columns, as for the mask itself, which are not read) give the law of each hidden token on its own; seen tokens are
-    kept as they are.  The process is :class:`sloc.processes.Masking`: hidden with probability ``t``.  Sources: Sahoo et
-    al. 2024 (MDLM); Shi et al. 2024; Nie et al. 2025 (LLaDA).
+    columns, as for the mask itself, which are not read) give the law of each hidden token on its own,
+    ``P(x_l | y) = softmax(logits_l / temperature)``; seen tokens are kept as they are.  The process is
+    :class:`sloc.processes.Masking`: hidden with probability ``t``.  Sources: Sahoo et al. 2024 (MDLM); Shi et al. 2024;
+    Nie et al. 2025 (LLaDA).
 
     Attributes:
         fn: the network, its weights closed over or bound by :class:`jax.tree_util.Partial`.
@@ -102,7 +103,7 @@ class LearnedMasked(Population):
         require(bool(right), f"fn(tokens {list(self.shape)}, t)", described, expected)
 
     def log_probs(self, y: Revealed, t: Array) -> Array:
-        """Return the log law of each token of one observation, ``[*shape, vocabulary]``; seen ones too."""
+        """Return ``log softmax(logits / temperature)`` of each token, ``[*shape, vocabulary]``; of seen ones too."""
         mask = self.vocabulary if self.mask is None else self.mask
         tokens = jnp.where(y.known, y.values, jnp.asarray(mask)).astype(jnp.int32)
         logits = self._call(tokens, t)[..., : self.vocabulary].astype(float_dtype())

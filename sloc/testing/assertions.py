@@ -37,6 +37,8 @@ def assert_means_equal(
 ) -> None:
     """Assert that independent draws have the expected mean, or that two samples have one mean.
 
+    ``E X = mean``, or ``E X = E X'``.  Source: Hoeffding 1963; Maurer & Pontil 2009, Theorem 4.
+
     Args:
         first: ``[N]`` draws.
         second: the exact mean (a number), or ``[M]`` draws independent of the first; with two samples
@@ -100,9 +102,10 @@ def assert_same_law(
 ) -> None:
     """Assert that two independent samples come from one law.
 
-    Exact hypergeometric tests on events fixed by the pooled sample (see
-    ``sloc.testing.pvalues.same_law``), valid for continuous, discrete and mixed laws at
-    any sample size, corrected for their number and for the number of columns (Bonferroni).
+    ``P(X <= c) = P(X' <= c)`` at up to 33 cuts ``c``; where values are few, ``P(X = v) = P(X' = v)`` too.  Exact
+    hypergeometric tests on events fixed by the pooled sample (see ``sloc.testing.pvalues.same_law``), valid for
+    continuous, discrete and mixed laws at any sample size, corrected for their number and for the number of columns
+    (Bonferroni).  Source: Fisher 1935 (the exact test).
 
     Args:
         first: ``[N]`` or ``[N, F]`` draws; columns are tested one by one.
@@ -139,8 +142,8 @@ def assert_probability_calibrated(
 ) -> None:
     """Assert that ``P(label_i = 1 | everything known) = probabilities_i`` for independent draws.
 
-    Tests ``E (label - pi) g = 0`` for bounded ``g`` by Chernoff's bound, exact at any sample size,
-    corrected for the number of functions (Bonferroni).
+    Tests ``E (label - pi) g = 0`` for bounded ``g`` by Chernoff's bound, exact at any sample size, corrected for the
+    number of functions (Bonferroni).  Source: Chernoff 1952.
 
     Args:
         labels: ``[N]`` zeros and ones.

@@ -51,9 +51,12 @@ def check_population(
     Form: registered pytree with hashable structure; weights normalised; names distinct, one per
     sub-population; ``sample``, ``log_marginals`` and ``path_log_marginals`` give the same without ``jit``, with
     ``jit``, under ``vmap`` and inside ``jax.shard_map(..., check_vma=False)``, with shapes ``[K]`` and
-    ``[T, K]``.  Law: posteriors are calibrated on the population's own draws; every shortcut (a path of
-    its own, registered ``paths`` and ``reduce``) gives posteriors of the same law as sampling and
-    evaluating time by time; ``posterior_sample`` has the joint law of ``(X, Y_t)``.
+    ``[T, K]``.  Law: posteriors are calibrated on the population's own draws,
+    ``P(theta | Y_t = y) = pi_theta(y)``; every shortcut (a path of its own, registered ``paths`` and ``reduce``) gives
+    posteriors of the same law as sampling and evaluating time by time; ``posterior_sample`` has the joint law of
+    ``(X, Y_t)``.
+
+    Source: the library's own.
 
     Args:
         population: the population.

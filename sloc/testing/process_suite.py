@@ -34,7 +34,8 @@ def check_process(
     Form: it is a registered pytree with hashable structure; every method gives the same without
     ``jit``, with ``jit``, under ``vmap`` and inside ``jax.shard_map(..., check_vma=False)``; all
     observations have one structure; ``log_prob`` is a scalar; ``grid`` increases inside ``(0, horizon]``.
-    Law: ``log_prob`` is calibrated against ``sample``; ``degrade`` after ``sample`` has the law of
+    Law: ``log_prob`` is calibrated against ``sample``, so that at even odds of two inputs
+    ``P(x | Y_t = y) = P_t(y | x) / (P_t(y | x) + P_t(y | x'))``; ``degrade`` after ``sample`` has the law of
     ``sample``; ``sample`` then ``bridge`` has the joint law of ``sample`` then ``degrade``; what a member gives
     to its family (``coefficients``, ``thresholds``, ``count_law``, ``transition`` ...) agrees with ``sample``;
     two inputs have one law at a finite ``horizon``; ``has_density`` agrees with whether draws repeat, and ``log_prob``
@@ -43,6 +44,8 @@ def check_process(
     Not seen: errors at times and inputs that are not looked at, or smaller than ``draws`` draws resolve; laws that
     differ only in what no summary sees (up to six coordinates, sums, squares, products of neighbours); whether
     ``sample`` is the channel that you had in mind.
+
+    Source: the library's own.
 
     Args:
         process: the process.

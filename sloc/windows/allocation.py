@@ -93,6 +93,8 @@ class RecordedDraws:
 def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDraws:
     """Mix the branches of recordings: each draw takes a branch by its weight, then that branch's next answer.
 
+    ``P(branch b) = p_b / sum_b' p_b'``, so that answers have the law ``o_t = sum_b p_b o_b / sum_b p_b``.
+
     Args:
         recordings: to be replayed, of different names.
         seed: of the choice of branches, with each question's name.
@@ -103,6 +105,8 @@ def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDr
 
     Raises:
         InvalidInput: no recordings, two of one name, or a seed that is none.
+
+    Source: textbook (the law of total probability).
 
     """
     recordings = checked_all(recordings, "recordings", Recording, "Recordings")
@@ -177,9 +181,11 @@ def allocate_draws(
 
     Each round chooses positions one after the other, each where a few draws more take most off the expected total
     variation (summed over all positions, for what a draw says of its neighbours too) for their cost, in the Gaussian
-    picture of ``sloc.windows.draw_design``; what the model says next is asked when the round is over.  The
-    first round knows no draw: all answers alike, and steps as restless as ``wary_steps``
-    has them.  Rounds grow with what was drawn, so that there are few: about thirty for two thousand draws.
+    picture of ``sloc.windows.draw_design``; what the model says next is asked when the round is over.  The first round
+    knows no draw: all answers alike, and steps as restless as ``wary_steps`` has them.  There ``b`` draws more at ``t``
+    take ``C_st^2 / (r_t / b + C_tt)`` off the variance at ``s``, with ``C`` the covariance of an answer's share along
+    the positions and ``r_t = p_t (1 - p_t)`` the variance of a draw.  Rounds grow with what was drawn, so that there
+    are few: about thirty for two thousand draws.
 
     Where a leaving mass is not known (sentences, say) a draw is taken to say nothing of what lies beyond that step, so
     that draws are dealt by what they cost and by how uncertain each position's own answer is.
@@ -314,8 +320,9 @@ def certify_moves(
 ) -> Moves:
     """Certify located moves with fresh draws: the second of two stages.
 
-    ``n`` draws before and ``n`` after each candidate, which were not used to find it, test "the answers that seemed to
-    gain rise by at most ``tau``" by the exact unconditional test; p-values are corrected by Holm over the candidates.
+    ``n`` draws before and ``n`` after each candidate, which were not used to find it, test "the answers ``A`` that
+    seemed to gain rise by at most ``tau``", ``o_after(A) - o_before(A) <= tau``, by the exact unconditional test;
+    p-values are corrected by Holm over the candidates.
 
     Source: the library's own; Holm 1979.
 

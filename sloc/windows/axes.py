@@ -50,6 +50,8 @@ def information_axis(curve: Curve, *, total: float | None = None) -> np.ndarray:
 def on_axis(curve: Curve, axis: Any) -> Curve:
     """Return a curve over another axis: value, band and all else stay exactly, ``times`` become the axis's values.
 
+    ``v(axis_i) = value_i``, with the band likewise.
+
     Windows read off it (:func:`sloc.find_window`) are then in the units of the axis.  An axis that falls with noise,
     like ``sloc.processes.log_snr``, is given as its negative.
 

@@ -148,10 +148,10 @@ def anytime_windows(
     """Yield critical windows with tighter and tighter certified intervals until the caller stops.
 
     As :func:`critical_window` with ``certify=True`` and closed forms off, but by betting sequences that hold at every
-    stopping time: whichever window the caller keeps, its intervals contain the true edges jointly with probability
-    ``>= 1 - delta``.  Draws grow from look to look and are kept as counts, so memory does not grow with them.  Once
-    eight times the draws that it was planned for have been made, the ladder of times that are tested gives way to a
-    finer one, so that widths go on falling, about as one over the root of the draws.  For the edges of Theorem 2 see
+    stopping time: ``P(T_after and T_before lie in their intervals at every look) >= 1 - delta``, whichever window the
+    caller keeps.  Draws grow from look to look and are kept as counts, so memory does not grow with them.  Once eight
+    times the draws that it was planned for have been made, the ladder of times that are tested gives way to a finer
+    one, so that widths go on falling, about as one over the root of the draws.  For the edges of Theorem 2 see
     :func:`sloc.anytime_theorem2`.
 
     Args:

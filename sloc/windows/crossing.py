@@ -29,10 +29,11 @@ def find_window(
     """Find the window of any curve over times, by a TV threshold or by a rise.
 
     With ``epsilon``: ``curve`` is ``TV(after, before)`` and ``separation`` is ``TV(after, rest)`` (default: the same
-    curve); ``T_before`` is where the first falls to ``epsilon``, ``T_after`` where the second falls below
-    ``1 - epsilon^2``, both by linear interpolation, with intervals from the curves' bands.  With ``rise``: walking
-    from the noisiest time towards ``t = 0``, the window is the largest step up, if it exceeds ``rise`` (the rule of
-    Li, Karan & Chen 2025, Sect. 6.2, there 0.5 between kept fractions); no interval is claimed for it.
+    curve); ``T_before = inf {t : TV(after, before) <= epsilon}`` and
+    ``T_after = sup {t : TV(after, rest) >= 1 - epsilon^2}``, both by linear interpolation, with intervals from the
+    curves' bands.  With ``rise``: walking from the noisiest time towards ``t = 0``, the window is the largest step up,
+    if it exceeds ``rise`` (the rule of Li, Karan & Chen 2025, Sect. 6.2, there 0.5 between kept fractions); no interval
+    is claimed for it.
 
     ``delta`` of the window is that of the curve's band, of two curves their sum (Bonferroni); NaN where a curve does
     not tell it, and for a rise in a curve that is not exact.

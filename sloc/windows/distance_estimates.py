@@ -33,6 +33,8 @@ _CHUNK = 2**20
 def outcome_distances(data: OutcomeCounts | Recording, *, gap: float = 4.0, level: float = 0.9) -> OutcomeDistances:
     """Estimate the total variation between the answers at positions a gap apart, with its noise floor.
 
+    The plug-in is ``1/2 sum_a |f_j(a) - f_i(a)|`` of the frequencies ``f`` of the answers ``a`` at the two positions.
+
     Args:
         data: whole numbers of unweighted draws.  A recording with several branches at a position goes through
             :func:`sloc.windows.plain_counts` first (branches mixed by :func:`sloc.windows.recorded_draws`).  Positions

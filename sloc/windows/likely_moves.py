@@ -48,7 +48,11 @@ def posterior_moves(
 ) -> Moves:
     """Find moves by posterior probability: estimates under a prior, not certified.
 
-    Source: the library's own.
+    With ``A`` the answers that gain from ``i`` to ``j`` a move has the probability
+    ``pi = P(o_j(A) - o_i(A) > tau | draws)``; moves are reported, likeliest first, while the mean of ``1 - pi`` among
+    them is at most ``alpha``.
+
+    Source: the library's own; the rate of Newton et al. 2004 and Müller et al. 2006.
 
     Args:
         questions: counts or recordings, of different names; recordings of one axis, that of ``gap``.

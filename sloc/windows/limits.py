@@ -24,11 +24,11 @@ def certified_limits(
 ) -> Window:
     """Return what bounds on TV certify about a window's edges, each from below, from above, or both.
 
-    ``t_before`` is where ``TV(after, before)`` falls to ``epsilon``, ``t_after`` the last time at which ``TV(after,
-    rest)`` is at least ``1 - epsilon^2``, as in :func:`sloc.find_window`.  A lower bound above the level at ``t`` says
-    that the edge is not before ``t``; an upper bound below it, that the edge is not after ``t``.  Neither says where
-    the edge is: it stays None, its interval is what is certified, with 0 or the horizon for a side of which nothing is;
-    ``certified_after`` and ``certified_before`` name the sides.
+    The edges are ``t_before = inf {t : TV(after, before) <= epsilon}`` and
+    ``t_after = sup {t : TV(after, rest) >= 1 - epsilon^2}``, as in :func:`sloc.find_window`.  A lower bound above the
+    level at ``t`` says that the edge is not before ``t``; an upper bound below it, that the edge is not after ``t``.
+    Neither says where the edge is: it stays None, its interval is what is certified, with 0 or the horizon for a side
+    of which nothing is; ``certified_after`` and ``certified_before`` name the sides.
 
     Bounds are of a law: that of the data, or that of trained models' own samplers
     (:func:`sloc.divergence.tv_sampler_bound`).  Bounds of different laws say nothing together and are refused.

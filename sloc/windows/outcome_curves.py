@@ -141,6 +141,8 @@ def outcome_counts(recording: Recording, *, adjacent: bool | None = None) -> Out
     Raises:
         InvalidInput: no recording, or fractions that are said to be adjacent.
 
+    Source: Kish 1965 (effective sample size).
+
     """
     require(isinstance(recording, Recording), "recording", recording, "a Recording")
     require(adjacent is None or isinstance(adjacent, bool), "adjacent", adjacent, "true, false or None")
@@ -304,6 +306,9 @@ def outcome_curve(
     priors: Sequence[MovePrior] = PRIORS,
 ) -> OutcomeCurve:
     """Estimate the distribution of answers at every position, with bands.
+
+    The posterior mean ``E[o_t | draws]`` of each answer's share, made to sum to one, under a prior by which a step is
+    ``o_t = (1 - q_t) o_{t+1} + q_t y`` with ``q_t`` its leaving mass.
 
     Source: the library's own.
 

@@ -248,8 +248,8 @@ def discourse_before_from_kl(alpha: float, cosine: float, epsilon: float) -> flo
     """``1/2 ln(alpha sqrt(1 - c^2) / (4 eps))``: a correct and simple ``T_before`` for two topics of equal weight.
 
     By ``KL = (1 - c^2) x^2 / (2 (1 + x))``, ``x = alpha e^{-2t}``, and Pinsker's inequality: half of the total
-    variation is at most ``x sqrt(1 - c^2) / 4``: an upper bound of the edge.  It replaces the
-    printed formula of :func:`discourse_edges`.
+    variation is at most ``x sqrt(1 - c^2) / 4``: an upper bound of the edge.  It replaces the printed formula of
+    :func:`discourse_edges`.  Source: the library's own; Pinsker 1964.
 
     Args:
         alpha: positive.
@@ -287,8 +287,8 @@ def examples_needed(hellinger: float, epsilon: float) -> float:
 def examples_needed_corrected(hellinger: float, epsilon: float) -> float:
     """``ln(1/eps) / ln(1 / (1 - delta/2))``: the number of examples whose affinity ``(1 - delta/2)^T`` is ``eps``.
 
-    With ``delta`` the **smallest** over single other rules (a mixture of products is not a product); exact
-    for one other rule, an estimate for several.
+    With ``delta`` the **smallest** over single other rules (a mixture of products is not a product); exact for one
+    other rule, an estimate for several.  Source: the library's own, in place of Li, Karan & Chen 2025, Cor. 3.
 
     Args:
         hellinger: ``delta = sum (sqrt p - sqrt q)^2`` of one example, in ``(0, 2)``.

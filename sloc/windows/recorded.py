@@ -172,28 +172,28 @@ class Recording:
 
     @property
     def positions(self) -> np.ndarray:
-        """``[m]`` positions with branches, increasing."""
+        """``[m]`` positions with branches, ``{s : some branch starts at s}``, increasing."""
         return np.unique([b.position for b in self.branches])
 
     @property
     def missing(self) -> tuple[float, ...]:
-        """Positions that were to be drawn at and were not."""
+        """Positions that were to be drawn at and were not, ``{s in expected : no branch starts at s}``."""
         return tuple(sorted(set(self.expected) - {b.position for b in self.branches}))
 
     @property
     def kept_mass(self) -> np.ndarray:
-        """``[m]`` probability of the branches kept at each position; 1 where none was dropped."""
+        """``[m]`` probability ``sum_b p_b`` of the branches kept at each position; 1 where none was dropped."""
         return self._sum_at([b.weight for b in self.branches])
 
     @property
     def taken_mass(self) -> np.ndarray:
-        """``[m]`` probability of the token that the generation took; NaN where no branch is marked as taken."""
+        """``[m]`` probability ``sum_b p_b 1[b is taken]`` of the token that was taken; NaN where none is marked."""
         taken = self._sum_at([b.weight if b.taken else 0.0 for b in self.branches])
         return np.where(self._sum_at([float(b.taken) for b in self.branches]) > 0, taken, np.nan)
 
     @property
     def draws(self) -> np.ndarray:
-        """``[m]`` draws at each position, all branches together."""
+        """``[m]`` draws at each position, ``sum_b n_b`` over its branches."""
         return self._sum_at([b.answers.size for b in self.branches]).astype(np.int64)
 
     def _sum_at(self, values: Any) -> np.ndarray:
@@ -283,6 +283,8 @@ def leaving_masses(taken: np.ndarray, kept: np.ndarray) -> np.ndarray:
 
     Raises:
         InvalidInput: probabilities outside [0, 1], masses that are not positive, arrays that do not fit.
+
+    Source: the law of total probability; what is said of dropped branches is the library's own.
 
     """
     taken, kept = as_floats(taken, "taken"), as_floats(kept, "kept")

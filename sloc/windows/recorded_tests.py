@@ -30,7 +30,8 @@ def plain_counts(recording: Recording, seed: int = 0, *, adjacent: bool | None =
     Where a position has one branch its draws are plain already; of several, each draw takes a branch by its weight and
     then that branch's next answer (:func:`sloc.windows.recorded_draws`), as many as the shortest branch has, so that
     none runs out.  Tests compare equal numbers of draws: no position counts more than ``n`` of them, the first ``n``,
-    with the ``n`` that keeps most draws at positions that have as many.  Answers decide nothing of that.
+    with the ``n`` that keeps most draws at positions that have as many: ``n_t = min(n, shortest branch's draws)`` at
+    position ``t``.  Answers decide nothing of that.
 
     Source: the library's own.
 
@@ -77,6 +78,8 @@ def recorded_exact_moves(
     adjacent: bool | None = None,
 ) -> Moves:
     """Certify moves of recordings: :func:`sloc.windows.exact_moves` of their plain draws.
+
+    What is refuted at a pair ``i < j`` is ``o_j(A) - o_i(A) <= tau`` for a set ``A`` of answers.
 
     Source: the library's own.
 
@@ -167,6 +170,8 @@ def rule_firing(
     data: OutcomeCounts, *, rise: float = RULE, gap: float = 4.0, reference: str | None = None
 ) -> RuleFiring:
     """Apply the published rule to one question: an answer's observed share rises by more than ``rise`` over a gap.
+
+    It fires where ``max_i (share_j - share_i) > rise``, ``j`` the first position at least ``gap`` after ``i``.
 
     Source: Li, Karan & Chen 2025 (Sect. 6.2) for the rule, between consecutive kept parts; its rates are exact
     (:func:`sloc.windows.rule_rates`), in the worst case over the share before.

@@ -48,9 +48,9 @@ def trace_windows(
 ) -> TraceWindows:
     """Curves, bands and windows of every question.
 
-    Each step between consecutive kept fractions is tested for "true rise at most ``rise``" and for
-    "no rise" by ``sloc.windows.binomial_rise.rise_p_value`` (exact), or, where weights within a
-    point differ, by Hoeffding's inequality (valid, conservative); p-values are corrected by
+    Each step between consecutive kept fractions is tested for "true rise at most ``rise``",
+    ``p(after) - p(before) <= rise``, and for "no rise" by ``sloc.windows.binomial_rise.rise_p_value`` (exact), or,
+    where weights within a point differ, by Hoeffding's inequality (valid, conservative); p-values are corrected by
     ``sloc.windows.multiplicity.adjust_steps``.
 
     Source: the rule is that of Li, Karan & Chen 2025; the tests are the library's own.

@@ -158,10 +158,10 @@ def anytime_theorem2(
     """Yield Theorem 2's windows with tighter and tighter certified intervals until the caller stops.
 
     As :func:`theorem2` with ``certify=True`` and closed forms off, but by the betting sequences of
-    :func:`sloc.anytime_windows`: whichever window the caller keeps, its intervals contain the true ``T_end`` and
-    ``T_start`` jointly with probability ``>= 1 - delta``.  The certificate and its parts are curves, not edges: they
-    are measured once, before the first look, by ``n`` trajectories of their own, and are the same in every window, so
-    that each curve's band holds at every stopping time too, at level ``delta`` of its own.
+    :func:`sloc.anytime_windows`: ``P(T_end and T_start lie in their intervals at every look) >= 1 - delta``, whichever
+    window the caller keeps.  The certificate and its parts are curves, not edges: they are measured once, before the
+    first look, by ``n`` trajectories of their own, and are the same in every window, so that each curve's band holds at
+    every stopping time too, at level ``delta`` of its own.
 
     Args:
         key: typed PRNG key.

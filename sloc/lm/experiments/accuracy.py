@@ -117,6 +117,10 @@ def window_accuracy(
 ) -> WindowAccuracy:
     """Compare accuracy with and without windows.
 
+    Differences are ``P(right | no window) - P(right | window)`` and ``P(window | wrong) - P(window | right)``.
+
+    Source: Li, Karan & Chen 2025, Table 1; Korn & Graubard 1998 and Zou & Donner 2008 for the intervals.
+
     Args:
         questions: the question of each generation (its cluster).
         right: whether it is right; None where no answer was found or the truth is not known: such generations are

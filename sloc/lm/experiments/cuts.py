@@ -52,8 +52,8 @@ class Cuts:
     def of(self, pieces: Sequence[str]) -> tuple[tuple[float, int], ...]:
         """Return ``(kept part, kept tokens)`` of every cut of a generation, rising; none of an empty one.
 
-        The whole generation is no cut.  Fractions are of tokens, rounded down; those that keep as many tokens as an
-        earlier one are left out.  The first cut of tokens and sentences keeps nothing.
+        The whole generation is no cut.  Of ``N`` tokens a fraction ``f`` keeps ``c = floor(f N)``; fractions that keep
+        as many tokens as an earlier one are left out.  The first cut of tokens and sentences keeps nothing.
         """
         length = len(checked_all(pieces, "pieces", str, "texts"))
         if length == 0:

@@ -64,6 +64,11 @@ def find_text_windows(
 ) -> dict[str, tuple[TextWindow, ...]]:
     """Find the windows of each generation.
 
+    A window is a step between cuts with ``p(after) - p(before) > rise``, ``p`` the probability of the generation's own
+    answer (by ``"moves"`` with ``TV(o_before, o_after) > rise``, ``o`` the law of answers).
+
+    Source: Li, Karan & Chen 2025, Sect. 6.2, for the rule; the other two are the library's own.
+
     Args:
         experiment: what was drawn.
         detector: ``"test"``, an exact test of "the rise of a step is at most ``rise``", Bonferroni over a question's

@@ -87,6 +87,8 @@ def run_experiment(
 ) -> Experiment:
     """Draw generations, continue each from its cuts, and read all answers.
 
+    Continuations are draws from ``p(. | prompt, kept tokens)``.  Source: Li, Karan & Chen 2025, Sect. 6.2.
+
     Texts are kept and graded at the end, so that another task can read them again from the journal.  What failed after
     its retries is listed and drawn again when the run is resumed.
 

@@ -93,7 +93,10 @@ def compare_interventions(
 
     Ways: ``"keep"``, the generation's own answer; ``"vote from the start"``, plain self-consistency; ``"vote before the
     window"``; ``"revise"``, a vote over texts that were asked to revise before the window.  A vote is won by the most
-    frequent answer that was found; ties are shared.
+    frequent answer that was found, ``argmax_a sum_i 1[answer_i = a]``; ties are shared.  Votes are averaged over
+    subsets of the texts.
+
+    Source: Wang et al. 2023 (self-consistency); the comparison is the library's own.
 
     Args:
         experiment: with a cut that keeps nothing.

@@ -61,6 +61,8 @@ def revise(
 ) -> dict[str, Revision]:
     """Ask the model to revise from before each generation's first window.
 
+    Texts are drawn from ``p(. | prompt, kept tokens, ask)``.  Source: the library's own.
+
     Args:
         backend: the model.
         experiment: whose generations.

@@ -63,6 +63,11 @@ class TemplateJumps:
 def template_jumps(experiment: Experiment, *, alpha: float = 0.05) -> tuple[TemplateJumps, ...]:
     """Compare predicted and measured jumps of each generation that fits the template.
 
+    A step of the curve, ``p(same | kept up to after) - p(same | kept up to before)``, is predicted where it overlaps a
+    stretch in which a choice becomes known.
+
+    Source: Li, Karan & Chen 2025, Fig. 4.
+
     Args:
         experiment: of a :class:`sloc.lm.TemplateTask`, cut by tokens (every token for the sharpest answer).
         alpha: error level over all steps of a generation, for "this step rises".

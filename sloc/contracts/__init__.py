@@ -18,6 +18,7 @@ nothing about it.
 
 from __future__ import annotations
 
+from sloc.contracts import asked as asked
 from sloc.contracts.base import Contract, namespace, require
 from sloc.contracts.base import ContractError as ContractError
 from sloc.contracts.base import InvalidInput as InvalidInput

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import sys
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -116,12 +119,51 @@ def _annotations(cls: type) -> dict[str, Any]:
     return inspect.get_annotations(cls)
 
 
+Asked = Mapping[str, tuple[str, ...]]
+"""What methods are asked, by their names: for each argument in order a word of ``CHECKS``."""
+
+CHECKS: dict[str, Callable[[Any, str, Mapping[str, Any], str], None]] = {}
+"""How an argument of a contract method is looked at, by the words of ``Asked``; filled by ``sloc.contracts.asked``."""
+
+
+def _looked_at(method: Callable[..., Any], words: tuple[str, ...]) -> Callable[..., Any]:
+    """Return a method that looks at its arguments where nothing is traced, and is else as it was."""
+    names, own = tuple(word.rstrip("[]?") for word in words), method.__name__
+
+    @functools.wraps(method)
+    def looking(self: Any, *args: Any, **kwargs: Any) -> Any:
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        # Without a name that is missing: Python says so where the method is called.
+        if all(name in given for name in names) and not _traced(self, given):
+            for word, name in zip(words, names, strict=True):
+                CHECKS[word](self, own, given, name)
+        return method(self, *args, **kwargs)
+
+    return looking
+
+
+def _traced(owner: object, given: Mapping[str, Any]) -> bool:
+    if any(isinstance(value, Tracer) for value in given.values()):
+        return True
+    try:
+        return not is_concrete(owner, *given.values())
+    except (TypeError, ValueError):  # what is no tree is no tracer either
+        return False
+
+
 class Contract:
     """Base of processes and populations: pytree registration, casting and validation.
 
     A subclass is a frozen dataclass registered as a pytree (``@jax.tree_util.register_dataclass`` above
     ``@dataclass(frozen=True)``); its fields are the leaves, unless they are marked static.
+
+    The contract's methods that this package writes refuse what they cannot take (:class:`InvalidInput`) where they are
+    called with values; under a transformation of JAX they look at nothing.  What a class of yours writes is left as it
+    is, and looks at nothing either.
     """
+
+    _asked: ClassVar[Asked] = MappingProxyType({})
+    """The methods that are looked at, which subclasses add to."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give each subclass that becomes a dataclass its own type as a static field, keyword only and not shown.
@@ -135,6 +177,10 @@ class Contract:
         # By `type`, so that a type checker does not take these for attributes of every subclass.
         type.__setattr__(cls, "__annotations__", {**_annotations(cls), "_node_type": Any})
         type.__setattr__(cls, "_node_type", own)
+        if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            for name, words in cls._asked.items():
+                if inspect.isfunction(method := vars(cls).get(name)):
+                    type.__setattr__(cls, name, _looked_at(method, words))
 
     def validate(self) -> None:
         """Check concrete values, once, at the entry of a public call.

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts.base import (
+    Asked,
     Contract,
     ContractError,
     InvalidInput,
     float_dtype,
-    is_concrete,
     overrides,
     require,
     shown,
@@ -29,6 +29,7 @@ from sloc.contracts.process import (
     ObservationProcess,
     Revealed,
     RevealingChannel,
+    check_times,
     missing_method,
 )
 from sloc.contracts.signal import Coordinates
@@ -53,6 +54,15 @@ class Population(Contract):
 
     names: Any = ()
     atomic: ClassVar[bool] = False
+    _asked: ClassVar[Asked] = {
+        "sample": ("key", "component"),
+        "log_marginals": ("process", "y", "t"),
+        "path_log_marginals": ("process", "key", "x", "times[]"),
+        "posterior_sample": ("key", "process", "y", "t"),
+        "posterior_joint": ("key", "process", "y", "t"),
+        "bridge_pair": ("process", "key", "i", "j", "t"),
+        "log_affinities": ("process", "t"),
+    }
 
     @property
     def log_weights(self) -> Array:
@@ -178,9 +188,15 @@ def refuse_estimates(process: ObservationProcess, population: Population, what: 
 # --------------------------------------------------------------------------------------------
 
 
+def _check_function(fn: Any, expected: str) -> None:
+    require(callable(fn), "fn", fn, f"a function {expected}")
+
+
 @dataclass(eq=False)
 class Marginals:
     """One registered pair and its optional shortcuts; made by :func:`sloc.register_marginals`.
+
+    Its decorators raise :class:`~sloc.InvalidInput` for what is no function.
 
     Attributes:
         marginals: ``(process, population, y, t) -> [K]``.
@@ -204,16 +220,19 @@ class Marginals:
 
     def path(self, fn: Callable[..., Array]) -> Callable[..., Array]:
         """Register ``fn(process, population, key, x, times) -> [T, K]``."""
+        _check_function(fn, "(process, population, key, x, times) -> [T, K]")
         self.path_fn = fn
         return fn
 
     def paths(self, fn: Callable[..., Array]) -> Callable[..., Array]:
         """Register ``fn(process, population, key, components, times) -> [T, K, B]``."""
+        _check_function(fn, "(process, population, key, components, times) -> [T, K, B]")
         self.paths_fn = fn
         return fn
 
     def draws(self, fn: Callable[..., Callable[[Array], Array]]) -> Callable[..., Callable[[Array], Array]]:
         """Register ``fn(process, population, key, components) -> (times -> [T, K, B])``, and with it ``paths``."""
+        _check_function(fn, "(process, population, key, components) -> (times -> [T, K, B])")
         self.draws_fn = fn
         self.paths_fn = lambda process, population, key, components, times: fn(process, population, key, components)(
             times
@@ -222,6 +241,7 @@ class Marginals:
 
     def reduce(self, fn: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
         """Register ``fn(process, population) -> (process, population)``."""
+        _check_function(fn, "(process, population) -> (process, population)")
         self.reduce_fn = fn
         return fn
 
@@ -433,20 +453,7 @@ def check_instants(
         InvalidInput: times below 0, beyond the horizon, broken in discrete time, or 0 where densities are singular.
 
     """
-    require(bool((host >= 0).all()), argument, given, "times that are not negative")
-    horizon = float(process.horizon)
-    require(bool((host <= horizon * (1 + 1e-12)).all()), argument, given, f"times up to the horizon, {horizon:g}")
-    if process.discrete:
-        require(bool((host == np.round(host)).all()), argument, given, "whole numbers: the process's time is discrete")
-    if process.has_density and population.atomic:
-        require(
-            bool((host > 0).all()),
-            argument,
-            given,
-            "times above 0: densities of noised data points are singular at t = 0",
-        )
-    if is_concrete(process):
-        process._check_times(host, argument)
+    check_times(process, host, argument, given, singular=process.has_density and population.atomic)
 
 
 def _not_this_process(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts.arguments import as_floats, as_whole
-from sloc.contracts.base import Contract, ContractError, float_dtype, require
+from sloc.contracts.base import Asked, Contract, ContractError, float_dtype, is_concrete, require
 from sloc.contracts.signal import of_size, one_array, outside_alphabet
 
 Array = jax.Array
@@ -41,6 +41,14 @@ class ObservationProcess(Contract):
     discrete: ClassVar[bool] = False
     has_density: ClassVar[bool] = False
     absent: ClassVar[frozenset[str]] = frozenset()
+    # Whether an observation is of the kind of X, so that what X cannot be is no observation either.
+    _like_x: ClassVar[bool] = False
+    _asked: ClassVar[Asked] = {
+        "sample": ("key", "x", "t"),
+        "log_prob": ("y", "x", "t"),
+        "degrade": ("key", "y", "s", "t"),
+        "bridge": ("key", "y", "x", "s", "t"),
+    }
 
     def sample(self, key: Array, x: Any, t: Array) -> Observation:
         """Draw ``Y_t | X = x``.  With one key, draws at different ``t`` share their randomness."""
@@ -88,13 +96,42 @@ class ObservationProcess(Contract):
         """Refuse times (float64, in order) at which the process is not what it says; most are at all times."""
 
 
+def check_times(
+    process: ObservationProcess, host: np.ndarray, argument: str, given: Any, *, singular: bool = False
+) -> None:
+    """Refuse times at which a process cannot be asked.
+
+    Args:
+        process: the process.
+        host: ``[T]`` numbers.
+        argument: the argument's name in messages.
+        given: what was given for it, to be shown.
+        singular: whether a density of noised points is asked for, which has no value at 0.
+
+    Raises:
+        InvalidInput: times below 0, beyond the horizon, broken in discrete time, or 0 where densities are singular.
+
+    """
+    require(bool((host >= 0).all()), argument, given, "times that are not negative")
+    horizon = float(process.horizon)
+    require(bool((host <= horizon * (1 + 1e-12)).all()), argument, given, f"times up to the horizon, {horizon:g}")
+    if process.discrete:
+        require(bool((host == np.round(host)).all()), argument, given, "whole numbers: the process's time is discrete")
+    if singular:
+        words = "times above 0: densities of noised data points are singular at t = 0"
+        require(bool((host > 0).all()), argument, given, words)
+    if is_concrete(process):
+        process._check_times(host, argument)
+
+
 def _name(process: ObservationProcess) -> str:
     """Return the name of a process's class as users write it: a combinator's without that of the family."""
     own = (c for c in type(process).__mro__ if "__new__" in vars(c) and issubclass(c, ObservationProcess))
     return next(own, type(process)).__name__
 
 
-def _time_of(process: ObservationProcess) -> jax.ShapeDtypeStruct:
+def time_of(process: ObservationProcess) -> jax.ShapeDtypeStruct:
+    """Return the kind of number that one time of a process is, in compiled code."""
     return jax.ShapeDtypeStruct((), np.dtype(np.int32) if process.discrete else float_dtype())
 
 
@@ -113,7 +150,7 @@ def _signal_matrix(process: Any, t: Any) -> Any:
 def _shape(asked: Any, process: ObservationProcess) -> tuple[int, ...] | None:
     """Return the shape of what a method gives, None where it gives none: what is wrong shows itself where it runs."""
     try:
-        return tuple(asked.eval_shape(process, _time_of(process)).shape)
+        return tuple(asked.eval_shape(process, time_of(process)).shape)
     except Exception:
         return None
 
@@ -148,6 +185,13 @@ class GaussianChannel(ObservationProcess):
 
     has_density: ClassVar[bool] = True
     log_snr_range: ClassVar[tuple[float, float]] = (12.0, -14.0)
+    _like_x: ClassVar[bool] = True
+    _asked: ClassVar[Asked] = {
+        **ObservationProcess._asked,
+        "coefficients": ("t[]",),
+        "time_of_log_snr": ("log_snr[]",),
+        "bridge_law": ("y", "x", "s", "t"),
+    }
 
     def coefficients(self, t: Any) -> tuple[Any, Any]:
         """Return ``(a(t), sigma(t))`` of ``Y_t = a(t) X + sigma(t) Z``, elementwise in ``t``.
@@ -253,6 +297,13 @@ class LinearGaussianChannel(ObservationProcess):
     has_density: ClassVar[bool] = True
     log_snr_range: ClassVar[tuple[float, float]] = (12.0, -14.0)
     scalar_kernel: ClassVar[bool] = False
+    _asked: ClassVar[Asked] = {
+        **ObservationProcess._asked,
+        "matrices": ("t",),
+        "noise_root": ("t",),
+        "kernel": ("s", "t"),
+        "time_of_log_snr": ("log_snr[]",),
+    }
 
     @property
     def absent(self) -> frozenset[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -338,6 +389,13 @@ class RevealingChannel(ObservationProcess):
     """
 
     reveals_prefix: ClassVar[bool] = False
+    _asked: ClassVar[Asked] = {
+        **ObservationProcess._asked,
+        "thresholds": ("key?", "x"),
+        "log_mask_prob": ("known", "t"),
+        "hidden_probability": ("coordinates", "t"),
+        "count_law": ("length", "t"),
+    }
 
     def thresholds(self, key: Array, x: Array) -> Array:
         """Draw ``inf {t : l is hidden at t}`` for each coordinate ``l`` of ``x``; same shape as ``x``."""
@@ -392,6 +450,9 @@ class MemorylessChannel(ObservationProcess):
 
     ``P_t(y | x) = prod_l P_t[x_l, y_l]``.  Source: Shannon 1948; Austin et al. 2021.
     """
+
+    _like_x: ClassVar[bool] = True
+    _asked: ClassVar[Asked] = {**ObservationProcess._asked, "transition": ("t",)}
 
     def transition(self, t: Any) -> Any:
         """Return ``P_t [q, q]`` with ``P_t[i, j] = P(Y = j | X = i)`` for one coordinate."""

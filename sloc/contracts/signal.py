@@ -82,8 +82,10 @@ def reached(rows: np.ndarray, chunk: int = 4096) -> Ends:
 
 
 def one_array(x: Any, taker: str) -> str:
-    """Say that one array is expected where ``x`` is a tree of several; nothing where it is one."""
-    return "" if isinstance(x, Coordinates) else f"an X that is one array, which {taker} takes; it is a tree of arrays"
+    """Say that one array of real numbers is expected where ``x`` is another one, or a tree; nothing where it is one."""
+    if not isinstance(x, Coordinates):
+        return f"an X that is one array, which {taker} takes; it is a tree of arrays"
+    return f"an X of real numbers, which {taker} takes" if x.dtype is not None and x.dtype.kind == "c" else ""
 
 
 def of_size(x: Any, size: int, taker: str, things: str) -> str:

@@ -196,7 +196,14 @@ class Empirical(Population):
         return offsets[component] + jax.random.randint(key, jnp.shape(component), 0, counts[component], jnp.int32)
 
     def by_class(self, log_likelihood: Array) -> Array:
-        """``logsumexp_{i in theta} l_i - log n_theta`` along the first axis, ``[N, ...] -> [K, ...]``."""
+        """``logsumexp_{i in theta} l_i - log n_theta`` along the first axis, ``[N, ...] -> [K, ...]``.
+
+        Raises:
+            InvalidInput: no array of real numbers with one row for each atom.
+
+        """
+        found = np.shape(as_array(log_likelihood, "log_likelihood"))
+        require(found[:1] == (self.num_atoms,), "log_likelihood", found, f"a shape [{self.num_atoms}, ...]")
         if self.single_atoms:
             return log_likelihood
         log_n = np.log(np.asarray(self._counts))

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ from sloc.contracts import (
     require,
     shown,
 )
+from sloc.contracts.base import Asked
 from sloc.engine.normals import normals
 from sloc.populations.bridge_laws import resolve_bridge
 from sloc.populations.discrete import draw_letters
@@ -60,6 +61,8 @@ class GaussianMixture(Population):
     means: Any = field(metadata={"dtype": float})
     covariances: Any = field(default=1.0, metadata={"dtype": float})
     names: tuple[str, ...] = field(default=(), metadata={"static": True})
+
+    _asked: ClassVar[Asked] = {**Population._asked, "channel_posterior": ("process", "y", "t")}
 
     @property
     def log_weights(self) -> Array:

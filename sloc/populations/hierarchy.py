@@ -21,7 +21,8 @@ from sloc.contracts import (
     register_marginals,
     require,
 )
-from sloc.contracts.arguments import check_size, checked_key
+from sloc.contracts.arguments import as_array, check_size, checked_key
+from sloc.contracts.base import Asked
 from sloc.populations.discrete import (
     check_mixture,
     check_rows,
@@ -75,6 +76,12 @@ class RandomHierarchy(Population):
     names: tuple[str, ...] = field(default=(), metadata={"static": True})
 
     atomic: ClassVar[bool] = True
+    _asked: ClassVar[Asked] = {
+        **Population._asked,
+        "sample_tree": ("key", "component"),
+        "level_posteriors": ("process", "y", "t"),
+        "posterior_tree": ("key", "process", "y", "t"),
+    }
 
     @classmethod
     def random(
@@ -318,8 +325,11 @@ class RandomHierarchy(Population):
         Returns:
             ``[K, B]`` or ``[tiles, K, B]``: ``P(y | theta)`` over that of the best class; 0 everywhere if impossible.
 
+        Raises:
+            InvalidInput: another shape, or no real numbers.
+
         """
-        shape = jnp.shape(messages)
+        shape = np.shape(as_array(messages, "messages"))
         require(
             len(shape) in (3, 4) and shape[-3:-1] == (self.num_leaves, self.num_letters),
             "messages",

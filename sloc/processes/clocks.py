@@ -12,6 +12,7 @@ import numpy as np
 
 from sloc.contracts import Contract, float_dtype, is_concrete, require
 from sloc.contracts.arguments import as_array, as_real
+from sloc.contracts.base import Asked
 from sloc.contracts.process import missing_method
 from sloc.processes.places import placed
 
@@ -30,6 +31,7 @@ class Clock(Contract):
     """
 
     discrete: ClassVar[bool] = False
+    _asked: ClassVar[Asked] = {"inverse": ("u[]",), "end": ("horizon",)}
 
     def __call__(self, t: Any) -> Any:
         """Return ``u(t)``, elementwise; float64 off the device."""

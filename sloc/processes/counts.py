@@ -12,6 +12,7 @@ import numpy as np
 
 from sloc.contracts import Array, ObservationProcess, float_dtype, require
 from sloc.contracts.arguments import as_whole
+from sloc.contracts.base import Asked
 from sloc.contracts.process import two_ends
 from sloc.contracts.signal import below_zero, one_array
 from sloc.processes.places import placed
@@ -30,6 +31,8 @@ class Poisson(ObservationProcess):
 
     has_density: ClassVar[bool] = True  # not a density, but equally singular at t = 0, where counts are infinite
     exposure_range: ClassVar[tuple[float, float]] = (1e3, 1e-3)
+    _like_x: ClassVar[bool] = True
+    _asked: ClassVar[Asked] = {**ObservationProcess._asked, "exposure": ("t[]",)}
 
     def exposure(self, t: Any) -> Any:
         """Return ``1 / t``, elementwise; float64 off the device."""
@@ -47,6 +50,7 @@ class Poisson(ObservationProcess):
 
     def degrade(self, key: Array, y: Array, s: Array, t: Array) -> Array:
         """Draw ``Binomial(y, s / t)``: thinning."""
+        y = jnp.asarray(y)
         counts = y.astype(float_dtype())
         lose = jnp.broadcast_to(jnp.asarray((t - s) / t, counts.dtype), counts.shape)
         return (counts - jax.random.binomial(key, counts, lose, dtype=counts.dtype)).astype(y.dtype)
@@ -70,6 +74,10 @@ class Poisson(ObservationProcess):
             return words
         found = below_zero(x)
         return f"intensities that are not negative, under Poisson; {found}" if found else ""
+
+    def _check_times(self, times: np.ndarray, argument: str) -> None:
+        inside = bool(((times > 0) & (times < np.inf)).all())
+        require(inside, argument, times, "times above 0, where counts are infinite, and below infinity")
 
     def _rate(self, x: Any, t: Array) -> Array:
         x = jnp.asarray(x)

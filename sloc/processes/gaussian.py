@@ -14,13 +14,18 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from sloc.contracts import GaussianChannel, namespace
+from sloc.contracts import GaussianChannel, namespace, require
 
 
 def _on_host_or_device(value: Any) -> tuple[Any, Any]:
     """Return the array namespace and the value in it: float64 unless it is a JAX array."""
     xp = namespace(value)
     return xp, (value if xp is not np else np.asarray(value, np.float64)[()])
+
+
+def check_finite(times: np.ndarray, argument: str) -> None:
+    """Refuse times at which the noise is infinite."""
+    require(bool(np.isfinite(times).all()), argument, times, "finite times: the noise grows without bound")
 
 
 @jax.tree_util.register_dataclass
@@ -61,6 +66,9 @@ class VarianceExploding(GaussianChannel):
         xp, t = _on_host_or_device(t)
         return xp.ones_like(t), t
 
+    def _check_times(self, times: np.ndarray, argument: str) -> None:
+        check_finite(times, argument)
+
     def time_of_log_snr(self, log_snr: Any) -> Any:
         """Return ``t = e^(-log_snr / 2)``, elementwise."""
         xp, log_snr = _on_host_or_device(log_snr)
@@ -85,6 +93,9 @@ class IsotropicGaussian(GaussianChannel):
         """Return ``(1, sqrt(t))``, elementwise; exact, float64 off the device."""
         xp, t = _on_host_or_device(t)
         return xp.ones_like(t), xp.sqrt(t)
+
+    def _check_times(self, times: np.ndarray, argument: str) -> None:
+        check_finite(times, argument)
 
     def time_of_log_snr(self, log_snr: Any) -> Any:
         """Return ``t = e^-log_snr``, elementwise."""

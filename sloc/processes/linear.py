@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from sloc.contracts import LinearGaussianChannel, float_dtype, is_concrete, require, shown
+from sloc.processes.gaussian import check_finite
 from sloc.processes.places import placed
 
 
@@ -16,6 +17,9 @@ class _GrowingNoise(LinearGaussianChannel):
     """Base of ``Y_t = A X + t^{1/2} C^{1/2} Z``: independent increments of covariance ``C``."""
 
     scalar_kernel: ClassVar[bool] = True
+
+    def _check_times(self, times: np.ndarray, argument: str) -> None:
+        check_finite(times, argument)
 
     def _signal(self) -> Any:
         """Return ``A [m, d]``."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from sloc.contracts import Array, Revealed, RevealingChannel, float_dtype, is_concrete, require
 from sloc.contracts.arguments import as_whole, check_size
+from sloc.contracts.base import Asked
 from sloc.contracts.signal import of_size
 from sloc.processes.logs import binomial_log_weight
 
@@ -30,6 +31,7 @@ class Masking(RevealingChannel):
     """
 
     horizon: ClassVar[float] = 1.0
+    _asked: ClassVar[Asked] = {**RevealingChannel._asked, "thresholds": ("key", "x")}
 
     def thresholds(self, key: Array, x: Array) -> Array:
         """Draw, per coordinate of ``x``, the time from which it is hidden: uniform on ``(0, 1]``, same shape."""
@@ -83,6 +85,7 @@ class Erasure(RevealingChannel):
     """
 
     horizon: ClassVar[float] = 1.0
+    _asked: ClassVar[Asked] = {**RevealingChannel._asked, "thresholds": ("key", "x")}
 
     exponents: Any = field(default=1.0, metadata={"dtype": float})
 

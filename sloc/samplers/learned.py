@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import numpy as np
 
 from sloc.contracts import GaussianChannel, Population, check_registered, float_dtype, is_concrete, require, shown
 from sloc.contracts.arguments import as_array, as_real, check_size, checked_names, checked_whole, is_one_of
+from sloc.contracts.base import Asked
 from sloc.processes.levels import LEVEL_UNITS, level, time_at
 from sloc.processes.schedules import check_ends_in_noise
 
@@ -88,6 +89,19 @@ class LearnedDiffusion(Population):
     data_std: Any = field(default=1.0, metadata={"dtype": float})
     batched: bool = field(default=False, metadata={"static": True})
     names: tuple[str, ...] = field(default=(), metadata={"static": True})
+
+    _asked: ClassVar[Asked] = {
+        **Population._asked,
+        "network_time": ("t[]",),
+        **dict.fromkeys(("output", "predict", "denoise"), ("y", "t")),
+    }
+
+    @property
+    def _process(self) -> Any:
+        return self.schedule
+
+    def _observed(self) -> Any:
+        return jax.ShapeDtypeStruct(self.shape, float_dtype())
 
     @property
     def log_weights(self) -> Array:

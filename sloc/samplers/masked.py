@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,8 @@ from jax.tree_util import Partial
 
 from sloc.contracts import ContractError, Population, Revealed, float_dtype, is_concrete, require, shown
 from sloc.contracts.arguments import as_real, is_one_of
+from sloc.contracts.base import Asked
+from sloc.processes.revealing import Masking
 from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState
 from sloc.samplers.spoilt import SPOILT
 
@@ -53,6 +55,15 @@ class LearnedMasked(Population):
     timed: bool = field(default=False, metadata={"static": True})
     temperature: Any = field(default=1.0, metadata={"dtype": float})
     batched: bool = field(default=False, metadata={"static": True})
+
+    _asked: ClassVar[Asked] = {**Population._asked, "log_probs": ("y", "t")}
+
+    @property
+    def _process(self) -> Masking:
+        return Masking()
+
+    def _observed(self) -> Any:
+        return Revealed(*(jax.ShapeDtypeStruct(self.shape, kind) for kind in (jnp.int32, jnp.bool_)))  # pyright: ignore[reportArgumentType]
 
     @property
     def log_weights(self) -> Array:

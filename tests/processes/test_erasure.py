@@ -65,5 +65,7 @@ def test_rates_must_be_positive(exponents):
 
 
 def test_sizes_must_agree():
-    with pytest.raises(InvalidInput, match=r"x = \(4,\): expected shape \(3,\)"):
+    with pytest.raises(InvalidInput, match=r"x = .*: expected an X of 3 coordinates"):
         Erasure(RATES).canonical().thresholds(jax.random.key(0), jnp.zeros(4))
+    with pytest.raises(InvalidInput, match=r"x = \(4,\): expected shape \(3,\)"):
+        jax.eval_shape(Erasure(RATES).canonical().thresholds, jax.random.key(0), jnp.zeros(4))

@@ -241,5 +241,7 @@ def test_other_bad_input_is_refused():
         Projected(OrnsteinUhlenbeck(), A.T).validate()
     with pytest.raises(InvalidInput, match="3 columns"):
         Projected(LinearGaussian(A, C), np.ones((1, 4))).validate()
-    with pytest.raises(InvalidInput, match=r"x = .*: expected 4 coordinates"):
+    with pytest.raises(InvalidInput, match=r"x = .*: expected an X of 4 coordinates"):
         LinearGaussian(A, C).canonical().sample(jax.random.key(0), jnp.zeros(5), jnp.float32(1.0))
+    with pytest.raises(InvalidInput, match=r"x = .*: expected 4 coordinates"):
+        jax.eval_shape(LinearGaussian(A, C).canonical().sample, jax.random.key(0), jnp.zeros(5), jnp.float32(1.0))

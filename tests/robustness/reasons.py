@@ -10,20 +10,20 @@ NOTHING = "takes nothing that could be wrong: no arguments or parameters"
 INSIDE = "runs inside compiled code on arrays that the engine or a kernel made: it is traced, and cannot look at values"
 LAUNCH = "joins the launch that the environment describes; wrong environments are in tests/engine/test_processes.py"
 
-INSIDE_METHODS = "run inside compiled code, on traced values"
+BASES = "are of base classes, where every call is refused: each class that derives from one defines its own"
+DRAWN = "are asked by statistics in compiled code, of draws that the engine made"
+TREES = "are called by JAX, with placeholders too, and may look at nothing"
 OUTSIDE = "are of contracts that outside classes derive from, or of what a server or PyTorch answers"
 FOLLOWS = "take a process, a population or a result, which is checked where it is made or measured"
 READ = "read and draw what the library made, or are asked by the library alone"
 
 METHODS: dict[str, tuple[str, ...]] = {
-    INSIDE_METHODS: (
-        *("sample", "log_prob", "degrade", "bridge", "bridge_law", "coefficients", "matrices", "noise_root", "kernel"),
-        *("time_of_log_snr", "transition", "exposure", "thresholds", "log_mask_prob", "hidden_probability"),
-        *("count_law", "inverse", "end", "log_marginals", "path_log_marginals", "posterior_sample", "posterior_joint"),
-        *("posterior_tree", "level_posteriors", "class_likelihoods", "sample_tree", "channel_posterior", "by_class"),
-        *("bridge_pair", "log_affinities", "network_time", "output", "predict", "denoise", "log_probs"),
-        *("tree_unflatten", "path", "paths", "draws", "reduce", "stratum_weights", "average", "conditional"),
+    BASES: (
+        *("sample", "log_prob", "degrade", "bridge", "transition", "inverse"),
+        *("posterior_sample", "bridge_pair", "log_affinities"),
     ),
+    DRAWN: ("stratum_weights", "average", "conditional"),
+    TREES: ("tree_unflatten",),
     OUTSIDE: (
         *("generate", "fork", "prompt_tokens", "prompt", "extract", "extract_stump", "extract_all", "same", "right"),
         "bind",

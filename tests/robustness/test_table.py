@@ -23,6 +23,7 @@ from sloc.engine.streaming import count_traces
 from tests.robustness import (
     page,
     reasons,
+    rows_contracts,
     rows_learned,
     rows_lm,
     rows_measures,
@@ -43,7 +44,7 @@ ROWS = [
     *rows_learned.rows(),
     *rows_lm.rows(),
 ]
-METHODS = rows_methods.rows()
+METHODS = [*rows_methods.rows(), *rows_contracts.rows()]
 
 
 def _public() -> dict[str, Any]:
@@ -61,7 +62,8 @@ def test_every_public_name_has_a_row_or_a_reason() -> None:
 
 def unswept() -> list[str]:
     """Return the public methods that take something and have no row: of each class its own, not what it inherits."""
-    found, swept = dict[Any, str](), {getattr(resolve(r.name), "__func__", resolve(r.name)) for r in METHODS}
+    swept = {inspect.unwrap(getattr(resolve(r.name), "__func__", resolve(r.name))) for r in METHODS}
+    found = dict[Any, str]()
     for name, value in _public().items():
         for own, member in vars(value).items() if inspect.isclass(value) else ():
             plain = inspect.unwrap(getattr(member, "__func__", member))

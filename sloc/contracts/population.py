@@ -360,9 +360,10 @@ def check_fits(process: ObservationProcess, population: Population) -> None:
         InvalidInput: names the population, what the process takes, and what was found instead.
 
     """
-    x = population._known_x()
+    # Hooks of the contract, asked here and in check_instants: no class of a user's needs to know of them.
+    x = population._known_x()  # pyright: ignore[reportPrivateUsage]
     if x is not None:
-        words = process._misfit(x)
+        words = process._misfit(x)  # pyright: ignore[reportPrivateUsage]
         require(not words, "population", population, words)
 
 
@@ -446,7 +447,7 @@ def check_instants(
             "times above 0: densities of noised data points are singular at t = 0",
         )
     if is_concrete(process):
-        process._check_times(host, argument)
+        process._check_times(host, argument)  # pyright: ignore[reportPrivateUsage]
 
 
 def _not_this_process(

@@ -96,7 +96,7 @@ class Projected(LinearGaussianChannel):
         xp, _, matrix = placed(t, self.matrix)
         eye = xp.eye(matrix.shape[0], dtype=matrix.dtype)
         if isinstance(self.process, GaussianChannel):
-            r, q, _, _ = self.process._transition(s, t)
+            r, q, _, _ = self.process.degrade_law(s, t)
             return r * eye, xp.sqrt(q) * _triangular(matrix, xp)
         step, root = self.process.kernel(s, t)
         return step[0, 0] * eye, _triangular(_product(matrix, root, xp), xp)

@@ -193,8 +193,9 @@ class PermutedGaussian(GaussianChannel, Permuted):  # pyright: ignore[reportInco
         """Return the inner time."""
         return self.process.time_of_log_snr(log_snr)
 
-    def _transition(self, s: Array, t: Array) -> tuple[Array, Array, Array, Array]:
-        return self.process._transition(s, t)
+    def degrade_law(self, s: Array, t: Array) -> tuple[Array, Array, Array, Array]:
+        """As of the family: ``(r, q, a_s, sigma_s)``, of the inner process."""
+        return self.process.degrade_law(s, t)
 
 
 @jax.tree_util.register_dataclass

@@ -17,7 +17,8 @@ READ = "read and draw what the library made, or are asked by the library alone"
 
 METHODS: dict[str, tuple[str, ...]] = {
     INSIDE_METHODS: (
-        *("sample", "log_prob", "degrade", "bridge", "bridge_law", "coefficients", "matrices", "noise_root", "kernel"),
+        *("sample", "log_prob", "degrade", "degrade_law", "bridge", "bridge_law"),
+        *("coefficients", "matrices", "noise_root", "kernel"),
         *("time_of_log_snr", "transition", "exposure", "thresholds", "log_mask_prob", "hidden_probability"),
         *("count_law", "inverse", "end", "log_marginals", "path_log_marginals", "posterior_sample", "posterior_joint"),
         *("posterior_tree", "level_posteriors", "class_likelihoods", "sample_tree", "channel_posterior", "by_class"),

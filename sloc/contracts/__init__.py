@@ -34,6 +34,7 @@ from sloc.contracts.population import check_fits as check_fits
 from sloc.contracts.population import check_instants as check_instants
 from sloc.contracts.population import check_pair as check_pair
 from sloc.contracts.population import check_runs as check_runs
+from sloc.contracts.population import draws_posterior as draws_posterior
 from sloc.contracts.population import find_marginals as find_marginals
 from sloc.contracts.population import marginals_method as marginals_method
 from sloc.contracts.population import refuse_estimates as refuse_estimates

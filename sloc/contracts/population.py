@@ -122,8 +122,14 @@ class Population(Contract):
         return jax.vmap(lambda t: self.log_marginals(process, process.sample(key, x, t), t))(times)
 
     def posterior_sample(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> Any:
-        """Draw ``X | Y_t = y`` under the whole mixture (optional)."""
-        raise missing_method(self, "posterior_sample(key, process, y, t)", "draw X given an observation")
+        """Draw ``X | Y_t = y`` under the whole mixture (optional): by default the ``X`` of :meth:`posterior_joint`."""
+        if not overrides(self, Population, "posterior_joint"):
+            raise missing_method(self, "posterior_sample(key, process, y, t)", "draw X given an observation")
+        return self.posterior_joint(key, process, y, t)[1]
+
+    def posterior_joint(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> tuple[Array, Any]:
+        """Draw ``(theta, X) | Y_t = y`` under the whole mixture (optional): an int32 scalar, and ``X``."""
+        raise missing_method(self, "posterior_joint(key, process, y, t)", "draw a sub-population and X together")
 
     def bridge_pair(self, process: ObservationProcess, key: Array, i: Array, j: Array, t: Array) -> Observation:
         """Draw ``Y`` with density proportional to ``sqrt(p_t^i p_t^j)`` for components ``i``, ``j`` (optional).
@@ -142,6 +148,11 @@ class Population(Contract):
 @jax.jit
 def _draw(population: Any) -> Any:
     return population.sample(jax.random.key(0), jnp.zeros((), jnp.int32))
+
+
+def draws_posterior(population: Population) -> bool:
+    """Whether ``X`` can be drawn given an observation: its class defines how, alone or together with its label."""
+    return any(overrides(population, Population, name) for name in ("posterior_sample", "posterior_joint"))
 
 
 def marginals_method(process: ObservationProcess, population: Population) -> str:

@@ -108,10 +108,6 @@ class KalmanDiscourse(Population):
         amplitude = jax.random.normal(key_amplitude, (), directions.dtype)
         return self._noise(key_noise) + self._signal(component, amplitude)
 
-    def posterior_sample(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> Array:
-        """Draw ``X | Y_t = y`` under the mixture (exact), floating ``[L, d]``; see :meth:`posterior_joint`."""
-        return self.posterior_joint(key, process, y, t)[1]
-
     def posterior_joint(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> tuple[Array, Array]:
         """Draw ``(theta, X) | Y_t = y`` under the mixture, exactly.
 

@@ -204,10 +204,6 @@ class Empirical(Population):
         ]
         return jnp.stack(parts)
 
-    def posterior_sample(self, key: Array, process: ObservationProcess, y: Any, t: Array) -> Any:
-        """Draw an atom from its posterior ``P(i | Y_t = y)`` under the weighted mixture (exact)."""
-        return self.posterior_joint(key, process, y, t)[1]
-
     def posterior_joint(self, key: Array, process: ObservationProcess, y: Any, t: Array) -> tuple[Array, Any]:
         """Draw ``(theta, X) | Y_t = y``: an atom from its posterior and the class it stands in (exact)."""
         share = self.log_weights - jnp.asarray(np.log(np.asarray(self._counts, np.float64)), self.log_weights.dtype)

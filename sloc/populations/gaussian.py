@@ -107,10 +107,6 @@ class GaussianMixture(Population):
         z = jax.random.normal(key, mean.shape, mean.dtype)
         return mean + covariance_root(self.covariances, z, component)
 
-    def posterior_sample(self, key: Array, process: Any, y: Array, t: Array) -> Array:
-        """Draw ``X | Y_t = y`` under a Gaussian or linear Gaussian channel (exact); see :meth:`posterior_joint`."""
-        return self.posterior_joint(key, process, y, t)[1]
-
     def posterior_joint(self, key: Array, process: Any, y: Array, t: Array) -> tuple[Array, Array]:
         """Draw ``(k, X) | Y_t = y`` under a Gaussian or linear Gaussian channel (exact, conjugate).
 

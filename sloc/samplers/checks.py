@@ -19,6 +19,7 @@ from sloc.contracts import (
     check_registered,
     check_runs,
     component_names,
+    draws_posterior,
     float_dtype,
     is_concrete,
     overrides,
@@ -71,8 +72,9 @@ def checked_model(process: Any, population: Any, *methods: str) -> tuple[Any, An
     k = population.num_components
     require(len(component_names(population)) == k, "names", population.names, f"{k} names, one for each sub-population")
     for method in methods:
-        owner, base = (population, Population) if method == "posterior_sample" else (process, ObservationProcess)
-        if not overrides(owner, base, method):
+        of_population = method == "posterior_sample"
+        owner = population if of_population else process
+        if not (draws_posterior(population) if of_population else overrides(process, ObservationProcess, method)):
             signature, purpose = _NEEDED[method]
             instead = f"; {_INSTEAD[method]}" if method in _INSTEAD else ""
             raise ContractError(

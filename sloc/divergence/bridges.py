@@ -42,6 +42,7 @@ from sloc.contracts import (
     marginals_method,
     set_name,
 )
+from sloc.contracts.arguments import checked_level
 from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.bridge_setup import BridgeDraw, BridgeProblem, bridge_problem
 from sloc.divergence.checks import (
@@ -49,7 +50,6 @@ from sloc.divergence.checks import (
     checked_count,
     checked_interval,
     checked_key,
-    checked_level,
     checked_pair,
 )
 from sloc.divergence.integrands import log_sum_exp

@@ -23,7 +23,7 @@ from sloc.contracts import (
     require,
     shown,
 )
-from sloc.contracts.arguments import as_real, checked_choice, checked_whole
+from sloc.contracts.arguments import as_real, checked_choice, checked_level, checked_whole
 from sloc.contracts.arguments import checked_key as checked_key
 from sloc.divergence.bands import INTERVALS
 from sloc.engine.plan import as_plan
@@ -105,18 +105,6 @@ def checked_count(n: Any, argument: str = "n", least: int = 2) -> int:
 
     """
     return checked_whole(n, argument, least, what="draws")
-
-
-def checked_level(value: Any, argument: str) -> float:
-    """Return a number strictly between 0 and 1.
-
-    Raises:
-        InvalidInput: outside ``(0, 1)`` or not a number.
-
-    """
-    number = as_real(value)
-    require(0.0 < number < 1.0, argument, value, "a number strictly between 0 and 1")
-    return float(value)
 
 
 LEAST_EPSILON = 1e-6

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Sets, check_registered, component_mask, require
-from sloc.contracts.arguments import as_floats, as_real, checked_key
+from sloc.contracts.arguments import as_floats, checked_key, checked_level
 from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.divergence.curves import tv_curve
 from sloc.engine.plan import Plan
@@ -61,7 +61,7 @@ def tv_lower_bound(
     """
     checked_key(key)
     require(isinstance(held_out, Empirical), "held_out", held_out, "an Empirical population of held-out examples")
-    require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
+    checked_level(delta, "delta")
     require(callable(posterior), "posterior", posterior, "a function (y, t) -> [K] log probabilities or logits")
     check_registered(process, "process", ObservationProcess)
     held_out.validate()
@@ -131,7 +131,7 @@ def tv_upper_bound(
 
     """
     require(isinstance(data, Empirical), "data", data, "an Empirical population of examples")
-    require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
+    checked_level(delta, "delta")
     measured = tv_curve(key, process, data, times, a, b, n=n, delta=delta / 2, plan=plan)
     weights = np.exp(np.asarray(data.log_weights, np.float64))
     counts = np.bincount(_examples(data)[1], minlength=data.num_components)

@@ -27,13 +27,13 @@ from sloc.contracts import (
     set_name,
     shown,
 )
+from sloc.contracts.arguments import checked_level
 from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.checks import (
     as_times,
     checked_count,
     checked_interval,
     checked_key,
-    checked_level,
     checked_pair,
 )
 from sloc.divergence.closed_forms import host_weights

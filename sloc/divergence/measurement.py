@@ -13,14 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, float_dtype, is_concrete, marginals_method, require
-from sloc.contracts.arguments import checked_all
+from sloc.contracts.arguments import checked_all, checked_level
 from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.checks import (
     as_times,
     checked_count,
     checked_interval,
     checked_key,
-    checked_level,
     checked_method,
     checked_pair,
 )

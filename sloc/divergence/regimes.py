@@ -28,6 +28,7 @@ from sloc.contracts import (
     component_mask,
     is_concrete,
 )
+from sloc.contracts.arguments import checked_level
 from sloc.divergence.bridge_setup import has_bridge
 from sloc.divergence.bridges import bridge_overlap
 from sloc.divergence.checks import (
@@ -35,7 +36,6 @@ from sloc.divergence.checks import (
     checked_count,
     checked_interval,
     checked_key,
-    checked_level,
     checked_pair,
     checked_tv_method,
 )

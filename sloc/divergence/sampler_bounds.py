@@ -27,9 +27,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, require, shown
-from sloc.contracts.arguments import as_floats, as_real, is_one_of
+from sloc.contracts.arguments import as_floats, as_real, checked_level, is_one_of
 from sloc.divergence.bands import interval_words, mean_interval, streamed
-from sloc.divergence.checks import checked_count, checked_interval, checked_key, checked_level
+from sloc.divergence.checks import checked_count, checked_interval, checked_key
 from sloc.engine.plan import BLOCK_DRAWS, Plan
 from sloc.processes.levels import level
 from sloc.results.curve import Curve

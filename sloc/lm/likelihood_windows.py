@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import Sets, component_mask, require, set_name
-from sloc.contracts.arguments import checked_kind
+from sloc.contracts.arguments import checked_kind, checked_level
 from sloc.divergence import betting_interval
-from sloc.divergence.checks import checked_epsilon, checked_level
+from sloc.divergence.checks import checked_epsilon
 from sloc.divergence.intervals import tighten
 from sloc.lm.likelihood import LikelihoodPaths, entropy, posteriors
 from sloc.results.curve import Curve

@@ -35,7 +35,12 @@ SeedOption = Annotated[
     int, typer.Option(parser=whole_number, metavar="WHOLE", help="Seed; the same seed gives the same numbers.")
 ]
 DeltaOption = Annotated[
-    float, typer.Option(parser=real_number, metavar="NUMBER", help="Error level of bands and intervals.")
+    float,
+    typer.Option(
+        parser=real_number,
+        metavar="NUMBER",
+        help="Error level of bands and intervals: the chance that one of them misses.",
+    ),
 ]
 DevicesOption = Annotated[
     str | None,

@@ -18,7 +18,7 @@ from sloc.contracts import (
     require,
     set_name,
 )
-from sloc.contracts.arguments import as_real
+from sloc.contracts.arguments import checked_level
 from sloc.engine.collecting import collect
 from sloc.engine.plan import BLOCK_DRAWS, Plan
 from sloc.engine.streaming import stream
@@ -248,7 +248,7 @@ def _refuse_outside(feature: Feature, share: np.ndarray, times: np.ndarray, draw
 
 
 def _check_level(delta: Any) -> None:
-    require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
+    checked_level(delta, "delta")
 
 
 def _curve(times: np.ndarray, value: np.ndarray, n: int, delta: float, quantity: str, labels: tuple[str, ...]) -> Curve:

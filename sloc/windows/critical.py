@@ -18,14 +18,13 @@ from sloc.contracts import (
     set_name,
     shown,
 )
-from sloc.contracts.arguments import checked_kind
+from sloc.contracts.arguments import checked_kind, checked_level
 from sloc.divergence.checks import (
     as_times,
     checked_count,
     checked_epsilon,
     checked_growth,
     checked_key,
-    checked_level,
     checked_method,
     checked_options,
     checked_pair,

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real
-from sloc.divergence.checks import checked_level
+from sloc.contracts.arguments import as_real, checked_level
 from sloc.results.curve import Curve
 from sloc.results.estimate import Estimate
 from sloc.results.window import Window

@@ -40,6 +40,7 @@ from sloc.contracts.population import marginals_method as marginals_method
 from sloc.contracts.population import refuse_estimates as refuse_estimates
 from sloc.contracts.population import register_marginals as register_marginals
 from sloc.contracts.population import resolve_marginals as resolve_marginals
+from sloc.contracts.process import NOISE_AXIS as NOISE_AXIS
 from sloc.contracts.process import Array as Array
 from sloc.contracts.process import GaussianChannel as GaussianChannel
 from sloc.contracts.process import LinearGaussianChannel as LinearGaussianChannel
@@ -48,6 +49,7 @@ from sloc.contracts.process import Observation as Observation
 from sloc.contracts.process import ObservationProcess as ObservationProcess
 from sloc.contracts.process import Revealed as Revealed
 from sloc.contracts.process import RevealingChannel as RevealingChannel
+from sloc.contracts.process import backwards as backwards
 from sloc.contracts.process import tells_of_thresholds as tells_of_thresholds
 from sloc.contracts.sets import Sets as Sets
 from sloc.contracts.sets import component_mask as component_mask

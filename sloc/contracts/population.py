@@ -184,11 +184,6 @@ def refuse_estimates(process: ObservationProcess, population: Population, what: 
     )
 
 
-# --------------------------------------------------------------------------------------------
-# Where processes and populations meet
-# --------------------------------------------------------------------------------------------
-
-
 @dataclass(eq=False)
 class Marginals:
     """One registered pair and its optional shortcuts; made by :func:`sloc.register_marginals`.

@@ -19,6 +19,15 @@ Observation = Any
 """A pytree: what a process returns from ``sample`` and accepts in ``log_prob``."""
 
 
+def backwards(words: str) -> str:
+    """Return the label of an axis of times: what they are, and that a generation runs against them."""
+    return f"{words}  (generation runs right to left)"
+
+
+NOISE_AXIS = backwards("noise level t")
+"""Of times that have no other name."""
+
+
 class ObservationProcess(Contract):
     """A Markov chain of ever less informative observations ``X -> Y_t1 -> Y_t2 -> ...``.
 
@@ -70,6 +79,11 @@ class ObservationProcess(Contract):
         if self.discrete:
             return np.unique(np.round(np.linspace(0, int(self.horizon), n)).astype(np.int32))
         return np.linspace(0.0, float(self.horizon), n + 2)[1:-1]
+
+    @property
+    def time_axis(self) -> str:
+        """What a picture writes along the times of its results, in words; override it where ``t`` has a name."""
+        return NOISE_AXIS
 
     def _misfit(self, x: Any) -> str:
         """Say what is expected of an ``X`` that this process cannot take; an empty text where it can.

@@ -87,7 +87,18 @@ def tv_lower_bound(
     bound = np.maximum.accumulate(np.maximum(low - high, 0.0)[::-1])[::-1]
     method = "a certified lower bound: a classifier on held-out data, Clopper–Pearson"
     one, none = np.ones_like(bound), np.zeros_like(bound)
-    return Curve(grid, bound, none, bound, one, labels.size, method, "TV, lower bound", delta=float(delta))
+    return Curve(
+        grid,
+        bound,
+        none,
+        bound,
+        one,
+        labels.size,
+        method,
+        "TV, lower bound",
+        delta=float(delta),
+        time_axis=process.time_axis,
+    )
 
 
 def tv_upper_bound(
@@ -142,7 +153,18 @@ def tv_upper_bound(
     bound = np.minimum.accumulate(np.minimum(np.asarray(measured.upper, np.float64) + slack, 1.0))
     method = f"a certified upper bound: TV of the noised examples + {slack:.3g} (McDiarmid)"
     none = np.zeros_like(bound)
-    return Curve(grid, bound, none, none, bound, int(measured.n), method, "TV, upper bound", delta=float(delta))
+    return Curve(
+        grid,
+        bound,
+        none,
+        none,
+        bound,
+        int(measured.n),
+        method,
+        "TV, upper bound",
+        delta=float(delta),
+        time_axis=process.time_axis,
+    )
 
 
 def _examples(data: Empirical) -> tuple[Any, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import jax
@@ -220,7 +220,7 @@ def measure(
         whole = assemble(process, population, device_times, sampled)
         options = (interval, _default_tile(population, device_times.shape[0]), plan)
         curves |= _sample(key, whole, sampled, shown_times, weights, n, delta, *options)
-    return {name: curves[name] for name in named}
+    return {name: replace(curves[name], time_axis=process.time_axis) for name in named}
 
 
 def _weights(population: Population) -> Any:

@@ -155,6 +155,7 @@ def _of_overlap(curve: Curve) -> Curve:
         curve.method,
         name,
         delta=curve.delta,
+        time_axis=curve.time_axis,
     )
 
 
@@ -175,4 +176,15 @@ def _merged(times: Any, parts: list[tuple[np.ndarray, Curve]], delta: float, wor
     draws = sum(int(curve.n) for _, curve in parts)
     level = min(delta, sum(float(curve.delta) for _, curve in parts))  # the sum of shares may round above the whole
     quantity = parts[0][1].quantity
-    return Curve(times, whole("value"), whole("stderr"), lower, upper, draws, method + words, quantity, delta=level)
+    return Curve(
+        times,
+        whole("value"),
+        whole("stderr"),
+        lower,
+        upper,
+        draws,
+        method + words,
+        quantity,
+        delta=level,
+        time_axis=parts[0][1].time_axis,
+    )

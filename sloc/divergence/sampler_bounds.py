@@ -196,7 +196,18 @@ def tv_sampler_bound(
     bound = np.minimum.accumulate(np.minimum(np.asarray(upper, np.float64), 1.0))
     none, how = np.zeros_like(bound), "Girsanov and Pinsker" if by_pinsker else "Girsanov, likelihood ratio of paths"
     words = f"a certified upper bound for the models' own samplers ({how}){interval_words(interval)}"
-    return Curve(shown_times, bound, none, none, bound, blocks * BLOCK_DRAWS, words, MODEL_LAW, delta=delta)
+    return Curve(
+        shown_times,
+        bound,
+        none,
+        none,
+        bound,
+        blocks * BLOCK_DRAWS,
+        words,
+        MODEL_LAW,
+        delta=delta,
+        time_axis=a.schedule.time_axis,
+    )
 
 
 def _check_alike(a: LearnedDiffusion, b: LearnedDiffusion, given: Any) -> None:

@@ -143,4 +143,4 @@ def _attacked(
     stderr = np.sqrt(share * (1 - share) / n)
     method = "branches of one prefix, Clopper-Pearson band"
     quantity = f"share with the feature, by {unit}"
-    return Curve(lengths, share, stderr, low, high, n, method, quantity, delta=level), branches
+    return Curve(lengths, share, stderr, low, high, n, method, quantity, delta=level, time_axis=unit), branches

@@ -101,6 +101,11 @@ class Projected(LinearGaussianChannel):
         step, root = self.process.kernel(s, t)
         return step[0, 0] * eye, _triangular(_product(matrix, root, xp), xp)
 
+    @property
+    def time_axis(self) -> str:
+        """Words for an axis of times: those of the inner process."""
+        return self.process.time_axis
+
     def _misfit(self, x: Any) -> str:
         return super()._misfit(x) or self.process._misfit(x)
 
@@ -200,6 +205,11 @@ class Composed(ObservationProcess):
     def grid(self, n: int) -> np.ndarray:
         """Return the inner grid."""
         return self.process.grid(n)
+
+    @property
+    def time_axis(self) -> str:
+        """Words for an axis of times: those of the inner process."""
+        return self.process.time_axis
 
     def _misfit(self, x: Any) -> str:
         return self.process._misfit(x)

@@ -102,6 +102,11 @@ class Permuted(ObservationProcess):
         """Return the inner grid."""
         return self.process.grid(n)
 
+    @property
+    def time_axis(self) -> str:
+        """Words for an axis of times: those of the inner process."""
+        return self.process.time_axis
+
     def _misfit(self, x: Any) -> str:
         words = of_size(x, int(np.shape(self.order)[0]), "Permuted", "entries in its order")
         return words or self.process._misfit(x.taken(self.order if is_concrete(self.order) else None))

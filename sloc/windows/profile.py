@@ -58,6 +58,7 @@ def information_density(curve: Curve) -> Curve:
         "information density",
         f"{curve.unit or 'bits'} per unit of t",
         delta=curve.delta,
+        time_axis=curve.time_axis,
     )
 
 
@@ -163,6 +164,7 @@ def information_window(curve: Curve, share: float = 0.8, *, total: float | None 
         int(curve.n),
         f"middle {share:.0%} of the information ({curve.method})",
         curve.quantity,
+        time_axis=curve.time_axis,
     )
 
 

@@ -255,4 +255,5 @@ def _window(
         draws=int(curve.draws.sum()),
         method=method,
         name=curve.question,
+        time_axis=curve.time_axis,
     )

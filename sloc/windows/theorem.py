@@ -347,4 +347,5 @@ def hellinger_bound(process: ObservationProcess, population: Population, target:
         "upper bound, closed form",
         "affinity bound on misassignment",
         delta=0.0,
+        time_axis=process.time_axis,
     )

@@ -183,7 +183,7 @@ def prepared(setting: Setting) -> Generator[None, None, None]:
                 stack.enter_context(mock.patch.multiple(module, **names))
         if setting.trap:
             # The draws of a trapped ladder would place a good one next; the trap is set again instead.
-            stack.enter_context(mock.patch.object(streams._Walks, "finer", return_value=None))
+            stack.enter_context(mock.patch.object(streams.Walks, "finer", return_value=None))
         # Draws are made in calls of 16 blocks, needed or not; the size of a call changes no number.
         stack.enter_context(mock.patch.object(overlap, "_TURNS", 2))
         yield

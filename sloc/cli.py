@@ -212,7 +212,12 @@ def uturn(
     ] = 32,
     seed: SeedOption = 0,
     delta: Annotated[
-        float, typer.Option(parser=real_number, metavar="NUMBER", help="Error level of each difference of two curves.")
+        float,
+        typer.Option(
+            parser=real_number,
+            metavar="NUMBER",
+            help="Error level of each difference of two curves: the chance that its interval misses.",
+        ),
     ] = 0.05,
     classifier: Annotated[
         str | None,

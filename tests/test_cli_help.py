@@ -252,3 +252,17 @@ def test_help_says_what_an_option_takes_in_words() -> None:
     # The framework's own options of every command and of the program.
     own = {"-h", "--help", "--install-completion", "--show-completion"}
     assert not {verb: found for verb, names in shown.items() if (found := set(names) - own)}
+
+
+def test_one_name_is_of_one_level() -> None:
+    """``--delta`` is of intervals, ``--alpha`` of tests, ``--level`` of what a band covers, whatever the verb."""
+    means = {"delta": "Error level of", "alpha": "Level of tests: ", "level": "Coverage of"}
+    found = {name: set[tuple[str, ...]]() for name in means}
+    for words, command in COMMANDS.items():
+        for option in command.params:
+            if option.name in means:
+                assert option.help.startswith(means[option.name]), (words, option.name)
+                found[option.name].add(words)
+    assert found["delta"] == {("window",), ("tree",), ("uturn",)}
+    assert found["alpha"] == {("traces",), ("lm", "windows")}
+    assert found["level"] == {("traces",)}

@@ -19,7 +19,7 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 EXPECTED = (
     "Window(0 within all",
     "Window(cat within all: t_after=0.440",
-    "Window(left within all",
+    "Window(cat within all: t_after=0.0",
     "Window(cat within all",
 )
 LONGEST = 5

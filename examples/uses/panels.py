@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from examples.uses.looks import BLUE, FAINT, INK, ORANGE, SOFT, noise_axis
+from sloc.report.noise_axis import NoiseAxis
+from sloc.report.style import BLUE, FAINT, INK, ORANGE, SOFT
 
 
 def early_stop(ax: Any, found: dict[str, Any]) -> None:
@@ -38,7 +39,7 @@ def edits(ax: Any, found: dict[str, Any]) -> None:
         ylim=(-0.05, 1.4),
         yticks=np.linspace(0, 1, 6),
     )
-    noise_axis(ax, rows[0]["t"] / 1.1, rows[-1]["t"] * 1.1)
+    NoiseAxis(rows[0]["t"] / 1.1, rows[-1]["t"] * 1.1, "log").apply(ax)
     ax.set_title(f"A {found['from']} edited to a {found['to']}", color=INK)
     ax.legend()
 

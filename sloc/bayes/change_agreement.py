@@ -9,7 +9,7 @@ import numpy as np
 
 from sloc.bayes.change_fit import ChangePosterior
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, checked_kind
+from sloc.contracts.arguments import checked_kind, checked_level
 from sloc.results.outcome import Moves
 from sloc.results.resampled import TraceWindows
 
@@ -96,7 +96,7 @@ def compare_windows(
     """
     checked_kind(posterior, "posterior", ChangePosterior, "what fit_changes returns")
     checked_kind(found, "found", (TraceWindows, Moves), "TraceWindows or Moves")
-    require(0 < as_real(alpha) < 1, "alpha", alpha, "an error level inside (0, 1)")
+    checked_level(alpha, "alpha")
     names = posterior.questions
     require(len(set(names)) == len(names), "posterior, questions", names, "questions of different names")
     places: dict[str, list[tuple[float, float]]] = {}

@@ -19,7 +19,7 @@ from sloc.bayes.change_model import question_summaries, shared_parameters
 from sloc.bayes.change_predict import predictive_checks
 from sloc.bayes.gates import ChainDiagnostics, ChainsDisagree, check_chains, check_gates, diagnose
 from sloc.contracts import require
-from sloc.contracts.arguments import as_floats, as_real, as_whole, checked_all, checked_whole
+from sloc.contracts.arguments import as_floats, as_whole, checked_all, checked_level, checked_whole
 from sloc.divergence.checks import checked_count, checked_key
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class ChangePosterior:
             InvalidInput: ``alpha`` outside (0, 1).
 
         """
-        require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+        checked_level(alpha, "alpha")
         none = self.numbers[:, 0]
         order = np.argsort(none, kind="stable")
         mean = np.cumsum(none[order]) / np.arange(1, none.size + 1)

@@ -20,8 +20,8 @@ from sloc.bayes.mixtures import GaussianMixtureModel
 from sloc.bayes.posterior_draws import MixturePosterior
 from sloc.bayes.sites import Model, Sites, find_sites
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import as_array, as_whole, checked_names, checked_whole, is_one_of
-from sloc.divergence.checks import checked_count, checked_key, checked_level
+from sloc.contracts.arguments import as_array, as_whole, checked_level, checked_names, checked_whole, is_one_of
+from sloc.divergence.checks import checked_count, checked_key
 
 Array = jax.Array
 

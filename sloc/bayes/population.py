@@ -213,10 +213,17 @@ class NumPyroPopulation(Population):
     def _log_weights_by_draw(self) -> Array:
         return jnp.asarray(self._each(lambda log_w, _: log_w), float_dtype())
 
+    # Methods through jit, which remembers the trace (running a model's handlers costs milliseconds), and because a
+    # model's own constants must not be computed op by op inside somebody's vmap over a mesh.
+    @jax.jit
+    def _log_weights(self) -> Array:
+        log_w = jax.nn.logsumexp(self._log_weights_by_draw(), axis=0)
+        return log_w - jax.nn.logsumexp(log_w)
+
     @property
     def log_weights(self) -> Array:
         """``log w_theta``, shape ``[K]``."""
-        return _log_weights(self)
+        return self._log_weights()
 
     @property
     def num_components(self) -> int:
@@ -237,8 +244,9 @@ class NumPyroPopulation(Population):
 
     def sample(self, key: Array, component: Array) -> Array:
         """Draw ``X ~ p^theta``: a draw of the parameters in proportion to ``P(theta | phi)``, then ``X``."""
-        return _sample(self, key, component)
+        return self._sample(key, component)
 
+    @jax.jit
     def _sample(self, key: Array, component: Array) -> Array:
         key_phi, key_x = jax.random.split(key)
         index = jnp.zeros((), jnp.int32)
@@ -313,8 +321,9 @@ class NumPyroPopulation(Population):
 
     def log_marginals(self, process: ObservationProcess, y: Any, t: Array) -> Array:
         """``log p_t^theta(y)`` for every theta, ``[K]``; see :attr:`exactness` for how."""
-        return _log_marginals(self, process, y, t)
+        return self._log_marginals(process, y, t)
 
+    @jax.jit
     def _log_marginals(self, process: ObservationProcess, y: Any, t: Array) -> Array:
         way = self.way(process)
         evaluate = {
@@ -419,24 +428,6 @@ class NumPyroPopulation(Population):
         require(self.count == 1, "parameters", f"{self.count} draws", "one value for each parameter")
         stacked = stacked_mixture(*self.gaussian_terms(), self.names)
         return jax.tree.map(lambda leaf: leaf[0], stacked)
-
-
-# Through jit, which remembers the trace (running a model's handlers costs milliseconds), and because a model's own
-# constants must not be computed op by op inside somebody's vmap over a mesh.
-@jax.jit
-def _log_weights(population: NumPyroPopulation) -> Array:
-    log_w = jax.nn.logsumexp(population._log_weights_by_draw(), axis=0)
-    return log_w - jax.nn.logsumexp(log_w)
-
-
-@jax.jit
-def _sample(population: NumPyroPopulation, key: Array, component: Array) -> Array:
-    return population._sample(key, component)
-
-
-@jax.jit
-def _log_marginals(population: NumPyroPopulation, process: ObservationProcess, y: Any, t: Array) -> Array:
-    return population._log_marginals(process, y, t)
 
 
 def _dtype(value: Any) -> Any:

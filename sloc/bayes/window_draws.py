@@ -11,8 +11,8 @@ from sloc.bayes.posterior_draws import MixturePosterior
 from sloc.bayes.pushing import Asked, edge_posteriors, prepared, run
 from sloc.bayes.window_results import MergePosterior, WindowPosterior
 from sloc.contracts import ObservationProcess, Sets, component_mask, component_names, require, set_name
-from sloc.contracts.arguments import checked_whole
-from sloc.divergence.checks import checked_count, checked_epsilon, checked_key, checked_level, checked_method
+from sloc.contracts.arguments import checked_level, checked_whole
+from sloc.divergence.checks import checked_count, checked_epsilon, checked_key, checked_method
 from sloc.populations import GaussianMixture
 
 Array = jax.Array

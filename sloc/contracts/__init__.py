@@ -32,14 +32,15 @@ from sloc.contracts.population import OF_DRAWS_ALONE as OF_DRAWS_ALONE
 from sloc.contracts.population import Marginals
 from sloc.contracts.population import Population as Population
 from sloc.contracts.population import check_fits as check_fits
-from sloc.contracts.population import check_instants as check_instants
 from sloc.contracts.population import check_pair as check_pair
 from sloc.contracts.population import check_runs as check_runs
+from sloc.contracts.population import draws_posterior as draws_posterior
 from sloc.contracts.population import find_marginals as find_marginals
 from sloc.contracts.population import marginals_method as marginals_method
 from sloc.contracts.population import refuse_estimates as refuse_estimates
 from sloc.contracts.population import register_marginals as register_marginals
 from sloc.contracts.population import resolve_marginals as resolve_marginals
+from sloc.contracts.process import NOISE_AXIS as NOISE_AXIS
 from sloc.contracts.process import Array as Array
 from sloc.contracts.process import GaussianChannel as GaussianChannel
 from sloc.contracts.process import LinearGaussianChannel as LinearGaussianChannel
@@ -48,6 +49,8 @@ from sloc.contracts.process import Observation as Observation
 from sloc.contracts.process import ObservationProcess as ObservationProcess
 from sloc.contracts.process import Revealed as Revealed
 from sloc.contracts.process import RevealingChannel as RevealingChannel
+from sloc.contracts.process import backwards as backwards
+from sloc.contracts.process import check_times as check_times
 from sloc.contracts.process import tells_of_thresholds as tells_of_thresholds
 from sloc.contracts.sets import Sets as Sets
 from sloc.contracts.sets import component_mask as component_mask

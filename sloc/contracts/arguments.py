@@ -110,6 +110,18 @@ def checked_number(
     return number
 
 
+def checked_level(value: Any, argument: str) -> float:
+    """Return a number strictly between 0 and 1.
+
+    Raises:
+        InvalidInput: outside ``(0, 1)`` or not a number.
+
+    """
+    number = as_real(value)
+    require(0.0 < number < 1.0, argument, value, "a number strictly between 0 and 1")
+    return float(value)
+
+
 def checked_whole(value: Any, argument: str, least: int = 1, most: int = _MOST, *, what: str = "") -> int:
     """Return a whole number from ``least`` to ``most``; ``4096.0`` is one.
 

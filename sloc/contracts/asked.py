@@ -6,6 +6,9 @@ letters and intensities, which a process could otherwise look up or take logarit
 structure, the shapes and the kind of numbers are looked at, so that nothing large is fetched from a device.
 """
 
+# What contracts keep for themselves is asked here for them.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import math

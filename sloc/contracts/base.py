@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -34,6 +35,8 @@ class ContractError(TypeError):
 def shown(value: object, limit: int = 80) -> str:
     """Return ``repr(value)`` on one line, shortened to ``limit`` characters; the class alone of a traced object.
 
+    Addresses in memory, which say nothing to a reader and change from run to run, are left out.
+
     Args:
         value: to be shown.
         limit: most characters.
@@ -44,7 +47,7 @@ def shown(value: object, limit: int = 80) -> str:
     """
     if isinstance(value, Contract) and not is_concrete(value):
         return f"{type(value).__name__}(...)"
-    text = " ".join(repr(value).split())
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", " ".join(repr(value).split()))
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

@@ -29,7 +29,6 @@ from sloc.contracts.process import (
     ObservationProcess,
     Revealed,
     RevealingChannel,
-    check_times,
     missing_method,
 )
 from sloc.contracts.signal import Coordinates
@@ -132,8 +131,14 @@ class Population(Contract):
         return jax.vmap(lambda t: self.log_marginals(process, process.sample(key, x, t), t))(times)
 
     def posterior_sample(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> Any:
-        """Draw ``X | Y_t = y`` under the whole mixture (optional)."""
-        raise missing_method(self, "posterior_sample(key, process, y, t)", "draw X given an observation")
+        """Draw ``X | Y_t = y`` under the whole mixture (optional): by default the ``X`` of :meth:`posterior_joint`."""
+        if not overrides(self, Population, "posterior_joint"):
+            raise missing_method(self, "posterior_sample(key, process, y, t)", "draw X given an observation")
+        return self.posterior_joint(key, process, y, t)[1]
+
+    def posterior_joint(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> tuple[Array, Any]:
+        """Draw ``(theta, X) | Y_t = y`` under the whole mixture (optional): an int32 scalar, and ``X``."""
+        raise missing_method(self, "posterior_joint(key, process, y, t)", "draw a sub-population and X together")
 
     def bridge_pair(self, process: ObservationProcess, key: Array, i: Array, j: Array, t: Array) -> Observation:
         """Draw ``Y`` with density proportional to ``sqrt(p_t^i p_t^j)`` for components ``i``, ``j`` (optional).
@@ -152,6 +157,11 @@ class Population(Contract):
 @jax.jit
 def _draw(population: Any) -> Any:
     return population.sample(jax.random.key(0), jnp.zeros((), jnp.int32))
+
+
+def draws_posterior(population: Population) -> bool:
+    """Whether ``X`` can be drawn given an observation: its class defines how, alone or together with its label."""
+    return any(overrides(population, Population, name) for name in ("posterior_sample", "posterior_joint"))
 
 
 def marginals_method(process: ObservationProcess, population: Population) -> str:
@@ -181,11 +191,6 @@ def refuse_estimates(process: ObservationProcess, population: Population, what: 
         "interval would hold; available are uncertified curves and windows, which name the estimate"
         f"{', or ' + more if more else ''}"
     )
-
-
-# --------------------------------------------------------------------------------------------
-# Where processes and populations meet
-# --------------------------------------------------------------------------------------------
 
 
 def _check_function(fn: Any, expected: str) -> None:
@@ -380,9 +385,10 @@ def check_fits(process: ObservationProcess, population: Population) -> None:
         InvalidInput: names the population, what the process takes, and what was found instead.
 
     """
-    x = population._known_x()
+    # Hooks of the contract, asked here and in check_times: no class of a user's needs to know of them.
+    x = population._known_x()  # pyright: ignore[reportPrivateUsage]
     if x is not None:
-        words = process._misfit(x)
+        words = process._misfit(x)  # pyright: ignore[reportPrivateUsage]
         require(not words, "population", population, words)
 
 
@@ -435,25 +441,6 @@ def check_runs(process: ObservationProcess, population: Population, method: str)
         pass
     else:
         _TRIED.add(pair)
-
-
-def check_instants(
-    process: ObservationProcess, population: Population, host: np.ndarray, argument: str, given: Any
-) -> None:
-    """Refuse times at which a pair cannot be asked.
-
-    Args:
-        process: the process.
-        population: the population.
-        host: ``[T]`` finite numbers.
-        argument: the argument's name in messages.
-        given: what was given for it, to be shown.
-
-    Raises:
-        InvalidInput: times below 0, beyond the horizon, broken in discrete time, or 0 where densities are singular.
-
-    """
-    check_times(process, host, argument, given, singular=process.has_density and population.atomic)
 
 
 def _not_this_process(

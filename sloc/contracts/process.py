@@ -19,6 +19,15 @@ Observation = Any
 """A pytree: what a process returns from ``sample`` and accepts in ``log_prob``."""
 
 
+def backwards(words: str) -> str:
+    """Return the label of an axis of times: what they are, and that a generation runs against them."""
+    return f"{words}  (generation runs right to left)"
+
+
+NOISE_AXIS = backwards("noise level t")
+"""Of times that have no other name."""
+
+
 class ObservationProcess(Contract):
     """A Markov chain of ever less informative observations ``X -> Y_t1 -> Y_t2 -> ...``.
 
@@ -80,6 +89,11 @@ class ObservationProcess(Contract):
             return np.unique(np.round(np.linspace(0, int(self.horizon), n)).astype(np.int32))
         return np.linspace(0.0, float(self.horizon), n + 2)[1:-1]
 
+    @property
+    def time_axis(self) -> str:
+        """What a picture writes along the times of its results, in words; override it where ``t`` has a name."""
+        return NOISE_AXIS
+
     def _misfit(self, x: Any) -> str:
         """Say what is expected of an ``X`` that this process cannot take; an empty text where it can.
 
@@ -121,7 +135,7 @@ def check_times(
         words = "times above 0: densities of noised data points are singular at t = 0"
         require(bool((host > 0).all()), argument, given, words)
     if is_concrete(process):
-        process._check_times(host, argument)
+        process._check_times(host, argument)  # pyright: ignore[reportPrivateUsage]
 
 
 def _name(process: ObservationProcess) -> str:
@@ -191,6 +205,7 @@ class GaussianChannel(ObservationProcess):
         "coefficients": ("t[]",),
         "time_of_log_snr": ("log_snr[]",),
         "bridge_law": ("y", "x", "s", "t"),
+        "degrade_law": ("s", "t"),
     }
 
     def coefficients(self, t: Any) -> tuple[Any, Any]:
@@ -217,8 +232,8 @@ class GaussianChannel(ObservationProcess):
         return -0.5 * jnp.sum(r * r) - r.size * (jnp.log(sigma) + 0.5 * math.log(2 * math.pi))
 
     def degrade(self, key: Array, y: Array, s: Array, t: Array) -> Array:
-        """Draw ``N(r y, sigma_t^2 - r^2 sigma_s^2)``, ``r = a_t / a_s``."""
-        r, q, _, _ = self._transition(s, t)
+        """Draw ``N(r y, q I)``, see :meth:`degrade_law`."""
+        r, q, _, _ = self.degrade_law(s, t)
         return r * y + jnp.sqrt(q) * jax.random.normal(key, jnp.shape(y), jnp.result_type(y))
 
     def bridge(self, key: Array, y: Array, x: Array, s: Array, t: Array) -> Array:
@@ -229,10 +244,10 @@ class GaussianChannel(ObservationProcess):
     def bridge_law(self, y: Array, x: Array, s: Array, t: Array) -> tuple[Array, Array]:
         """Return mean (of the shape of ``y``) and standard deviation (a scalar) of ``Y_s | Y_t = y, X = x``.
 
-        By conditioning the forward kernel, with ``r`` and ``q`` as in :meth:`degrade`: mean ``(q a_s x + r sigma_s^2 y)
-        / sigma_t^2``, variance ``q sigma_s^2 / sigma_t^2``.
+        By conditioning the forward kernel, with ``r`` and ``q`` of :meth:`degrade_law`: mean
+        ``(q a_s x + r sigma_s^2 y) / sigma_t^2``, variance ``q sigma_s^2 / sigma_t^2``.
         """
-        r, q, a_s, sigma_s = self._transition(s, t)
+        r, q, a_s, sigma_s = self.degrade_law(s, t)
         _, sigma_t = self.coefficients(t)
         precision_share = sigma_s / sigma_t
         mean = (q / sigma_t**2) * (a_s * _real(x)) + precision_share**2 * r * y
@@ -241,7 +256,11 @@ class GaussianChannel(ObservationProcess):
     def _misfit(self, x: Any) -> str:
         return one_array(x, _name(self)) or super()._misfit(x)
 
-    def _transition(self, s: Array, t: Array) -> tuple[Array, Array, Array, Array]:
+    def degrade_law(self, s: Array, t: Array) -> tuple[Array, Array, Array, Array]:
+        """Return ``(r, q, a_s, sigma_s)`` with ``Y_t | Y_s = y ~ N(r y, q I)`` for ``s <= t``; four scalars.
+
+        ``r = a_t / a_s`` and ``q = sigma_t^2 - r^2 sigma_s^2``; members override it where that cancels.
+        """
         a_s, sigma_s = self.coefficients(s)
         a_t, sigma_t = self.coefficients(t)
         r = a_t / a_s

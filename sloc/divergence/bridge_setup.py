@@ -227,8 +227,12 @@ def _log_affinities(
 ) -> Any:
     """``log BC_ij(t)`` as ``[T, A, B]``: float64 on the host where the law is built in and values are concrete."""
     if law is not None and concrete:
-        on_host = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (process, population))
-        tables = [law.log_affinities(*on_host, t)[np.ix_(left, right)] for t in np.asarray(shown)]
+        # Whole numbers of a process are places (the order of a permuted one), those of a population may be data.
+        channel = jax.tree.map(
+            lambda v: np.asarray(v, None if np.asarray(v).dtype.kind in "iu" else np.float64), process
+        )
+        atoms = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), population)
+        tables = [law.log_affinities(channel, atoms, t)[np.ix_(left, right)] for t in np.asarray(shown)]
         return np.minimum(np.stack(tables), 0.0)
     if law is not None:
         tables = jax.lax.map(lambda t: law.log_affinities(process, population, t), times)

@@ -42,6 +42,7 @@ from sloc.contracts import (
     marginals_method,
     set_name,
 )
+from sloc.contracts.arguments import checked_level
 from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.bridge_setup import BridgeDraw, BridgeProblem, bridge_problem
 from sloc.divergence.checks import (
@@ -49,7 +50,6 @@ from sloc.divergence.checks import (
     checked_count,
     checked_interval,
     checked_key,
-    checked_level,
     checked_pair,
 )
 from sloc.divergence.integrands import log_sum_exp
@@ -305,7 +305,7 @@ def bridge_overlap(
     problem, log_z, share = bridge_problem(process, population, shown, device_times, left, right)
     if problem is None:  # the same set twice
         one = np.ones(len(shown))
-        return Curve(shown, one, 0 * one, one, one, 0, "exact", name, delta=0.0)
+        return Curve(shown, one, 0 * one, one, one, 0, "exact", name, delta=0.0, time_axis=process.time_axis)
     moments, counts, draws, refused = bridge_moments(key, problem, n=n, interval=interval, plan=plan)
     concrete = is_concrete(moments, log_z, share)
     count, mean, variance, low, high = mean_interval(moments, counts, interval, delta / moments.mean.shape[0])
@@ -318,4 +318,6 @@ def bridge_overlap(
         value = jnp.where(refused > 0, jnp.nan, value)
     value, lower, upper = ((1 - share) + share * x for x in (value, lower, upper))
     method = f"bridge, {marginals_method(process, population)}" + interval_words(interval)
-    return Curve(shown, value, share * stderr, lower, upper, draws, method, name, delta=delta)
+    return Curve(
+        shown, value, share * stderr, lower, upper, draws, method, name, delta=delta, time_axis=process.time_axis
+    )

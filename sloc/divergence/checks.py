@@ -14,16 +14,16 @@ from sloc.contracts import (
     InvalidInput,
     ObservationProcess,
     Population,
-    check_instants,
     check_pair,
     check_registered,
+    check_times,
     component_names,
     float_dtype,
     is_concrete,
     require,
     shown,
 )
-from sloc.contracts.arguments import as_real, checked_choice, checked_whole
+from sloc.contracts.arguments import as_real, checked_choice, checked_level, checked_whole
 from sloc.contracts.arguments import checked_key as checked_key
 from sloc.divergence.bands import INTERVALS
 from sloc.engine.plan import as_plan
@@ -77,7 +77,7 @@ def as_times(process: ObservationProcess, population: Population, times: Any) ->
     require(host.ndim == 1 and host.size > 0, "times", times, "a non-empty one-dimensional sequence")
     require(bool(np.isfinite(host).all()), "times", times, "finite numbers")
     require(bool((np.diff(host) > 0).all()), "times", times, "strictly increasing times")
-    check_instants(process, population, host, "times", times)
+    check_times(process, host, "times", times, singular=process.has_density and population.atomic)
     if process.discrete:
         return host.astype(np.int64), jnp.asarray(host.astype(np.int64), dtype)
     return host, jnp.asarray(host, dtype)
@@ -93,7 +93,7 @@ def as_time(process: ObservationProcess, population: Population, t: Any) -> Arra
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"t = {shown(t)}: expected one finite number") from error
     require(host.ndim == 0 and bool(np.isfinite(host)), "t", t, "one finite number")
-    check_instants(process, population, host[None], "t", t)
+    check_times(process, host[None], "t", t, singular=process.has_density and population.atomic)
     return jnp.asarray(host, dtype)
 
 
@@ -105,18 +105,6 @@ def checked_count(n: Any, argument: str = "n", least: int = 2) -> int:
 
     """
     return checked_whole(n, argument, least, what="draws")
-
-
-def checked_level(value: Any, argument: str) -> float:
-    """Return a number strictly between 0 and 1.
-
-    Raises:
-        InvalidInput: outside ``(0, 1)`` or not a number.
-
-    """
-    number = as_real(value)
-    require(0.0 < number < 1.0, argument, value, "a number strictly between 0 and 1")
-    return float(value)
 
 
 LEAST_EPSILON = 1e-6

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Sets, check_registered, component_mask, require
-from sloc.contracts.arguments import as_floats, as_real, checked_key
+from sloc.contracts.arguments import as_floats, checked_key, checked_level
 from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.divergence.curves import tv_curve
 from sloc.engine.plan import Plan
@@ -61,7 +61,7 @@ def tv_lower_bound(
     """
     checked_key(key)
     require(isinstance(held_out, Empirical), "held_out", held_out, "an Empirical population of held-out examples")
-    require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
+    checked_level(delta, "delta")
     require(callable(posterior), "posterior", posterior, "a function (y, t) -> [K] log probabilities or logits")
     check_registered(process, "process", ObservationProcess)
     held_out.validate()
@@ -87,7 +87,18 @@ def tv_lower_bound(
     bound = np.maximum.accumulate(np.maximum(low - high, 0.0)[::-1])[::-1]
     method = "a certified lower bound: a classifier on held-out data, Clopper–Pearson"
     one, none = np.ones_like(bound), np.zeros_like(bound)
-    return Curve(grid, bound, none, bound, one, labels.size, method, "TV, lower bound", delta=float(delta))
+    return Curve(
+        grid,
+        bound,
+        none,
+        bound,
+        one,
+        labels.size,
+        method,
+        "TV, lower bound",
+        delta=float(delta),
+        time_axis=process.time_axis,
+    )
 
 
 def tv_upper_bound(
@@ -131,7 +142,7 @@ def tv_upper_bound(
 
     """
     require(isinstance(data, Empirical), "data", data, "an Empirical population of examples")
-    require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
+    checked_level(delta, "delta")
     measured = tv_curve(key, process, data, times, a, b, n=n, delta=delta / 2, plan=plan)
     weights = np.exp(np.asarray(data.log_weights, np.float64))
     counts = np.bincount(_examples(data)[1], minlength=data.num_components)
@@ -142,7 +153,18 @@ def tv_upper_bound(
     bound = np.minimum.accumulate(np.minimum(np.asarray(measured.upper, np.float64) + slack, 1.0))
     method = f"a certified upper bound: TV of the noised examples + {slack:.3g} (McDiarmid)"
     none = np.zeros_like(bound)
-    return Curve(grid, bound, none, none, bound, int(measured.n), method, "TV, upper bound", delta=float(delta))
+    return Curve(
+        grid,
+        bound,
+        none,
+        none,
+        bound,
+        int(measured.n),
+        method,
+        "TV, upper bound",
+        delta=float(delta),
+        time_axis=process.time_axis,
+    )
 
 
 def _examples(data: Empirical) -> tuple[Any, np.ndarray]:

@@ -27,13 +27,13 @@ from sloc.contracts import (
     set_name,
     shown,
 )
+from sloc.contracts.arguments import checked_level
 from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.checks import (
     as_times,
     checked_count,
     checked_interval,
     checked_key,
-    checked_level,
     checked_pair,
 )
 from sloc.divergence.closed_forms import host_weights
@@ -145,7 +145,7 @@ def mask_overlap(
     left, right, part, whole = disjoint_pair(left, right)
     if not part.any():
         one = np.ones(len(display))
-        return Curve(display, one, 0 * one, one, one, 0, "exact", name, delta=0.0)
+        return Curve(display, one, 0 * one, one, one, 0, "exact", name, delta=0.0, time_axis=process.time_axis)
     w = host_weights(given)  # as given: their cast to float32 would show in an exact sum's digits
     counts = np.asarray(population.counts)
     classes = np.repeat(np.arange(len(counts)), counts)
@@ -155,7 +155,18 @@ def mask_overlap(
     if is_fixed_order(process, population):
         one = _in_fixed_order(process, np.asarray(population.data)[keep], sides, np.asarray(display))
         value = (1 - share) + share * one
-        return Curve(display, value, 0 * value, value, value, 0, "exact, order of masking fixed", name, delta=0.0)
+        return Curve(
+            display,
+            value,
+            0 * value,
+            value,
+            value,
+            0,
+            "exact, order of masking fixed",
+            name,
+            delta=0.0,
+            time_axis=process.time_axis,
+        )
     require(keep.size <= MOST_ATOMS, "population", f"{keep.size} atoms in the two sets", f"at most {MOST_ATOMS}")
     blocks = max(2, -(-n // _BLOCK))
     args = (process, population.data[keep], *(jnp.asarray(side, float_dtype()) for side in sides), device_times)
@@ -165,7 +176,9 @@ def mask_overlap(
     value, lower, upper = ((1 - share) + share * x for x in (mean, lower, upper))
     stderr = share * np.sqrt(variance / count)
     method = "mask-conditioned, inner sum exact" + interval_words(interval)
-    return Curve(display, value, stderr, lower, upper, blocks * _BLOCK, method, name, delta=delta)
+    return Curve(
+        display, value, stderr, lower, upper, blocks * _BLOCK, method, name, delta=delta, time_axis=process.time_axis
+    )
 
 
 def is_fixed_order(process: RevealingChannel, population: Population) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import jax
@@ -13,14 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, float_dtype, is_concrete, marginals_method, require
-from sloc.contracts.arguments import checked_all
+from sloc.contracts.arguments import checked_all, checked_level
 from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.checks import (
     as_times,
     checked_count,
     checked_interval,
     checked_key,
-    checked_level,
     checked_method,
     checked_pair,
 )
@@ -221,7 +220,7 @@ def measure(
         whole = assemble(process, population, device_times, sampled)
         options = (interval, _default_tile(population, device_times.shape[0]), plan)
         curves |= _sample(key, whole, sampled, shown_times, weights, n, delta, *options)
-    return {name: curves[name] for name in named}
+    return {name: replace(curves[name], time_axis=process.time_axis) for name in named}
 
 
 def _weights(population: Population) -> Any:

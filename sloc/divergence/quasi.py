@@ -116,7 +116,15 @@ def sobol_curve(
     draws = sum(p.n for p in points)
     # Points from draws claim no interval, so they have no level.
     level = math.nan if draws else 0.0
-    return Curve(np.asarray(times), **parts, n=draws, method=points[0].method, quantity=name, delta=level)
+    return Curve(
+        np.asarray(times),
+        **parts,
+        n=draws,
+        method=points[0].method,
+        quantity=name,
+        delta=level,
+        time_axis=process.time_axis,
+    )
 
 
 def takes_points(process: ObservationProcess, population: Population) -> bool:

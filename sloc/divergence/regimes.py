@@ -28,6 +28,7 @@ from sloc.contracts import (
     component_mask,
     is_concrete,
 )
+from sloc.contracts.arguments import checked_level
 from sloc.divergence.bridge_setup import has_bridge
 from sloc.divergence.bridges import bridge_overlap
 from sloc.divergence.checks import (
@@ -35,7 +36,6 @@ from sloc.divergence.checks import (
     checked_count,
     checked_interval,
     checked_key,
-    checked_level,
     checked_pair,
     checked_tv_method,
 )
@@ -155,6 +155,7 @@ def _of_overlap(curve: Curve) -> Curve:
         curve.method,
         name,
         delta=curve.delta,
+        time_axis=curve.time_axis,
     )
 
 
@@ -175,4 +176,15 @@ def _merged(times: Any, parts: list[tuple[np.ndarray, Curve]], delta: float, wor
     draws = sum(int(curve.n) for _, curve in parts)
     level = min(delta, sum(float(curve.delta) for _, curve in parts))  # the sum of shares may round above the whole
     quantity = parts[0][1].quantity
-    return Curve(times, whole("value"), whole("stderr"), lower, upper, draws, method + words, quantity, delta=level)
+    return Curve(
+        times,
+        whole("value"),
+        whole("stderr"),
+        lower,
+        upper,
+        draws,
+        method + words,
+        quantity,
+        delta=level,
+        time_axis=parts[0][1].time_axis,
+    )

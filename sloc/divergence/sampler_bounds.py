@@ -27,9 +27,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, require, shown
-from sloc.contracts.arguments import as_floats, as_real, is_one_of
+from sloc.contracts.arguments import as_floats, as_real, checked_level, is_one_of
 from sloc.divergence.bands import interval_words, mean_interval, streamed
-from sloc.divergence.checks import checked_count, checked_interval, checked_key, checked_level
+from sloc.divergence.checks import checked_count, checked_interval, checked_key
 from sloc.engine.plan import BLOCK_DRAWS, Plan
 from sloc.processes.levels import level
 from sloc.results.curve import Curve
@@ -196,7 +196,18 @@ def tv_sampler_bound(
     bound = np.minimum.accumulate(np.minimum(np.asarray(upper, np.float64), 1.0))
     none, how = np.zeros_like(bound), "Girsanov and Pinsker" if by_pinsker else "Girsanov, likelihood ratio of paths"
     words = f"a certified upper bound for the models' own samplers ({how}){interval_words(interval)}"
-    return Curve(shown_times, bound, none, none, bound, blocks * BLOCK_DRAWS, words, MODEL_LAW, delta=delta)
+    return Curve(
+        shown_times,
+        bound,
+        none,
+        none,
+        bound,
+        blocks * BLOCK_DRAWS,
+        words,
+        MODEL_LAW,
+        delta=delta,
+        time_axis=a.schedule.time_axis,
+    )
 
 
 def _check_alike(a: LearnedDiffusion, b: LearnedDiffusion, given: Any) -> None:

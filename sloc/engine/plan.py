@@ -167,7 +167,7 @@ def layout_of(plan: Plan) -> Layout:
 
 def store_of(plan: Plan) -> Store | None:
     """Return what a plan keeps its checkpoints in, None without any."""
-    return plan._store
+    return plan._store  # pyright: ignore[reportPrivateUsage] - kept from users; read here alone
 
 
 def device_mesh(devices: Sequence[Any] | int | str | None = None) -> Mesh:

@@ -9,9 +9,8 @@ import jax
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import checked_kind, checked_whole
+from sloc.contracts.arguments import checked_kind, checked_level, checked_whole
 from sloc.divergence.binomial_interval import clopper_pearson
-from sloc.divergence.checks import checked_level
 from sloc.lm.decoding import Branches, decode, whole_numbers
 from sloc.lm.model import LanguageModel
 from sloc.lm.sampling import Sampling
@@ -150,4 +149,4 @@ def _attacked(
     stderr = np.sqrt(share * (1 - share) / n)
     method = "branches of one prefix, Clopper-Pearson band"
     quantity = f"share with the feature, by {unit}"
-    return Curve(lengths, share, stderr, low, high, n, method, quantity, delta=level), branches
+    return Curve(lengths, share, stderr, low, high, n, method, quantity, delta=level, time_axis=unit), branches

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_floats, checked_kind
+from sloc.contracts.arguments import as_floats, checked_kind, checked_level
 from sloc.divergence.binomial_interval import clopper_pearson
-from sloc.divergence.checks import checked_level
 from sloc.lm.likelihood import Source
 from sloc.lm.sampling import Sampling
 from sloc.lm.scoring import score, text_tokens

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from sloc.contracts import Sets, component_mask, require, set_name
-from sloc.contracts.arguments import checked_kind
+from sloc.contracts import Sets, backwards, component_mask, require, set_name
+from sloc.contracts.arguments import checked_kind, checked_level
 from sloc.divergence import betting_interval
-from sloc.divergence.checks import checked_epsilon, checked_level
+from sloc.divergence.checks import checked_epsilon
 from sloc.divergence.intervals import tighten
 from sloc.lm.likelihood import LikelihoodPaths, entropy, posteriors
 from sloc.results.curve import Curve
@@ -21,6 +21,7 @@ from sloc.windows.critical import window_of
 from sloc.windows.edges import Edge, Side, edge_on_grid
 from sloc.windows.search import Found
 
+_TOKENS = backwards("tokens t taken away from the end")
 _METHOD = "exact likelihoods of sampled texts, betting band over all tokens"
 
 
@@ -54,7 +55,9 @@ def likelihood_tv(paths: LikelihoodPaths, a: Sets, b: Sets, *, delta: float = 0.
         rest = outer & ~inner
         if not rest.any():
             zero = np.zeros(times.shape)
-            return Curve(times, zero, zero, zero, zero, 0, "exact", "TV of a set and itself", delta=0.0)
+            return Curve(
+                times, zero, zero, zero, zero, 0, "exact", "TV of a set and itself", delta=0.0, time_axis=_TOKENS
+            )
         weights = np.exp(paths.log_weights)
         share, outer = 1.0 - weights[inner].sum() / weights[outer].sum(), rest
     ratio = _log_marginal(paths, inner) - _log_marginal(paths, outer)
@@ -101,6 +104,7 @@ def likelihood_information(paths: LikelihoodPaths, *, delta: float = 0.05) -> Cu
         "information",
         "bits",
         delta=level,
+        time_axis=_TOKENS,
     )
 
 
@@ -156,7 +160,7 @@ def likelihood_window(
         )
     whole = "all" if outer.all() else set_name(_named(paths), outer)
     found = Found(edges, curves, paths.n * paths.num_components, _METHOD, delta)
-    return window_of(found, epsilon, f"{set_name(_named(paths), inner)} within {whole}")
+    return window_of(found, epsilon, f"{set_name(_named(paths), inner)} within {whole}", _TOKENS)
 
 
 def _named(paths: LikelihoodPaths) -> Any:
@@ -203,4 +207,4 @@ def _curve(
     low, high = (np.append(top * a, value[-1]) for a in (low, high))
     low, high = tighten(low, high, decreasing=not increasing)
     stderr[-1] = 0.0
-    return Curve(times, value, stderr, low, high, n, _METHOD, quantity, unit, delta=level)
+    return Curve(times, value, stderr, low, high, n, _METHOD, quantity, unit, delta=level, time_axis=_TOKENS)

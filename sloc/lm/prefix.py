@@ -74,7 +74,7 @@ class Prefix:
 
 def shared_of(prefix: Prefix) -> Shared:
     """Return what branches of a text read of it."""
-    return prefix._shared
+    return prefix._shared  # pyright: ignore[reportPrivateUsage] - kept from users; read here alone
 
 
 def padded(length: int) -> int:
@@ -135,14 +135,14 @@ def extend_prefix(model: LanguageModel, prefix: Prefix, more: Any, *, context: i
     added = len(tokens) - start
     require(added > 0, "more", more, "at least one token")
     long = config.long(context or len(tokens))
-    require(long == prefix._shared.long, "context", context, "the rotary frequencies that the prefix was read with")
+    require(long == shared_of(prefix).long, "context", context, "the rotary frequencies that the prefix was read with")
     width = padded(added)
     given = np.zeros((1, width), np.int32)
     given[0, :added] = tokens[start:]
     capacity = padded(start + width)
     mask, first = np.arange(width)[None] < added, jnp.asarray(start, jnp.int32)
     # What may stand behind the prefix's own text is cut off: one compilation for texts of like length.
-    held, there = prefix._shared, padded(start)
+    held, there = shared_of(prefix), padded(start)
     if held.features.shape[0] > there:
         held = Shared(
             [k[:, :there] for k in held.keys], [v[..., :there] for v in held.values], held.features[:there], long

@@ -57,10 +57,6 @@ class Backed(Population):
         """Draw ``X ~ p^theta``: int32 ``[L]``."""
         return self.backing().sample(key, component)
 
-    def posterior_sample(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> Array:
-        """Draw ``X | Y_t = y`` under the mixture (exact), int32 ``[L]``; see ``posterior_joint``."""
-        return self.posterior_joint(key, process, y, t)[1]
-
     def posterior_joint(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> tuple[Array, Array]:
         """Draw ``(theta, X) | Y_t = y`` under the mixture, exactly: int32 scalar and int32 ``[L]``.
 

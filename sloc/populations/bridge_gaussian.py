@@ -18,7 +18,7 @@ import numpy as np
 from sloc.contracts import Array, ContractError, GaussianChannel, namespace
 from sloc.populations.bridge_laws import BridgeLaw, by_rows, register_bridge, squared_distances
 from sloc.populations.empirical import Empirical, centre_atoms
-from sloc.populations.gaussian import GaussianMixture, gaussian_marginals, project_means
+from sloc.populations.gaussian import GaussianMixture, covariance_root, gaussian_marginals, project_means
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -30,7 +30,7 @@ def _mixture_pair(process: Any, population: GaussianMixture, key: Array, i: Arra
 
     def noise(key: Array, component: Array) -> Array:
         w, z = jax.random.normal(key, (2, means.shape[1]), means.dtype)
-        return a * population._root(w, component) + sigma * z
+        return a * covariance_root(cov, w, component) + sigma * z
 
     if cov.ndim < 3:
         return a * (0.5 * (means[i] + means[j])) + noise(key_i, i)

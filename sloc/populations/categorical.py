@@ -163,10 +163,6 @@ class ProductCategorical(Population):
         uniforms = jax.random.uniform(key, (self.num_coordinates,), floating(self.probs).dtype)
         return draw_letters(uniforms, self.table()[component])
 
-    def posterior_sample(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> Array:
-        """Draw ``X | Y_t = y`` under the mixture (exact), int32 ``[L]``; see :meth:`posterior_joint`."""
-        return self.posterior_joint(key, process, y, t)[1]
-
     def posterior_joint(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> tuple[Array, Array]:
         """Draw ``(theta, X) | Y_t = y`` under the mixture, exactly: first ``theta | y``, then each coordinate.
 

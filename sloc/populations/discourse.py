@@ -108,10 +108,6 @@ class KalmanDiscourse(Population):
         amplitude = jax.random.normal(key_amplitude, (), directions.dtype)
         return self._noise(key_noise) + self._signal(component, amplitude)
 
-    def posterior_sample(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> Array:
-        """Draw ``X | Y_t = y`` under the mixture (exact), floating ``[L, d]``; see :meth:`posterior_joint`."""
-        return self.posterior_joint(key, process, y, t)[1]
-
     def posterior_joint(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> tuple[Array, Array]:
         """Draw ``(theta, X) | Y_t = y`` under the mixture, exactly.
 
@@ -152,22 +148,11 @@ class KalmanDiscourse(Population):
         """``e^{-s} sqrt(alpha) xi theta``, ``[L, d]``."""
         directions = floating(self.directions)
         scale = jnp.sqrt(jnp.asarray(self.alpha, directions.dtype)) * amplitude
-        return (scale * self._template())[:, None] * directions[component][None, :]
-
-    def _template(self) -> Array:
-        """``e^{-s}`` at each word, ``[L]``."""
-        dtype = floating(self.directions).dtype
-        times = jnp.arange(self.words - 1, -1, -1, dtype=dtype) * jnp.asarray(self.step, dtype)
-        return jnp.exp(-times)
-
-    def _decay(self) -> tuple[Array, Array]:
-        """``(e^{-step}, 1 - e^{-2 step})``."""
-        step = jnp.asarray(self.step, floating(self.directions).dtype)
-        return jnp.exp(-step), -jnp.expm1(-2.0 * step)
+        return (scale * _template(self))[:, None] * directions[component][None, :]
 
     def _noise(self, key: Array) -> Array:
         """Draw ``N(C^0_s, I)`` at all words, ``[L, d]``; ``C^0`` is stationary and reversible."""
-        decay, fresh = self._decay()
+        decay, fresh = _decay(self)
         shape = (self.words, self.dimension)
         moves, words = jax.random.normal(key, (2, *shape), decay.dtype)
 
@@ -258,6 +243,19 @@ def _instants(time: Any) -> np.ndarray:
 # --------------------------------------------------------------------------------------------
 
 
+def _template(population: KalmanDiscourse) -> Array:
+    """``e^{-s}`` at each word, ``[L]``."""
+    dtype = floating(population.directions).dtype
+    times = jnp.arange(population.words - 1, -1, -1, dtype=dtype) * jnp.asarray(population.step, dtype)
+    return jnp.exp(-times)
+
+
+def _decay(population: KalmanDiscourse) -> tuple[Array, Array]:
+    """``(e^{-step}, 1 - e^{-2 step})``."""
+    step = jnp.asarray(population.step, floating(population.directions).dtype)
+    return jnp.exp(-step), -jnp.expm1(-2.0 * step)
+
+
 def _whiten(population: KalmanDiscourse, values: Array, known: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Kalman filter of the stationary noise, every coordinate by itself, of the words and of the template.
 
@@ -266,8 +264,8 @@ def _whiten(population: KalmanDiscourse, values: Array, known: Array) -> tuple[A
         the words' ``C^0`` and its variance, ``[L, d]``.
 
     """
-    decay, fresh = population._decay()
-    template = population._template()
+    decay, fresh = _decay(population)
+    template = _template(population)
     zeros = jnp.zeros((population.dimension,), template.dtype)
 
     def step(carry: tuple[Array, Array, Array], given: tuple[Array, Array, Array]) -> tuple[Any, Any]:
@@ -316,7 +314,7 @@ def _evidence(population: KalmanDiscourse, values: Array, known: Array) -> tuple
 
 def _smooth(population: KalmanDiscourse, values: Array, known: Array) -> Array:
     """Return ``E[C^0 | values where known]``, ``[L, d]``: Rauch-Tung-Striebel after the forward filter."""
-    decay, fresh = population._decay()
+    decay, fresh = _decay(population)
     _, _, _, mean, variance = _whiten(population, values, known)
 
     def step(after: Array, given: tuple[Array, Array]) -> tuple[Array, Array]:

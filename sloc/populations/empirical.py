@@ -188,12 +188,7 @@ class Empirical(Population):
 
     def sample(self, key: Array, component: Array) -> Any:
         """Draw an atom of the class uniformly."""
-        return jax.tree.map(lambda leaf: leaf[self._draw(key, component)], self._data)
-
-    def _draw(self, key: Array, component: Array) -> Array:
-        counts = jnp.asarray(self._counts, jnp.int32)
-        offsets = jnp.asarray(np.concatenate([[0], np.cumsum(self._counts)[:-1]]), jnp.int32)
-        return offsets[component] + jax.random.randint(key, jnp.shape(component), 0, counts[component], jnp.int32)
+        return jax.tree.map(lambda leaf: leaf[_atom(self, key, component)], self._data)
 
     def by_class(self, log_likelihood: Array) -> Array:
         """``logsumexp_{i in theta} l_i - log n_theta`` along the first axis, ``[N, ...] -> [K, ...]``.
@@ -215,10 +210,6 @@ class Empirical(Population):
             for end, count, log_count in zip(ends, self._counts, log_n, strict=True)
         ]
         return jnp.stack(parts)
-
-    def posterior_sample(self, key: Array, process: ObservationProcess, y: Any, t: Array) -> Any:
-        """Draw an atom from its posterior ``P(i | Y_t = y)`` under the weighted mixture (exact)."""
-        return self.posterior_joint(key, process, y, t)[1]
 
     def posterior_joint(self, key: Array, process: ObservationProcess, y: Any, t: Array) -> tuple[Array, Any]:
         """Draw ``(theta, X) | Y_t = y``: an atom from its posterior and the class it stands in (exact)."""
@@ -314,6 +305,13 @@ def _segment_lse(x: Array, counts: Sequence[int]) -> Array:
     return jnp.log(total) + safe - log_n
 
 
+def _atom(population: Empirical, key: Array, component: Array) -> Array:
+    """Draw the index of an atom of each class, uniformly."""
+    counts = jnp.asarray(population.counts, jnp.int32)
+    offsets = jnp.asarray(np.concatenate([[0], np.cumsum(population.counts)[:-1]]), jnp.int32)
+    return offsets[component] + jax.random.randint(key, jnp.shape(component), 0, counts[component], jnp.int32)
+
+
 def _draw_index(key: Array, logs: Array) -> Array:
     """Draw ``i`` with probability proportional to ``exp(logs_i)``: first a row of about ``sqrt(N)``, then within it.
 
@@ -350,7 +348,7 @@ def centre_atoms(process: GaussianChannel, population: Empirical) -> tuple[Any, 
     n = population.num_atoms
     flat = jnp.asarray(population.data, float_dtype()).reshape(n, -1)
     centred = flat - jnp.mean(flat, axis=0, keepdims=True)
-    return process, Empirical.tree_unflatten(population._static, (centred, population.log_weights))
+    return process, jax.tree.unflatten(jax.tree.structure(population), (centred, population.log_weights))
 
 
 @empirical_gaussian.paths
@@ -367,7 +365,7 @@ def empirical_gaussian_paths(
     data = data if jnp.issubdtype(data.dtype, jnp.floating) else data.astype(float_dtype())
     batch, d = components.shape[0], data.shape[1]
     key_x, key_z = jax.random.split(key)
-    index = population._draw(key_x, components)
+    index = _atom(population, key_x, components)
     z = jax.random.normal(key_z, (batch, d), data.dtype)
     a, sigma = process.coefficients(times)
     rates, prints = a / sigma, _fingerprints(data)
@@ -410,7 +408,7 @@ def empirical_revealing_paths(
     """
     flat = population.data.reshape(population.num_atoms, -1)
     key_x, key_y = jax.random.split(key)
-    index = population._draw(key_x, components)
+    index = _atom(population, key_x, components)
     shape = population.data.shape[1:]
     thresholds = jax.vmap(lambda k, x: process.thresholds(k, x))(
         jax.random.split(key_y, components.shape[0]), population.data[index].reshape(-1, *shape)

@@ -108,18 +108,7 @@ class GaussianMixture(Population):
         """Draw ``mu_k + Sigma_k^{1/2} z``, shape ``[d]``."""
         mean = self.means[component]
         z = jax.random.normal(key, mean.shape, mean.dtype)
-        return mean + self._root(z, component)
-
-    def _root(self, z: Array, component: Array) -> Array:
-        cov = self.covariances
-        if cov.ndim < 2:
-            return jnp.sqrt(cov) * z
-        factor = jnp.linalg.cholesky(cov)
-        return jnp.matmul(factor if cov.ndim == 2 else factor[component], z, precision=_HIGHEST)
-
-    def posterior_sample(self, key: Array, process: Any, y: Array, t: Array) -> Array:
-        """Draw ``X | Y_t = y`` under a Gaussian or linear Gaussian channel (exact); see :meth:`posterior_joint`."""
-        return self.posterior_joint(key, process, y, t)[1]
+        return mean + covariance_root(self.covariances, z, component)
 
     def posterior_joint(self, key: Array, process: Any, y: Array, t: Array) -> tuple[Array, Array]:
         """Draw ``(k, X) | Y_t = y`` under a Gaussian or linear Gaussian channel (exact, conjugate).
@@ -240,6 +229,14 @@ def gaussian_marginals(process: GaussianChannel, population: GaussianMixture, y:
         white = jax.vmap(lambda f, r: jax.scipy.linalg.solve_triangular(f, r, lower=True))(factor, residual)
         log_det = 2 * jnp.sum(jnp.log(jnp.diagonal(factor, axis1=1, axis2=2)), axis=1)
     return -0.5 * (jnp.sum(jnp.square(white), axis=1) + log_det + d * math.log(2 * math.pi))
+
+
+def covariance_root(covariances: Array, z: Array, component: Array) -> Array:
+    """``Sigma_k^{1/2} z``, ``[d]``: from variances, or by the Cholesky factor of one matrix or a matrix each."""
+    if covariances.ndim < 2:
+        return jnp.sqrt(covariances) * z
+    factor = jnp.linalg.cholesky(covariances)
+    return jnp.matmul(factor if covariances.ndim == 2 else factor[component], z, precision=_HIGHEST)
 
 
 @gaussian_marginals.reduce

@@ -280,10 +280,6 @@ class RandomHierarchy(Population):
         joint, _, levels = self._messages(process, y, t)
         return tuple(marginals_downwards(*self.tables(), levels, jax.nn.softmax(joint)))
 
-    def posterior_sample(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> Array:
-        """Draw ``X | Y_t = y`` under the mixture (exact); see :meth:`posterior_tree`."""
-        return self.posterior_joint(key, process, y, t)[1]
-
     def posterior_joint(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> tuple[Array, Array]:
         """Draw ``(theta, X) | Y_t = y`` under the mixture (exact); see :meth:`posterior_tree`."""
         tree = self.posterior_tree(key, process, y, t)

@@ -140,10 +140,6 @@ class HiddenMarkov(Population):
         rest = jax.lax.scan(step, first, (uniforms[0, 1:], moves[:, component]))[1]
         return draw_letters(uniforms[1], emissions[component][jnp.concatenate([first[None], rest])])
 
-    def posterior_sample(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> Array:
-        """Draw ``X | Y_t = y`` under the mixture (exact), int32 ``[L]``; see :meth:`posterior_joint`."""
-        return self.posterior_joint(key, process, y, t)[1]
-
     def posterior_joint(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> tuple[Array, Array]:
         """Draw ``(theta, X) | Y_t = y`` under the mixture, exactly.
 

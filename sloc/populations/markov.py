@@ -125,10 +125,6 @@ class MarkovChains(Population):
         rest = jax.lax.scan(step, first, uniforms[1:])[1]
         return jnp.concatenate([first[None], rest])
 
-    def posterior_sample(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> Array:
-        """Draw ``X | Y_t = y`` under the mixture (exact), int32 ``[L]``; see :meth:`posterior_joint`."""
-        return self.posterior_joint(key, process, y, t)[1]
-
     def posterior_joint(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> tuple[Array, Array]:
         """Draw ``(theta, X) | Y_t = y`` under the mixture, exactly: ``theta | y``, filter forward, draw backward.
 

@@ -163,10 +163,6 @@ class SparseRegression(Population):
         null = jnp.sqrt(self.sparsity + variance) * noise
         return jnp.concatenate([design, jnp.where(component == 0, signal, null)[:, None]], -1)
 
-    def posterior_sample(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> Array:
-        """Draw ``X | Y_t = y`` under the mixture (exact), floating ``[N, n + 1]``; see :meth:`posterior_joint`."""
-        return self.posterior_joint(key, process, y, t)[1]
-
     def posterior_joint(self, key: Array, process: ObservationProcess, y: Observation, t: Array) -> tuple[Array, Array]:
         """Draw ``(theta, X) | Y_t = y`` under the mixture, exactly.
 

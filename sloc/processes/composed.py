@@ -96,10 +96,15 @@ class Projected(LinearGaussianChannel):
         xp, _, matrix = placed(t, self.matrix)
         eye = xp.eye(matrix.shape[0], dtype=matrix.dtype)
         if isinstance(self.process, GaussianChannel):
-            r, q, _, _ = self.process._transition(s, t)
+            r, q, _, _ = self.process.degrade_law(s, t)
             return r * eye, xp.sqrt(q) * _triangular(matrix, xp)
         step, root = self.process.kernel(s, t)
         return step[0, 0] * eye, _triangular(_product(matrix, root, xp), xp)
+
+    @property
+    def time_axis(self) -> str:
+        """Words for an axis of times: those of the inner process."""
+        return self.process.time_axis
 
     def _misfit(self, x: Any) -> str:
         return super()._misfit(x) or self.process._misfit(x)
@@ -201,6 +206,11 @@ class Composed(ObservationProcess):
     def grid(self, n: int) -> np.ndarray:
         """Return the inner grid."""
         return self.process.grid(n)
+
+    @property
+    def time_axis(self) -> str:
+        """Words for an axis of times: those of the inner process."""
+        return self.process.time_axis
 
     def _misfit(self, x: Any) -> str:
         return self.process._misfit(x)

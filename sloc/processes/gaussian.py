@@ -46,7 +46,8 @@ class OrnsteinUhlenbeck(GaussianChannel):
         xp, log_snr = _on_host_or_device(log_snr)
         return 0.5 * xp.logaddexp(xp.zeros_like(log_snr), -log_snr)
 
-    def _transition(self, s: Any, t: Any) -> tuple[Any, Any, Any, Any]:
+    def degrade_law(self, s: Any, t: Any) -> tuple[Any, Any, Any, Any]:
+        """As of the family: ``(r, q, a_s, sigma_s)``, ``r`` and ``q`` those of the time between."""
         r, sd = self.coefficients(t - s)
         a_s, sigma_s = self.coefficients(s)
         return r, sd**2, a_s, sigma_s
@@ -74,7 +75,8 @@ class VarianceExploding(GaussianChannel):
         xp, log_snr = _on_host_or_device(log_snr)
         return xp.exp(-0.5 * log_snr)
 
-    def _transition(self, s: Any, t: Any) -> tuple[Any, Any, Any, Any]:
+    def degrade_law(self, s: Any, t: Any) -> tuple[Any, Any, Any, Any]:
+        """As of the family: ``(r, q, a_s, sigma_s)``, ``q = (t - s) (t + s)`` without cancellation."""
         a_s, sigma_s = self.coefficients(s)
         return a_s, (t - s) * (t + s), a_s, sigma_s
 
@@ -102,7 +104,8 @@ class IsotropicGaussian(GaussianChannel):
         xp, log_snr = _on_host_or_device(log_snr)
         return xp.exp(-log_snr)
 
-    def _transition(self, s: Any, t: Any) -> tuple[Any, Any, Any, Any]:
+    def degrade_law(self, s: Any, t: Any) -> tuple[Any, Any, Any, Any]:
+        """As of the family: ``(r, q, a_s, sigma_s)``, ``q = t - s`` without cancellation."""
         a_s, sigma_s = self.coefficients(s)
         return a_s, t - s, a_s, sigma_s
 
@@ -129,7 +132,8 @@ class FlowMatching(GaussianChannel):
         xp, log_snr = _on_host_or_device(log_snr)
         return xp.exp(-xp.logaddexp(xp.zeros_like(log_snr), 0.5 * log_snr))
 
-    def _transition(self, s: Any, t: Any) -> tuple[Any, Any, Any, Any]:
+    def degrade_law(self, s: Any, t: Any) -> tuple[Any, Any, Any, Any]:
+        """As of the family: ``(r, q, a_s, sigma_s)``, ``q`` without cancellation, and the identity at ``s = t = 1``."""
         xp = namespace(s, t)
         a_s, sigma_s = self.coefficients(s)
         # At s = t = 1 nothing is left of X and the kernel is the identity, not 0 / 0.

@@ -102,6 +102,11 @@ class Permuted(ObservationProcess):
         """Return the inner grid."""
         return self.process.grid(n)
 
+    @property
+    def time_axis(self) -> str:
+        """Words for an axis of times: those of the inner process."""
+        return self.process.time_axis
+
     def _misfit(self, x: Any) -> str:
         words = of_size(x, int(np.shape(self.order)[0]), "Permuted", "entries in its order")
         return words or self.process._misfit(x.taken(self.order if is_concrete(self.order) else None))
@@ -193,8 +198,9 @@ class PermutedGaussian(GaussianChannel, Permuted):  # pyright: ignore[reportInco
         """Return the inner time."""
         return self.process.time_of_log_snr(log_snr)
 
-    def _transition(self, s: Array, t: Array) -> tuple[Array, Array, Array, Array]:
-        return self.process._transition(s, t)
+    def degrade_law(self, s: Array, t: Array) -> tuple[Array, Array, Array, Array]:
+        """As of the family: ``(r, q, a_s, sigma_s)``, of the inner process."""
+        return self.process.degrade_law(s, t)
 
 
 @jax.tree_util.register_dataclass

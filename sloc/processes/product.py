@@ -301,7 +301,7 @@ class ProductGaussian(LinearGaussianChannel, Product):  # pyright: ignore[report
 
     def kernel(self, s: Any, t: Any) -> tuple[Any, Any]:
         """Return the diagonal matrices of the parts' ``r`` and ``sqrt(q)``."""
-        r, q = self._diagonals(lambda p: p._transition(_held(p, s), _held(p, t))[:2])
+        r, q = self._diagonals(lambda p: p.degrade_law(_held(p, s), _held(p, t))[:2])
         xp = namespace(r)
         return xp.diag(r), xp.diag(xp.sqrt(q))
 

@@ -156,8 +156,9 @@ class RetimedGaussian(GaussianChannel, Retimed):  # pyright: ignore[reportIncomp
         """Return the new time of the inner time of ``log_snr``; ``inf`` where the clock does not reach it."""
         return self.clock.inverse(self.process.time_of_log_snr(log_snr))
 
-    def _transition(self, s: Array, t: Array) -> tuple[Array, Array, Array, Array]:
-        return self.process._transition(self.clock(s), self.clock(t))
+    def degrade_law(self, s: Array, t: Array) -> tuple[Array, Array, Array, Array]:
+        """As of the family: ``(r, q, a_s, sigma_s)``, at the inner times."""
+        return self.process.degrade_law(self.clock(s), self.clock(t))
 
 
 def _log_snr(process: GaussianChannel, u: float) -> float:

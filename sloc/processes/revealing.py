@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import Array, Revealed, RevealingChannel, float_dtype, is_concrete, require
+from sloc.contracts import Array, Revealed, RevealingChannel, backwards, float_dtype, is_concrete, require
 from sloc.contracts.arguments import as_whole, check_size
 from sloc.contracts.base import Asked
 from sloc.contracts.signal import of_size
@@ -32,6 +32,11 @@ class Masking(RevealingChannel):
 
     horizon: ClassVar[float] = 1.0
     _asked: ClassVar[Asked] = {**RevealingChannel._asked, "thresholds": ("key", "x")}
+
+    @property
+    def time_axis(self) -> str:
+        """Words for an axis of times: the share of coordinates hidden."""
+        return backwards("share t of coordinates hidden")
 
     def thresholds(self, key: Array, x: Array) -> Array:
         """Draw, per coordinate of ``x``, the time from which it is hidden: uniform on ``(0, 1]``, same shape."""
@@ -244,6 +249,11 @@ class OrderedMasking(_FixedOrder):
     order: Any
 
     @property
+    def time_axis(self) -> str:
+        """Words for an axis of times: the number of coordinates hidden."""
+        return backwards("coordinates hidden t")
+
+    @property
     def horizon(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The number of steps, ``len(order)``."""
         return int(np.shape(self.order)[0])
@@ -279,6 +289,11 @@ class Truncation(_FixedOrder):
     reveals_prefix: ClassVar[bool] = True
 
     length: int = field(metadata={"static": True})
+
+    @property
+    def time_axis(self) -> str:
+        """Words for an axis of times: the number of coordinates hidden at the end."""
+        return backwards("coordinates hidden at the end t")
 
     @property
     def horizon(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]

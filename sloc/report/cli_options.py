@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +10,12 @@ from sloc.report.cli_parts import real_number, whole_number
 
 OUTPUT = "Output"
 """The panel of a command's help that stands last."""
+
+
+def _flag(name: str, words: str) -> Any:
+    """Return an option of the output that takes no value."""
+    return typer.Option(name, metavar="", rich_help_panel=OUTPUT, help=words)
+
 
 ProcessOption = Annotated[
     list[str] | None,
@@ -35,7 +41,12 @@ SeedOption = Annotated[
     int, typer.Option(parser=whole_number, metavar="WHOLE", help="Seed; the same seed gives the same numbers.")
 ]
 DeltaOption = Annotated[
-    float, typer.Option(parser=real_number, metavar="NUMBER", help="Error level of bands and intervals.")
+    float,
+    typer.Option(
+        parser=real_number,
+        metavar="NUMBER",
+        help="Error level of bands and intervals: the chance that one of them misses.",
+    ),
 ]
 DevicesOption = Annotated[
     str | None,
@@ -80,23 +91,15 @@ OutOption = Annotated[
         help="Folder to write; nothing is written without it.",
     ),
 ]
-OverwriteOption = Annotated[
-    bool,
-    typer.Option("--overwrite", metavar="", rich_help_panel=OUTPUT, help="Replace the run that the folder holds."),
-]
+OverwriteOption = Annotated[bool, _flag("--overwrite", "Replace the run that the folder holds.")]
 ResumeOption = Annotated[
     bool,
-    typer.Option(
+    _flag(
         "--resume",
-        metavar="",
-        rich_help_panel=OUTPUT,
-        help="Keep checkpoints beside the output folder, and go on from those of a run that was cut off; needs --out.",
+        "Keep checkpoints beside the output folder, and go on from those of a run that was cut off; needs --out.",
     ),
 ]
-JsonOption = Annotated[
-    bool,
-    typer.Option("--json", metavar="", rich_help_panel=OUTPUT, help="Print one JSON object to standard output."),
-]
+JsonOption = Annotated[bool, _flag("--json", "Print one JSON object to standard output.")]
 FromOption = Annotated[
     str | None,
     typer.Option(

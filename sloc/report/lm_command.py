@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, as_whole, is_one_of
+from sloc.contracts.arguments import as_real, as_whole, checked_level, is_one_of
 from sloc.lm.answers import NOT_FOUND, JudgeTask, Task, TemplateTask, read_task
 from sloc.lm.backends import Backend, Rule, open_backend
 from sloc.lm.experiments.accuracy import WindowAccuracy, window_accuracy
@@ -131,7 +131,7 @@ class LmRequest:
         settings.validate()
         require(is_one_of(self.detector, DETECTORS), "detector", self.detector, f"one of {DETECTORS}")
         require(0 <= as_real(self.rise) < 1, "rise", self.rise, "a threshold in [0, 1)")
-        require(0 < as_real(self.alpha) < 1, "alpha", self.alpha, "an error level inside (0, 1)")
+        checked_level(self.alpha, "alpha")
         good = self.max_drop is None or 0 <= self.max_drop <= 1
         require(good, "max_drop", self.max_drop, "a number in [0, 1]")
         require(as_whole(self.revise) >= 0, "revise", self.revise, "at least 0")

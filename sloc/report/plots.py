@@ -102,7 +102,7 @@ def plot_curve(curve: Curve, ax: Any = None) -> Any:
                 ax.legend(fontsize=8)
         if _wide(times):
             ax.set_xscale("log")
-        ax.set_xlabel("noise level t  (generation runs right to left)")
+        ax.set_xlabel(curve.time_axis)
         ax.set_ylabel(said)
     return ax
 
@@ -158,7 +158,7 @@ def plot_window(window: Window, ax: Any = None) -> Any:
         ax.set_yticks([])
         ax.set_ylim(-0.7, 1.1)
         ax.spines["left"].set_visible(False)
-        ax.set_xlabel("noise level t  (generation runs right to left)")
+        ax.set_xlabel(window.time_axis)
         ax.set_title(f"{window.name or 'window'}, ε = {window.epsilon:g}", color=INK)
     return ax
 
@@ -244,7 +244,7 @@ def plot_theorem_window(window: TheoremWindow, ax: Any = None) -> Any:
         if _wide(times):
             ax.set_xscale("log")
         ax.set_ylim(0, None)
-        ax.set_xlabel("noise level t  (generation runs right to left)")
+        ax.set_xlabel(window.certificate.time_axis)
         ax.set_ylabel("total variation")
         ax.set_title(f"{window.name or 'Theorem 2'}, ε = {window.epsilon:g}", color=INK)
         ax.legend(fontsize=8)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real
+from sloc.contracts.arguments import as_real, checked_level
 from sloc.report.move_tables import Beside, found_beside
 from sloc.results.outcome import Moves, OutcomeCurve
 from sloc.windows.likely_moves import posterior_moves
@@ -188,7 +188,7 @@ def analyse(
 def check_settings(size: float, alpha: float, gap: float | None, level: float, adjacent: bool | None) -> None:
     """Refuse settings of ``analyse`` that are out of range, before anything is read."""
     require(0.0 <= as_real(size) < 1.0, "size", size, "a size in total variation, in [0, 1)")
-    require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    checked_level(alpha, "alpha")
     require(gap is None or as_real(gap) > 0, "gap", gap, "a positive distance between two positions")
     require(0.0 < as_real(level) < 1.0, "level", level, "a coverage inside (0, 1)")
     require(adjacent is None or isinstance(adjacent, bool), "adjacent", adjacent, "true, false or None")

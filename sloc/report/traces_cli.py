@@ -69,8 +69,8 @@ def traces(
         typer.Option(
             parser=real_number,
             metavar="NUMBER",
-            help="Error level of windows and their bands, and false-discovery rate of moves. Default: 0.05 for "
-            "windows, 0.1 for moves.",
+            help="Level of tests: the chance of reporting a false window (with --across bh the share of false ones), "
+            "that its bands miss, and the share of false moves. Default: 0.05 for windows, 0.1 for moves.",
         ),
     ] = None,
     correction: Annotated[Correction, typer.Option(help="Over the steps of a question.")] = Correction.bonferroni,

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from sloc.contracts import component_mask, require
-from sloc.contracts.arguments import as_real, as_whole
+from sloc.contracts.arguments import as_whole, checked_level
 from sloc.divergence.curves import label_curve
 from sloc.engine.plan import Plan
 from sloc.populations import Empirical
@@ -82,7 +82,7 @@ class UturnRequest:
         """
         for name, least in (("times", 2), ("n", 1), ("steps", 1)):
             require(getattr(self, name) >= least, f"--{name}", getattr(self, name), f"at least {least}")
-        require(0 < as_real(self.delta) < 1, "--delta", self.delta, "a number strictly between 0 and 1")
+        checked_level(self.delta, "--delta")
         require(0 <= as_whole(self.seed) < 2**31, "--seed", self.seed, "a number from 0 to 2147483647")
 
 

@@ -337,6 +337,7 @@ def _sampled_window(after: Edge, before: Edge, curve: Curve, name: str, extra: i
         int(curve.n) + extra,
         curve.method,
         f"{name} within all",
+        time_axis=curve.time_axis,
     )
 
 
@@ -376,6 +377,7 @@ def _pair_window(
         0,
         "exact",
         f"{a} against {b}",
+        time_axis=process.time_axis,
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sloc.contracts import ObservationProcess, Population, component_names, require
-from sloc.contracts.arguments import as_real, as_whole, is_one_of
-from sloc.divergence.checks import checked_count, checked_epsilon, checked_level
+from sloc.contracts.arguments import as_real, as_whole, checked_level, is_one_of
+from sloc.divergence.checks import checked_count, checked_epsilon
 from sloc.engine.plan import device_mesh
 from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, VarianceExploding
 

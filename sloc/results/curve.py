@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from sloc.contracts import is_concrete, require
+from sloc.contracts import NOISE_AXIS, is_concrete, require
 from sloc.contracts.arguments import as_floats, checked_all, checked_kind, is_one_of
 from sloc.results.pictures import draw
 
@@ -35,6 +35,7 @@ class Curve:
         unit: unit of the values, empty for a pure number (static).
         labels: names of the columns where values are ``[T, C]`` (static).
         delta: error level of the band; 0 where exact, NaN where it is not known, or where no interval is claimed.
+        time_axis: what ``times`` are, as a picture writes it along them (static).
 
     """
 
@@ -50,6 +51,7 @@ class Curve:
     labels: tuple[str, ...] = field(default=(), metadata={"static": True})
     # A leaf, not static: NaN does not equal itself, so that structures of curves would not either.
     delta: Any = float("nan")
+    time_axis: str = field(default=NOISE_AXIS, metadata={"static": True})
 
     def __repr__(self) -> str:
         """Return a one-line summary."""
@@ -75,7 +77,7 @@ class Curve:
         i = self.labels.index(label)
         parts = {k: getattr(self, k)[..., i] for k in ("value", "stderr", "lower", "upper")}
         name = f"{self.quantity}: {label}"
-        return Curve(self.times, **parts, n=self.n, method=self.method, quantity=name, unit=self.unit, delta=self.delta)
+        return replace(self, **parts, quantity=name, labels=())
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row per time (and label): time, label, value, stderr, lower, upper."""
@@ -94,7 +96,7 @@ class Curve:
 
         dims = ("time", "label") if self.labels else ("time",)
         data = {k: (dims, np.asarray(getattr(self, k), np.float64)) for k in ("value", "stderr", "lower", "upper")}
-        coords: dict[str, Any] = {"time": np.asarray(self.times)}
+        coords: dict[str, Any] = {"time": ("time", np.asarray(self.times), {"long_name": self.time_axis})}
         if self.labels:
             coords["label"] = list(self.labels)
         attrs = {
@@ -133,7 +135,7 @@ def checked_curve(curve: Any, argument: str = "curve") -> tuple[np.ndarray, np.n
     times = as_floats(curve.times, f"{argument}.times")
     rising = times.ndim == 1 and bool(np.isfinite(times).all() and (np.diff(times) > 0).all())
     require(rising, f"{argument}.times", curve.times, "finite times in one dimension, strictly increasing")
-    for name in ("method", "quantity", "unit"):
+    for name in ("method", "quantity", "unit", "time_axis"):
         checked_kind(getattr(curve, name), f"{argument}.{name}", str, "a text")
     labels = checked_all(curve.labels, f"{argument}.labels", str, "texts")
     shape = (*times.shape, len(labels)) if labels else times.shape

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sloc.contracts import require
+from sloc.contracts import backwards, require
 from sloc.contracts.arguments import is_one_of
 from sloc.results.curve import Curve
 from sloc.results.pictures import draw
@@ -99,7 +99,13 @@ class ResampledCurve:
             method=self.method,
             quantity=quantity,
             delta=self.alpha,
+            time_axis=self.time_axis,
         )
+
+    @property
+    def time_axis(self) -> str:
+        """What ``times`` are, as a picture writes it along them."""
+        return backwards("fraction left out" if self.axis == "fraction" else "positions left out")
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the curve with its bands; returns the matplotlib axes."""

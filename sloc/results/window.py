@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from sloc.contracts import NOISE_AXIS
 from sloc.results.curve import Curve
 from sloc.results.pictures import draw
 from sloc.results.status import Status
@@ -33,7 +34,7 @@ class _Frames:
     def _row(self) -> dict[str, Any]:
         row: dict[str, Any] = {}
         for name, value in vars(self).items():
-            if isinstance(value, Curve) or value.__class__ is dict:
+            if isinstance(value, Curve) or value.__class__ is dict or name == "time_axis":
                 continue
             if name.endswith("_interval"):
                 low, high = value if value is not None else (None, None)
@@ -85,6 +86,7 @@ class Window(_Frames):
             for intervals of sampled or exact curves, which hold on both sides.
         certified_before: likewise of ``before_interval``.
         law: what certified limits are of: ``the data``, or ``the models' samplers``; empty elsewhere.
+        time_axis: what its times are, as a picture writes it along them; no column of its table.
 
     """
 
@@ -102,6 +104,7 @@ class Window(_Frames):
     certified_after: Certified = ""
     certified_before: Certified = ""
     law: str = ""
+    time_axis: str = NOISE_AXIS
 
     @property
     def resolved(self) -> bool:

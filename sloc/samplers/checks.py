@@ -15,10 +15,11 @@ from sloc.contracts import (
     ObservationProcess,
     Population,
     check_fits,
-    check_instants,
     check_registered,
     check_runs,
+    check_times,
     component_names,
+    draws_posterior,
     float_dtype,
     is_concrete,
     overrides,
@@ -71,8 +72,9 @@ def checked_model(process: Any, population: Any, *methods: str) -> tuple[Any, An
     k = population.num_components
     require(len(component_names(population)) == k, "names", population.names, f"{k} names, one for each sub-population")
     for method in methods:
-        owner, base = (population, Population) if method == "posterior_sample" else (process, ObservationProcess)
-        if not overrides(owner, base, method):
+        of_population = method == "posterior_sample"
+        owner = population if of_population else process
+        if not (draws_posterior(population) if of_population else overrides(process, ObservationProcess, method)):
             signature, purpose = _NEEDED[method]
             instead = f"; {_INSTEAD[method]}" if method in _INSTEAD else ""
             raise ContractError(
@@ -111,7 +113,7 @@ def _cast(process: ObservationProcess, population: Population, values: Any, argu
         raise InvalidInput(f"{argument} = {shown(times)}: expected numbers") from error
     require(host.ndim == 1 and host.size > 0, argument, times, "a non-empty one-dimensional sequence of times")
     require(bool(np.isfinite(host).all()), argument, times, "finite times")
-    check_instants(process, population, host, argument, times)
+    check_times(process, host, argument, times, singular=process.has_density and population.atomic)
     cast = host.astype(np.int32 if process.discrete else float_dtype())
     require(bool((np.diff(cast) > 0).all()), argument, times, f"times strictly increasing in {cast.dtype}")
     return jnp.asarray(cast)

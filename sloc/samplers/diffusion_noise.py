@@ -137,7 +137,7 @@ def _times(n: int) -> Array:
 
 def _share(model: LearnedDiffusion, s: Array, t: Array) -> tuple[Array, Array, Array, Array]:
     """Return ``(a_s, sigma_s, q / sigma_t^2, q)``, ``q`` the variance of ``Y_t | Y_s``."""
-    _, q, a_s, sigma_s = model.schedule._transition(s, t)
+    _, q, a_s, sigma_s = model.schedule.degrade_law(s, t)
     share = jnp.minimum(q / model.schedule.coefficients(t)[1] ** 2, 1.0)
     return a_s, sigma_s, share, q
 

@@ -79,7 +79,7 @@ def draw_with_label(
     frequencies are right, the pairing of label and sample is not.
     """
     if has_joint(population):
-        return getattr(population, "posterior_joint")(key, process, y, t)  # noqa: B009
+        return population.posterior_joint(key, process, y, t)
     key_label, key_x = jax.random.split(key)
     label = draw_component(key_label, log_posterior(process, population, LocalizerState(y, t)))
     return label, population.posterior_sample(key_x, process, y, t)
@@ -90,12 +90,12 @@ def has_joint(population: Population) -> bool:
 
     False where a subclass replaces ``posterior_sample`` and inherits the other.
     """
-    owners = [
-        next((c for c in type(population).__mro__ if name in vars(c)), None)
-        for name in ("posterior_joint", "posterior_sample")
-    ]
-    joint, single = owners
-    return joint is not None and single is not None and issubclass(joint, single)
+    if not overrides(population, Population, "posterior_joint"):
+        return False
+    joint, single = (
+        next(c for c in type(population).__mro__ if name in vars(c)) for name in ("posterior_joint", "posterior_sample")
+    )
+    return issubclass(joint, single)
 
 
 def check_labels(process: ObservationProcess, population: Population) -> None:

@@ -18,7 +18,7 @@ from sloc.contracts import (
     require,
     set_name,
 )
-from sloc.contracts.arguments import as_real
+from sloc.contracts.arguments import checked_level
 from sloc.engine.collecting import collect
 from sloc.engine.plan import BLOCK_DRAWS, Plan
 from sloc.engine.streaming import stream
@@ -163,7 +163,7 @@ def label_frequencies(
     if feature is not None:
         _refuse_outside(feature, value[:, count], times, draws, count)
     value, quantity = value[:, :count], f"P(label | start in {start}), forward–reverse"
-    return _curve(times, value, draws, delta, quantity, labels)
+    return _curve(process, times, value, draws, delta, quantity, labels)
 
 
 def clone_frequencies(
@@ -212,7 +212,7 @@ def clone_frequencies(
     times, value, draws, _ = _count(
         key, process, population, start, t, n, feature, localizer, grid, plan, "agreement", 2, 0
     )
-    return _curve(times, value, draws, delta, "P(two clones agree)", ())
+    return _curve(process, times, value, draws, delta, "P(two clones agree)", ())
 
 
 def _count(
@@ -248,10 +248,12 @@ def _refuse_outside(feature: Feature, share: np.ndarray, times: np.ndarray, draw
 
 
 def _check_level(delta: Any) -> None:
-    require(0 < as_real(delta) < 1, "delta", delta, "a number strictly between 0 and 1")
+    checked_level(delta, "delta")
 
 
-def _curve(times: np.ndarray, value: np.ndarray, n: int, delta: float, quantity: str, labels: tuple[str, ...]) -> Curve:
+def _curve(
+    process: Any, times: np.ndarray, value: np.ndarray, n: int, delta: float, quantity: str, labels: tuple[str, ...]
+) -> Curve:
     from scipy.stats import beta
 
     hits = np.round(value * n)
@@ -260,7 +262,7 @@ def _curve(times: np.ndarray, value: np.ndarray, n: int, delta: float, quantity:
     upper = np.where(hits < n, beta.ppf(1 - level, hits + 1, np.maximum(n - hits, 1)), 1.0)
     stderr = np.sqrt(value * (1 - value) / n)
     how = "forward–reverse draws"
-    return Curve(times, value, stderr, lower, upper, n, how, quantity, "", labels, float(delta))
+    return Curve(times, value, stderr, lower, upper, n, how, quantity, "", labels, float(delta), process.time_axis)
 
 
 def _prepare(

@@ -15,8 +15,8 @@ from sloc.contracts import (
     Population,
     check_pair,
     component_names,
+    draws_posterior,
     find_marginals,
-    overrides,
     require,
 )
 from sloc.contracts.arguments import as_real, as_whole, checked_key, checked_whole
@@ -92,7 +92,7 @@ def check_population(
     level = false_alarm / 3
     check_posterior(population, process, k_posterior, grid, draws, level, report)
     check_paths(population, process, find_marginals(process, population), k_paths, grid, draws, level, report)
-    if overrides(population, Population, "posterior_sample"):
+    if draws_posterior(population):
         check_posterior_sample(population, process, k_reverse, grid, draws, level, report)
     else:
         report.skipped.append("posterior_sample: not defined")

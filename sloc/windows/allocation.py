@@ -13,7 +13,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import as_floats, as_real, as_whole, checked_all, checked_names, checked_whole
+from sloc.contracts.arguments import (
+    as_floats,
+    as_real,
+    as_whole,
+    checked_all,
+    checked_level,
+    checked_names,
+    checked_whole,
+)
 from sloc.results.outcome import Move, Moves, OutcomeCurve
 from sloc.windows.binomial_rise import rise_p_value
 from sloc.windows.draw_design import Design, design_of, posterior_design, wary_steps
@@ -346,7 +354,7 @@ def certify_moves(
 
     """
     require(as_whole(n) >= 1, "n", n, "a number of draws, at least 1")
-    require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    checked_level(alpha, "alpha")
     require(callable(draw), "draw", draw, "a function (question, position, n) -> answers")
     require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a size in [0, 1)")
     given = candidates.found if isinstance(candidates, Moves) else candidates

@@ -23,7 +23,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, as_whole, is_one_of
+from sloc.contracts.arguments import as_real, as_whole, checked_level, is_one_of
 from sloc.divergence.binomial_interval import clopper_pearson
 
 RiseStatistic = Literal["difference", "score"]
@@ -112,7 +112,7 @@ def rise_interval(
         ``(low, high)`` in [-1, 1], coverage at least ``1 - alpha``.
 
     """
-    require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    checked_level(alpha, "alpha")
     x1, n1, x2, n2 = np.broadcast_arrays(*(np.asarray(v, np.float64) for v in (x1, n1, x2, n2)))
     require(bool((np.minimum(n1, n2) >= 1).all()), "n", n1, "numbers of draws, at least 1")
     for name, x, n in (("x1", x1, n1), ("x2", x2, n2)):
@@ -143,7 +143,7 @@ def critical_rise(n: int, level: float, tau: float = 0.5) -> float | None:
 
     """
     require(as_whole(n) >= 1, "n", n, "a number of draws, at least 1")
-    require(0.0 < as_real(level) < 1.0, "level", level, "an error level inside (0, 1)")
+    checked_level(level, "level")
     require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a rise in [0, 1)")
     for k in range(int(tau * n), int(n) + 1):
         if rise_p_value(0, n, k, n, tau) <= level:

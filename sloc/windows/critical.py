@@ -18,14 +18,13 @@ from sloc.contracts import (
     set_name,
     shown,
 )
-from sloc.contracts.arguments import checked_kind
+from sloc.contracts.arguments import checked_kind, checked_level
 from sloc.divergence.checks import (
     as_times,
     checked_count,
     checked_epsilon,
     checked_growth,
     checked_key,
-    checked_level,
     checked_method,
     checked_options,
     checked_pair,
@@ -128,7 +127,7 @@ def critical_window(
         found = sampled_search(
             key, process, population, grid, questions, {}, n=n, delta=delta, refine=refine, method=method, **options
         )
-    return window_of(found, float(epsilon), name)
+    return window_of(found, float(epsilon), name, process.time_axis)
 
 
 def anytime_windows(
@@ -195,7 +194,7 @@ def anytime_windows(
         growth=checked_growth(growth),
         plan=plan,
     )
-    return (window_of(one, float(epsilon), name) for one in found)
+    return (window_of(one, float(epsilon), name, process.time_axis) for one in found)
 
 
 def _questions(population: Population, after: Sets, before: Sets, epsilon: Any) -> tuple[dict[str, Question], str]:
@@ -213,7 +212,7 @@ def _questions(population: Population, after: Sets, before: Sets, epsilon: Any) 
     return questions, f"{set_name(population, inner)} within {'all' if outer.all() else set_name(population, outer)}"
 
 
-def window_of(found: Found, epsilon: float, name: str) -> Window:
+def window_of(found: Found, epsilon: float, name: str, time_axis: str) -> Window:
     """Put the edges ``after``, ``close`` and ``apart`` together as Def. 4 says; see :func:`critical_window`."""
     after = found.edges["after"]
     before = found.edges.get("close", Edge(0.0, (0.0, 0.0), "resolved"))
@@ -233,6 +232,7 @@ def window_of(found: Found, epsilon: float, name: str) -> Window:
         found.draws,
         found.method,
         name,
+        time_axis=time_axis,
     )
 
 

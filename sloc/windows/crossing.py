@@ -11,8 +11,9 @@ from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, as_real, as_whole
 from sloc.divergence.checks import checked_epsilon
 from sloc.results.curve import Curve, checked_curve
+from sloc.results.status import Status
 from sloc.results.window import Window
-from sloc.windows.edges import Edge, edge_on_grid
+from sloc.windows.edges import edge_on_grid
 from sloc.windows.rises import rise_window
 
 
@@ -86,20 +87,30 @@ def find_window(
         draws,
         f"crossings of a given curve ({method})" if method else "crossings of a given curve",
         curve.quantity,
+        time_axis=curve.time_axis,
     )
 
 
 def _by_rise(curve: Curve, times: np.ndarray, value: np.ndarray, rise: float, max_drop: float | None) -> Window:
     pair = rise_window(times, value, rise, max_drop)
+    low, high = (None, None) if pair is None else sorted(float(times[i]) for i in pair)
+    status: Status = "empty" if pair is None else "resolved"
     delta = 0.0 if _level(curve) == 0.0 else math.nan  # a step of drawn values has no interval, so no level
     method = f"largest rise > {rise:g} between neighbouring times"
-    if pair is None:
-        missing = Edge(None, None, "empty")
-        return Window(
-            None, None, None, None, missing.status, missing.status, rise, delta, int(curve.n), method, curve.quantity
-        )
-    low, high = sorted(float(times[i]) for i in pair)
-    return Window(low, high, None, None, "resolved", "resolved", rise, delta, int(curve.n), method, curve.quantity)
+    return Window(
+        low,
+        high,
+        None,
+        None,
+        status,
+        status,
+        rise,
+        delta,
+        int(curve.n),
+        method,
+        curve.quantity,
+        time_axis=curve.time_axis,
+    )
 
 
 def _level(curve: Curve) -> float:

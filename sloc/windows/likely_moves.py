@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, checked_all
+from sloc.contracts.arguments import as_real, checked_all, checked_level
 from sloc.results.outcome import Move, Moves
 from sloc.windows.move_kernels import RUN_PRIORS, SHARES, MovePrior
 from sloc.windows.outcome_curves import (
@@ -80,7 +80,7 @@ def posterior_moves(
     check_names(questions, "questions")
     check_axes(questions, "questions")
     require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a size in [0, 1)")
-    require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    checked_level(alpha, "alpha")
     require(as_real(gap) > 0, "gap", gap, "a positive distance")
     require(as_real(separation) >= 0, "separation", separation, "a distance, not negative")
     priors = checked_all(priors, "priors", MovePrior, "MovePriors", 1)

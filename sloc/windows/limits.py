@@ -86,6 +86,7 @@ def certified_limits(
         certified_after=_sides(after, horizon),
         certified_before=_sides(before, horizon),
         law=law,
+        time_axis=given[0].time_axis,
     )
 
 

@@ -21,7 +21,7 @@ from itertools import product
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, checked_all, checked_names, is_one_of
+from sloc.contracts.arguments import as_real, checked_all, checked_level, checked_names, is_one_of
 from sloc.results.outcome import Move, Moves
 from sloc.windows.likely_moves import pairs_at, spaced_maxima
 from sloc.windows.multiplicity import ACROSS, WITHIN, Across, Within, adjust_steps
@@ -219,7 +219,7 @@ def exact_moves(
     require(as_real(gap) > 0, "gap", gap, "a positive distance")
     require(as_real(separation) >= 0, "separation", separation, "a distance, not negative")
     require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a size in [0, 1)")
-    require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    checked_level(alpha, "alpha")
     require(is_one_of(correction, WITHIN), "correction", correction, f"one of {WITHIN}")
     require(is_one_of(across, ACROSS), "across", across, f"one of {ACROSS}")
     named = (

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real
-from sloc.divergence.checks import checked_level
+from sloc.contracts.arguments import as_real, checked_level
 from sloc.results.curve import Curve
 from sloc.results.estimate import Estimate
 from sloc.results.window import Window
@@ -59,6 +58,7 @@ def information_density(curve: Curve) -> Curve:
         "information density",
         f"{curve.unit or 'bits'} per unit of t",
         delta=curve.delta,
+        time_axis=curve.time_axis,
     )
 
 
@@ -164,6 +164,7 @@ def information_window(curve: Curve, share: float = 0.8, *, total: float | None 
         int(curve.n),
         f"middle {share:.0%} of the information ({curve.method})",
         curve.quantity,
+        time_axis=curve.time_axis,
     )
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sloc.contracts import require
-from sloc.contracts.arguments import as_real
+from sloc.contracts.arguments import checked_level
 
 
 def weight_sizes(total: np.ndarray, largest: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +49,7 @@ def weighted_interval(
         ``(lower, upper)``, same shape, coverage at least ``1 - alpha``.
 
     """
-    require(0 < as_real(alpha) < 1, "alpha", alpha, "an error level inside (0, 1)")
+    checked_level(alpha, "alpha")
     level = np.log(2.0 / alpha)
     half = np.sqrt(level / (2.0 * hoeffding))
     kl_low, kl_high = _kl_lower(value, chernoff, level), 1.0 - _kl_lower(1.0 - value, chernoff, level)

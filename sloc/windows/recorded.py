@@ -183,22 +183,18 @@ class Recording:
     @property
     def kept_mass(self) -> np.ndarray:
         """``[m]`` probability ``sum_b p_b`` of the branches kept at each position; 1 where none was dropped."""
-        return self._sum_at([b.weight for b in self.branches])
+        return _sums(self, [b.weight for b in self.branches])
 
     @property
     def taken_mass(self) -> np.ndarray:
         """``[m]`` probability ``sum_b p_b 1[b is taken]`` of the token that was taken; NaN where none is marked."""
-        taken = self._sum_at([b.weight if b.taken else 0.0 for b in self.branches])
-        return np.where(self._sum_at([float(b.taken) for b in self.branches]) > 0, taken, np.nan)
+        taken = _sums(self, [b.weight if b.taken else 0.0 for b in self.branches])
+        return np.where(_sums(self, [float(b.taken) for b in self.branches]) > 0, taken, np.nan)
 
     @property
     def draws(self) -> np.ndarray:
         """``[m]`` draws at each position, ``sum_b n_b`` over its branches."""
-        return self._sum_at([b.answers.size for b in self.branches]).astype(np.int64)
-
-    def _sum_at(self, values: Any) -> np.ndarray:
-        where = np.searchsorted(self.positions, [b.position for b in self.branches])
-        return np.bincount(where, np.asarray(values, np.float64), self.positions.size)
+        return _sums(self, [b.answers.size for b in self.branches]).astype(np.int64)
 
     def distribution(self) -> np.ndarray:
         """``[m, A]`` the branch-stratified estimate ``sum_b p_b o_b / sum_b p_b`` from all draws, unbiased."""
@@ -383,12 +379,18 @@ def contradiction(where: str, position: float, name: str, first: int, second: in
     )
 
 
+def _sums(recording: Recording, values: Any) -> np.ndarray:
+    """Return the sums ``[m]`` at each position of one number for each branch."""
+    where = np.searchsorted(recording.positions, [b.position for b in recording.branches])
+    return np.bincount(where, np.asarray(values, np.float64), recording.positions.size)
+
+
 def _check_masses(where: str, recording: Recording) -> None:
     over = np.flatnonzero(recording.kept_mass > 1.0 + WEIGHT_SLACK)
     if over.size:
         position, mass = recording.positions[over[0]], float(recording.kept_mass[over[0]])
         raise InvalidInput(f"{where}, position {position:g}, sum of weights = {mass:.6g}: expected at most 1")
-    taken = np.flatnonzero(recording._sum_at([float(b.taken) for b in recording.branches]) > 1)
+    taken = np.flatnonzero(_sums(recording, [float(b.taken) for b in recording.branches]) > 1)
     if taken.size:
         raise InvalidInput(
             f"{where}, position {recording.positions[taken[0]]:g}: expected one branch at most that was taken; "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real
+from sloc.contracts.arguments import checked_level
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ def right_wrong_table(
     window, correct = _flags(has_window, "has_window"), _flags(right, "right")
     require(window.size >= 1, "has_window", window, "at least one question")
     require(correct.shape == window.shape, "right", correct.shape, f"shape {window.shape}, like has_window")
-    require(0.0 < as_real(alpha) < 1.0, "alpha", alpha, "an error level inside (0, 1)")
+    checked_level(alpha, "alpha")
     listed = groups is None or (isinstance(groups, Iterable) and not isinstance(groups, (str, bytes)))
     require(listed, "groups", groups, "names, one a question")
     texts = ["all"] * window.size if groups is None else [str(g) for g in groups]

@@ -97,7 +97,7 @@ class _Search:
     ) -> None:
         self.key, self.ask, self.times, self.horizon = key, ask, times, horizon
         self.level, self.stage = _FIRST_LEVEL * level, 0
-        self.walks: list[_Walks] = []
+        self.walks: list[Walks] = []
         self.outside = Edge(None, (0.0, horizon), "unresolved")
         self.estimators: set[str] = set()
         self.spent = 0
@@ -112,7 +112,7 @@ class _Search:
         self.spent += pilot.draws
         self.estimators.add(pilot.overlap.estimator)
         if pilot.point is not None:
-            self.walks.append(_Walks(key_test, pilot, self.level, self.horizon))
+            self.walks.append(Walks(key_test, pilot, self.level, self.horizon))
         elif not self.walks:
             # A pilot that sees no crossing where one before it did is passed over: that one's ladder goes on.
             self.outside, draws = certify_edge(key_test, pilot, self.times, self.level, self.budget, None, self.horizon)
@@ -126,7 +126,7 @@ class _Search:
         if finer is None:
             self._plan(min(self.drawn, _MOST_PILOT))
         else:
-            self.walks.append(_Walks(self._keys()[1], finer, self.level, self.horizon))
+            self.walks.append(Walks(self._keys()[1], finer, self.level, self.horizon))
             self.budget, self.drawn = self.drawn, 0
 
     def _keys(self) -> Array:
@@ -156,7 +156,7 @@ class _Search:
         return bounded_edge(self.walks[-1].point, start, end, self.horizon)
 
 
-class _Walks:
+class Walks:
     """The two walks towards one edge, their counts so far, and how many rungs each has passed."""
 
     def __init__(self, key: Array, plan: EdgePlan, level: float, horizon: float) -> None:

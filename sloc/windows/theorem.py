@@ -21,14 +21,13 @@ from sloc.contracts import (
     set_name,
     shown,
 )
-from sloc.contracts.arguments import as_floats
+from sloc.contracts.arguments import as_floats, checked_level
 from sloc.divergence.affinity import affinities
 from sloc.divergence.checks import (
     checked_count,
     checked_epsilon,
     checked_growth,
     checked_key,
-    checked_level,
     checked_method,
     checked_options,
     checked_pair,
@@ -348,4 +347,5 @@ def hellinger_bound(process: ObservationProcess, population: Population, target:
         "upper bound, closed form",
         "affinity bound on misassignment",
         delta=0.0,
+        time_axis=process.time_axis,
     )

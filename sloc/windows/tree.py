@@ -9,11 +9,11 @@ import jax
 import numpy as np
 
 from sloc.contracts import InvalidInput, ObservationProcess, Population, component_names, refuse_estimates, require
+from sloc.contracts.arguments import checked_level
 from sloc.divergence.checks import (
     checked_count,
     checked_epsilon,
     checked_key,
-    checked_level,
     checked_method,
     checked_options,
     checked_pair,

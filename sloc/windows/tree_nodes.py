@@ -202,7 +202,7 @@ def _critical(
     shown = ", ".join(names[i] for i in inside[:6]) + (", ..." if len(inside) > 6 else "")
     exact = draws == 0
     found = Found(edges, {}, draws, "bounds from pairs" if exact else "monte carlo", 0.0 if exact else delta)
-    return window_of(found, epsilon, f"{{{shown}}} within its parent")
+    return window_of(found, epsilon, f"{{{shown}}} within its parent", process.time_axis)
 
 
 def _edge(process: ObservationProcess, bands: Bands, column: int, threshold: float, side: Side) -> Edge:

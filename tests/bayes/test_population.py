@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -284,12 +285,14 @@ def test_draws_of_x_are_shared_by_the_draws_of_parameters():
     short = NumPyroPopulation(drifting, draws=40, posterior_samples={"shift": np.zeros(5)})
     y, t, asked = jnp.zeros(3), jnp.asarray(1.0), []
 
+    @jax.tree_util.register_dataclass
+    @dataclass(frozen=True)
     class Counting(sloc.ObservationProcess):
         def log_prob(self, y, x, t):
             jax.debug.callback(asked.append, jnp.sum(x))
             return -0.5 * jnp.sum(jnp.square(y - x))
 
-    short._log_marginals(Counting(), y, t)
+    short.log_marginals(Counting(), y, t)
     jax.effects_barrier()
     assert short.exactness == "monte-carlo n=8 given 5 posterior draws"
     assert len(asked) == 2 * 5 * 8

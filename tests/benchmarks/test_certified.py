@@ -165,13 +165,13 @@ def test_traps_are_set_for_every_ladder(monkeypatch: pytest.MonkeyPatch) -> None
     (setting,) = (s for s in SETTINGS.values() if s.trap and s.growth > 1)
     monkeypatch.setattr(streams, "_RENEWAL", 1 / 16)
     plans = collections.defaultdict(list)
-    begin = streams._Walks.__init__
+    begin = streams.Walks.__init__
 
     def noted(walks: Any, key: Any, plan: Any, level: float, horizon: float) -> None:
         plans[plan.question.side].append((plan.point, plan.radius))
         begin(walks, key, plan, level, horizon)
 
-    monkeypatch.setattr(streams._Walks, "__init__", noted)
+    monkeypatch.setattr(streams.Walks, "__init__", noted)
     with prepared(replace(setting, looks=3)):
         repeat(replace(setting, looks=3), 0)
     exact = truth(setting)

@@ -23,7 +23,15 @@ from sloc.contracts import ContractError, InvalidInput, Population
 from sloc.divergence.bridge_setup import has_bridge
 from sloc.divergence.bridges import BridgeDraw, BridgeViolation, bridge_overlap
 from sloc.populations import Empirical, GaussianMixture, MarkovChains, ProductCategorical
-from sloc.processes import BinarySymmetric, Masking, OrderedMasking, OrnsteinUhlenbeck, Truncation, VarianceExploding
+from sloc.processes import (
+    BinarySymmetric,
+    Masking,
+    OrderedMasking,
+    OrnsteinUhlenbeck,
+    Permuted,
+    Truncation,
+    VarianceExploding,
+)
 
 KEY = jax.random.key(7)
 SIGMAS = 7.0
@@ -149,13 +157,15 @@ def test_coins(process: Any, identical: bool) -> None:
     check(curve, truth)
 
 
-@pytest.mark.parametrize("order", [None, (2, 0, 3, 1)])
-def test_products_of_dice_by_enumeration(order: tuple[int, ...] | None) -> None:
+@pytest.mark.parametrize(("order", "permuted"), [(None, False), ((2, 0, 3, 1), False), ((2, 0, 3, 1), True)])
+def test_products_of_dice_by_enumeration(order: tuple[int, ...] | None, permuted: bool) -> None:
     rng = np.random.default_rng(1)
     probs = rng.dirichlet(np.full(3, 0.3), size=(4, 4))  # [K, L, q]
     probs[0, 1] = [1.0, 0.0, 0.0]
     w = np.asarray([0.4, 0.3, 0.2, 0.1])
-    process = Masking() if order is None else OrderedMasking(np.asarray(order))
+    process: Any = Masking() if order is None else OrderedMasking(np.asarray(order))
+    if order is not None and permuted:  # the same law, with an order of whole numbers on the way to the host
+        process = Permuted(Truncation(4), list(order[::-1]))
     times = [0.05, 0.5] if order is None else [0, 1, 3]
     curve = bridge_overlap(KEY, process, ProductCategorical(probs, w), times, [0, 2], [1, 3], n=8192, delta=DELTA)
     truth = []

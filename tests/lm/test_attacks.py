@@ -62,6 +62,7 @@ def test_a_prefill_curve_counts_features(model: LanguageModel) -> None:
         return any(c in text for c in "aeiou")
 
     curve, branches = prefill_curve(KEY, model, "<user>hi<bot>", answer, feature, [0, 1, 4, 10], n=40, new_tokens=12)
+    assert curve.time_axis == "prefilled tokens"  # no generation runs along them
     seen = np.array([feature(t) for t in branches.texts(model)]).reshape(4, 40)
     np.testing.assert_allclose(curve.value, seen.mean(axis=1))
     assert ((curve.lower <= curve.value) & (curve.value <= curve.upper)).all()

@@ -76,6 +76,7 @@ def test_total_variation_is_that_of_enumeration(
 ) -> None:
     # False alarm: 1e-9 each.
     curve, exact = likelihood_tv(paths, a, b, delta=DELTA), tv(laws, a, b)
+    assert curve.time_axis == "tokens t taken away from the end  (generation runs right to left)"
     assert (curve.lower <= exact + 1e-6).all()
     assert (exact - 1e-6 <= curve.upper).all()
     assert (curve.upper - curve.lower)[:-1].max() < 0.2
@@ -107,6 +108,7 @@ def test_the_window_is_that_of_the_definition(paths: LikelihoodPaths, laws: list
     # False alarm: 1e-9.
     epsilon = 0.45
     window = likelihood_window(paths, "a", ["a", "b"], epsilon=epsilon, delta=DELTA)
+    assert window.time_axis == likelihood_tv(paths, "a", "b").time_axis
     apart, close, outer = tv(laws, [0], [1, 2]), tv(laws, [0], [0, 1]), tv(laws, [0, 1], [2])
     times = np.arange(N + 1)
     high = 1 - epsilon**2

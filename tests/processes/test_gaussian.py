@@ -66,12 +66,12 @@ def test_grid_is_even_in_log_snr(process):
 @pytest.mark.parametrize(("s", "t"), [(0.3, 0.300001), (1e-4, 0.9), (0.2, 0.7)])
 def test_kernel_composes_to_the_later_marginal(process, s, t):
     # a_t = r a_s and sigma_t^2 = r^2 sigma_s^2 + q, in float64 from the coefficients.
-    r, q, a_s, sigma_s = process._transition(np.float64(s), np.float64(t))
+    r, q, a_s, sigma_s = process.degrade_law(np.float64(s), np.float64(t))
     a_t, sigma_t = process.coefficients(t)
     np.testing.assert_allclose(r * a_s, a_t, rtol=1e-12)
     np.testing.assert_allclose(sigma_t**2 - (r * sigma_s) ** 2, q, rtol=1e-9, atol=1e-15)
-    single = process._transition(jnp.float32(s), jnp.float32(t))[1]
-    exact = process._transition(np.float64(np.float32(s)), np.float64(np.float32(t)))[1]
+    single = process.degrade_law(jnp.float32(s), jnp.float32(t))[1]
+    exact = process.degrade_law(np.float64(np.float32(s)), np.float64(np.float32(t)))[1]
     np.testing.assert_allclose(single, exact, rtol=1e-5)
 
 

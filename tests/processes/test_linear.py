@@ -88,7 +88,7 @@ def test_matrices_are_exact_on_the_host_and_compose(case):
 def test_isotropic_is_stochastic_localization_in_other_time():
     # Y = s Y_{1/s} has mean s x, variance s and covariance min(s, s'): the law of s x + B_s.
     process = IsotropicGaussian()
-    r, q, _, sigma = process._transition(np.float64(1 / 5), np.float64(1 / 2))  # precision 5, then 2
+    r, q, _, sigma = process.degrade_law(np.float64(1 / 5), np.float64(1 / 2))  # precision 5, then 2
     assert 5 * sigma**2 * 5 == pytest.approx(5.0, rel=1e-14)
     assert r == 1.0
     assert 2 * 5 * r * sigma**2 == pytest.approx(2.0, rel=1e-14)

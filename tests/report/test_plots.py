@@ -7,12 +7,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import matplotlib as mpl
 import numpy as np
 import pytest
 
+import sloc
 from sloc import Curve, Estimate, TheoremWindow, Window
 from sloc.contracts import InvalidInput
+from sloc.populations import ProductCategorical
+from sloc.processes import BinarySymmetric, Masking, OrderedMasking, Permuted, Truncation
 from sloc.report import page_parts, recorded_report, style, traces_picture
 from sloc.report.plots import plot_curve, plot_estimate, plot_theorem_window, plot_window
 from sloc.report.posterior_plots import plot_histograms
@@ -75,6 +79,36 @@ def test_axes_of_a_caller_get_the_same_frame_as_new_ones(plot) -> None:
     for side in ("top", "right", "left", "bottom"):
         assert own.spines[side].get_visible() == new.spines[side].get_visible(), side
     assert not own.spines["top"].get_visible()
+
+
+WORDS = ProductCategorical(np.array([[[0.9, 0.1]] * 4, [[0.1, 0.9]] * 4]), names=("cat", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("process", "says"),
+    [
+        (Masking(), "share t of coordinates hidden"),
+        (Truncation(4), "coordinates hidden at the end t"),
+        (OrderedMasking([2, 0, 1, 3]), "coordinates hidden t"),
+        (Permuted(Truncation(4), [3, 1, 0, 2]), "coordinates hidden at the end t"),
+        (BinarySymmetric(), "noise level t"),
+    ],
+)
+def test_an_axis_of_times_says_what_they_are(process, says) -> None:
+    label, key = f"{says}  (generation runs right to left)", jax.random.key(0)
+    times = [1, 2, 3] if process.discrete else [0.1, 0.2, 0.3]
+    curve = sloc.tv_curve(key, process, WORDS, times, "cat", "dog", n=1024)
+    assert curve.plot().get_xlabel() == label
+    assert sloc.find_window(curve, epsilon=0.3).plot().get_xlabel() == label
+    assert sloc.find_window(curve, rise=0.1).plot().get_xlabel() == label
+    assert curve.to_xarray()["time"].attrs["long_name"] == label
+    window = sloc.critical_window(key, process, WORDS, "cat", ["cat", "dog"], epsilon=0.3, times=times, n=1024)
+    assert window.plot().get_xlabel() == label
+    assert "time_axis" not in window.to_dataframe()
+    labels = sloc.label_curve(key, process, WORDS, times, "cat", n=1024)
+    assert labels.column("dog").time_axis == label
+    theorem = sloc.theorem2(key, process, WORDS, "cat", "cat", epsilon=0.3, times=times, n=1024)
+    assert theorem.plot().get_xlabel() == label
 
 
 def test_posteriors_are_drawn_in_the_style() -> None:

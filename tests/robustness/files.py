@@ -184,6 +184,8 @@ def _read_journal(file: Path) -> Any:
 
 REQUEST = {"command": "window", "arguments": {"source": "gaussians", "settings": {"n": 8}}, "versions": {}}
 FAILURE = {"stage": "ou", "block": 3, "message": "NaN"}
+REPLAYED = {f"{name}.json": json.dumps(held).encode() for name, held in (("request", REQUEST), ("failure", FAILURE))}
+"""What `sloc replay` reads, by file."""
 
 
 def _failure(file: Path) -> Any:
@@ -347,23 +349,17 @@ def kinds() -> list[FileKind]:
             sealed=True,
             spoken=True,
         ),
-        FileKind(
-            "what `replay` reads, the request",
-            "request.json",
-            lambda: json.dumps(REQUEST).encode(),
-            _failure,
-            lambda: {"failure.json": json.dumps(FAILURE).encode()},
-            spoken=True,
-            said=("FOLDER",),
-        ),
-        FileKind(
-            "what `replay` reads, the failure",
-            "failure.json",
-            lambda: json.dumps(FAILURE).encode(),
-            _failure,
-            lambda: {"request.json": json.dumps(REQUEST).encode()},
-            spoken=True,
-            said=("FOLDER",),
+        *(
+            FileKind(
+                f"what `replay` reads, the {name}",
+                f"{name}.json",
+                lambda name=name: REPLAYED[f"{name}.json"],
+                _failure,
+                lambda: REPLAYED,
+                spoken=True,
+                said=("FOLDER",),
+            )
+            for name in ("request", "failure")
         ),
     ]
     return found

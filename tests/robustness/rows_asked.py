@@ -30,17 +30,7 @@ from tests.robustness.common import OU, PAIR
 from tests.robustness.rows_lm import experiment
 from tests.robustness.rows_measures import learned
 from tests.robustness.sweep import Row
-from tests.robustness.values import (
-    Argument,
-    array,
-    fraction,
-    positive,
-    real,
-    taken,
-    text,
-    thing,
-    whole,
-)
+from tests.robustness.values import Argument, array, fraction, positive, real, taken, text, thing, whole
 
 WORD = Argument("ab", "a text", {**text("").wrong})
 """A text, of which every one is taken, the empty one too."""

@@ -77,7 +77,7 @@ def _curve() -> Row:
             **fields,
             "stderr": taken(0 * GRID),
             "n": whole(64, 0).says("curve.n"),
-            **{name: words.says(f"curve.{name}") for name in ("method", "quantity", "unit")},
+            **{name: words.says(f"curve.{name}") for name in ("method", "quantity", "unit", "time_axis")},
             "labels": thing((), "texts").but("an empty list").says("curve.labels"),
             "delta": positive(0.05, zero=True).but("NaN", "a list with NaN").listed().says("curve.delta"),
         },

@@ -63,6 +63,27 @@ class OwnPosterior(GaussianMixture):
         return y
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class OwnJoint(NoPosterior):
+    """Says how X and its label are drawn together, and nothing else; under much noise, as before it."""
+
+    def posterior_joint(self, key, process, y, t):
+        label = jnp.asarray(1, jnp.int32)
+        return label, jnp.full((2,), 7.0) + 0.0 * y
+
+
+def test_who_draws_x_with_its_label_draws_x():
+    own = OwnJoint([0.5, 0.5])
+    drawn = sloc.localize(jax.random.key(0), OrnsteinUhlenbeck(), own, grid=[0.5, 1.0], n=8)
+    assert np.allclose(drawn, 7.0)
+    labels, x = sloc.forward_reverse(jax.random.key(0), OrnsteinUhlenbeck(), own, 0, 0.5, n=8)
+    assert (np.asarray(labels) == 1).all()
+    assert np.allclose(x, 7.0)
+    with pytest.raises(ContractError, match=r"NoPosterior does not define posterior_joint\("):
+        NoPosterior([0.5, 0.5]).posterior_joint(jax.random.key(0), OrnsteinUhlenbeck(), jnp.zeros(2), jnp.float32(1))
+
+
 def test_missing_methods_are_named():
     with pytest.raises(ContractError, match=r"NoBridge does not define bridge\(key, y, x, s, t\).*forward_reverse"):
         exact_localizer(NoBridge(), MIXTURE)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, checked_kind, is_one_of
+from sloc.contracts.arguments import as_real, checked_kind, checked_level, is_one_of
 from sloc.lm.experiments.runs import Experiment
 from sloc.results import TraceWindows
 from sloc.windows.likely_moves import posterior_moves
@@ -90,7 +90,7 @@ def find_text_windows(
     checked_kind(experiment, "experiment", Experiment, "an Experiment")
     require(0 <= as_real(rise) < 1, "rise", rise, "a threshold in [0, 1)")
     require(max_drop is None or 0 <= as_real(max_drop) <= 1, "max_drop", max_drop, "None or a number in [0, 1]")
-    require(0 < as_real(alpha) < 1, "alpha", alpha, "an error level inside (0, 1)")
+    checked_level(alpha, "alpha")
     known = temperature is None or math.isfinite(as_real(temperature))
     require(known, "temperature", temperature, "None or a temperature of the sweep")
     require(is_one_of(detector, DETECTORS), "detector", detector, f"one of {DETECTORS}")

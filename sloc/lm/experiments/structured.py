@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, checked_kind
+from sloc.contracts.arguments import checked_kind, checked_level
 from sloc.lm.answers.template import ChoicePoint, Template, TemplateTask
 from sloc.lm.experiments.runs import Experiment
 from sloc.results import ResampledCurve
@@ -80,7 +80,7 @@ def template_jumps(experiment: Experiment, *, alpha: float = 0.05) -> tuple[Temp
 
     """
     checked_kind(experiment, "experiment", Experiment, "an Experiment")
-    require(0 < as_real(alpha) < 1, "alpha", alpha, "an error level inside (0, 1)")
+    checked_level(alpha, "alpha")
     task = experiment.task
     require(isinstance(task, TemplateTask), "experiment", task.name, "an experiment of a TemplateTask")
     assert isinstance(task, TemplateTask)

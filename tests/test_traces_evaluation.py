@@ -194,8 +194,8 @@ CLAIMS: list[tuple[str, Callable[[], bool]]] = [
         ),
     ),
     (
-        "76 to 88 % of the time on llama, 80 to 95 % on deepseek",
-        lambda: extent(histogram("llama")) == (76, 88) and extent(histogram("deepseek")) == (80, 95),
+        "76 to 90 % of the time on llama, 82 to 94 % on deepseek",
+        lambda: extent(histogram("llama")) == (76, 90) and extent(histogram("deepseek")) == (82, 94),
     ),
     (
         "0.0256 on llama and 0.0351 on deepseek",
@@ -224,12 +224,15 @@ CLAIMS: list[tuple[str, Callable[[], bool]]] = [
         ),
     ),
     (
-        "about three on llama, one on deepseek",
-        lambda: [{round(v) for v in saved(t, "the published tool")} for t in ("llama", "deepseek")] == [{3}, {1}],
+        "about two and a half on llama, one on deepseek",
+        lambda: (
+            all(2.4 < v < 2.8 for v in saved("llama", "the published tool"))
+            and {round(v) for v in saved("deepseek", "the published tool")} == {1}
+        ),
     ),
     (
-        "gain 15 to 28 %\non llama,",
-        lambda: extent(100 * v for v in saved("llama", "own curve")) == (115, 128),
+        "gain 14 to 22 %\non llama,",
+        lambda: extent(100 * v for v in saved("llama", "own curve")) == (114, 122),
     ),
     (
         "they lose a quarter at 10 and 20 draws; every interval holds neither gain nor loss",
@@ -243,9 +246,9 @@ CLAIMS: list[tuple[str, Callable[[], bool]]] = [
         lambda: all(value(n) < 1.3 for n in ROWS if "own curve, over the least of any design" in n),
     ),
     (
-        "three to four and a half times on llama, about twice on deepseek",
+        "three to four times on llama, about twice on deepseek",
         lambda: (
-            [round(10 * v) for v in best("llama")] == [34, 35, 44] and all(1.75 < v < 2.4 for v in best("deepseek"))
+            [round(10 * v) for v in best("llama")] == [32, 31, 37] and all(1.7 < v < 2.4 for v in best("deepseek"))
         ),
     ),
 ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Recorded:
     """Arguments of a run on recorded branches."""
 
@@ -26,10 +26,10 @@ class _Recorded:
     alpha: float
     gap: float | None
     level: float
-    adjacent: bool | None
+    adjacent: bool | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Table(_Recorded):
     """Arguments of a run on a table."""
 

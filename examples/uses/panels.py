@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sloc.report.noise_axis import NoiseAxis
-from sloc.report.style import BLUE, FAINT, INK, ORANGE, SOFT
+from examples.uses.looks import BLUE, FAINT, INK, ORANGE, SOFT, noise_axis
 
 
 def early_stop(ax: Any, found: dict[str, Any]) -> None:
@@ -39,7 +38,7 @@ def edits(ax: Any, found: dict[str, Any]) -> None:
         ylim=(-0.05, 1.4),
         yticks=np.linspace(0, 1, 6),
     )
-    NoiseAxis(rows[0]["t"] / 1.1, rows[-1]["t"] * 1.1, "log").apply(ax)
+    noise_axis(ax, rows[0]["t"] / 1.1, rows[-1]["t"] * 1.1)
     ax.set_title(f"A {found['from']} edited to a {found['to']}", color=INK)
     ax.legend()
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from examples.uses.looks import BLUE, ORANGE, noise_axis, styled
 from examples.uses.panels import beside, early_stop, edits
-from sloc.report.noise_axis import NoiseAxis
-from sloc.report.style import BLUE, ORANGE, styled
 
 
 def picture(found: dict[str, Any], path: Path) -> None:
@@ -50,7 +49,7 @@ def _late_start(ax: Any, found: dict[str, Any]) -> None:
         beside(ax, f"{row['calls']} calls", row["t"], row["class TV"])
     ax.set(xlabel="noise level t of the start", ylabel="TV of the classes from a start in noise")
     ax.set_ylim(0, 1.45 * max(max(r["class TV"] for r in rows), 2 * chance))
-    NoiseAxis(rows[-1]["t"] / 1.2, rows[1]["t"] * 1.5, "log").apply(ax)
+    noise_axis(ax, rows[-1]["t"] / 1.2, rows[1]["t"] * 1.5)
     ax.set_title(f"Late start ({rows[0]['calls']} calls from noise)")
     ax.legend()
 

@@ -89,6 +89,7 @@ def traces(
         bool | None,
         typer.Option(
             "--adjacent/--no-adjacent",
+            metavar="",
             help="Whether positions that differ by one are consecutive tokens, so that log-probabilities bound what a "
             "step can move; say --no-adjacent where they number sentences. Default: whether all differ by one.",
         ),

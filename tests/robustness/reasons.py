@@ -20,7 +20,7 @@ READ = "read and draw what the library made, or are asked by the library alone"
 METHODS: dict[str, tuple[str, ...]] = {
     BASES: (
         *("sample", "log_prob", "degrade", "bridge", "transition", "inverse"),
-        *("posterior_sample", "bridge_pair", "log_affinities"),
+        *("posterior_joint", "bridge_pair", "log_affinities"),
     ),
     DRAWN: ("stratum_weights", "average", "conditional"),
     TREES: ("tree_unflatten",),

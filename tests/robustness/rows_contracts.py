@@ -182,7 +182,7 @@ def populations() -> Iterator[Row]:
         population = drawn.canonical()
         y = process.sample(KEY, population.sample(KEY, 1), 0.3)
         yield from called(name, population, process, y=y)
-    own = ("log_marginals", "path_log_marginals")
+    own = ("log_marginals", "path_log_marginals", "posterior_sample")
     yield from called("sloc.Population", PAIR.canonical(), OU, only=own, x=POINT, y=POINT)
     likely = Argument(np.zeros(4), "an array of a shape", dict(NO_NUMBER))
     yield Row(p + "Empirical.by_class", ATOMS.by_class, {"log_likelihood": likely})

@@ -102,7 +102,8 @@ def test_rare_atoms_are_drawn_at_their_rate():
 
 
 def test_other_families_are_refused():
+    seen = Masking().sample(jax.random.key(1), jnp.zeros(2), 0.5)
     with pytest.raises(ContractError, match="GaussianChannel or a LinearGaussianChannel"):
         GaussianMixture(WEIGHTS, MEANS).canonical().posterior_sample(
-            jax.random.key(0), Masking(), jnp.zeros(2), jnp.float32(0.5)
+            jax.random.key(0), Masking(), seen, jnp.float32(0.5)
         )

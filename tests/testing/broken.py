@@ -245,7 +245,8 @@ class NegativeChance(LikelihoodOnly):
     """A matrix whose rows sum to one, with negative entries."""
 
     def transition(self, t):
-        return super().transition(-t)
+        right = super().transition(t)
+        return 2.0 * np.eye(2, dtype=right.dtype) - right
 
 
 @jax.tree_util.register_dataclass

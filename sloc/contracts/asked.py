@@ -206,7 +206,7 @@ def _coordinates(tree: Any, structs: Any) -> Any:
     return jax.tree.map(known, tree, structs)
 
 
-def _check_x(owner: Any, method: str, given: Given, name: str) -> None:
+def _check_x(owner: Any, method: str, given: Given, name: str) -> Any:
     process, value = _process(owner, given), given[name]
     x = _as_tree(value, name)
     structs = _structs(x, name)
@@ -216,9 +216,10 @@ def _check_x(owner: Any, method: str, given: Given, name: str) -> None:
         drawn = owner._known_x()
         if drawn is not None:
             _compare(structs, drawn, name, value, f"as {type(owner).__name__} draws them", kinds=False)
+    return None if x is value else jnp.asarray(x)
 
 
-def _check_y(owner: Any, method: str, given: Given, name: str) -> None:
+def _check_y(owner: Any, method: str, given: Given, name: str) -> Any:
     process, value = _process(owner, given), given[name]
     y = _as_tree(value, name)
     structs = _structs(y, name)
@@ -239,6 +240,7 @@ def _check_y(owner: Any, method: str, given: Given, name: str) -> None:
         words = f"an observation of {type(owner).__name__} under {type(process).__name__}"
     if found is not None:
         _compare(structs, found, name, value, words)
+    return None if y is value else jnp.asarray(y)
 
 
 def _asked(shapes: Any, *given: Any) -> Any:
@@ -280,7 +282,7 @@ def _fits(found: Any, expected: Any) -> bool:
     return ranks[0] <= ranks[1]
 
 
-_ALL: dict[str, Callable[[Any, str, Given, str], None]] = {
+_ALL: dict[str, Callable[[Any, str, Given, str], Any]] = {
     "key": _check_key,
     "key?": _check_some_key,
     "process": _check_process,

@@ -125,12 +125,15 @@ def _annotations(cls: type) -> dict[str, Any]:
 Asked = Mapping[str, tuple[str, ...]]
 """What methods are asked, by their names: for each argument in order a word of ``CHECKS``."""
 
-CHECKS: dict[str, Callable[[Any, str, Mapping[str, Any], str], None]] = {}
-"""How an argument of a contract method is looked at, by the words of ``Asked``; filled by ``sloc.contracts.asked``."""
+CHECKS: dict[str, Callable[[Any, str, Mapping[str, Any], str], Any]] = {}
+"""How an argument of a contract method is looked at, by the words of ``Asked``; filled by ``sloc.contracts.asked``.
+
+A check that returns something says what the method is handed instead: the array that a list stands for.
+"""
 
 
 def _looked_at(method: Callable[..., Any], words: tuple[str, ...]) -> Callable[..., Any]:
-    """Return a method that looks at its arguments where nothing is traced, and is else as it was."""
+    """Return a method that looks at its owner and arguments where nothing is traced, and is else as it was."""
     names, own = tuple(word.rstrip("[]?") for word in words), method.__name__
 
     @functools.wraps(method)
@@ -138,8 +141,11 @@ def _looked_at(method: Callable[..., Any], words: tuple[str, ...]) -> Callable[.
         given = {**dict(zip(names, args, strict=False)), **kwargs}
         # Without a name that is missing: Python says so where the method is called.
         if all(name in given for name in names) and not _traced(self, given):
-            for word, name in zip(words, names, strict=True):
-                CHECKS[word](self, own, given, name)
+            seen = {name: CHECKS[word](self, own, given, name) for word, name in zip(words, names, strict=True)}
+            seen = {name: value for name, value in seen.items() if value is not None}
+            args = (*map(seen.get, names, args), *args[len(names) :])
+            kwargs = {name: seen.get(name, value) for name, value in kwargs.items()}
+            self = self._called()
         return method(self, *args, **kwargs)
 
     return looking
@@ -184,6 +190,10 @@ class Contract:
             for name, words in cls._asked.items():
                 if inspect.isfunction(method := vars(cls).get(name)):
                     type.__setattr__(cls, name, _looked_at(method, words))
+
+    def _called(self: _T) -> _T:
+        """Return the object of which a method is asked where nothing is traced."""
+        return self
 
     def validate(self) -> None:
         """Check concrete values, once, at the entry of a public call.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar, Self, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -97,6 +97,10 @@ class Population(Contract):
     def sample(self, key: Array, component: Array) -> Any:
         """Draw ``X ~ p^theta`` for ``theta = component`` (an int32 scalar, possibly traced)."""
         raise missing_method(self, "sample(key, component)", "draw from a sub-population")
+
+    def _called(self) -> Self:
+        """Return the population with arrays for the lists and numbers that a person wrote."""
+        return self.canonical()
 
     def _known_x(self) -> Any:
         """Return what is known of ``X``, a tree of ``Coordinates``; None for nothing."""

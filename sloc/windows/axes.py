@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from sloc.contracts import require
+from sloc.contracts import backwards, require
 from sloc.contracts.arguments import as_floats, as_real
 from sloc.results.curve import Curve
+
+_ELSEWHERE = backwards("level on the axis given")
 
 
 def information_axis(curve: Curve, *, total: float | None = None) -> np.ndarray:
@@ -50,7 +52,8 @@ def information_axis(curve: Curve, *, total: float | None = None) -> np.ndarray:
 def on_axis(curve: Curve, axis: Any) -> Curve:
     """Return a curve over another axis: value, band and all else stay exactly, ``times`` become the axis's values.
 
-    ``v(axis_i) = value_i``, with the band likewise.
+    ``v(axis_i) = value_i``, with the band likewise.  Pictures call it the axis given, which no longer is the process's
+    time; ``dataclasses.replace(curve, time_axis="bits lost")`` names it.
 
     Windows read off it (:func:`sloc.find_window`) are then in the units of the axis.  An axis that falls with noise,
     like ``sloc.processes.log_snr``, is given as its negative.
@@ -75,4 +78,4 @@ def on_axis(curve: Curve, axis: Any) -> Curve:
     require(bool(np.isfinite(values).all()), "axis", axis, "finite numbers")
     rising = bool((np.diff(values) >= 0).all())
     require(rising, "axis", axis, "an axis that does not decrease: it grows with noise (negate one that falls)")
-    return dataclasses.replace(curve, times=values)
+    return dataclasses.replace(curve, times=values, time_axis=_ELSEWHERE)

@@ -117,6 +117,25 @@ def test_what_once_gave_a_wrong_answer_without_a_word(call: Callable[[], Any], w
         call()
 
 
+@pytest.mark.filterwarnings("error")
+def test_lists_and_numbers_are_the_arrays_that_they_stand_for() -> None:
+    written: Any = sloc.populations.GaussianMixture([0.5, 0.5], [[4.0, 0.0], [-4.0, 0.0]])
+    arrays, y = written.canonical(), [0.5, 1.0]
+    for name, given in (
+        ("sample", (KEY, 1)),
+        ("log_marginals", (OU, y, 0.5)),
+        ("path_log_marginals", (OU, KEY, y, jnp.asarray([0.5, 1.0]))),
+        ("posterior_sample", (KEY, OU, y, 0.5)),
+        ("posterior_joint", (KEY, OU, y, 0.5)),
+        ("bridge_pair", (OU, KEY, 0, 1, 0.5)),
+        ("log_affinities", (OU, 0.5)),
+    ):
+        wanted = getattr(arrays, name)(*(X if value is y else value for value in given))
+        jax.tree.map(np.testing.assert_array_equal, getattr(written, name)(*given), wanted)
+    np.testing.assert_array_equal(OU.log_prob(y, x=y, t=0.5), OU.log_prob(X, X, 0.5))
+    Empirical([[0], [1]], labels=["a", "b"]).posterior_sample(KEY, OU, [0.5], 0.5)  # no word about float64
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Shifted(OrnsteinUhlenbeck):

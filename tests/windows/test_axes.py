@@ -55,6 +55,8 @@ def test_windows_are_in_units_of_the_axis():
     moved = on_axis(tv, [0.0, 1.0, 2.0, 4.0])
     assert moved.quantity == "TV"
     window = find_window(moved, epsilon=0.2)
+    assert "noise level" not in moved.time_axis  # whose picture would name a wrong axis
+    assert window.time_axis == moved.time_axis
     # TV falls through 0.2 halfway from 2 to 4, through 0.96 a fifth of the way from 0 to 1.
     assert window.t_before == pytest.approx(3.0)
     assert window.t_after == pytest.approx(0.2)

@@ -130,7 +130,7 @@ docs: export XLA_FLAGS := $(strip $(XLA_FLAGS) $(NO_YNNPACK))
 # Pages show their figures through the kernel's own backend; with Agg they would have none.
 docs: export MPLBACKEND := module://matplotlib_inline.backend_inline
 docs: $(DOCS_STAMP)
-	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(PY) -m sphinx -W --keep-going -j auto -b html docs docs/_build/html
 	$(PY) docs/_ext/browser_check.py docs/_build/html
 
 # Scripts are run as a reader would run them; the folders beside them are run by tests/examples.

@@ -72,3 +72,5 @@ def _without_type(
 def setup(app: Any) -> None:
     """Connect what belongs to this project alone."""
     app.connect("autodoc-process-signature", _without_type)
+    # It names a file and keeps nothing, but does not say that pages may be read side by side.
+    app.extensions["sphinx-mathjax-offline"].parallel_read_safe = True

@@ -176,13 +176,13 @@ wheel-test: wheel
 	cd $(AWAY) && XLA_FLAGS='$(strip $(XLA_FLAGS) $(TEST_XLA_FLAGS))' $(WHEEL)/env/bin/python -m pytest -p no:cacheprovider \
 	  --numprocesses $(WORKERS) --dist loadfile $(WHEEL_TESTS)
 
-# What CI asks of the installed wheel, under the least jax, all libraries fresh, and under the newest, that of $(VENV).
+# What CI asks of the installed wheel, under the least jax and the newest, all libraries fresh.
 LEAST_JAX := $(shell sed -n 's/^  "jax>=\([0-9.]*\),.*/\1.0/p' pyproject.toml)
 WHEEL_PART := tests/test_public_api.py tests/test_readme.py tests/engine/test_stream.py \
   tests/processes/test_gaussian.py tests/divergence/test_closed_forms.py tests/windows/test_critical.py tests/samplers/test_localization.py
 
 wheel-ends:
-	@$(MAKE) --no-print-directory wheel-test LIBRARIES=borrowed WHEEL_TESTS='$(WHEEL_PART)'
+	@$(MAKE) --no-print-directory wheel-test WHEEL_TESTS='$(WHEEL_PART)'
 	@$(MAKE) --no-print-directory wheel-test JAX=$(LEAST_JAX) WHEEL_TESTS='$(WHEEL_PART)'
 
 # The smoke run leaves out the suites whose compiling alone takes a minute.
@@ -197,6 +197,7 @@ bench: $(DEV_STAMP)
 nightly: $(PEERS_STAMP)
 	@mkdir -p benchmarks/results
 	XLA_FLAGS='$(strip $(XLA_FLAGS) $(NO_YNNPACK))' $(PY) -m benchmarks.nightly_tests --numprocesses=$(WORKERS) --dist=loadfile
+	$(PY) -m benchmarks.nightly_wheels
 	$(PY) -m benchmarks.nightly_suites
 	$(BIN)/sloc bench --explain --out benchmarks/results
 	$(PY) -m benchmarks.nightly_bayes --json benchmarks/results/bayes.json

@@ -46,6 +46,7 @@ COMMITTED = (
     "structures",
     "traces",
     "unnormalized",
+    "wheel-tests",
     "windows",
 )
 """Suites of which a result must stand in :data:`RESULTS`."""

@@ -96,10 +96,10 @@ def read(record: Path) -> list[Row]:
     return json.loads(record.read_text(encoding="utf-8"))["rows"] if record.exists() else []
 
 
-def write(record: Path, rows: Iterable[Row]) -> None:
-    """Write a record, whole or not at all."""
+def write(record: Path, rows: Iterable[Row], suite: str = SUITE) -> None:
+    """Write the record of a suite, whole or not at all."""
     result = {
-        "suite": SUITE,
+        "suite": suite,
         "device": device_name(),
         **code(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

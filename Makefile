@@ -86,9 +86,11 @@ setup: $(DOCS_STAMP)
 demo: $(DEMO_STAMP)
 	@$(BIN)/sloc window digits --process ou,masking --out $(DEMO) --overwrite
 
-# One process per core, a file each: most of the time goes to compiling, which uses one core.
+# One process per core: most of the time goes to compiling, which uses one core. Each has a stretch of files, and takes from
+# the other's end when its own is done: fixtures of a file are made once, and none waits for a long last file.
 WORKERS ?= auto
-PYTEST := $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile
+SHARED := --numprocesses $(WORKERS) --dist worksteal
+PYTEST := $(PY) -m pytest $(SHARED)
 
 # Reductions built for YNNPACK crash or hang in jaxlib 0.10.2 and 0.11.0 (jax issue 39257); leaving it out also compiles
 # faster. XLA refuses flags it does not know: empty these for another version.
@@ -174,7 +176,7 @@ wheel-test: wheel
 	@$(if $(filter fresh,$(LIBRARIES)),$(WHEEL_INSTALL) "$$(echo $(WHEEL)/dist/*.whl)[dev]")
 	cd $(AWAY) && $(WHEEL)/env/bin/python -c 'import sys, sloc; assert sloc.__file__.startswith(sys.prefix), sloc.__file__'
 	cd $(AWAY) && XLA_FLAGS='$(strip $(XLA_FLAGS) $(TEST_XLA_FLAGS))' $(WHEEL)/env/bin/python -m pytest -p no:cacheprovider \
-	  --numprocesses $(WORKERS) --dist loadfile $(WHEEL_TESTS)
+	  $(SHARED) $(WHEEL_TESTS)
 
 # What CI asks of the installed wheel, under the least jax and the newest, all libraries fresh.
 LEAST_JAX := $(shell sed -n 's/^  "jax>=\([0-9.]*\),.*/\1.0/p' pyproject.toml)
@@ -196,7 +198,7 @@ bench: $(DEV_STAMP)
 
 nightly: $(PEERS_STAMP)
 	@mkdir -p benchmarks/results
-	XLA_FLAGS='$(strip $(XLA_FLAGS) $(NO_YNNPACK))' $(PY) -m benchmarks.nightly_tests --numprocesses=$(WORKERS) --dist=loadfile
+	XLA_FLAGS='$(strip $(XLA_FLAGS) $(NO_YNNPACK))' $(PY) -m benchmarks.nightly_tests $(SHARED)
 	$(PY) -m benchmarks.nightly_wheels
 	$(PY) -m benchmarks.nightly_suites
 	$(BIN)/sloc bench --explain --out benchmarks/results

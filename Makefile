@@ -89,7 +89,7 @@ demo: $(DEMO_STAMP)
 # One process per core: most of the time goes to compiling, which uses one core. Each has a stretch of files, and takes from
 # the other's end when its own is done: fixtures of a file are made once, and none waits for a long last file.
 WORKERS ?= auto
-SHARED := --numprocesses $(WORKERS) --dist worksteal
+SHARED := --numprocesses=$(WORKERS) --dist=worksteal
 PYTEST := $(PY) -m pytest $(SHARED)
 
 # Reductions built for YNNPACK crash or hang in jaxlib 0.10.2 and 0.11.0 (jax issue 39257); leaving it out also compiles

@@ -27,6 +27,8 @@ from sloc.results.outcome import Move, Moves, OutcomeCurve
 from sloc.windows.outcome_curves import TAILS
 from sloc.windows.recorded import Recording
 
+NOTES = 8
+"""Notes that a page shows before the rest is folded away."""
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: .5rem 0 1rem; } .wide { overflow-x: auto; }
@@ -191,14 +193,15 @@ def recorded_page(
     found: dict[str, list[Move]] = {}
     for move in moves.found:
         found.setdefault(move.question, []).append(move)
+    order = {c.question: i for i, c in enumerate(curves)}
     parts = [
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_safe(title)}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>{_STYLE}</style></head><body><h1>{_safe(title)}</h1>",
         f"<p>{len(curves)} questions; {len(moves.found)} moves of more than {moves.tau:g} "
         f"({_safe(moves.control)} {moves.alpha:g}), in {len(found)} questions.</p>",
-        _moves_table(sorted(moves.found, key=lambda m: (m.question, m.start)), moves),
-        "".join(f'<p class="quiet">{_safe(n)}</p>' for n in notes),
+        _moves_table(sorted(moves.found, key=lambda m: (order.get(m.question, len(order)), m.start)), moves),
+        _noted(notes),
         _smoothing(curves, smoothing),
     ]
     shown = sorted(curves, key=lambda c: c.question not in found)[:limit] if len(curves) > limit else curves
@@ -212,6 +215,15 @@ def recorded_page(
         recording = None if recordings is None else recordings.get(curve.question)
         parts.append(_section(curve, own, recording, moves.statuses.get(curve.question, "")))
     return "".join([*parts, "</body></html>\n"])
+
+
+def _noted(notes: Sequence[str]) -> str:
+    """What was noticed, a paragraph each; of many the rest is folded away, so that curves are not out of sight."""
+    each = [f'<p class="quiet">{_safe(n)}</p>' for n in notes]
+    first, more = "".join(each[:NOTES]), each[NOTES:]
+    if len(more) < 2:
+        return "".join(each)
+    return f'{first}<details><summary class="quiet">{len(more)} more notes</summary>{"".join(more)}</details>'
 
 
 def _smoothing(curves: Sequence[OutcomeCurve], smoothing: Sequence[str]) -> str:

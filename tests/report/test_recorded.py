@@ -386,3 +386,17 @@ def test_a_question_of_one_answer_of_several_is_a_status(tmp_path):
         exact = recorded_exact_moves([given])
         assert exact.statuses == {"0": "one answer"}
         assert not exact.moves
+
+
+def test_many_notes_are_folded_away(folder):
+    """Moves stand in the order of the questions, and fifty notes do not push curves out of sight; they are escaped."""
+    recordings, _ = read_recordings(folder)
+    found = analyse([replace(r, question=q) for r, q in zip(recordings, ("10", "9"), strict=True)])
+    few, many = ([f"note <{i}>" for i in range(n)] for n in (9, 12))
+    page = recorded_page(found.curves, found.moves, notes=many)
+    assert page.index("note &lt;7&gt;") < page.index("<details><summary") < page.index("note &lt;8&gt;")
+    assert "4 more notes" in page
+    assert "note &lt;11&gt;" in page
+    assert "<details" not in recorded_page(found.curves, found.moves, notes=few)
+    table = page[: page.index("</table>")]
+    assert table.index(">10<") < table.index(">9<")

@@ -138,3 +138,9 @@ def test_a_private_name_is_found() -> None:
         "sloc.nn.training.fit",
         "sloc.report.style.BLUE",
     ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_a_page_shows_what_an_error_says_and_no_traceback(page: Path) -> None:
+    """A traceback names folders of the machine that built the page, and hides the sentence that a reader wants."""
+    assert "raises-exception" not in page.read_text("utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import check_results, nightly_tests, show
+from benchmarks import check_results, nightly_tests, nightly_wheels, show
 from benchmarks.suites import SUITES
 
 GOOD: dict[str, Any] = {
@@ -81,7 +81,7 @@ def test_results_that_must_stand_come_from_a_full_run() -> None:
     makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
     assert "\t$(PY) -m benchmarks.nightly_suites\n" in makefile
     assert {"windows", "certificates", "bayes", "certified"} <= set(check_results.COMMITTED)
-    others = {"bayes", "certified", "changes", "explain", "learned-runs", nightly_tests.SUITE}
+    others = {"bayes", "certified", "changes", "explain", "learned-runs", nightly_tests.SUITE, nightly_wheels.SUITE}
     assert set(check_results.COMMITTED) <= {*SUITES, *others}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+import sloc
 from tests.robustness.calling import listing, no_refusal, place
 from tests.robustness.options import GOOD, OWN, RANGES, VERBS, Option, options
 
@@ -90,8 +91,15 @@ def shows(said: str, value: str) -> bool:
     )
 
 
+def skip_where_there_is_nothing_to_call(option: Option) -> None:
+    """Skip the benchmarks of an installed wheel: it has none, and refuses the verb whatever its options."""
+    if option.verb == ("bench",) and not (Path(sloc.__file__).parents[1] / "benchmarks").is_dir():
+        pytest.skip("no checkout: the benchmarks are no part of the wheel")
+
+
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda o: f"{' '.join(o.verb)} {o.name}")
 def test_malformed_texts_are_refused(option: Option, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    skip_where_there_is_nothing_to_call(option)
     place(tmp_path, monkeypatch)
     found = faults(option, tmp_path, 5)
     assert not found, "\n".join(found)
@@ -102,6 +110,7 @@ def test_malformed_texts_are_refused(option: Option, tmp_path: Path, monkeypatch
 def test_malformed_texts_that_are_found_are_refused(
     option: Option, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    skip_where_there_is_nothing_to_call(option)
     place(tmp_path, monkeypatch)
     found = faults(option, tmp_path, 150)
     assert not found, "\n".join(found)

@@ -27,6 +27,7 @@ from sloc.engine.dithering import GRID, dither
 from sloc.engine.plan import Plan
 from sloc.windows.certify import MIN_PILOT, EdgePlan, certify_edge, kinds_of, make_plan, resolved_by, slope_at
 from sloc.windows.edges import Edge, crossing_point
+from sloc.windows.overlap import Drawer
 from sloc.windows.search import Found, Question
 from sloc.windows.walks import bounded_edge, ladder, rung_bounds, rung_tests, walk
 
@@ -161,12 +162,20 @@ class Walks:
 
     def __init__(self, key: Array, plan: EdgePlan, level: float, horizon: float) -> None:
         assert plan.point is not None
-        self.plan, self.point, self.level = plan, plan.point, level
-        self.low, self.high = ladder(plan.point, plan.radius, _LADDER, plan.overlap.process.discrete, horizon)
-        self.times = np.unique(np.concatenate([self.low, self.high]))
-        self.draw = plan.overlap.at(self.times)
-        self.key_draw, self.key_dither = jax.random.split(key)
-        self.blocks = self.left = self.right = 0
+        self.plan: EdgePlan = plan
+        self.point: float = plan.point
+        self.level: float = level
+        low, high = ladder(plan.point, plan.radius, _LADDER, plan.overlap.process.discrete, horizon)
+        self.low: np.ndarray = low
+        self.high: np.ndarray = high
+        self.times: np.ndarray = np.unique(np.concatenate([low, high]))
+        self.draw: Drawer = plan.overlap.at(self.times)
+        key_draw, key_dither = jax.random.split(key)
+        self.key_draw: Array = key_draw
+        self.key_dither: Array = key_dither
+        self.blocks: int = 0
+        self.left: int = 0
+        self.right: int = 0
         self.counts: Any = 0
         self.scale: Any = 0.0
 

@@ -28,7 +28,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import nightly_tests
+from benchmarks import nightly_tests, nightly_wheels
 
 RESULTS = Path(__file__).parent / "results"
 COMMITTED = (
@@ -150,6 +150,8 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments:
         missing = sorted(set(COMMITTED) - {suite for suite, _ in checked})
         found += [f"{RESULTS}: no result of the suite {suite!r}" for suite in missing]
+        ends = nightly_wheels.missing(nightly_tests.read(nightly_wheels.RECORD))
+        found += [f"{nightly_wheels.RECORD}: no tests under the {end} jax" for end in ends]
         # New tests wait for their first night; one that failed has a row that must hold.
         for name in nightly_tests.missing(nightly_tests.read(nightly_tests.RECORD), nightly_tests.nightly_tests()):
             print(f"no night has passed {name}")

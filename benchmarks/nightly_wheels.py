@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -36,6 +36,16 @@ def least() -> str:
     return f"{found[1]}.0"
 
 
+def _case(end: str) -> str:
+    return f"{end} jax, installed wheel, fresh libraries"
+
+
+def missing(found: Iterable[Row]) -> list[str]:
+    """Return the ends of which a record has no row."""
+    names = [str(row["name"]) for row in found]
+    return [end for end in ENDS if not any(name.startswith(_case(end)) for name in names)]
+
+
 def rows(end: str, version: str, report: Path) -> Iterator[Row]:
     """Yield how many tests passed, failed and were skipped, as pytest's report (JUnit's XML) says.
 
@@ -49,7 +59,7 @@ def rows(end: str, version: str, report: Path) -> Iterator[Row]:
     count = {name: int(suite.attrib[name]) for name in ("tests", "failures", "errors", "skipped")}
     failed = count["failures"] + count["errors"]
     passed = count["tests"] - failed - count["skipped"]
-    case = f"{end} jax, installed wheel, fresh libraries"
+    case = _case(end)
     when = {"jax": version, "when": datetime.now(UTC).isoformat(timespec="seconds")}
     met = failed == 0 and passed > 0
     target = {"target": "<= 0", "met": met, "must": True}

@@ -198,7 +198,7 @@ def as_populations(posterior: Any, draws: int | None) -> Any:
         draws: how many, evenly spaced; None, or more than there are, takes all.
 
     Raises:
-        InvalidInput: neither.
+        InvalidInput: neither, or leaves of which some have no first axis.
 
     """
     if isinstance(posterior, MixturePosterior):
@@ -208,6 +208,10 @@ def as_populations(posterior: Any, draws: int | None) -> Any:
     weights = np.asarray(posterior.weights)
     require(weights.ndim == 2, "posterior", weights.shape, expected)
     total = len(weights)
+    for name in ("means", "covariances"):
+        shape = np.shape(getattr(posterior, name))
+        what = f"a first axis of {total} draws, as that of the weights"
+        require(shape[:1] == (total,), f"posterior.{name}", shape, what)
     picks = evenly(total, total if draws is None else min(draws, total))
     take = {
         n: jnp.asarray(np.asarray(getattr(posterior, n))[picks], jnp.result_type(float))

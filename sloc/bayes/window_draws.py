@@ -83,7 +83,8 @@ def window_posterior(
     found = run(key, given, asked, n, method, batch_size, tree=False)
     after_edge, before_edge = edge_posteriors(found, ["T_after", "T_before"], level, given.chains)
     shown = np.asarray(given.shown, np.float64)
-    return WindowPosterior(after_edge, before_edge, shown, epsilon, found.method, found.n, name)
+    axis = given.process.time_axis
+    return WindowPosterior(after_edge, before_edge, shown, epsilon, found.method, found.n, name, axis)
 
 
 def merge_posterior(
@@ -141,4 +142,5 @@ def merge_posterior(
     labels = [f"{names[i]} with {names[j]}" for i, j in index] + [f"merge {m + 1}" for m in range(k - 1)]
     edges = edge_posteriors(found, labels, level, given.chains)
     pairs = {(names[i], names[j]): e for (i, j), e in zip(index, edges, strict=False)}
-    return MergePosterior(pairs, tuple(edges[len(index) :]), found.linkage, names, epsilon, found.method, found.n)
+    heights, axis = tuple(edges[len(index) :]), given.process.time_axis
+    return MergePosterior(pairs, heights, found.linkage, names, epsilon, found.method, found.n, axis)

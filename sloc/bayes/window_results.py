@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.bayes.gates import rank_r_hat
+from sloc.contracts import NOISE_AXIS
 from sloc.contracts.arguments import checked_number
 from sloc.results.pictures import draw
 from sloc.results.status import STATUSES
@@ -126,6 +127,7 @@ class WindowPosterior:
         method: how the curves were got.
         n: trajectories for each posterior draw, both halves together (0 where exact).
         name: what the window is of.
+        time_axis: what its times are, as a picture writes it along them.
 
     """
 
@@ -136,6 +138,7 @@ class WindowPosterior:
     method: str
     n: int
     name: str
+    time_axis: str = NOISE_AXIS
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row for each edge: median, interval, data's share, status probabilities."""
@@ -158,7 +161,7 @@ class WindowPosterior:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw both posteriors as histograms over time; returns the matplotlib axes."""
-        return _histograms({"T_after": self.after, "T_before": self.before}, self.name, ax)
+        return _histograms({"T_after": self.after, "T_before": self.before}, self.name, self.time_axis, ax)
 
     def __repr__(self) -> str:
         """Return both edges."""
@@ -178,6 +181,7 @@ class MergePosterior:
         epsilon: the threshold.
         method: how the curves were got.
         n: trajectories for each posterior draw, both halves together (0 where exact).
+        time_axis: what its times are, as a picture writes it along them.
 
     """
 
@@ -188,6 +192,7 @@ class MergePosterior:
     epsilon: float
     method: str
     n: int
+    time_axis: str = NOISE_AXIS
 
     @property
     def clusters(self) -> dict[tuple[str, ...], float]:
@@ -230,7 +235,7 @@ class MergePosterior:
     def plot(self, ax: Any = None) -> Any:
         """Draw the posteriors of the merges as histograms over time; returns the matplotlib axes."""
         title = f"merges at epsilon = {self.epsilon:g}"
-        return _histograms({e.name: e for e in self.heights}, title, ax)
+        return _histograms({e.name: e for e in self.heights}, title, self.time_axis, ax)
 
     def __repr__(self) -> str:
         """Return the merges and the likeliest clusters."""
@@ -239,9 +244,9 @@ class MergePosterior:
         return "\n  ".join(lines + (["clusters: " + "; ".join(likely)] if likely else [])) + ")"
 
 
-def _histograms(edges: Mapping[str, EdgePosterior], title: str, ax: Any) -> Any:
+def _histograms(edges: Mapping[str, EdgePosterior], title: str, time_axis: str, ax: Any) -> Any:
     drawn = {label: edge.draws[edge.exists] for label, edge in edges.items()}
-    return draw("histograms", drawn, title=title, ax=ax)
+    return draw("histograms", drawn, title=title, time_axis=time_axis, ax=ax)
 
 
 def _table(edges: list[EdgePosterior]) -> pd.DataFrame:

@@ -107,7 +107,7 @@ def curves_dataset(results: Sequence[ProcessWindows]) -> xr.Dataset:
     Variables ``time``, ``information`` and ``clones`` ``[process, step]``; ``tv_class`` ``[process, class, step]``
     (each class against the rest); ``tv_pair`` ``[process, pair, step]``; ``labels`` ``[process, start, step, label]``.
     Each with ``_lower`` and ``_upper``, a band that holds for the whole curve at once; the attribute ``delta`` is the
-    largest error level of one curve's band.
+    largest error level of one curve's band, the attribute ``axes`` of ``time`` says what each process's times are.
 
     Args:
         results: of a run, one a process.
@@ -144,7 +144,7 @@ def curves_dataset(results: Sequence[ProcessWindows]) -> xr.Dataset:
         "method": first.curves["information"].method,
     }
     dataset = xr.Dataset(data, coords, attrs)
-    dataset["time"].attrs["long_name"] = "noise level"
+    dataset["time"].attrs |= {"long_name": "noise level", "axes": [r.curves["information"].time_axis for r in results]}
     dataset["information"].attrs["units"] = "bits"
     return dataset
 

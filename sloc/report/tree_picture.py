@@ -65,7 +65,7 @@ def plot_tree(
         ax.set_ylim(floor, top)
         ax.set_xlim(-0.6, count - 0.4)
         shown = _lines(ax, tree, place, height, low, top)
-        _levels(ax, low, top, floor, broken, words)
+        _levels(ax, tree.time_axis, (low, top, floor), broken, words)
         _leaves(ax, tree, place, thumbnail)
         ax.set_title(
             f"ε = {tree.epsilon:g}" + (f", {count} classes" if count > _NAMED else ""),
@@ -123,15 +123,22 @@ def _limits(tree: MixtureTree) -> tuple[float, float, bool]:
     return -0.02 * top, top, False
 
 
-def _levels(ax: Any, low: float, top: float, floor: float, broken: bool, words: Callable[[float], str] | None) -> None:
-    """Set the noise axis: ticks where it holds, a break where it leaves out 0."""
+def _levels(
+    ax: Any,
+    axis: str,
+    ends: tuple[float, float, float],
+    broken: bool,
+    words: Callable[[float], str] | None,
+) -> None:
+    """Set the noise axis, upright here: ticks where it holds, a break where it leaves out 0."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+    low, top, floor = ends
     ticks = [t for t in MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, top) if max(low, 0.0) <= t <= top]
     ax.set_yticks(ticks)
     if words is not None:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda t, _: words(t)))
-    ax.set_ylabel("noise level", color=INK)
+    ax.set_ylabel(axis.replace("right to left", "downwards"), color=INK)
     for side in ("top", "right", "bottom", "left"):
         ax.spines[side].set_visible(False)
     foot = (low - floor) / (top - floor)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sloc.contracts import require
+from sloc.contracts import NOISE_AXIS, require
 from sloc.contracts.arguments import as_floats, checked_kind, checked_whole, is_one_of
 from sloc.results.pictures import draw
 from sloc.results.status import status_code
@@ -42,6 +42,7 @@ class MixtureTree:
         draws: number of draws used.
         method: how the numbers were got.
         horizon: largest time of the process.
+        time_axis: what its noise levels are, as a picture writes it along an axis of times.
 
     """
 
@@ -55,6 +56,7 @@ class MixtureTree:
     draws: int
     method: str = ""
     horizon: float = math.inf
+    time_axis: str = NOISE_AXIS
 
     @property
     def root(self) -> TreeNode:
@@ -329,7 +331,9 @@ class MixtureTree:
             "weight": ("class", self.weights),
         }
         attrs = {"epsilon": self.epsilon, "delta": self.delta, "draws": self.draws, "method": self.method}
-        return xr.Dataset(data, {"class": list(self.names)}, attrs)
+        dataset = xr.Dataset(data, {"class": list(self.names)}, attrs)
+        dataset["noise_amount"].attrs["long_name"] = self.time_axis
+        return dataset
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the dendrogram with noise level as height; returns the matplotlib axes."""

@@ -132,6 +132,7 @@ class Skeleton:
             self.pairs.draws + draws,
             f"{self.pairs.method}, {way}",
             float(process.horizon),
+            process.time_axis,
         )
 
     def _own_checks(self, forms: PairForms) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -199,6 +201,29 @@ def test_refuses_bad_input():
         window_posterior(key, OU, jax.tree.map(lambda v: v[0], mixtures), 0, [0, 1], epsilon=0.1)
     with pytest.raises(sloc.InvalidInput, match="one covariance"):
         window_posterior(key, OU, stacked(3, 4, per_component=True), 0, [0, 1, 2], epsilon=0.1, method="closed-form")
+    shared = sloc.populations.GaussianMixture(mixtures.weights, mixtures.means, np.eye(2))
+    with pytest.raises(sloc.InvalidInput, match=r"posterior\.covariances = \(2, 2\): expected a first axis of 4 draws"):
+        merge_posterior(key, OU, shared, epsilon=0.1)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Diffused(sloc.processes.OrnsteinUhlenbeck):
+    """The same process under words of its own."""
+
+    @property
+    def time_axis(self):
+        """Words for an axis."""
+        return "hours"
+
+
+def test_pictures_say_what_their_times_are():
+    pytest.importorskip("matplotlib")
+    key, mixtures = jax.random.key(0), stacked(2, 4)
+    for process, says in ((Diffused(), "hours"), (OU, OU.time_axis)):
+        window = window_posterior(key, process, mixtures, 0, [0, 1], epsilon=0.1)
+        merges = merge_posterior(key, process, mixtures, epsilon=0.1)
+        assert [posterior.plot().get_xlabel() for posterior in (window, merges)] == [says, says]
 
 
 def rejected(ranks):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import check_results, nightly_wheels
+from benchmarks import check_results, nightly_tests, nightly_wheels
 
 REPORT = '<testsuites><testsuite name="pytest" tests="{}" failures="{}" errors="{}" skipped="{}"/></testsuites>'
 
@@ -42,6 +42,17 @@ def test_an_end_leaves_the_other_alone(tmp_path: Path, monkeypatch: pytest.Monke
     suite, found = check_results.check_file(record, committed=False)
     assert suite == "wheel-tests"
     assert len(found) == 1, "the failure of one end is refused, and nothing else is"
+
+
+def test_a_record_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    record = tmp_path / "wheel-tests.json"
+    found = {end: list(nightly_wheels.rows(end, "0.10.9", report(tmp_path, 5, 0, 0, 1))) for end in nightly_wheels.ENDS}
+    nightly_tests.write(record, found["newest"], nightly_wheels.SUITE)
+    assert nightly_wheels.missing(nightly_tests.read(record)) == ["least"]
+    monkeypatch.setattr(nightly_wheels, "RECORD", record)
+    assert check_results.main([]) == 1
+    assert f"{record}: no tests under the least jax" in capsys.readouterr().err
+    assert nightly_wheels.missing([*found["newest"], *found["least"]]) == []
 
 
 def test_the_least_jax_is_that_of_the_makefile() -> None:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 import sloc
 from sloc import Estimate, TheoremWindow
+from sloc.contracts import NOISE_AXIS
 from sloc.populations import GaussianMixture
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.plots import plot_curve, plot_estimate, plot_theorem_window, plot_window
@@ -67,7 +68,7 @@ DRAWN = {
     plot_window: [lambda: plot_window(WINDOW)],
     plot_theorem_window: [lambda: plot_theorem_window(THEOREM)],
     plot_tree: [lambda: plot_tree(grown())],
-    plot_histograms: [lambda: plot_histograms({"T_after": np.linspace(0, 1, 50)}, "cat")],
+    plot_histograms: [lambda: plot_histograms({"T_after": np.linspace(0, 1, 50)}, "cat", NOISE_AXIS)],
     plot_question: [lambda r=r: plot_question(r.curves[0]) for r in ANSWERS[:2]],
     plot_traces: [lambda r=r: plot_traces(r) for r in ANSWERS],
     plot_outcomes: [lambda f=f: plot_outcomes(outcomes(f)[0][0]) for f in (False, True)],

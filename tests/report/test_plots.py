@@ -109,12 +109,15 @@ def test_an_axis_of_times_says_what_they_are(process, says) -> None:
     assert labels.column("dog").time_axis == label
     theorem = sloc.theorem2(key, process, WORDS, "cat", "cat", epsilon=0.3, times=times, n=1024)
     assert theorem.plot().get_xlabel() == label
+    tree = sloc.mixture_tree(key, process, WORDS, epsilon=0.3, times=times, n=1024)
+    assert tree.plot().get_ylabel() == f"{says}  (generation runs downwards)"
+    assert tree.to_xarray()["noise_amount"].attrs["long_name"] == label
 
 
 def test_posteriors_are_drawn_in_the_style() -> None:
     before = dict(mpl.rcParams)
-    ax = plot_histograms({"T_after": VALUE, "T_before": 1 + VALUE, "never": VALUE[:0]}, "cat")
-    assert ax.get_xlabel().startswith("noise level t")
+    ax = plot_histograms({"T_after": VALUE, "T_before": 1 + VALUE, "never": VALUE[:0]}, "cat", "share t of words")
+    assert ax.get_xlabel() == "share t of words"
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["T_after", "T_before"]
     assert not ax.spines["top"].get_visible()
     assert dict(mpl.rcParams) == before

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from sloc.contracts.equality import same_fields
+
 _T = TypeVar("_T")
 
 
@@ -186,6 +188,8 @@ class Contract:
         # By `type`, so that a type checker does not take these for attributes of every subclass.
         type.__setattr__(cls, "__annotations__", {**_annotations(cls), "_node_type": Any})
         type.__setattr__(cls, "_node_type", own)
+        if "__eq__" not in vars(cls):
+            type.__setattr__(cls, "__eq__", same_fields)
         if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
             for name, words in cls._asked.items():
                 if inspect.isfunction(method := vars(cls).get(name)):
@@ -305,6 +309,7 @@ def _check_numbers(field: dataclasses.Field[Any], value: object) -> None:
         except (TypeError, ValueError):  # ragged
             real = False
     require(bool(real), field.name, value, "an array of real numbers")
+    require(not isinstance(value, np.ma.MaskedArray), field.name, value, "an array without a mask")
 
 
 def overrides(obj: object, base: type, method: str) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from sloc.contracts import NOISE_AXIS, is_concrete, require
 from sloc.contracts.arguments import as_floats, checked_all, checked_kind, is_one_of
+from sloc.contracts.equality import same_fields
 from sloc.results.pictures import draw
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Curve:
     # A leaf, not static: NaN does not equal itself, so that structures of curves would not either.
     delta: Any = float("nan")
     time_axis: str = field(default=NOISE_AXIS, metadata={"static": True})
+
+    __eq__ = same_fields
 
     def __repr__(self) -> str:
         """Return a one-line summary."""

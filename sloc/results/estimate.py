@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from sloc.contracts import is_concrete
+from sloc.contracts.equality import same_fields
 from sloc.results.pictures import draw
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Estimate:
     n: Any
     method: str = field(default="", metadata={"static": True})
     quantity: str = field(default="", metadata={"static": True})
+
+    __eq__ = same_fields
 
     def __repr__(self) -> str:
         """Return the value and interval on one line."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sloc.contracts.equality import same_fields
+
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
@@ -49,6 +51,8 @@ class OutcomeCurve:
     settings: np.ndarray
     status: str
     method: str
+
+    __eq__ = same_fields
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row per position and answer."""
@@ -119,6 +123,8 @@ class Move:
     method: str
     categories: tuple[str, ...] = ()
 
+    __eq__ = same_fields
+
 
 _NOT_COLUMNS = ("size_interval", "location", "rising", "categories")
 
@@ -143,6 +149,8 @@ class Moves:
     alpha: float
     control: str
     statuses: dict[str, str] = field(default_factory=dict)
+
+    __eq__ = same_fields
 
     def __repr__(self) -> str:
         """Return the counts on one line."""
@@ -208,6 +216,8 @@ class OutcomeDistances:
     p_value: np.ndarray
     level: float
     method: str
+
+    __eq__ = same_fields
 
     def __repr__(self) -> str:
         """Return what there is on one line."""

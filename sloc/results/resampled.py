@@ -9,6 +9,7 @@ import numpy as np
 
 from sloc.contracts import backwards, require
 from sloc.contracts.arguments import is_one_of
+from sloc.contracts.equality import same_fields
 from sloc.results.curve import Curve
 from sloc.results.pictures import draw
 from sloc.results.window import Window
@@ -67,6 +68,8 @@ class ResampledCurve:
     upper_all: np.ndarray
     alpha: float
     method: str
+
+    __eq__ = same_fields
 
     @property
     def same(self) -> np.ndarray:
@@ -153,6 +156,8 @@ class RiseStep:
     fires_flat: float = float("nan")
     misses: float = float("nan")
 
+    __eq__ = same_fields
+
 
 @dataclass(frozen=True)
 class TraceWindows:
@@ -189,6 +194,8 @@ class TraceWindows:
     statistic: str
     notes: tuple[str, ...] = ()
     axis: Axis = field(default="fraction")
+
+    __eq__ = same_fields
 
     def __repr__(self) -> str:
         """Return the counts on one line."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sloc.contracts import NOISE_AXIS
+from sloc.contracts.equality import same_fields
 from sloc.results.curve import Curve
 from sloc.results.pictures import draw
 from sloc.results.status import Status
@@ -106,6 +107,8 @@ class Window(_Frames):
     law: str = ""
     time_axis: str = NOISE_AXIS
 
+    __eq__ = same_fields
+
     @property
     def resolved(self) -> bool:
         """Whether both edges are inside the grid and in order."""
@@ -170,6 +173,8 @@ class TheoremWindow(_Frames):
     draws: int = 0
     method: str = ""
     name: str = ""
+
+    __eq__ = same_fields
 
     @property
     def resolved(self) -> bool:

@@ -1,0 +1,83 @@
+"""Results, processes and populations are equal where their numbers are, arrays among them."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import sloc
+from sloc.populations import Empirical, GaussianMixture
+from sloc.processes import FlowMatching, OrnsteinUhlenbeck, Projected
+
+KEY = jax.random.key(0)
+OU = OrnsteinUhlenbeck()
+ATOMS = Empirical([[-1.0], [-0.5], [0.5], [1.0]], [0, 0, 1, 1])
+PAIR = GaussianMixture([0.5, 0.5], [[1.0, 0.0], [-1.0, 0.0]])
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Own(sloc.ObservationProcess):
+    level: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class ByIdentity(sloc.ObservationProcess):
+    level: Any
+
+
+def made() -> dict[str, Any]:
+    curve = sloc.Curve(np.arange(2.0), np.ones(2), np.zeros(2), np.ones(2), np.ones(2), 3)
+    return {
+        "a curve": curve,
+        "a curve of JAX's arrays": jax.tree.map(jnp.asarray, curve),
+        "an estimate": sloc.Estimate(np.ones(3), np.zeros(3), np.zeros(3), np.ones(3), 4),
+        "a window with its certificates": sloc.theorem2(KEY, OU, ATOMS, 0, [0, 1], epsilon=0.2, n=64),
+        "a process with a matrix": Projected(OU, np.eye(2)),
+        "a mixture": PAIR,
+        "a mixture of arrays": PAIR.canonical(),
+        "a process of one's own": Own(np.ones(3)),
+    }
+
+
+@pytest.mark.parametrize("name", made())
+def test_a_copy_is_equal(name: str) -> None:
+    it = made()[name]
+    for other in (it, copy.deepcopy(it), pickle.loads(pickle.dumps(it))):
+        assert it == other
+        assert not it != other
+    assert it in [None, "it", it]
+    for other in (None, 3, "it", np.ones(2)):
+        assert not np.all(it == other)
+
+
+def test_another_number_makes_another() -> None:
+    curve = made()["a curve"]
+    assert curve != replace(curve, value=np.array([1.0, 2.0]))
+    assert curve != replace(curve, value=np.ones(3))
+    assert curve != replace(curve, delta=0.1)  # NaN, where it is not known
+    assert PAIR.canonical() != GaussianMixture([0.5, 0.5], [[1.0, 0.0], [-1.0, 0.5]]).canonical()
+    assert Own(np.ones(3)) != Own(np.zeros(3))
+    assert OU != FlowMatching()
+
+
+def test_what_hashes_and_what_asks_for_identity_stays() -> None:
+    assert len({OU, OrnsteinUhlenbeck(), FlowMatching()}) == 2
+    assert hash(Own(1)) == hash(Own(1))
+    assert ByIdentity(1) != ByIdentity(1)
+    assert len({ByIdentity(1), ByIdentity(1)}) == 2
+
+
+def test_traced_values_are_equal_to_themselves_alone() -> None:
+    def compared(level: Any) -> Any:
+        return jnp.asarray([Own(level) == Own(level), Own(level) == Own(level + 0.0)])
+
+    assert list(jax.jit(compared)(1.0)) == [True, False]

@@ -46,27 +46,55 @@ def is_one_of(value: Any, choices: Collection[str]) -> bool:
     return isinstance(value, str) and value in choices
 
 
-def as_floats(value: Any, argument: str) -> np.ndarray:
-    """Return numbers of any shape as float64 on the host.
+def refuse_mask(value: Any, argument: str) -> None:
+    """Refuse an array that carries a mask of its own (``numpy.ma``): made a plain array it would show what it hides.
 
     Raises:
-        InvalidInput: ragged sequences, texts, objects, complex numbers.
+        InvalidInput: such an array, or a sequence of them.
 
     """
+    parts = value if isinstance(value, (list, tuple)) else (value,)
+    masked = any(isinstance(part, np.ma.MaskedArray) for part in parts)
+    require(not masked, argument, value, "an array without a mask: leave out what is hidden, or fill it in (.filled)")
+
+
+def refuse_traced(call: str, **given: Any) -> None:
+    """Refuse arguments that a transformation of JAX traces, in a call that decides by their values what it does next.
+
+    Raises:
+        InvalidInput: such an argument.
+
+    """
+    words = f"values, not what jit, vmap or grad trace: {call} decides by them what it does next, so call it outside"
+    for name, value in given.items():
+        require(is_concrete(value), name, value, words)
+
+
+def as_floats(value: Any, argument: str, what: str = "an array of numbers") -> np.ndarray:
+    """Return numbers of any shape as float64 on the host; a refusal expects ``what``.
+
+    Raises:
+        InvalidInput: ragged sequences, texts, objects, complex numbers, arrays with a mask.
+
+    """
+    refuse_mask(value, argument)
+    if isinstance(value, jax.core.Tracer):
+        require(False, argument, value, f"{what} with values, not what jit, vmap or grad trace: call this outside")
     try:
         array = np.asarray(value)
-        if array.dtype.kind in "biufO" and value is not None:
+        real = array.dtype.kind in "biufO" or jnp.issubdtype(array.dtype, jnp.floating)
+        if real and value is not None:
             return array.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidInput(f"{argument} = {shown(value)}: expected an array of numbers") from error
-    raise InvalidInput(f"{argument} = {shown(value)}: expected an array of numbers")
+        raise InvalidInput(f"{argument} = {shown(value)}: expected {what}") from error
+    raise InvalidInput(f"{argument} = {shown(value)}: expected {what}")
 
 
 def as_array(value: Any, argument: str) -> Any:
     """Return real numbers of any shape as they came if they are an array or traced, else as a NumPy array.
 
     Raises:
-        InvalidInput: ragged sequences, texts, objects, complex numbers.
+        InvalidInput: ragged sequences, texts, objects, complex numbers, arrays with a mask.
 
     """
     if isinstance(value, jax.Array):
@@ -77,6 +105,7 @@ def as_array(value: Any, argument: str) -> Any:
         return value
     if not is_concrete(value):
         return jnp.asarray(value)
+    refuse_mask(value, argument)
     try:
         array = np.asarray(value)
     except ValueError:  # ragged
@@ -235,7 +264,8 @@ def checked_path(value: Any, argument: str = "path") -> str:
     """
     require(isinstance(value, (str, os.PathLike)), argument, value, "a path: a str or an os.PathLike")
     text = os.fspath(value)
-    require(isinstance(text, str) and bool(text) and "\0" not in text, argument, value, "a path without NUL characters")
+    words = "a path that is not empty, without NUL characters"
+    require(isinstance(text, str) and bool(text) and "\0" not in text, argument, value, words)
     try:
         names = os.fsencode(text).split(os.fsencode(os.sep))
     except UnicodeEncodeError as error:
@@ -266,6 +296,20 @@ def checked_file(value: Any, argument: str, expected: str) -> Path:
         raise InvalidInput(f"{argument} = {shown(str(file))}: expected {expected} ({error.strerror})") from error
     require(found, argument, str(file), f"{expected}; this is a folder" if folder else expected)
     return file
+
+
+def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, for ``json.loads(..., object_pairs_hook=)``, which would take the last of two values.
+
+    Raises:
+        ValueError: a key stands twice.
+
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in found if keys.count(key) > 1)!r} is there twice")
+    return found
 
 
 def some_names(names: Sequence[str], most: int = 5) -> str:

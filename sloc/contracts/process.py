@@ -12,7 +12,7 @@ import numpy as np
 
 from sloc.contracts.arguments import as_floats, as_whole
 from sloc.contracts.base import Asked, Contract, ContractError, float_dtype, is_concrete, require
-from sloc.contracts.signal import of_size, one_array, outside_alphabet
+from sloc.contracts.signal import blurred, of_size, one_array, outside_alphabet
 
 Array = jax.Array
 Observation = Any
@@ -254,7 +254,7 @@ class GaussianChannel(ObservationProcess):
         return mean, precision_share * jnp.sqrt(q)
 
     def _misfit(self, x: Any) -> str:
-        return one_array(x, _name(self)) or super()._misfit(x)
+        return one_array(x, _name(self)) or blurred(x, _name(self)) or super()._misfit(x)
 
     def degrade_law(self, s: Array, t: Array) -> tuple[Array, Array, Array, Array]:
         """Return ``(r, q, a_s, sigma_s)`` with ``Y_t | Y_s = y ~ N(r y, q I)`` for ``s <= t``; four scalars.
@@ -381,8 +381,9 @@ class LinearGaussianChannel(ObservationProcess):
     def _misfit(self, x: Any) -> str:
         found = _shape(_signal_matrix, self)
         if found is None or len(found) != 2:
-            return one_array(x, _name(self)) or super()._misfit(x)
-        return of_size(x, found[1], _name(self), "columns in its matrix") or super()._misfit(x)
+            return one_array(x, _name(self)) or blurred(x, _name(self)) or super()._misfit(x)
+        words = of_size(x, found[1], _name(self), "columns in its matrix") or blurred(x, _name(self))
+        return words or super()._misfit(x)
 
     def _mean(self, x: Any, t: Array) -> Array:
         signal, x = jnp.asarray(self.matrices(t)[0]), _real(x).reshape(-1)

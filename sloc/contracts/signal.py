@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sloc.contracts.base import float_dtype
+
 
 class Ends(NamedTuple):
     """What the atoms of a population reach, by (flattened) coordinate.
@@ -86,6 +88,20 @@ def one_array(x: Any, taker: str) -> str:
     if not isinstance(x, Coordinates):
         return f"an X that is one array, which {taker} takes; it is a tree of arrays"
     return f"an X of real numbers, which {taker} takes" if x.dtype is not None and x.dtype.kind == "c" else ""
+
+
+def blurred(x: Coordinates, taker: str) -> str:
+    """Say which coordinate holds whole numbers that floating ones run together; nothing where none does."""
+    if x.ends is None or x.dtype is None or x.dtype.kind not in "iu" or float_dtype().itemsize > 4:
+        return ""
+    low, high = (np.asarray(end, np.float64) for end in x.ends()[:2])
+    largest = np.maximum(np.abs(low), np.abs(high))
+    lost = (largest > 2**24) & (high > low) & (high - low < 1e-5 * largest)
+    if not lost.any():
+        return ""
+    i = int(np.argmax(lost))
+    kept = f"an X of numbers that {float_dtype()} tells apart, which {taker} takes"
+    return f"{kept}; coordinate {i} of X reaches from {low[i]:.0f} to {high[i]:.0f}"
 
 
 def of_size(x: Any, size: int, taker: str, things: str) -> str:

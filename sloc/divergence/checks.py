@@ -23,7 +23,7 @@ from sloc.contracts import (
     require,
     shown,
 )
-from sloc.contracts.arguments import as_real, checked_choice, checked_level, checked_whole
+from sloc.contracts.arguments import as_floats, as_real, checked_choice, checked_level, checked_whole
 from sloc.contracts.arguments import checked_key as checked_key
 from sloc.divergence.bands import INTERVALS
 from sloc.engine.plan import as_plan
@@ -70,10 +70,7 @@ def as_times(process: ObservationProcess, population: Population, times: Any) ->
     if not is_concrete(times):
         times = jnp.asarray(times)
         return times, times.astype(dtype)
-    try:
-        host = np.asarray(times, np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidInput(f"times = {shown(times)}: expected a sequence of numbers") from error
+    host = as_floats(times, "times", "a sequence of numbers")
     require(host.ndim == 1 and host.size > 0, "times", times, "a non-empty one-dimensional sequence")
     require(bool(np.isfinite(host).all()), "times", times, "finite numbers")
     require(bool((np.diff(host) > 0).all()), "times", times, "strictly increasing times")
@@ -88,10 +85,7 @@ def as_time(process: ObservationProcess, population: Population, t: Any) -> Arra
     dtype = jnp.int32 if process.discrete else float_dtype()
     if not is_concrete(t):
         return jnp.asarray(t).astype(dtype)
-    try:
-        host = np.asarray(t, np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidInput(f"t = {shown(t)}: expected one finite number") from error
+    host = as_floats(t, "t", "one finite number")
     require(host.ndim == 0 and bool(np.isfinite(host)), "t", t, "one finite number")
     check_times(process, host[None], "t", t, singular=process.has_density and population.atomic)
     return jnp.asarray(host, dtype)

@@ -21,11 +21,12 @@ from sloc.contracts import (
     require,
     shown,
 )
-from sloc.contracts.arguments import as_array, is_one_of
+from sloc.contracts.arguments import as_array, is_one_of, refuse_mask
 from sloc.contracts.signal import Coordinates, Ends, reached
 from sloc.populations.atoms import Draws, class_log_sums, worth_tiling
 from sloc.populations.bridge_laws import resolve_bridge
 from sloc.populations.discrete import draw_letters
+from sloc.populations.rounding import check_rounding
 from sloc.populations.weights import check_weights
 
 Array = jax.Array
@@ -59,7 +60,8 @@ class Empirical(Population):
         kernel: see above (static).
 
     Raises:
-        InvalidInput: no data, labels of the wrong length or of one class only, data that are not finite.
+        InvalidInput: no data, labels of the wrong length or of one class only, data that are not finite, or that the
+            working precision cannot tell apart; traced values, and arrays with a mask.
 
     """
 
@@ -68,11 +70,12 @@ class Empirical(Population):
     def __init__(self, data: Any, labels: Any = None, weights: Any = None, *, kernel: str = "xla") -> None:
         """Sort the atoms by label."""
         require(is_one_of(kernel, KERNELS), "kernel", kernel, " or ".join(KERNELS))
-        leaves = (
-            [np.asarray(leaf) for leaf in jax.tree.leaves(data)]
-            if not _is_nested_list(data)
-            else [np.asarray(as_array(data, "data"))]
-        )
+        for name, given in (("data", data), ("labels", labels), ("weights", weights)):
+            words = "values: under a transformation of JAX, make the population outside and hand it in"
+            require(is_concrete(given), name, given, words)
+            refuse_mask(given, name)
+        found = [data] if _is_nested_list(data) else jax.tree.leaves(data)
+        leaves = [_real(leaf) for leaf in found]
         structure = jax.tree.structure(data) if not _is_nested_list(data) else jax.tree.structure(0)
         require(
             bool(leaves) and leaves[0].ndim >= 1 and leaves[0].shape[0] >= 2,
@@ -85,6 +88,7 @@ class Empirical(Population):
             require(leaf.dtype.kind in "biuf", "data", f"dtype {leaf.dtype}", "numbers")
             require(leaf.ndim >= 1 and leaf.shape[0] == n, "data", leaf.shape, f"a first axis of length {n}")
             _check_representable(leaf)
+            check_rounding(leaf, "data")
         classes, index = _classes(labels, n)
         order = np.argsort(index, kind="stable")
         self._data = jax.tree.unflatten(structure, [_as_leaf(leaf[order]) for leaf in leaves])
@@ -234,6 +238,14 @@ class Empirical(Population):
 
 def _is_nested_list(data: Any) -> bool:
     return isinstance(data, (list, tuple)) and len(data) > 0 and not isinstance(data[0], (np.ndarray, jax.Array, dict))
+
+
+def _real(leaf: Any) -> np.ndarray:
+    """Return a leaf on the host; JAX's small kinds of real numbers, such as bfloat16, become float32."""
+    refuse_mask(leaf, "data")
+    host = np.asarray(as_array(leaf, "data")) if isinstance(leaf, (list, tuple)) else np.asarray(leaf)
+    small = host.dtype.kind not in "biuf" and jnp.issubdtype(host.dtype, jnp.floating)
+    return host.astype(np.float32) if small else host
 
 
 def _check_representable(leaf: np.ndarray) -> None:

@@ -31,6 +31,7 @@ from sloc.contracts.base import Asked
 from sloc.engine.normals import normals
 from sloc.populations.bridge_laws import resolve_bridge
 from sloc.populations.discrete import draw_letters
+from sloc.populations.rounding import check_rounding
 from sloc.populations.weights import check_weights
 
 Array = jax.Array
@@ -90,6 +91,7 @@ class GaussianMixture(Population):
         means = np.asarray(self.means, np.float64)
         require(means.ndim == 2 and means.shape[0] == k, "means", means.shape, f"shape ({k}, d), one row per weight")
         require(_finite(means), "means", means, f"finite numbers within {float_dtype()}")
+        check_rounding(means, "means")
         cov, d = np.asarray(self.covariances, np.float64), means.shape[1]
         shapes = {(), (d,), (d, d), (k, d, d)}
         require(cov.shape in shapes, "covariances", cov.shape, f"a scalar, ({d},), ({d}, {d}) or ({k}, {d}, {d})")

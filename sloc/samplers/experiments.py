@@ -18,7 +18,7 @@ from sloc.contracts import (
     require,
     set_name,
 )
-from sloc.contracts.arguments import checked_level
+from sloc.contracts.arguments import checked_level, refuse_traced
 from sloc.engine.collecting import collect
 from sloc.engine.plan import BLOCK_DRAWS, Plan
 from sloc.engine.streaming import stream
@@ -89,6 +89,7 @@ def forward_reverse(
         NotANumber: a localizer returned NaN; names the time, the draw and its key.
 
     """
+    refuse_traced("forward_reverse", key=key, process=process, population=population, t=t)
     key, n = checked_key(key), checked_count(n)
     copies = 1 if clones is None else checked_count(clones, "clones")
     args, times, numbers = _prepare(process, population, init, t, feature, localizer, grid)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from sloc.contracts import InvalidInput, ObservationProcess, Population, component_names, refuse_estimates, require
-from sloc.contracts.arguments import checked_level
+from sloc.contracts.arguments import checked_level, refuse_traced
 from sloc.divergence.checks import (
     checked_count,
     checked_epsilon,
@@ -82,9 +82,9 @@ def mixture_tree(
         status ``above_grid``; classes of one law merge at 0 and are named in ``duplicates``.
 
     Raises:
-        InvalidInput: fewer than two classes or more than 5,000, ``epsilon`` outside ``[1e-6, 1)``, ``delta`` outside
-            ``(0, 1)``, bad times, ``n < 2``, ``closed-form`` where there is none; marginals that are estimates where
-            draws are needed (:meth:`sloc.Population.estimates_marginals`): the checks are certificates.
+        InvalidInput: traced arguments; fewer than two classes or more than 5,000, ``epsilon`` outside ``[1e-6, 1)``,
+            ``delta`` outside ``(0, 1)``, bad times, ``n < 2``, ``closed-form`` where there is none; marginals that are
+            estimates where draws are needed (:meth:`sloc.Population.estimates_marginals`): the checks are certificates.
         ContractError: see :func:`sloc.measure`.
 
     Source: Li, Karan & Chen 2025, Def. 8, with conditions 2 and 3 in the form that Theorem 2 needs for Cor. 1;
@@ -92,6 +92,7 @@ def mixture_tree(
 
     """
     checked_options(mixture_tree, options, "plan", "interval")
+    refuse_traced("mixture_tree", key=key, process=process, population=population, times=times)
     key, given = checked_key(key), (process, population)
     process, population = checked_pair(process, population)
     epsilon, delta, n = checked_epsilon(epsilon), checked_level(delta, "delta"), checked_count(n)

@@ -362,6 +362,10 @@ def info(
 
 def main() -> None:
     """Run the command line; in a launch of several processes, join the others first."""
+    for stream in (sys.stdout, sys.stderr):
+        # Where the terminal's encoding lacks a character, a mark in its place is better than no answer.
+        if hasattr(stream, "reconfigure"):  # None where it is closed
+            stream.reconfigure(errors="replace")
     try:
         # Benchmarks measure what `import sloc` gives.
         if sys.argv[1:2] != ["bench"]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import checked_path
+from sloc.contracts.arguments import checked_path, each_key_once
 from sloc.report.output import RUN_FILE
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def read_run_json(path: str | os.PathLike[str], command: str) -> tuple[dict[str,
     try:
         file = Path(checked_path(path, "--from")).expanduser()
         file = file / RUN_FILE if file.is_dir() else file
-        record = json.loads(file.read_text("utf-8"))
+        record = json.loads(file.read_text("utf-8-sig"), object_pairs_hook=each_key_once)
     except InvalidInput:
         raise
     except (OSError, RuntimeError, ValueError) as error:

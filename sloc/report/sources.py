@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,16 @@ import numpy as np
 from sloc.contracts import InvalidInput, Population, require, shown
 from sloc.contracts.arguments import as_whole, checked_file, checked_kind, checked_path
 from sloc.populations import Empirical, GaussianMixture
+from sloc.populations.rounding import check_rounding
 from sloc.report.extras import need
+from sloc.windows.csv_header import name_twice
 
 FILE_HELP = """\
 npz: --x names the array of samples [N, ...] (default: x), --labels the array of N labels (default: y).
 
 csv (also .csv.gz), parquet: one row per sample. --labels names the column of labels (default: y). --x names the
 columns of numbers: a comma-separated list, where a name that ends in * stands for all columns that begin so
-(--x 'pixel*'); by default all other columns that hold numbers.
+(--x 'pixel*'); by default all other columns that hold numbers. No two columns have one name.
 
 Labels are text or whole numbers; in csv only an empty field is no label (NA is one). Every value must be finite."""
 """Column rules, for ``--help``."""
@@ -70,6 +73,11 @@ class Source:
             pair = isinstance(self.image, (tuple, list)) and len(self.image) == 2
             pair = pair and all(as_whole(n) >= 1 for n in self.image)
             require(pair, "image", self.image, "height and width, two whole numbers, or None")
+
+
+def plural(noun: str) -> str:
+    """Return several of what a noun names: ``classes``, ``digits``."""
+    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
 def load_digits_source() -> Source:
@@ -253,10 +261,19 @@ def scaled(data: np.ndarray, scale: str) -> np.ndarray:
 
     """
     if scale == "none":
-        return data if data.dtype.kind in "iu" else data.astype(np.float32)
+        if data.dtype.kind in "iu":
+            return data
+        check_rounding(data, "--x")
+        with np.errstate(over="ignore"):  # refused where the population is made
+            return data.astype(np.float32)
     values = data.astype(np.float64)
-    if scale == "standard":
+    with np.errstate(over="ignore"):
         sd = values.std(axis=0)
+        within = bool(np.isfinite(sd).all() and np.isfinite(np.ptp(values)))
+    if not within:
+        words = "numbers whose squares are within float64"
+        require(False, "--x", f"{values.min():g} .. {values.max():g}", words)
+    if scale == "standard":
         return ((values - values.mean(axis=0)) / np.where(sd > 0, sd, 1.0)).astype(np.float32)
     try:
         low, high = (float(v) for v in scale.split(","))
@@ -293,9 +310,20 @@ def _read_table(file: Path, kind: str, x: str | None, labels: str) -> tuple[np.n
     try:
         # Behind a mark: pandas takes labels such as NA, None or nan for missing ones, after converters too.
         marked = {labels: lambda word: _MARK + word.strip()}
-        frame = pd.read_csv(file, converters=marked) if kind == "csv" else pd.read_parquet(file)
+        if kind == "csv":
+            twice = name_twice(file)
+            require(twice is None, "SOURCE", str(file), f"columns of different names; {shown(twice)} is there twice")
+            with warnings.catch_warnings():
+                # Without a column for an index, rows that are longer than the header are cut, with a warning.
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                frame = pd.read_csv(file, converters=marked, index_col=False)
+        else:
+            frame = pd.read_parquet(file)
     except InvalidInput:
         raise
+    except pd.errors.ParserWarning as error:
+        words = "a csv table, whose rows are as long as its header; rows here are longer"
+        raise InvalidInput(f"SOURCE = {str(file)!r}: expected {words}") from error
     except Exception as error:  # parsers raise types of their own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidInput(f"SOURCE = {str(file)!r}: expected a {kind} table ({reason})") from error
@@ -305,6 +333,9 @@ def _read_table(file: Path, kind: str, x: str | None, labels: str) -> tuple[np.n
     others = [c for c in frame.columns if c != labels]
     if x is None:
         columns = [c for c in others if pd.api.types.is_numeric_dtype(frame[c])]
+        for c in others:
+            if c not in columns:
+                _check_words(frame[c], c)
         if not columns:
             raise InvalidInput(f"--x is missing: there are no columns of numbers beside {labels}")
     else:
@@ -318,6 +349,19 @@ def _read_table(file: Path, kind: str, x: str | None, labels: str) -> tuple[np.n
     if classes.dtype.kind not in "biuf":
         classes = _numbered(classes.astype(str)) if kind == "csv" else classes.astype(str)
     return _finite(frame[columns].to_numpy(np.float64), x or ",".join(columns)), classes
+
+
+def _check_words(column: Any, name: str) -> None:
+    """Refuse to leave out, as a column of words, one that holds numbers but for a few fields (``1,000``, ``12 cm``)."""
+    import pandas as pd
+
+    filled = column.dropna()
+    read = pd.to_numeric(filled, errors="coerce")
+    wrong = filled[read.isna()]
+    if 0 < len(wrong) < len(filled) / 2:
+        row, value = wrong.index[0], shown(wrong.iloc[0])
+        words = f"numbers in every row, as in most; row {row + 1} holds {value} (--x NAMES leaves the column out)"
+        require(False, "--x", name, words)
 
 
 def _numbered(words: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from sloc.contracts import component_names, float_dtype
 from sloc.engine.plan import Plan
 from sloc.report.checkpoints import checkpoints
 from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_picture, write_run_json
-from sloc.report.sources import Source
+from sloc.report.sources import Source, plural
 from sloc.report.style import INK, new_figure, styled
 from sloc.report.window_command import WindowRequest, checked_request
 from sloc.report.window_picture import draw_tree
@@ -170,8 +170,9 @@ def _table(name: str, tree: MixtureTree, source: Source) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    question = f"From what noise on are {plural(source.noun)} one?"
     table = Table(
-        title=f"From what noise on are {source.noun}s one?  {process_title(name, source)}, TV ≤ {tree.epsilon:g}",
+        title=f"{question}  {process_title(name, source)}, TV ≤ {tree.epsilon:g}",
         title_justify="left",
     )
     for head in ("merged", "from", "interval", "merged?", "apart from the rest?"):

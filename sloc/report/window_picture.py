@@ -17,7 +17,7 @@ from sloc.populations import Empirical
 from sloc.report.noise_axis import NoiseAxis, noise_axis
 from sloc.report.output import write_picture
 from sloc.report.plots import draw_band, draw_bar
-from sloc.report.sources import Source
+from sloc.report.sources import Source, plural
 from sloc.report.style import BLUE, FAINT, INK, SOFT, new_figure, ordered_colours, styled
 from sloc.report.tree_picture import plot_tree
 from sloc.report.window_run import ProcessWindows, decision_order
@@ -245,7 +245,7 @@ def draw_tree(ax: Any, name: str, tree: MixtureTree | None, source: Source, *, f
     legend = ax.get_legend()
     rows = 1 if legend is None else -(-len(legend.get_texts()) // 2)
     ax.set_title(
-        f"Mixture tree: from what noise on {source.noun}s are one (TV ≤ {tree.epsilon:g})",
+        f"Mixture tree: from what noise on {plural(source.noun)} are one (TV ≤ {tree.epsilon:g})",
         fontsize=10,
         color=INK,
         loc="left",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sloc.report.sources import Source
+from sloc.report.sources import Source, plural
 from sloc.report.window_run import ProcessWindows, decision_order
 from sloc.results import TreeNode
 from sloc.results.tree import MixtureTree
@@ -109,7 +109,7 @@ def tree_words(name: str, tree: MixtureTree, noun: str) -> list[str]:
     merges = [node for node in tree.nodes if node.children]
     placed = sorted((n for n in merges if n.noise_amount is not None), key=lambda n: float(n.noise_amount or 0.0))
     if not placed:
-        return [f"No two {noun}s merge (TV at most {tree.epsilon:g}) at the levels looked at."]
+        return [f"No two {plural(noun)} merge (TV at most {tree.epsilon:g}) at the levels looked at."]
     first = placed[0]
 
     def level(node: TreeNode) -> str:
@@ -127,9 +127,9 @@ def tree_words(name: str, tree: MixtureTree, noun: str) -> list[str]:
         text += ")"
     root = tree.root
     text += (
-        f", and all {len(tree.names)} {noun}s have merged at {level(root)}."
+        f", and all {len(tree.names)} {plural(noun)} have merged at {level(root)}."
         if root.noise_amount is not None
-        else f"; not all {noun}s merge at the levels looked at."
+        else f"; not all {plural(noun)} merge at the levels looked at."
     )
     inner = [n for n in merges if n is not root and n.noise_amount is not None]
     fails = sum(n.apart.verdict == "fails" for n in inner)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import checked_file
+from sloc.contracts.arguments import checked_file, each_key_once
+from sloc.windows.csv_header import name_twice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +84,8 @@ def _csv(file: Path, shown: str, rows: int | None = None) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
+            twice = name_twice(file)
+            require(twice is None, "file", shown, f"column names that differ; {twice!r} is there twice")
             return pd.read_csv(
                 file,
                 dtype=str,
@@ -93,6 +96,8 @@ def _csv(file: Path, shown: str, rows: int | None = None) -> pd.DataFrame:
                 encoding="utf-8-sig",
                 compression="gzip" if file.suffix.lower() == ".gz" else None,
             )
+    except InvalidInput:
+        raise
     except pd.errors.EmptyDataError as error:
         raise InvalidInput(f"file = {shown!r}: expected a header and rows; there is no column in it") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError, EOFError, ValueError) as error:
@@ -114,13 +119,15 @@ def _records(file: Path, shown: str) -> Iterator[dict[str, Any]]:
         with opener(file, "rt", encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    record = json.loads(line)
+                    record = json.loads(line, object_pairs_hook=each_key_once)
                     if "\\u" in line:
                         # Half of a surrogate pair can stand in JSON and in no text that is compared or written.
                         json.dumps(record, ensure_ascii=False).encode()
                     require(isinstance(record, dict), f"{shown}, line {number}", record, "a JSON object")
                     yield record
-    except (json.JSONDecodeError, UnicodeError, EOFError, RecursionError) as error:
+    except InvalidInput:
+        raise
+    except (ValueError, EOFError, RecursionError) as error:
         raise InvalidInput(_unreadable(f"{shown}, line {max(number, 1)}", "JSONL", error)) from error
 
 

@@ -7,6 +7,7 @@ error and leaves no file, checkpoints aside.
 
 from __future__ import annotations
 
+import io
 import json as json_module
 import os
 import sys
@@ -364,7 +365,7 @@ def main() -> None:
     """Run the command line; in a launch of several processes, join the others first."""
     for stream in (sys.stdout, sys.stderr):
         # Where the terminal's encoding lacks a character, a mark in its place is better than no answer.
-        if hasattr(stream, "reconfigure"):  # None where it is closed
+        if isinstance(stream, io.TextIOWrapper):  # None where it is closed
             stream.reconfigure(errors="replace")
     try:
         # Benchmarks measure what `import sloc` gives.

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from sloc.contracts.base import InvalidInput, is_concrete, require, shown
 
@@ -78,7 +79,7 @@ def as_floats(value: Any, argument: str, what: str = "an array of numbers") -> n
 
     """
     refuse_mask(value, argument)
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         require(False, argument, value, f"{what} with values, not what jit, vmap or grad trace: call this outside")
     try:
         array = np.asarray(value)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -32,7 +33,8 @@ def same_fields(one: Any, other: object) -> bool:
     settings = getattr(type(one), "__dataclass_params__", None)
     if settings is None or not settings.eq:
         return NotImplemented
-    compared = (f.name for f in dataclasses.fields(one) if f.compare)
+    fields: Any = dataclasses.fields(cast(Any, one))
+    compared = (f.name for f in fields if f.compare)
     return all(_same(getattr(one, name), getattr(other, name)) for name in compared)
 
 
@@ -43,9 +45,9 @@ def _same(a: Any, b: Any) -> bool:
         return False
     if isinstance(a, (np.ndarray, jax.Array)) or isinstance(b, (np.ndarray, jax.Array)):
         return _same_arrays(a, b)
-    if isinstance(a, float) and isinstance(b, float) and a != a:
-        return b != b
-    if isinstance(a, (list, tuple)) and type(a) is type(b):
+    if isinstance(a, float) and isinstance(b, float):
+        return a == b or (math.isnan(a) and math.isnan(b))
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and type(a) is type(b):
         return len(a) == len(b) and all(map(_same, a, b))
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)

@@ -125,10 +125,15 @@ def load_weights(path: str | os.PathLike[str], model: Any) -> Any:
         The copy.
 
     Raises:
-        InvalidInput: no such file, a pickled one, or tensors that are not those of the network; names them.
+        InvalidInput: no such file, a pickled one, or tensors that are not those of the network, or not finite; names
+            them.
 
     """
     checked_network(model)
     arrays, _ = load_arrays(path)
+    broken = [name for name, values in arrays.items() if not np.isfinite(values.astype(np.float32)).all()]
+    if broken:
+        words = f"numbers that are finite; NaN or infinite in: {some_names(broken)}"
+        raise InvalidInput(f"path = {str(path)!r}: expected {words}")
     graph, params, rest = nnx.split(model, nnx.Param, ...)
     return nnx.merge(graph, fill(params, arrays, str(path)), rest)

@@ -356,7 +356,10 @@ def _check_words(column: Any, name: str) -> None:
     import pandas as pd
 
     filled = column.dropna()
-    read = pd.to_numeric(filled, errors="coerce")
+    try:
+        read: Any = pd.to_numeric(filled, errors="coerce")
+    except (TypeError, ValueError):  # lists and the like, in Parquet
+        return
     wrong = filled[read.isna()]
     if 0 < len(wrong) < len(filled) / 2:
         row, value = wrong.index[0], shown(wrong.iloc[0])

@@ -80,6 +80,15 @@ def test_weights_come_back_and_others_are_named(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused_before_they_draw(tmp_path, value):
+    model = nn.MLPDenoiser((3,), width=8, depth=1, rngs=nnx.Rngs(0))
+    broken = jax.tree.map(lambda v: v.at[..., 0].set(value), nnx.state(model, nnx.Param))
+    path = nn.save_weights(tmp_path / "w.safetensors", nnx.merge(nnx.graphdef(model), broken))
+    with pytest.raises(InvalidInput, match=r"w\.safetensors.*finite; NaN or infinite in: condition\.first\.bias"):
+        nn.load_weights(path, model)
+
+
 def test_pickles_and_other_files_are_refused(tmp_path):
     model = nn.MLPDenoiser((3,), width=8, depth=1, rngs=nnx.Rngs(0))
     file = tmp_path / "w.pkl"

@@ -12,17 +12,24 @@ import numpy as np
 import pytest
 
 from sloc.contracts import InvalidInput
+from sloc.populations import Empirical
 from sloc.report.run_record import read_run_json
-from sloc.report.sources import Source, load_file_source, plural
+from sloc.report.sources import load_file_source, plural
 from sloc.windows.traces_table import read_trace_table
 
 ROWS = [f"{i / 10},{i % 5},{i % 2}" for i in range(20)]
 """Columns a, b, y."""
 
 
-def read(file: Path, text: str, scale: str = "none", encoding: str = "utf-8") -> Source:
+def read(file: Path, text: str, encoding: str = "utf-8") -> Empirical:
     file.write_bytes(text.encode(encoding))
-    return load_file_source(file, None, None, scale, None)
+    return loaded(file, "none")
+
+
+def loaded(file: Path, scale: str | None) -> Empirical:
+    population = load_file_source(file, None, None, scale, None).population
+    assert isinstance(population, Empirical)
+    return population
 
 
 def table(rows: list[str], header: str = "a,b,y") -> str:
@@ -40,7 +47,7 @@ def table(rows: list[str], header: str = "a,b,y") -> str:
     ],
 )
 def test_a_table_is_read_however_it_is_written(tmp_path: Path, text: str, encoding: str) -> None:
-    population = read(tmp_path / "data.csv", text, encoding=encoding).population
+    population = read(tmp_path / "data.csv", text, encoding)
     assert population.names == ("0", "1")
     assert np.allclose(np.asarray(population.data)[:10, 0], np.arange(0, 2, 0.2))
 
@@ -48,8 +55,8 @@ def test_a_table_is_read_however_it_is_written(tmp_path: Path, text: str, encodi
 def test_rows_longer_than_the_header_are_not_shifted(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"data\.csv.*rows are as long as its header"):
         read(tmp_path / "data.csv", table([row + ",0.5" for row in ROWS]))
-    ended = read(tmp_path / "data.csv", table([row + "," for row in ROWS])).population
-    assert np.allclose(ended.data, read(tmp_path / "data.csv", table(ROWS)).population.data)
+    ended = read(tmp_path / "data.csv", table([row + "," for row in ROWS]))
+    assert np.allclose(ended.data, read(tmp_path / "data.csv", table(ROWS)).data)
 
 
 @pytest.mark.parametrize("header", ["a,y,y", "a,a,y", '"a","a",y'])
@@ -66,9 +73,7 @@ def test_a_column_of_numbers_is_not_left_out_for_one_field(tmp_path: Path, value
 
 
 def test_a_column_of_words_is_left_out(tmp_path: Path) -> None:
-    population = read(
-        tmp_path / "data.csv", table([f"w{i},{row}" for i, row in enumerate(ROWS)], "who,a,b,y")
-    ).population
+    population = read(tmp_path / "data.csv", table([f"w{i},{row}" for i, row in enumerate(ROWS)], "who,a,b,y"))
     assert np.asarray(population.data).shape == (20, 2)
 
 
@@ -87,7 +92,7 @@ def test_numbers_far_from_zero_need_their_scale(tmp_path: Path) -> None:
     np.savez(file, x=1.7e9 + np.arange(8.0)[:, None], y=np.arange(8) % 2)
     with pytest.raises(InvalidInput, match=r"^--x = .*float32 tells apart"):
         load_file_source(file, None, None, "none", None)
-    assert np.unique(load_file_source(file, None, None, None, None).population.data).size == 8
+    assert np.unique(loaded(file, None).data).size == 8
 
 
 def test_several_of_what_a_noun_names() -> None:

@@ -22,7 +22,7 @@ from sloc.report.window_command import WindowRequest, checked_request
 from sloc.report.window_picture import draw_tree
 from sloc.report.window_settings import PROCESSES
 from sloc.report.window_tree import tree_record, write_trees
-from sloc.report.window_words import level_words, process_title
+from sloc.report.window_words import level_words, plural, process_title
 from sloc.results.tree import MixtureTree
 from sloc.windows.tree import mixture_tree
 
@@ -171,7 +171,8 @@ def _table(name: str, tree: MixtureTree, source: Source) -> Table:
     from rich.text import Text
 
     table = Table(
-        title=f"From what noise on are {source.noun}s one?  {process_title(name, source)}, TV ≤ {tree.epsilon:g}",
+        title=f"From what noise on are {plural(source.noun)} one?  "
+        f"{process_title(name, source)}, TV ≤ {tree.epsilon:g}",
         title_justify="left",
     )
     for head in ("merged", "from", "interval", "merged?", "apart from the rest?"):

@@ -21,7 +21,7 @@ from sloc.report.sources import Source
 from sloc.report.style import BLUE, FAINT, INK, SOFT, new_figure, ordered_colours, styled
 from sloc.report.tree_picture import plot_tree
 from sloc.report.window_run import ProcessWindows, decision_order
-from sloc.report.window_words import axis_label, level_words, process_title
+from sloc.report.window_words import axis_label, level_words, plural, process_title
 from sloc.results.tree import MixtureTree
 
 MASKED = "#F2C879"
@@ -245,7 +245,7 @@ def draw_tree(ax: Any, name: str, tree: MixtureTree | None, source: Source, *, f
     legend = ax.get_legend()
     rows = 1 if legend is None else -(-len(legend.get_texts()) // 2)
     ax.set_title(
-        f"Mixture tree: from what noise on {source.noun}s are one (TV ≤ {tree.epsilon:g})",
+        f"Mixture tree: from what noise on {plural(source.noun)} are one (TV ≤ {tree.epsilon:g})",
         fontsize=10,
         color=INK,
         loc="left",

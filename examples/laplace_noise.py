@@ -10,7 +10,6 @@ import numpy as np
 import sloc
 
 
-# [process]
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class LaplaceNoise(sloc.ObservationProcess):

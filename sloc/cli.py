@@ -83,8 +83,8 @@ def options(
 @app.command(
     short_help="Find when each class is decided.",
     help=paragraphs(
-        "Find when each class is decided.\n\nSOURCE is the word digits (1,797 handwritten digits, bundled), the word "
-        "gaussians (with --means), or a data file:\n\n" + FILE_HELP
+        "Find when each class is decided.\n\nSOURCE is the word digits (1,797 handwritten digits that scikit-learn "
+        "brings, extra viz), the word gaussians (with --means), or a data file:\n\n" + FILE_HELP
     ),
     epilog=examples("window"),
 )

@@ -220,6 +220,11 @@ def _bad_cases() -> list[Any]:
         ),
         pytest.param(["window", "{csv}", "--labels", "kind", "--x", "note"], ["numbers"], id="text column"),
         pytest.param(["window", "{npz}", "--x", "z"], ["--x = z: ", "arrays in the file"], id="no x array"),
+        pytest.param(
+            ["window", "{csv}", "--labels", "other"],
+            ["--labels = other: expected labels that are text or whole numbers, not"],
+            id="a column of measurements as labels",
+        ),
         pytest.param(["window", "{npz}", "--labels", "short"], ["5 labels", "24"], id="labels of wrong length"),
         pytest.param(
             ["window", "{npz}", "--labels", "one"],

@@ -34,7 +34,15 @@ EpsilonOption = Annotated[
     float, typer.Option(parser=real_number, metavar="NUMBER", help="Threshold of total variation, between 0 and 1.")
 ]
 DrawsOption = Annotated[
-    int, typer.Option("--n", "-n", parser=whole_number, metavar="WHOLE", help="Trajectories of each pass.")
+    int,
+    typer.Option(
+        "--n",
+        "-n",
+        parser=whole_number,
+        metavar="WHOLE",
+        help="Trajectories of each pass, rounded up to whole blocks; a second pass looks inside the brackets of the "
+        "first.",
+    ),
 ]
 TimesOption = Annotated[int, typer.Option(parser=whole_number, metavar="WHOLE", help="Noise levels.")]
 SeedOption = Annotated[
@@ -106,8 +114,8 @@ FromOption = Annotated[
         "--from",
         metavar="RUN",
         rich_help_panel=OUTPUT,
-        help="Repeat a run exactly: its output folder, or the run.json in it. Only options of the output may stand "
-        "beside it.",
+        help="Repeat a run with every argument as it was: its output folder, or the run.json in it. Only options of "
+        "the output may stand beside it.",
     ),
 ]
 

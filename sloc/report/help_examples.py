@@ -58,7 +58,7 @@ _LINES = {
         "sloc bench --smoke",
         "sloc bench windows --only gaussians,scaling --out results",
         "sloc bench windows --against benchmarks/results",
-        "sloc bench atoms --explain",
+        "sloc bench --explain",
     ),
     "info": ("sloc info", "sloc info --json"),
 }

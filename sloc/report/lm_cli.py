@@ -190,7 +190,12 @@ def windows(
         _option("No window by the rule after a drop of more than this.", "--max-drop", real=True, panel=WINDOWS),
     ] = None,
     alpha: Annotated[
-        float, _option("Level of tests: the chance, of moves the share, of false ones.", real=True, panel=WINDOWS)
+        float,
+        _option(
+            "Error level of tests: the chance of a false finding; of moves, the share of false ones.",
+            real=True,
+            panel=WINDOWS,
+        ),
     ] = 0.05,
     detector: Annotated[Detector, _option("Which windows the accuracies are about.", panel=WINDOWS)] = Detector.test,
     revise: Annotated[

@@ -410,6 +410,8 @@ def _check_classes(classes: np.ndarray, n: int, labels: str) -> None:
     if classes.dtype.kind == "f":
         bad = int(np.count_nonzero(~np.isfinite(classes)))
         require(bad == 0, option, labels, f"a label for every sample; {bad} are NaN or infinite")
+        broken = classes[classes != np.floor(classes)][:1]  # a column of measurements, named by mistake
+        require(broken.size == 0, option, labels, f"labels that are text or whole numbers, not {broken.tolist()[:1]}")
     require(classes.dtype.kind in "biufUS", option, labels, "labels that are text or whole numbers")
     unique = np.unique(classes)
     require(unique.size >= 2, option, labels, f"at least two classes; all labels are {unique[0]}")

@@ -225,10 +225,12 @@ def measured(
             for name in missing:
                 pilots[name] = run_pilot(name, population, settings, plan)
         seconds = sum(p.seconds for p in pilots.values())
-        about = f"about {seconds:.0f} s" if seconds >= 1 else "less than a second"
+        about = f"about {seconds:.0f} s, compilation aside" if seconds >= 1 else "less than a second, compilation aside"
+        if plan.checkpoint is not None:  # what writes its checkpoints, or reads them, was not timed
+            about = "the time left stands beside the bar"
         log.print(
             f"{settings.n:,} trajectories × {settings.times} noise levels × {len(names)} "
-            f"process{'es' if len(names) > 1 else ''}: {about}, compilation aside",
+            f"process{'es' if len(names) > 1 else ''}: {about}",
             highlight=False,
         )
     else:

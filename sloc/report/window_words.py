@@ -51,11 +51,11 @@ def listed(items: Sequence[Any]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def tied(windows: Mapping[Any, Window], names: Sequence[Any], side: str = "after") -> list[Any]:
-    """Return the first of ``names`` and those after it, up to three in all, whose intervals overlap with its own."""
+def tied(windows: Mapping[Any, Window], names: Sequence[Any], side: str = "after", most: int | None = 3) -> list[Any]:
+    """Return the first of ``names`` and those of the next ``most - 1`` whose intervals overlap with its own."""
     first = getattr(windows[names[0]], f"{side}_interval")
     group = [names[0]]
-    for name in names[1:3]:
+    for name in names[1:most]:
         other = getattr(windows[name], f"{side}_interval")
         if first is not None and other is not None and first[0] <= other[1] and other[0] <= first[1]:
             group.append(name)
@@ -79,22 +79,28 @@ def summary_paragraph(result: ProcessWindows, source: Source) -> str:
     if len(result.classes) >= 2:
         parts += _class_words(result, source.noun)
     if len(result.pairs) > 1:
-        pairs = result.pairs
-        ranked = [p for p in decision_order(pairs) if pairs[p].t_after is not None]
-        if len(ranked) >= 2:
-
-            def level(pair: tuple[str, str]) -> str:
-                return level_words(result.name, float(pairs[pair].t_after or 0.0))
-
-            last_pairs = [f"{a} and {b} ({level((a, b))})" for a, b in ranked[:0:-1][:3]]
-            a, b = ranked[0]
-            parts.append(
-                f"Of the {len(pairs)} pairs, {a} and {b} are told apart first ({level((a, b))}), "
-                f"and last {listed(last_pairs)}."
-            )
+        parts += _pair_words(result)
     if result.tree is not None and len(result.tree.names) > 2:
         parts += tree_words(result.name, result.tree, source.noun)
     return " ".join(parts)
+
+
+def _pair_words(result: ProcessWindows) -> list[str]:
+    """Say which pairs are told apart first and last, with those of which the draws do not tell that they are not."""
+    pairs, name = result.pairs, result.name
+    ranked = [p for p in decision_order(pairs) if pairs[p].t_after is not None]
+    if len(ranked) < 2:
+        return []
+    first, last = (tied(pairs, order, most=None) for order in (ranked, ranked[::-1]))
+    if ranked[-1] in first:
+        return [f"The run shows no order of the {len(ranked)} pairs that are told apart."]
+
+    def said(some: Sequence[tuple[str, str]]) -> str:
+        words = [f"{a} and {b} ({level_words(name, float(pairs[a, b].t_after or 0.0))})" for a, b in some[:3]]
+        more = [f"{len(some) - 3} more"] if len(some) > 3 else []
+        return " or ".join((*words, *more))
+
+    return [f"Of the {len(pairs)} pairs, {said(first)} are told apart first, and last {said(last)}."]
 
 
 def tree_words(name: str, tree: MixtureTree, noun: str) -> list[str]:

@@ -157,6 +157,35 @@ def test_windows_without_edges_are_spoken_of(source: Source, masked: ProcessWind
     )
 
 
+def pair(after: float, low: float, high: float) -> Window:
+    return replace(window_of(after, None), after_interval=(low, high))
+
+
+def pair_words(masked: ProcessWindows, source: Source, *windows: Window) -> str:
+    pairs = dict(zip([("a", "b"), ("b", "c"), ("a", "c")], windows, strict=False))
+    return summary_paragraph(replace(masked, classes={}, pairs=pairs, tree=None), source)
+
+
+def test_pairs_whose_intervals_overlap_are_in_no_order(source: Source, masked: ProcessWindows) -> None:
+    apart, near, last = pair(0.8, 0.7, 0.9), pair(0.75, 0.65, 0.85), pair(0.2, 0.1, 0.3)
+    assert pair_words(masked, source, apart, last).endswith(
+        "Of the 2 pairs, a and b (80.0 %) are told apart first, and last b and c (20.0 %)."
+    )
+    # Two share the first place: neither is called last.
+    assert pair_words(masked, source, apart, near, last).endswith(
+        "Of the 3 pairs, a and b (80.0 %) or b and c (75.0 %) are told apart first, and last a and c (20.0 %)."
+    )
+    assert pair_words(masked, source, apart, near).endswith("no order of the 2 pairs that are told apart.")
+    assert "pairs" not in pair_words(masked, source, apart, window_of(None, None, "below_grid", "below_grid"))
+
+
+def test_nouns_have_plurals(source: Source, masked: ProcessWindows) -> None:
+    assert masked.tree is not None
+    text = summary_paragraph(masked, replace(source, noun="class"))
+    assert "classs" not in text
+    assert "classes" in text
+
+
 def test_classes_with_one_window_are_decided_together(source: Source, masked: ProcessWindows) -> None:
     one = window_of(0.5, 0.9)
     assert words_of(masked, source, one, one) == "a and b are decided together (open at 90.0 %, settled at 50.0 %)."

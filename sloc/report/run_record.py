@@ -13,9 +13,11 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_path, each_key_once
-from sloc.report.output import RUN_FILE
+from sloc.report.output import RUN_FILE, versions
 
 T = TypeVar("T")
+_DECIDING = ("sloc", "jax", "jaxlib", "numpy")
+"""Libraries whose versions may change numbers."""
 
 
 def repeated(kind: type[T], path: str | os.PathLike[str], command: str, *files: str) -> T:
@@ -32,7 +34,9 @@ def repeated(kind: type[T], path: str | os.PathLike[str], command: str, *files: 
             of another type; a file that is gone, or has other contents now.
 
     """
-    arguments, results = read_run_json(path, command)
+    record = _record(path, command)
+    _tell_versions(record.get("versions"))
+    arguments, results = record["arguments"], _results(record)
     request = request_from(kind, arguments, f"--from: expected the {RUN_FILE} of a {command} run")
     for name in files:
         file, known = getattr(request, name), results.get(f"{name}_sha256")
@@ -55,6 +59,31 @@ def read_run_json(path: str | os.PathLike[str], command: str) -> tuple[dict[str,
         InvalidInput: no such file, or not the record of such a run.
 
     """
+    record = _record(path, command)
+    return record["arguments"], _results(record)
+
+
+def _results(record: Mapping[str, Any]) -> dict[str, Any]:
+    results = record.get("results")
+    return results if isinstance(results, dict) else {}
+
+
+def _tell_versions(recorded: Any) -> None:
+    """Say on standard error which libraries are others now: the same arguments may give other numbers."""
+    if not isinstance(recorded, dict):
+        return
+    here = versions()
+    other = [name for name in _DECIDING if isinstance(recorded.get(name), str) and recorded[name] != here[name]]
+    if other:
+        then, now = (", ".join(f"{name} {of[name]}" for name in other) for of in (recorded, here))
+        from rich.console import Console
+
+        Console(stderr=True).print(
+            f"the run was made with {then}; here is {now}: numbers may differ", highlight=False, markup=False
+        )
+
+
+def _record(path: str | os.PathLike[str], command: str) -> dict[str, Any]:
     try:
         file = Path(checked_path(path, "--from")).expanduser()
         file = file / RUN_FILE if file.is_dir() else file
@@ -65,8 +94,7 @@ def read_run_json(path: str | os.PathLike[str], command: str) -> tuple[dict[str,
         raise InvalidInput(f"--from = {str(path)!r}: expected the {RUN_FILE} of a run ({error})") from error
     ok = isinstance(record, dict) and record.get("command") == command and isinstance(record.get("arguments"), dict)
     require(ok, "--from", str(path), f"the {RUN_FILE} of a {command} run")
-    results = record.get("results")
-    return record["arguments"], results if isinstance(results, dict) else {}
+    return record
 
 
 def request_from(kind: type[T], arguments: Mapping[str, Any], wanted: str) -> T:

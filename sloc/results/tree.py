@@ -11,6 +11,7 @@ import numpy as np
 
 from sloc.contracts import NOISE_AXIS, require
 from sloc.contracts.arguments import as_floats, checked_kind, checked_whole, is_one_of
+from sloc.contracts.equality import same_fields
 from sloc.results.pictures import draw
 from sloc.results.status import status_code
 from sloc.results.tree_node import Check, Condition, TreeNode, Verdict
@@ -57,6 +58,8 @@ class MixtureTree:
     method: str = ""
     horizon: float = math.inf
     time_axis: str = NOISE_AXIS
+
+    __eq__ = same_fields
 
     @property
     def root(self) -> TreeNode:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+import sloc
 from sloc.contracts import InvalidInput
 from sloc.populations import Empirical
-from sloc.report.run_record import read_run_json
+from sloc.report.run_record import read_run_json, repeated
 from sloc.report.sources import load_file_source, plural
 from sloc.windows.traces_table import read_trace_table
 
@@ -128,3 +132,18 @@ def test_a_key_that_stands_twice_in_json_is_refused(tmp_path: Path) -> None:
         read_run_json(record, "window")
     record.write_text('\ufeff{"command": "window", "arguments": {"n": 3}}', "utf-8")
     assert read_run_json(record, "window") == ({"n": 3}, {})
+
+
+@dataclass(frozen=True)
+class Asked:
+    n: int
+
+
+def test_a_run_of_other_versions_is_repeated_with_a_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = tmp_path / "run.json"
+    for versions, said in (({"sloc": "99.0.0", "jax": jax.__version__}, True), ({"jax": jax.__version__}, False)):
+        record.write_text(json.dumps({"command": "window", "arguments": {"n": 3}, "versions": versions}))
+        assert repeated(Asked, record, "window") == Asked(3)
+        words = " ".join(capsys.readouterr().err.split())
+        other = f"the run was made with sloc 99.0.0; here is sloc {sloc.__version__}: numbers may differ"
+        assert words == (other if said else "")

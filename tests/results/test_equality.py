@@ -41,6 +41,7 @@ def made() -> dict[str, Any]:
         "a curve of JAX's arrays": jax.tree.map(jnp.asarray, curve),
         "an estimate": sloc.Estimate(np.ones(3), np.zeros(3), np.zeros(3), np.ones(3), 4),
         "a window with its certificates": sloc.theorem2(KEY, OU, ATOMS, 0, [0, 1], epsilon=0.2, n=64),
+        "a tree": sloc.mixture_tree(KEY, OU, PAIR, epsilon=0.2),
         "a process with a matrix": Projected(OU, np.eye(2)),
         "a mixture": PAIR,
         "a mixture of arrays": PAIR.canonical(),

@@ -192,7 +192,7 @@ def windows(
     alpha: Annotated[
         float,
         _option(
-            "Error level of tests: the chance of a false finding; of moves, the share of false ones.",
+            "Level of tests: the chance of a false finding; of moves, the share of false ones.",
             real=True,
             panel=WINDOWS,
         ),

@@ -116,7 +116,7 @@ def shared_ranks(number: int, setting: Setting = SMALL, seed: int = 0) -> tuple[
                     groups=groups,
                     right=right,
                     warmup=length,
-                    samples=length,
+                    draws=length,
                     max_r_hat=1.1,
                     min_ess=40,
                 )

@@ -56,7 +56,7 @@ def large_rows(setting: Setting = LARGE, seed: int = 1, compared: int = COMPARED
     curves, groups, right = simulated(rng, truth, setting)
     began, busy = time.perf_counter(), time.process_time()
     found = sloc.bayes.fit_changes(
-        jax.random.key(seed), curves.counts, setting.draws, groups=groups, right=right, warmup=200, samples=200
+        jax.random.key(seed), curves.counts, setting.draws, groups=groups, right=right, warmup=200, draws=200
     )
     wall, cpu = time.perf_counter() - began, time.process_time() - busy
     case = f"{setting.questions:,} curves of {setting.points} points, {setting.draws} draws each"

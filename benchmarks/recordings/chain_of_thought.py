@@ -171,7 +171,7 @@ def posterior_rows(curves: pd.DataFrame, tests: TraceWindows) -> dict[str, Any]:
         groups=list(curves["dataset"]),
         right=right,
         questions=names_of(curves),
-        samples=400,
+        draws=400,
     )
     some = sloc.bayes.compare_windows(found, tests, any_rise=True)
     above = sloc.bayes.compare_windows(found, tests)

@@ -61,13 +61,13 @@ class ChangeData:
 
 
 def change_data(
-    successes: Any, draws: Any, groups: Any = None, right: Any = None
+    successes: Any, resamples: Any, groups: Any = None, right: Any = None
 ) -> tuple[ChangeData, tuple[str, ...]]:
     """Check counts and precompute.
 
     Args:
         successes: ``[Q, T]`` whole numbers, answers that agree with the full generation.
-        draws: ``[Q, T]`` or one number; zero at points that were not drawn.
+        resamples: ``[Q, T]`` or one number; zero at points that were not drawn.
         groups: ``[Q]`` names of data sets; one data set when None.
         right: ``[Q]`` whether the full generation was right; not used when None.
 
@@ -75,22 +75,22 @@ def change_data(
         The data and the names of the data sets.
 
     Raises:
-        InvalidInput: counts that are not whole, negative, above the draws, or of fewer than two points.
+        InvalidInput: counts that are not whole, negative, above the resamples, or of fewer than two points.
 
     """
     from scipy.special import betaln
 
     y = as_floats(successes, "successes")
     require(y.ndim == 2 and y.shape[0] >= 1 and y.shape[1] >= 2, "successes", y.shape, "shape (Q, T), T at least 2")
-    n = as_floats(draws, "draws")
-    require(n.shape in ((), y.shape), "draws", n.shape, f"one number, or shape {y.shape}")
+    n = as_floats(resamples, "resamples")
+    require(n.shape in ((), y.shape), "resamples", n.shape, f"one number, or shape {y.shape}")
     n = np.broadcast_to(n, y.shape)
-    for name, counts in (("successes", y), ("draws", n)):
+    for name, counts in (("successes", y), ("resamples", n)):
         good = bool((np.isfinite(counts) & (counts == np.round(counts))).all())
         require(good, name, counts, "whole numbers")
-    require(bool(((y >= 0) & (y <= n)).all()), "successes", y, "counts between 0 and the draws")
+    require(bool(((y >= 0) & (y <= n)).all()), "successes", y, "counts between 0 and the resamples")
     empty = np.flatnonzero(n.sum(axis=1) == 0)
-    require(not empty.size, "draws", f"none for question {empty[:1]}", "at least one draw a question")
+    require(not empty.size, "resamples", f"none for question {empty[:1]}", "at least one a question")
     names, group = _codes(groups, y.shape[0])
     given = np.zeros(y.shape[0]) if right is None else as_floats(right, "right")
     require(given.shape == (y.shape[0],), "right", given.shape, f"shape ({y.shape[0]},)")

@@ -181,7 +181,7 @@ def _summaries(shared: dict[str, Array], data: ChangeData) -> dict[str, Array]:
 def fit_changes(
     key: Array,
     successes: Any,
-    draws: Any,
+    resamples: Any,
     *,
     kept: Any = None,
     groups: Any = None,
@@ -189,7 +189,7 @@ def fit_changes(
     questions: Any = None,
     chains: int = 2,
     warmup: int = 200,
-    samples: int = 200,
+    draws: int = 200,
     max_r_hat: float = 1.05,
     min_ess: float = 50.0,
     max_shift: float = 0.5,
@@ -197,8 +197,8 @@ def fit_changes(
 ) -> ChangePosterior:
     """Posterior of windows over many questions by a hierarchical change-point model.
 
-    Counts ``successes[q, t] ~ Bin(draws[q, t], p_q(t))``; ``p_q`` is flat but for ``K`` in {0, 1, 2} windows.  Question
-    ``q`` of data set ``s`` with covariate ``r`` (was the full generation right) has
+    Counts ``successes[q, t] ~ Bin(resamples[q, t], p_q(t))``; ``p_q`` is flat but for ``K`` in {0, 1, 2} windows.
+    Question ``q`` of data set ``s`` with covariate ``r`` (was the full generation right) has
 
     * ``K`` by the softmax of ``(0, a_s1 + b_1 r, a_s2 + b_2 r)``, ``a_s`` normal around a mean of all data sets;
     * its window at step ``i`` with probability ``~ exp(g_1 log u_i + g_2 log(1 - u_i))``, ``u_i`` in (0, 1) the step's
@@ -214,16 +214,16 @@ def fit_changes(
     Args:
         key: typed PRNG key.
         successes: ``[Q, T]`` answers that agree with the full generation's.
-        draws: ``[Q, T]`` resamples, or one number.  Sums are in single precision: log-likelihoods err by about
-            ``1e-7 n log n`` of the ``n`` draws of a question, so that some thousands a point are the most that windows
-            are told from.
+        resamples: ``[Q, T]`` how many, or one number.  Sums are in single precision: log-likelihoods err by about
+            ``1e-7 n log n`` of the ``n`` resamples of a question, so that some thousands a point are the most that
+            windows are told from.
         kept: ``[T]`` what was kept at each point, increasing; evenly spaced in (0, 1) when None.
         groups: ``[Q]`` data set of each question.
         right: ``[Q]`` whether the full generation was right.
         questions: ``[Q]`` names.
         chains: at least 2.
         warmup: transitions of each chain before draws are kept.
-        samples: draws of each chain.
+        draws: of each chain, after warm-up.
         max_r_hat: gate on the rank-normalised split R-hat.
         min_ess: gate on the effective sample size over all chains.
         max_shift: gate on the distance of a chain's mean from that of all, in standard deviations.
@@ -234,18 +234,18 @@ def fit_changes(
 
     Raises:
         InvalidInput: counts or settings out of range.
-        ChainsDisagree: the chains disagree, or summaries of their draws are not finite (too many draws a point);
+        ChainsDisagree: the chains disagree, or summaries of their draws are not finite (too many resamples a point);
             carries the diagnostics.
 
     """
     key = checked_key(key)
     warmup = checked_whole(warmup, "warmup", 0)
-    chains, samples = checked_count(chains, "chains"), checked_count(samples, "samples")
+    chains, draws = checked_count(chains, "chains"), checked_count(draws, "draws")
     require(as_whole(chains) >= 2, "chains", chains, "at least 2, or nothing can be said about whether they agree")
-    require(as_whole(samples) >= 8, "samples", samples, "at least 8, or nothing can be said about a chain")
+    require(as_whole(draws) >= 8, "draws", draws, "at least 8, or nothing can be said about a chain")
     gates = dict(max_r_hat=max_r_hat, min_ess=min_ess, max_shift=max_shift, max_divergences=max_divergences)
     check_gates(**gates)
-    data, sets = change_data(successes, draws, groups, right)
+    data, sets = change_data(successes, resamples, groups, right)
     count, points = data.group.shape[0], data.steps + 1
     places = (np.arange(points) + 0.5) / points if kept is None else as_floats(kept, "kept")
     rising = places.shape == (points,) and bool(np.isfinite(places).all() and (np.diff(places) > 0).all())
@@ -260,23 +260,23 @@ def fit_changes(
     mode, scale = (jnp.asarray(v, jnp.float32) for v in mode_and_scale(data, len(sets)))
     # Wider than the posterior, so that chains which agree have come from apart.
     starts = START_SPREAD * jax.random.normal(key_start, (chains, mode.size))
-    found, diverging = _sampler(len(sets), int(warmup), samples, chains)(key_run, data, mode, scale, starts)
+    found, diverging = _sampler(len(sets), int(warmup), draws, chains)(key_run, data, mode, scale, starts)
     host = {n: np.asarray(v) for n, v in found.items()}
     diagnostics = diagnose(host, np.asarray(diverging))
     check_chains(host, diagnostics, **gates)
-    chosen = np.unique(np.linspace(0, chains * samples - 1, min(_SUMMARY_DRAWS, chains * samples)).astype(int))
+    chosen = np.unique(np.linspace(0, chains * draws - 1, min(_SUMMARY_DRAWS, chains * draws)).astype(int))
     thinned = {n: jnp.asarray(v.reshape(-1, *v.shape[2:])[chosen]) for n, v in host.items()}
     summary = {n: np.asarray(v) for n, v in _summaries(thinned, data).items()}
     endless = [n for n, v in summary.items() if not np.isfinite(v).all()]
     if endless:
-        most = int(np.max(np.asarray(draws)))
+        most = int(np.max(np.asarray(resamples)))
         raise ChainsDisagree(
             f"{', '.join(endless)} of some questions are not finite and are not given: single precision does not hold "
-            f"the likelihood of {most} draws a point",
+            f"the likelihood of {most} resamples a point",
             diagnostics,
             host,
         )
-    counts = np.asarray(successes), np.broadcast_to(np.asarray(draws), np.shape(successes))
+    counts = np.asarray(successes), np.broadcast_to(np.asarray(resamples), np.shape(successes))
     rng = np.random.default_rng(np.asarray(jax.random.bits(key_check, (4,))).tolist())
     checks, replicates = predictive_checks(rng, {n: np.asarray(v) for n, v in thinned.items()}, data, *counts)
     return ChangePosterior(

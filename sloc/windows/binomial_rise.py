@@ -125,28 +125,28 @@ def rise_interval(
     return np.clip(low, -1.0, 1.0), np.clip(high, -1.0, 1.0)
 
 
-def critical_rise(n: int, level: float, tau: float = 0.5) -> float | None:
-    """Smallest observed rise that the difference test rejects at ``level`` with ``n`` draws on each side.
+def critical_rise(n: int, alpha: float, rise: float = 0.5) -> float | None:
+    """Smallest observed rise that the difference test rejects at ``alpha`` with ``n`` draws on each side.
 
-    Source: the library's own, by the test of ``p(after) - p(before) <= tau`` that the windows use.
+    Source: the library's own, by the test of ``p(after) - p(before) <= rise`` that the windows use.
 
     Args:
         n: draws before and draws after, at least 1.
-        level: level of one test, already divided by the number of steps.
-        tau: the rise that the null allows, in [0, 1).
+        alpha: error level of one test, already divided by the number of steps.
+        rise: the threshold, the rise that the null allows, in [0, 1).
 
     Returns:
-        The rise, a multiple of ``1 / n``, or None where no outcome is extreme enough; exact.
+        The observed rise, a multiple of ``1 / n``, or None where no outcome is extreme enough; exact.
 
     Raises:
-        InvalidInput: ``n`` below 1, a level outside (0, 1), ``tau`` outside [0, 1).
+        InvalidInput: ``n`` below 1, an error level outside (0, 1), ``rise`` outside [0, 1).
 
     """
     require(as_whole(n) >= 1, "n", n, "a number of draws, at least 1")
-    checked_level(level, "level")
-    require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a rise in [0, 1)")
-    for k in range(int(tau * n), int(n) + 1):
-        if rise_p_value(0, n, k, n, tau) <= level:
+    checked_level(alpha, "alpha")
+    require(0.0 <= as_real(rise) < 1.0, "rise", rise, "a threshold in [0, 1)")
+    for k in range(int(rise * n), int(n) + 1):
+        if rise_p_value(0, n, k, n, rise) <= alpha:
             return k / n
     return None
 

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 def right_wrong_table(
-    has_window: Any, right: Any, groups: Sequence[Any] | None = None, *, alpha: float = 0.05
+    has_window: Any, right: Any, groups: Sequence[Any] | None = None, *, level: float = 0.95
 ) -> pd.DataFrame:
     """Accuracy with and without windows, and frequency of windows among right and wrong answers.
 
     ``accuracy_drop`` is the paper's difference in accuracy, ``P(right | no window) - P(right | window)``, and
     ``window_excess`` its difference in critical windows, ``P(window | wrong) - P(window | right)``.  Shares are exact
     counts; the intervals of the two differences are Newcombe's (1998, method 10, from Wilson's limits): approximate,
-    nominal coverage ``1 - alpha`` on average over proportions.
+    nominal coverage ``level`` on average over proportions.
 
     Args:
         has_window: ``[Q]`` bool, by whichever definition.
         right: ``[Q]`` bool, whether the full generation was right.
         groups: ``[Q]`` names of data sets, a row each; one row ``"all"`` when None.
-        alpha: error level of the intervals, in (0, 1).
+        level: coverage of the intervals, in (0, 1).
 
     Returns:
         A row per data set, in order of first appearance: ``group, questions, windows, right, accuracy, accuracy_with,
@@ -36,7 +36,7 @@ def right_wrong_table(
         window_excess, window_excess_low, window_excess_high``; shares in [0, 1], missing where their denominator is 0.
 
     Raises:
-        InvalidInput: no question, arrays of different lengths, values that are not True or False, an error level
+        InvalidInput: no question, arrays of different lengths, values that are not True or False, a coverage
             outside (0, 1).
 
     """
@@ -45,7 +45,7 @@ def right_wrong_table(
     window, correct = _flags(has_window, "has_window"), _flags(right, "right")
     require(window.size >= 1, "has_window", window, "at least one question")
     require(correct.shape == window.shape, "right", correct.shape, f"shape {window.shape}, like has_window")
-    checked_level(alpha, "alpha")
+    checked_level(level, "level")
     listed = groups is None or (isinstance(groups, Iterable) and not isinstance(groups, (str, bytes)))
     require(listed, "groups", groups, "names, one a question")
     texts = ["all"] * window.size if groups is None else [str(g) for g in groups]
@@ -69,7 +69,7 @@ def right_wrong_table(
             ("accuracy_drop", "accuracy_without", "accuracy_with"),
             ("window_excess", "windows_wrong", "windows_right"),
         ):
-            value, low, high = difference_interval(*counts[first], *counts[second], alpha)
+            value, low, high = difference_interval(*counts[first], *counts[second], level)
             row |= {word: value, f"{word}_low": low, f"{word}_high": high}
         rows.append(row)
     order = ["group", "questions", "windows", "right", "accuracy", "accuracy_with", "accuracy_without"]
@@ -80,7 +80,7 @@ def right_wrong_table(
 
 
 def difference_interval(
-    k1: int, n1: int, k2: int, n2: int, alpha: float = 0.05
+    k1: int, n1: int, k2: int, n2: int, level: float = 0.95
 ) -> tuple[float | None, float | None, float | None]:
     """``k1 / n1 - k2 / n2`` with Newcombe's interval; None where a denominator is 0.
 
@@ -89,17 +89,17 @@ def difference_interval(
     """
     if not n1 or not n2:
         return None, None, None
-    (p1, l1, u1), (p2, l2, u2) = (_wilson(k, n, alpha) for k, n in ((k1, n1), (k2, n2)))
+    (p1, l1, u1), (p2, l2, u2) = (_wilson(k, n, level) for k, n in ((k1, n1), (k2, n2)))
     difference = p1 - p2
     low = difference - float(np.hypot(p1 - l1, u2 - p2))
     high = difference + float(np.hypot(u1 - p1, p2 - l2))
     return difference, max(low, -1.0), min(high, 1.0)
 
 
-def _wilson(k: int, n: int, alpha: float) -> tuple[float, float, float]:
+def _wilson(k: int, n: int, level: float) -> tuple[float, float, float]:
     from scipy.stats import binomtest
 
-    interval = binomtest(k, n).proportion_ci(1.0 - alpha, method="wilson")
+    interval = binomtest(k, n).proportion_ci(level, method="wilson")
     return k / n, float(interval.low), float(interval.high)
 
 

@@ -126,10 +126,10 @@ def test_places_of_windows():
 
 
 BAD = {
-    "above the draws": ((np.asarray([[3, 1]]), 2), "between 0 and the draws"),
+    "above the draws": ((np.asarray([[3, 1]]), 2), "between 0 and the resamples"),
     "not whole": ((np.asarray([[0.5, 1]]), 2), "whole numbers"),
     "one point": ((np.asarray([[1]]), 2), "at least 2"),
-    "no draws": ((np.zeros((1, 3)), 0), "at least one draw"),
+    "no draws": ((np.zeros((1, 3)), 0), "at least one a question"),
     "groups": ((np.zeros((1, 3)), 1, ["a", "b"]), "1 names"),
     "right": ((np.zeros((1, 3)), 1, None, [0.5]), "True or False"),
 }
@@ -166,7 +166,7 @@ def small_fit(monkeypatch, shift=0.0, counts=None, names=("a", "b", "c")):
 
     monkeypatch.setattr(change_fit, "_sampler", sampler)
     monkeypatch.setattr(change_fit, "mode_and_scale", lambda *_: (np.zeros(3), np.eye(3)))
-    return sloc.bayes.fit_changes(jax.random.key(0), counts, 10, questions=names, samples=draws)
+    return sloc.bayes.fit_changes(jax.random.key(0), counts, 10, questions=names, draws=draws)
 
 
 def test_summaries_that_are_not_finite_are_refused(monkeypatch):
@@ -174,7 +174,7 @@ def test_summaries_that_are_not_finite_are_refused(monkeypatch):
     lost = {"numbers": np.full((3, 3), np.nan), "height": np.zeros(3)}
     monkeypatch.setattr(change_fit, "_summaries", lambda *_: lost)
     with pytest.raises(
-        sloc.bayes.ChainsDisagree, match=r"numbers of some questions are not finite.* 10 draws"
+        sloc.bayes.ChainsDisagree, match=r"numbers of some questions are not finite.* 10 resamples"
     ) as refused:
         small_fit(monkeypatch)
     assert refused.value.samples["before_mean"].shape == (2, 100)
@@ -237,7 +237,7 @@ def test_a_fit_finds_what_made_the_curves_and_gates_its_chains():
     groups, right = np.arange(questions) % 2, np.arange(questions) // 2 % 2
     data, _ = change_data(np.zeros((questions, 8)), 20, groups, right)
     counts, number, *_ = draw_curves(np.random.default_rng(2), SHARED, data, np.full((questions, 8), 20))
-    fit = dict(groups=groups, right=right, warmup=150, samples=100)
+    fit = dict(groups=groups, right=right, warmup=150, draws=100)
     found = sloc.bayes.fit_changes(jax.random.key(3), counts, 20, **fit, min_ess=30, max_r_hat=1.1)
     for name in ("before_mean", "after_mean", "flat_mean", "width", "right", "place", "set_windows"):
         draws = found.samples[name].reshape(-1, *SHARED[name].shape)

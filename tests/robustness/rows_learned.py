@@ -193,14 +193,14 @@ def posteriors() -> list[Row]:
         row(
             p + "fit_changes",
             successes=array(counts),
-            draws=array(np.full((2, 3), 8)),
+            resamples=array(np.full((2, 3), 8)),
             kept=array([0.2, 0.4, 0.6]).optional(),
             groups=thing(None, "groups").optional(),
             right=thing(None, "truth values").optional(),
             questions=names(("a", "b")).but("a name twice"),
             chains=whole(2, 2),
             warmup=whole(8, 0),
-            samples=whole(8, 8),
+            draws=whole(8, 8),
             **GATES,
         ),
         row(

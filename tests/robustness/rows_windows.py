@@ -141,7 +141,7 @@ def recorded() -> list[Row]:
             event=fraction(0.35, high=True),
             steps=whole(1),
         ),
-        row("sloc.windows.critical_rise", n=whole(8), level=fraction(0.05), tau=fraction(0.5, low=True)),
+        row("sloc.windows.critical_rise", n=whole(8), alpha=fraction(0.05), rise=fraction(0.5, low=True)),
         row(
             "sloc.windows.right_wrong_table",
             has_window=thing([True, False, True], "truth values"),

@@ -105,10 +105,10 @@ def test_the_exact_test_keeps_its_size_and_wastes_nothing(n1, n2, tau, statistic
 
 def test_the_published_critical_rises():
     # Five per cent over 20 steps: 0.68 (100 resamples) and 0.84 (25) for "rise <= 0.5"; 0.21 and 0.44 for "no rise".
-    level = 0.05 / 20
-    found = {(n, tau): critical_rise(n, level, tau) for n in (100, 25) for tau in (0.5, 0.0)}
+    alpha = 0.05 / 20
+    found = {(n, rise): critical_rise(n, alpha, rise) for n in (100, 25) for rise in (0.5, 0.0)}
     assert found == {(100, 0.5): 0.68, (25, 0.5): 0.84, (100, 0.0): 0.21, (25, 0.0): 0.44}
-    assert critical_rise(2, level, 0.5) is None
+    assert critical_rise(2, alpha, 0.5) is None
 
 
 def test_the_difference_test_rejects_from_one_rise_on_whatever_the_start():

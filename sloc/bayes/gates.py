@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_array, as_floats, checked_kind, checked_number, checked_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,14 @@ class ChainDiagnostics:
     switched_between: int = 0
     switched_within: float = 0.0
     relabelled: bool = False
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per site: R-hat, effective size, largest shift of a chain."""
+        import pandas as pd
+
+        names = list(self.r_hat)
+        columns = {k: [getattr(self, k)[n] for n in names] for k in ("r_hat", "ess", "shift")}
+        return pd.DataFrame({"site": names, **columns})
 
     def __str__(self) -> str:
         """One line for each site, worst first."""

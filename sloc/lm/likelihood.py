@@ -112,6 +112,24 @@ class LikelihoodPaths:
         """Tokens of the longest possible text."""
         return self.log_likelihood.shape[2] - 1
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per text and source asked: who wrote it, its number and length, and its log-likelihood."""
+        import pandas as pd
+
+        rows = [
+            {
+                "source": source,
+                "text": r,
+                "tokens": len(self.tokens[s][r]),
+                "under": under,
+                "log_likelihood": self.log_likelihood[s, r, -1, k],
+            }
+            for s, source in enumerate(self.names)
+            for r in range(self.n)
+            for k, under in enumerate(self.names)
+        ]
+        return pd.DataFrame(rows, columns=["source", "text", "tokens", "under", "log_likelihood"])
+
 
 def likelihood_trace(
     sources: Sequence[Source], text: Any, *, weights: Any = None, sampling: Sampling | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,9 @@ from sloc.nn.losses import check_labels, draw_levels, noised
 from sloc.nn.models import as_function
 from sloc.processes.levels import level
 from sloc.samplers.checks import checked_count, checked_key
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = jax.Array
 
@@ -48,6 +51,12 @@ class Calibration:
     accuracy: np.ndarray
     examples: tuple[int, int]
     draws: int
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per bin: mean confidence and accuracy, both after."""
+        import pandas as pd
+
+        return pd.DataFrame({"confidence": self.confidence, "accuracy": self.accuracy})
 
 
 def calibrate(

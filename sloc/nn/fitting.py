@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,9 @@ from sloc.nn.checks import checked_network
 from sloc.nn.losses import check_labels
 from sloc.nn.weights import fill, load_arrays, named_arrays, save_arrays
 from sloc.samplers.checks import checked_count, checked_key
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = jax.Array
 Loss = Callable[..., Array]
@@ -45,6 +48,12 @@ class Fitted:
     model: Any
     losses: np.ndarray
     seconds: float
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per step: its number, from 1, and its batch's loss."""
+        import pandas as pd
+
+        return pd.DataFrame({"step": np.arange(1, len(self.losses) + 1), "loss": self.losses})
 
 
 def fit(

@@ -11,7 +11,7 @@ def drawing(name: str) -> Callable[..., Any]:
 
     Args:
         name: ``"estimate"``, ``"curve"``, ``"window"``, ``"theorem window"``, ``"tree"``, ``"question"``,
-            ``"traces"`` or ``"histograms"``.
+            ``"traces"``, ``"outcomes"`` or ``"histograms"``.
 
     Returns:
         The function; it takes the result, and ``ax`` or ``path``.
@@ -25,6 +25,10 @@ def drawing(name: str) -> Callable[..., Any]:
         from sloc.report.traces_picture import plot_question, plot_traces
 
         return plot_question if name == "question" else plot_traces
+    if name == "outcomes":
+        from sloc.report.recorded_report import plot_outcomes
+
+        return plot_outcomes
     if name == "histograms":
         from sloc.report.posterior_plots import plot_histograms
 

@@ -111,7 +111,7 @@ def found_beside(
         table[f"certified_{across}"] = _near(moves, [(m.question, m.start) for m in found.found], near)
     fired = [rule_firing(d, gap=gap, reference=r.reference) for d, r in zip(plain, recordings, strict=True)]
     table["rule_fires"] = _near(moves, [(f.question, f.start) for f in fired if f.status == "fires"], near)
-    rule = pd.DataFrame([f.to_record() for f in fired])
+    rule = pd.DataFrame([vars(f) for f in fired])
     pairs = pd.DataFrame([_pairs(d, moves.tau, gap) for d in plain])
     return table, Beside(pd.concat(tables, ignore_index=True), rule, pairs, moves.alpha, moves.tau)
 

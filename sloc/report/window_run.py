@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -31,6 +31,9 @@ from sloc.results.window import Window
 from sloc.windows.critical import critical_window, in_order
 from sloc.windows.crossing import find_window
 from sloc.windows.edges import Edge, exact_edge
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_PAIRS = 300
 """More pairs than this are not measured one by one."""
@@ -105,6 +108,12 @@ class ProcessWindows:
     def draws(self) -> int:
         """Trajectories of the curves; as many fresh ones are behind the second pass."""
         return int(self.curves["information"].n)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per window, as ``windows.csv`` holds them: classes, then pairs, in the order of decision."""
+        from sloc.report.tables import windows_frame
+
+        return windows_frame([self])
 
 
 def chosen_statistics(population: Population, classes: Sequence[str]) -> dict[Any, Statistic]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts.equality import same_fields
+from sloc.results.pictures import draw
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,6 +86,13 @@ class OutcomeCurve:
         attributes = {"question": self.question, "level": self.level, "status": self.status, "method": self.method}
         coords = {"position": self.positions, "answer": np.asarray(self.categories, dtype=str)}
         return xr.Dataset(data, coords=coords, attrs=attributes)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw every answer with its pointwise band; returns the matplotlib axes.
+
+        :func:`sloc.report.plot_outcomes` shades moves too.
+        """
+        return draw("outcomes", self, ax=ax)
 
 
 @dataclass(frozen=True)

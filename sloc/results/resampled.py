@@ -110,6 +110,33 @@ class ResampledCurve:
         """What ``times`` are, as a picture writes it along them."""
         return backwards("fraction left out" if self.axis == "fraction" else "positions left out")
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per kept part and answer: what was kept, draws, the proportion and both bands."""
+        import pandas as pd
+
+        points, answers = self.value.shape
+        along = {"kept": self.kept, "time": self.times, "draws": self.draws, "effective": self.effective}
+        bands = ("value", "lower", "upper", "lower_all", "upper_all")
+        return pd.DataFrame(
+            {
+                "question": self.question,
+                **{k: np.repeat(v, answers) for k, v in along.items()},
+                "answer": np.tile(np.asarray(self.answers, object), points),
+                **{k: getattr(self, k).ravel() for k in bands},
+            }
+        )
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return proportions and bands on dimensions ``kept`` and ``answer``; the other fields are attributes."""
+        import xarray as xr
+
+        bands = ("value", "lower", "upper", "lower_all", "upper_all")
+        data: dict[str, Any] = {k: (("kept", "answer"), getattr(self, k)) for k in bands}
+        data |= {k: ("kept", getattr(self, k)) for k in ("draws", "effective")}
+        coords = {"kept": self.kept, "time": ("kept", self.times), "answer": np.asarray(self.answers, dtype=str)}
+        named = ("question", "reference", "axis", "full", "alpha", "method")
+        return xr.Dataset(data, coords, {k: getattr(self, k) for k in named})
+
     def plot(self, ax: Any = None) -> Any:
         """Draw the curve with its bands; returns the matplotlib axes."""
         return draw("question", self, ax=ax)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,9 @@ from sloc.samplers.checks import checked_count, checked_key, checked_model, chec
 from sloc.samplers.exact import exact_localizer
 from sloc.samplers.localizer import Localizer, LocalizerState, as_argument, check_stops
 from sloc.samplers.spoilt import naming_steps, refuse_spoilt_letters, spoilt_observation
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = jax.Array
 Observe = Callable[[Any, Array], Any]
@@ -68,6 +71,25 @@ class LocalizationStatistics:
     mean: Any
     stderr: Any
     n: Any
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per time and number: time, which leaf, its place there, mean, stderr.
+
+        ``leaf`` is the number's path within the statistic's pytree (empty for a single array), ``index`` its place in
+        that leaf once flattened, of all axes but time.
+        """
+        import pandas as pd
+
+        times = np.asarray(self.times)
+        means, errors = jax.tree_util.tree_leaves_with_path(self.mean), jax.tree.leaves(self.stderr)
+        parts = []
+        for (path, mean), error in zip(means, errors, strict=True):
+            flat = np.asarray(mean, np.float64).reshape(times.size, -1)
+            width = flat.shape[1]
+            part = {"time": np.repeat(times, width), "leaf": jax.tree_util.keystr(path)}
+            part |= {"index": np.tile(np.arange(width), times.size), "mean": flat.ravel()}
+            parts.append(pd.DataFrame({**part, "stderr": np.asarray(error, np.float64).ravel()}))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def run_keys(localizer: Localizer, keys: Array, grid: Array, slots: Array, observe: Observe | None, count: int) -> Any:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 
 from sloc.contracts import ObservationProcess
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class ConformanceError(AssertionError):
@@ -38,6 +42,15 @@ class ConformanceReport:
     checked: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     p_values: dict[str, float] = field(default_factory=dict)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per line of the report: what, whether ``checked``, ``tested`` or ``skipped``, its p-value."""
+        import pandas as pd
+
+        rows: list[tuple[str, str, float]] = [(name, "checked", math.nan) for name in self.checked]
+        rows += [(name, "tested", p) for name, p in self.p_values.items()]
+        rows += [(name, "skipped", math.nan) for name in self.skipped]
+        return pd.DataFrame(rows, columns=["check", "kind", "p_value"])
 
     def __str__(self) -> str:
         """Return the report as lines of text."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from sloc.windows.multiplicity import holm
 from sloc.windows.outcome_curves import OutcomeCounts, OutcomePosterior, outcome_curve, outcome_posterior
 from sloc.windows.recorded import Branch, Recording
 from sloc.windows.recorded_checks import check_names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _PICKS = 64
 """Choices in a round, each after the ones before it in the picture."""
@@ -167,6 +171,10 @@ class Allocation:
     data: OutcomeCounts
     rounds: int
     status: str
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the curve's table, a row per position and answer, and ``count``, how many draws gave that answer."""
+        return self.curve.to_dataframe().assign(count=np.asarray(self.data.counts).ravel())
 
 
 def allocate_draws(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts
 from sloc.windows.recorded import Recording
 from sloc.windows.recorded_checks import check_axes, check_names
 from sloc.windows.rule_errors import RuleRates, rule_rates
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RULE, NULL, EVENT = 0.5, 0.25, 0.6
 """The published rule's rise (Li, Karan & Chen 2025), and the true rises its rates are computed for."""
@@ -161,9 +165,11 @@ class RuleFiring:
     fires_null: float
     misses: float
 
-    def to_record(self) -> dict[str, object]:
-        """Return the attributes by name."""
-        return asdict(self)
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row with the attributes as columns."""
+        import pandas as pd
+
+        return pd.DataFrame([vars(self)])
 
 
 def rule_firing(

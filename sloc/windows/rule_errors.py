@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_real, as_whole
 from sloc.windows.binomial_rise import rejection_probability
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,12 @@ class RuleRates:
     fires_null: float
     fires_curve: float
     misses: float
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row with the attributes as columns."""
+        import pandas as pd
+
+        return pd.DataFrame([vars(self)])
 
 
 def rule_rates(draws: int, *, rise: float = 0.5, null: float = 0.25, event: float = 0.35, steps: int = 1) -> RuleRates:

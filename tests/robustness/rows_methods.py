@@ -22,6 +22,7 @@ from sloc.processes import (
     UniformCTMC,
     VarianceExploding,
 )
+from sloc.results import OutcomeCurve
 from sloc.windows import trace_table, trace_windows
 from tests.robustness import rows_asked
 from tests.robustness.common import OU, PAIR
@@ -84,12 +85,15 @@ def _traces() -> list[Row]:
 
     rows = [("q", f, a) for f in (0.2, 0.6) for a in "AAB"] + [("q", 1.0, "A")]
     result = trace_windows(trace_table(pd.DataFrame(rows, columns=["question", "fraction", "answer"])))
-    curve = result.curves[0]
+    curve, grid = result.curves[0], np.arange(2.0)
+    shares = np.full((2, 2), 0.5)
+    outcomes = OutcomeCurve("q", ("A", "B"), grid, grid, shares, shares, shares, None, None, 0.9, grid, "resolved", "")
     r = "sloc.results.ResampledCurve."
     return [
         on(curve, r + "to_curve", answer=choice("B").optional()),
         on(curve, r + "plot", ax=AX),
         on(result, "sloc.results.TraceWindows.plot", path=path(None).optional()),
+        on(outcomes, "sloc.results.OutcomeCurve.plot", ax=AX),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from sloc.windows.move_kernels import PRIORS
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_counts
 from sloc.windows.recorded import Recording
 from sloc.windows.recorded_checks import check_names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DETECTORS = ("test", "rule", "moves")
 CUT_PRIORS = tuple(replace(p, unknown=(0.995,)) for p in PRIORS)
@@ -51,6 +55,12 @@ class TextWindow:
     size: float
     evidence: float
     detector: str
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row with the attributes as columns."""
+        import pandas as pd
+
+        return pd.DataFrame([vars(self)])
 
 
 def find_text_windows(

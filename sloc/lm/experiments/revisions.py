@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import require
 from sloc.contracts.arguments import checked_kind, checked_whole
@@ -16,6 +16,9 @@ from sloc.lm.experiments.detection import TextWindow
 from sloc.lm.experiments.journal import Journal
 from sloc.lm.experiments.runs import Experiment, Graded, recording_of
 from sloc.windows.recorded import Recording
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REVISE = "\n\nWait, let me check this again from here.\n\n"
 """Put after the cut where the model is asked to revise."""
@@ -46,6 +49,13 @@ class Revision:
             if isinstance(self.samples, Failure)
             else [(a, c.length) for a, c in zip(self.answers, self.samples, strict=True)]
         )
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per text: where it was cut, its answer, its tokens; no row where there are none."""
+        import pandas as pd
+
+        rows = [{"cut": self.cut, "answer": a, "tokens": n} for a, n in self.spent]
+        return pd.DataFrame(rows, columns=["cut", "answer", "tokens"])
 
 
 def revise(

@@ -17,6 +17,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from sloc.cli import app
+from tests.public_outputs import hold_outputs
 
 GAUSSIANS = ["window", "gaussians", "--means", "3;0;-3", "--weights", "0.5,0.25,0.25", "--n", "2048", "--times", "12"]
 ANSWERS = (
@@ -79,6 +80,7 @@ def test_folder_holds_its_files(first_run: tuple[Path, Any]) -> None:
     assert sorted(p.name for p in out.iterdir()) == files
     assert (out / "windows.png").read_bytes().startswith(b"\x89PNG")
     assert [p for p in out.parent.iterdir() if p != out] == []
+    hold_outputs("window", out)
 
 
 def test_json_is_all_there_is_on_standard_output(first_run: tuple[Path, Any]) -> None:

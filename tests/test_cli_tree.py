@@ -15,6 +15,7 @@ import sloc
 from sloc.cli import app
 from sloc.populations import GaussianMixture
 from sloc.processes import OrnsteinUhlenbeck
+from tests.public_outputs import hold_outputs
 
 MEANS = "9,1;9,-1;-9,1.5;-9,-1.5"
 FOUR = ["tree", "gaussians", "--means", MEANS, "--n", "2048", "--times", "16", "--seed", "3"]
@@ -53,6 +54,7 @@ def test_the_folder_holds_the_tree_of_the_library(first: tuple[Path, Any]) -> No
     assert record["command"] == "tree"
     found = record["results"]["processes"]["ou"]["conditions"]
     assert {k: c["verdict"] for k, c in found.items()} == {k: c.verdict for k, c in tree.conditions.items()}
+    hold_outputs("tree", out)
 
 
 def test_run_json_repeats_the_run_exactly(first: tuple[Path, Any], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import importlib
 import inspect
 import pkgutil
@@ -12,9 +13,10 @@ import tomllib
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+import typer
 
 import sloc
 import sloc.bayes
@@ -22,6 +24,7 @@ import sloc.lm
 import sloc.report
 import sloc.results
 import sloc.windows
+from sloc import cli
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "_ext"))
 import house_picture
@@ -47,6 +50,13 @@ class Silent:
 
 
 Silent.__doc__ = "Silent(x: int = 0)"
+
+
+class Way(enum.Enum):
+    """Words of an option."""
+
+    one = "one"
+    two = "two"
 
 
 @pytest.fixture
@@ -136,12 +146,85 @@ def test_every_public_symbol_has_a_docstring(package: str) -> None:
     assert public_api.undocumented([package]) == []
 
 
-def test_the_public_names_are_those_on_the_list() -> None:
-    listed, found = public_names.LIST.read_text("utf-8").splitlines(), public_names.public_names()
+@pytest.mark.parametrize(
+    ("path", "lines"),
+    [(public_names.LIST, public_names.public_names), (public_names.CLI_LIST, public_names.public_cli)],
+    ids=["names", "options"],
+)
+def test_what_is_public_is_what_the_list_says(path: Path, lines: Callable[[], list[str]]) -> None:
+    listed, found = path.read_text("utf-8").splitlines(), lines()
     gone, new = sorted(set(listed) - set(found)), sorted(set(found) - set(listed))
-    assert not gone, f"public names that went or changed their parameters (see docs/stability.md): {gone}"
-    assert not new, f"new public names; run python docs/_ext/public_names.py: {new}"
+    assert not gone, f"public, and went or changed what it takes (see docs/stability.md): {gone}"
+    assert not new, f"new and public; run python docs/_ext/public_names.py: {new}"
     assert listed == found
+
+
+def test_a_method_that_goes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(public_names.public_names(["sloc"]))
+    monkeypatch.delattr(sloc.Curve, "to_xarray")
+    # Of a base that is not public itself.
+    monkeypatch.delattr(sloc.Window.__mro__[1], "to_dataframe")
+    monkeypatch.setattr(sloc.ObservationProcess, "degrade", lambda self, key, y, s: y)
+    after = set(public_names.public_names(["sloc"]))
+    gone = {"sloc.Curve.to_xarray()", "sloc.Window.to_dataframe()", "sloc.TheoremWindow.to_dataframe()"}
+    assert before - after == {*gone, "sloc.ObservationProcess.degrade(key, y, s, t)"}
+    assert after - before == {"sloc.ObservationProcess.degrade(key, y, s)"}
+
+
+def test_members_are_those_that_a_reader_may_call(fabricate: Callable[..., str]) -> None:
+    class Hidden:
+        shared = 1
+
+        def inherited(self, a: int) -> None: ...
+
+    class Open(Hidden):
+        def __init__(self, x: int, *, y: int = 0) -> None: ...
+
+        def __call__(self, z: int) -> None: ...
+
+        @property
+        def half(self) -> int:
+            return 0
+
+        @classmethod
+        def made(cls, text: str) -> None: ...
+
+        @staticmethod
+        def free(*rest: int) -> None: ...
+
+        def _own(self) -> None: ...
+
+    class Under(Open):
+        def more(self) -> None: ...
+
+    assert public_names.public_names([fabricate(Open=Open, Under=Under)]) == [
+        f"{NAME}.Open(x, *, y)",
+        *(f"{NAME}.Open.{m}" for m in ("__call__(z)", "free(*rest)", "half", "inherited(a)", "made(text)", "shared")),
+        f"{NAME}.Under(x, *, y)",
+        f"{NAME}.Under.more()",
+    ]
+
+
+def test_an_option_that_goes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def walk(where: str, n: Annotated[int, typer.Option("--n", "-n")] = 0, way: Way = Way.one) -> None: ...
+
+    @app.command()
+    def rest() -> None: ...
+
+    ours = [line for line in public_names.public_cli(app) if line.startswith("sloc walk")]
+    assert ours == ["sloc walk", "sloc walk --n/-n", "sloc walk --way one|two", "sloc walk WHERE"]
+    window = next(c for c in cli.app.registered_commands if c.callback is not None and c.callback.__name__ == "window")
+    before = set(public_names.public_cli())
+
+    def bare(source: str = "") -> None: ...
+
+    monkeypatch.setattr(window, "callback", bare)
+    gone = before - set(public_names.public_cli())
+    assert {"sloc window --epsilon", "sloc window --json"} <= gone
+    assert all(line.startswith("sloc window") for line in gone)
 
 
 def test_a_changed_parameter_changes_the_line() -> None:

@@ -27,6 +27,7 @@ from sloc.report.page_parts import MOST_ANSWERS, safe
 from sloc.report.run_record import repeated
 from sloc.windows.recorded_file import read_store
 from tests.lm.scripted import PLACE, WORDS, Coin
+from tests.public_outputs import hold_outputs
 
 EVIL = '</span><script>alert("x")</script><img src=http://h/x onerror=alert(1)> & \x00\x1b[0m '
 TASK = RegexTask("(right|wrong)")
@@ -174,6 +175,7 @@ def test_the_folder_is_whole_and_the_record_counts(tmp_path: Path) -> None:
     names = {p.name for p in out.iterdir()}
     assert names >= {"index.html", "questions", "samples.jsonl.gz", "stumps.jsonl.gz", "sweep-0.5.jsonl.gz"}
     assert names >= {"same.csv", "answers.csv", "windows.csv", "steps.csv", "problems.txt", "run.json"}
+    hold_outputs("lm windows", out)
     results = record["results"]
     assert results["generations"] == 4
     assert results["continuations"] == 4 * 20 * len(WORDS)

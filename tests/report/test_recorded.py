@@ -26,6 +26,7 @@ from sloc.windows.recorded_file import read_store, write_store
 from sloc.windows.recorded_tests import recorded_exact_moves
 from sloc.windows.rule_errors import rule_rates
 from sloc.windows.traces_table import trace_table
+from tests.public_outputs import hold_outputs
 
 
 def store(row, seed=0):
@@ -77,6 +78,7 @@ def test_the_folder_holds_everything(folder, tmp_path):
     names = {p.name for p in out.iterdir()}
     tables = {"moves.csv", "exact.csv", "rule.csv", "questions.csv", "curves.csv"}
     assert names == {*tables, "traces.jsonl.gz", "traces.png", "report.html", "run.json"}
+    hold_outputs("traces FOLDER", out)
     assert record["results"]["moves"] == 2
     for found in record["results"]["found"]:
         assert found["start"] < 10 <= found["stop"]

@@ -20,6 +20,7 @@ from sloc.report.traces_command import recordings_of_table, run_traces
 from sloc.report.traces_picture import MAX_PANELS, plot_question, plot_traces, traces_summary_table
 from sloc.windows.resampled import trace_windows
 from sloc.windows.traces_table import trace_table
+from tests.public_outputs import hold_outputs
 
 pytest.importorskip("matplotlib")
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -90,6 +91,7 @@ def test_a_run_writes_a_folder_that_repeats_it(tmp_path):
     record = run_traces(path, tmp_path / "out", max_drop=0.3, across="bh", console=out)
     names = sorted(p.name for p in (tmp_path / "out").iterdir())
     assert names == sorted([*WINDOWS, *MOVES])
+    hold_outputs("traces TABLE", tmp_path / "out")
     saved = json.loads((tmp_path / "out" / "run.json").read_text())
     assert saved["command"] == "traces"
     assert (

@@ -27,6 +27,7 @@ from sloc.report.train_command import TrainRequest, held_out, run_train, split_d
 from sloc.report.uturn_command import FILES, UturnRequest, run_uturn
 from sloc.report.uturn_curves import classifier_curve, crossing, largest_difference
 from sloc.windows import certified_limits
+from tests.public_outputs import hold_outputs
 
 
 def test_the_three_parts_share_no_image_and_are_all_of_them():
@@ -69,6 +70,7 @@ def test_a_short_run_writes_a_whole_folder(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == answer
     names = {file.name for file in out.iterdir()}
     assert names == {"weights.safetensors", "losses.csv", "samples.png", "run.json"}
+    hold_outputs("train", out)
     # Nothing is left beside it.
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
     found = answer["results"]
@@ -81,6 +83,7 @@ def test_a_short_run_writes_a_whole_folder(tmp_path, capsys):
         answer = run_uturn(request, tmp_path / "uturn", json=True)
     assert json.loads(capsys.readouterr().out) == answer
     assert {file.name for file in (tmp_path / "uturn").iterdir()} == {"curves.csv", "uturn.png", "run.json"}
+    hold_outputs("uturn", tmp_path / "uturn")
     found = answer["results"]
     assert set(found["curves"]) == {"model", "images"}
     learned, exact = (found["curves"][name]["value"] for name in ("model", "images"))

@@ -10,6 +10,7 @@ import numpy as np
 from sloc.bayes.change_fit import ChangePosterior
 from sloc.contracts import require
 from sloc.contracts.arguments import checked_kind, checked_level
+from sloc.contracts.equality import same_fields
 from sloc.results.outcome import Moves
 from sloc.results.resampled import TraceWindows
 
@@ -33,6 +34,10 @@ class WindowAgreement:
     by_tests: np.ndarray
     same_place: np.ndarray
     alpha: float
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     @property
     def counts(self) -> dict[str, int]:

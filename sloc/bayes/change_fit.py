@@ -20,6 +20,7 @@ from sloc.bayes.change_predict import predictive_checks
 from sloc.bayes.gates import ChainDiagnostics, ChainsDisagree, check_chains, check_gates, diagnose
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, as_whole, checked_all, checked_level, checked_whole
+from sloc.contracts.equality import same_fields
 from sloc.divergence.checks import checked_count, checked_key
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ class ChangePosterior:
     questions: tuple[str, ...]
     replicates: Mapping[str, np.ndarray]
     diverging: np.ndarray
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     def reported(self, alpha: float = 0.1) -> np.ndarray:
         """``[Q]`` bool: the largest set of questions with ``mean_q P(no window in q | data) <= alpha``.

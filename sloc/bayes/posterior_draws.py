@@ -14,6 +14,7 @@ from sloc.bayes.population import NumPyroPopulation
 from sloc.bayes.stacking import stacked_mixture
 from sloc.contracts import require
 from sloc.contracts.arguments import checked_whole
+from sloc.contracts.equality import same_fields
 from sloc.populations import GaussianMixture
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ class MixturePosterior:
     names: tuple[str, ...]
     method: str
     diagnostics: ChainDiagnostics = field(repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     @property
     def chains(self) -> int:

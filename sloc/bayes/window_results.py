@@ -12,6 +12,7 @@ import numpy as np
 from sloc.bayes.gates import rank_r_hat
 from sloc.contracts import NOISE_AXIS
 from sloc.contracts.arguments import checked_number
+from sloc.contracts.equality import same_fields
 from sloc.results.pictures import draw
 from sloc.results.status import STATUSES
 
@@ -42,6 +43,10 @@ class EdgePosterior:
     data_variance: float
     numeric_variance: float
     chains: int = 1
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     @property
     def exists(self) -> np.ndarray:
@@ -140,6 +145,10 @@ class WindowPosterior:
     name: str
     time_axis: str = NOISE_AXIS
 
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
+
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row for each edge: median, interval, data's share, status probabilities."""
         return _table([self.after, self.before])
@@ -193,6 +202,10 @@ class MergePosterior:
     method: str
     n: int
     time_axis: str = NOISE_AXIS
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     @property
     def clusters(self) -> dict[tuple[str, ...], float]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, as_whole, checked_all, checked_key, checked_kind, checked_whole
+from sloc.contracts.equality import same_fields
 from sloc.lm import spare
 from sloc.lm.forked import RUNNING, STOPPED, Lanes, Queue, compiled_advance, empty_lanes
 from sloc.lm.model import LanguageModel
@@ -77,6 +78,10 @@ class Branches:
     reasons: list[str]
     recycled: np.ndarray
     counters: Counters
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     def __len__(self) -> int:
         """Return how many branches there are."""

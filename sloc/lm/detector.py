@@ -10,6 +10,7 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, checked_kind, checked_level
+from sloc.contracts.equality import same_fields
 from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.lm.likelihood import Source
 from sloc.lm.sampling import Sampling
@@ -110,6 +111,10 @@ class Roc:
     area: float
     positives: np.ndarray
     negatives: np.ndarray
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     def recall_at(self, rate: float, *, delta: float = 0.05) -> RecallAt:
         """Return recall at a false-positive rate, each of the two intervals at level ``delta``.

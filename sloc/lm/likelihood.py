@@ -16,6 +16,7 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, checked_all, checked_key, checked_kind, checked_whole
+from sloc.contracts.equality import same_fields
 from sloc.lm.decoding import decode
 from sloc.lm.model import LanguageModel
 from sloc.lm.sampling import Sampling
@@ -71,6 +72,10 @@ class LikelihoodTrace:
     posterior: np.ndarray
     information: np.ndarray
 
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
+
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row a token: kept tokens, token, bits, and the posterior after it."""
         import pandas as pd
@@ -96,6 +101,10 @@ class LikelihoodPaths:
     log_weights: np.ndarray
     tokens: list[list[np.ndarray]]
     log_likelihood: np.ndarray
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     @property
     def num_components(self) -> int:

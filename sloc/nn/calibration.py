@@ -12,6 +12,7 @@ import numpy as np
 
 from sloc.contracts import GaussianChannel, check_registered, require
 from sloc.contracts.arguments import as_array, as_floats
+from sloc.contracts.equality import same_fields
 from sloc.nn.checks import checked_network
 from sloc.nn.losses import check_labels, draw_levels, noised
 from sloc.nn.models import as_function
@@ -51,6 +52,10 @@ class Calibration:
     accuracy: np.ndarray
     examples: tuple[int, int]
     draws: int
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row per bin: mean confidence and accuracy, both after."""

@@ -19,6 +19,7 @@ from flax import nnx
 
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import as_real, checked_number, checked_path
+from sloc.contracts.equality import same_fields
 from sloc.nn.checks import checked_network
 from sloc.nn.losses import check_labels
 from sloc.nn.weights import fill, load_arrays, named_arrays, save_arrays
@@ -48,6 +49,10 @@ class Fitted:
     model: Any
     losses: np.ndarray
     seconds: float
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row per step: its number, from 1, and its batch's loss."""

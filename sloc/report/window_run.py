@@ -14,6 +14,7 @@ import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, check_registered, component_names, require
 from sloc.contracts.arguments import checked_choice, checked_kind
+from sloc.contracts.equality import same_fields
 from sloc.divergence.checks import checked_pair
 from sloc.divergence.closed_forms import closed_tv
 from sloc.divergence.measurement import measure
@@ -98,6 +99,10 @@ class ProcessWindows:
     seconds: float
     refined: np.ndarray
     tree: MixtureTree | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     @property
     def times(self) -> np.ndarray:

@@ -54,7 +54,9 @@ class Curve:
     delta: Any = float("nan")
     time_axis: str = field(default=NOISE_AXIS, metadata={"static": True})
 
-    __eq__ = same_fields
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     def __repr__(self) -> str:
         """Return a one-line summary."""

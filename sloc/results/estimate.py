@@ -41,7 +41,9 @@ class Estimate:
     method: str = field(default="", metadata={"static": True})
     quantity: str = field(default="", metadata={"static": True})
 
-    __eq__ = same_fields
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     def __repr__(self) -> str:
         """Return the value and interval on one line."""

@@ -53,7 +53,9 @@ class OutcomeCurve:
     status: str
     method: str
 
-    __eq__ = same_fields
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row per position and answer."""
@@ -131,7 +133,9 @@ class Move:
     method: str
     categories: tuple[str, ...] = ()
 
-    __eq__ = same_fields
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
 
 _NOT_COLUMNS = ("size_interval", "location", "rising", "categories")
@@ -158,7 +162,9 @@ class Moves:
     control: str
     statuses: dict[str, str] = field(default_factory=dict)
 
-    __eq__ = same_fields
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     def __repr__(self) -> str:
         """Return the counts on one line."""
@@ -225,7 +231,9 @@ class OutcomeDistances:
     level: float
     method: str
 
-    __eq__ = same_fields
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     def __repr__(self) -> str:
         """Return what there is on one line."""

@@ -69,7 +69,9 @@ class ResampledCurve:
     alpha: float
     method: str
 
-    __eq__ = same_fields
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     @property
     def same(self) -> np.ndarray:
@@ -183,7 +185,9 @@ class RiseStep:
     fires_flat: float = float("nan")
     misses: float = float("nan")
 
-    __eq__ = same_fields
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
 
 @dataclass(frozen=True)
@@ -222,7 +226,9 @@ class TraceWindows:
     notes: tuple[str, ...] = ()
     axis: Axis = field(default="fraction")
 
-    __eq__ = same_fields
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     def __repr__(self) -> str:
         """Return the counts on one line."""

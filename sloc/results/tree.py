@@ -59,7 +59,9 @@ class MixtureTree:
     horizon: float = math.inf
     time_axis: str = NOISE_AXIS
 
-    __eq__ = same_fields
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     @property
     def root(self) -> TreeNode:

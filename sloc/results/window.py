@@ -107,7 +107,9 @@ class Window(_Frames):
     law: str = ""
     time_axis: str = NOISE_AXIS
 
-    __eq__ = same_fields
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     @property
     def resolved(self) -> bool:
@@ -174,7 +176,9 @@ class TheoremWindow(_Frames):
     method: str = ""
     name: str = ""
 
-    __eq__ = same_fields
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     @property
     def resolved(self) -> bool:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ObservationProcess, Population, require, shown
+from sloc.contracts.equality import same_fields
 from sloc.engine.collecting import collect
 from sloc.engine.plan import BLOCK_DRAWS, Plan
 from sloc.engine.streaming import stream
@@ -53,6 +54,10 @@ class Localization:
     times: Any
     observations: Any
 
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -71,6 +76,10 @@ class LocalizationStatistics:
     mean: Any
     stderr: Any
     n: Any
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row per time and number: time, which leaf, its place there, mean, stderr.

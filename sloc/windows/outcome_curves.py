@@ -19,6 +19,7 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, as_real, checked_all, checked_names
+from sloc.contracts.equality import same_fields
 from sloc.results.outcome import OutcomeCurve
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.move_kernels import (
@@ -79,6 +80,10 @@ class OutcomeCounts:
     counts: np.ndarray
     leaving: np.ndarray
     heaviest: np.ndarray | float = 1.0
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     def validate(self) -> None:
         """Refuse arrays that do not fit one another, counts that are negative, masses outside [0, 1], no draws."""

@@ -35,6 +35,7 @@ import numpy as np
 
 from sloc.contracts import InvalidInput, require, shown
 from sloc.contracts.arguments import as_array, as_floats, as_whole, checked_all
+from sloc.contracts.equality import same_fields
 from sloc.results.resampled import Axis
 from sloc.windows.proportions import weight_sizes
 from sloc.windows.traces_file import read_frame
@@ -79,6 +80,10 @@ class QuestionTraces:
     equal: np.ndarray
     chernoff: np.ndarray
     hoeffding: np.ndarray
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
 
 @dataclass(frozen=True)

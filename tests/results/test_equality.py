@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
-from dataclasses import dataclass, replace
+import pkgutil
+import re
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import jax
@@ -13,6 +16,7 @@ import numpy as np
 import pytest
 
 import sloc
+from sloc.contracts.equality import same_fields
 from sloc.populations import Empirical, GaussianMixture
 from sloc.processes import FlowMatching, OrnsteinUhlenbeck, Projected
 
@@ -82,3 +86,21 @@ def test_traced_values_are_equal_to_themselves_alone() -> None:
         return jnp.asarray([Own(level) == Own(level), Own(level) == Own(level + 0.0)])
 
     assert list(jax.jit(compared)(1.0)) == [True, False]
+
+
+def test_every_public_result_with_arrays_compares() -> None:
+    """What the comparison that dataclasses write would end in an error for: the truth value of an array."""
+    # Questions (which sets, how to run), and what is compared by what it is, not by its numbers.
+    others = {"Branch", "Plan", "LanguageModel", "Prefix", "Source", "Tokenizer", "Question", "Recording", "Revealed"}
+    found = {
+        it
+        for name in ("sloc", *(f"sloc.{m.name}" for m in pkgutil.iter_modules(sloc.__path__)))
+        for it in vars(importlib.import_module(name)).values()
+        if isinstance(it, type) and is_dataclass(it) and it.__module__.startswith("sloc.")
+    }
+    holds = {it for it in found if any(re.search("ndarray|Array|Any", str(f.type)) for f in fields(it))}
+    asked = {it for it in holds if it.__module__ not in ("sloc.divergence.statistics", "sloc.divergence.integrands")}
+    written = {it for it in asked if it.__eq__ is same_fields or it.__eq__.__qualname__ == f"{it.__name__}.__eq__"}
+    written = {it for it in written if it.__eq__ is same_fields or "same_fields" in it.__eq__.__code__.co_names}
+    by_identity = {it for it in asked if it.__eq__ is object.__eq__}
+    assert {it.__name__ for it in asked - written - by_identity} == others

@@ -14,6 +14,7 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import checked_kind, checked_level
+from sloc.contracts.equality import same_fields
 from sloc.lm.answers.template import ChoicePoint, Template, TemplateTask
 from sloc.lm.experiments.runs import Experiment
 from sloc.results import ResampledCurve
@@ -48,6 +49,10 @@ class TemplateJumps:
     outside: float
     coincide: bool
     certified: tuple[tuple[float, float], ...]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every field agrees, arrays number by number."""
+        return same_fields(self, other)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row a blank."""

@@ -11,6 +11,7 @@ import numpy as np
 from sloc.contracts import ObservationProcess, Sets, check_registered, component_mask, require
 from sloc.contracts.arguments import as_floats, checked_key, checked_level
 from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.curves import tv_curve
 from sloc.engine.plan import Plan
 from sloc.populations import Empirical
@@ -144,7 +145,7 @@ def tv_upper_bound(
     require(isinstance(data, Empirical), "data", data, "an Empirical population of examples")
     checked_level(delta, "delta")
     measured = tv_curve(key, process, data, times, a, b, n=n, delta=delta / 2, plan=plan)
-    weights = np.exp(np.asarray(data.log_weights, np.float64))
+    weights = host_weights(data)
     counts = np.bincount(_examples(data)[1], minlength=data.num_components)
     shares = [weights * component_mask(data, s, name) for s, name in ((a, "a"), (b, "b"))]
     gap = shares[0] / shares[0].sum() - shares[1] / shares[1].sum()

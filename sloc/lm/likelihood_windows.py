@@ -18,7 +18,7 @@ from sloc.lm.likelihood import LikelihoodPaths, entropy, posteriors
 from sloc.results.curve import Curve
 from sloc.results.window import Window
 from sloc.windows.critical import window_of
-from sloc.windows.edges import Edge, Side, edge_on_grid
+from sloc.windows.edges import Edge, Side, edge_of_curve
 from sloc.windows.search import Found
 
 _TOKENS = backwards("tokens t taken away from the end")
@@ -148,16 +148,7 @@ def likelihood_window(
     curves: dict[Any, Curve] = {}
     for name, (a, b, threshold, side) in asked.items():
         curve = curves[name] = likelihood_tv(paths, a, b, delta=delta / len(asked))
-        edges[name] = edge_on_grid(
-            curve.times,
-            curve.value,
-            curve.lower,
-            curve.upper,
-            threshold,
-            side,
-            horizon=float(paths.length),
-            discrete=True,
-        )
+        edges[name] = edge_of_curve(curve, threshold, side, horizon=float(paths.length), discrete=True)
     whole = "all" if outer.all() else set_name(_named(paths), outer)
     found = Found(edges, curves, paths.n * paths.num_components, _METHOD, delta)
     return window_of(found, epsilon, f"{set_name(_named(paths), inner)} within {whole}", _TOKENS)

@@ -12,6 +12,7 @@ import numpy as np
 
 from sloc.contracts import Revealed, component_names
 from sloc.contracts.arguments import checked_all, checked_kind, checked_path, checked_whole
+from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.posteriors import posterior
 from sloc.populations import Empirical
 from sloc.report.noise_axis import NoiseAxis, noise_axis
@@ -154,8 +155,7 @@ def _draw_tv(
     for a in order:
         draw_band(ax, result.curves["class", a], colours[a], width=1.4)
     # TV(class, all) = (1 - w) TV(class, rest), so that each weight has its own threshold on this axis.
-    weights = np.exp(np.asarray(source.population.log_weights, np.float64))
-    share = dict(zip(component_names(source.population), weights / weights.sum(), strict=True))
+    share = dict(zip(component_names(source.population), host_weights(source.population), strict=True))
     opens = [min(epsilon / (1 - share[a]), 1.0) for a in order]
     near = max(opens)
     ax.axhspan(min(opens), near, color=FAINT, alpha=0.5, linewidth=0, zorder=0)

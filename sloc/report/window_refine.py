@@ -1,4 +1,4 @@
-"""A second look at edges found on a grid: noise levels inside their brackets, fresh draws, intersected intervals."""
+"""A second look at edges found on a grid: which edges are asked for, and noise levels inside their brackets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from sloc.results import Interval
 from sloc.results.curve import Curve
-from sloc.windows.edges import Edge, Side, crossing_point, edge_on_grid
+from sloc.windows.edges import Edge, Side, crossing_point, edge_of_curve
 
 LEVELS_PER_EDGE = 6
 """Noise levels that each bracket brings to the second look."""
@@ -33,9 +33,7 @@ class Crossing:
 
     def on(self, curves: Mapping[Any, Curve], horizon: float, discrete: bool) -> Edge:
         """Find the edge on a measured curve; see ``sloc.windows.edges.edge_on_grid``."""
-        c = curves[self.curve]
-        times, value, lower, upper = (np.asarray(a, np.float64) for a in (c.times, c.value, c.lower, c.upper))
-        return edge_on_grid(times, value, lower, upper, self.threshold, self.side, horizon=horizon, discrete=discrete)
+        return edge_of_curve(curves[self.curve], self.threshold, self.side, horizon=horizon, discrete=discrete)
 
     def point_on(self, curves: Mapping[Any, Curve]) -> float | None:
         """Where the curve's values cross, whatever their band; None where they do not cross on the grid."""
@@ -43,14 +41,6 @@ class Crossing:
         return crossing_point(
             np.asarray(c.times, np.float64), np.asarray(c.value, np.float64), self.threshold, self.side
         )
-
-
-def bracket(edge: Edge, times: np.ndarray) -> Interval | None:
-    """Return the stretch of the grid ``times`` in which an edge may lie, or None where a second look is idle."""
-    if edge.interval is None or edge.status not in ("resolved", "unresolved"):
-        return None
-    low, high = (float(np.clip(end, times[0], times[-1])) for end in edge.interval)
-    return (low, high) if high > low else None
 
 
 def levels_inside(times: np.ndarray, brackets: Sequence[Interval], most: int) -> np.ndarray:
@@ -80,28 +70,3 @@ def levels_inside(times: np.ndarray, brackets: Sequence[Interval], most: int) ->
     levels = np.interp(np.interp(quantiles, mass, cuts), index, times)
     # Levels that are one number on the device would be looked at twice; its rounding must not leave the grid.
     return np.unique(levels.astype(np.float32).astype(np.float64).clip(times[0], times[-1]))
-
-
-def combined(first: Edge, second: Edge, point: float | None) -> Edge:
-    """Intersect the intervals of two looks that hold jointly, and keep a point inside.
-
-    Args:
-        first: the edge on the grid.
-        second: the edge on the levels inside its bracket.
-        point: where the second look's values cross, if they do.
-
-    Returns:
-        ``resolved`` where one look resolves the edge and the intervals meet, else ``unresolved``.
-
-    """
-    if first.interval is None or second.interval is None:
-        return first
-    low, high = max(first.interval[0], second.interval[0]), min(first.interval[1], second.interval[1])
-    if low > high:
-        return Edge(None, first.interval, "unresolved")
-    if "resolved" not in (first.status, second.status):
-        return Edge(None, (low, high), "unresolved")
-    best = next((p for p in (point, second.value, first.value) if p is not None), None)
-    if best is None:
-        return Edge(None, (low, high), "unresolved")
-    return Edge(float(np.clip(best, low, high)), (low, high), "resolved")

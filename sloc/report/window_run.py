@@ -16,13 +16,14 @@ from sloc.contracts import ObservationProcess, Population, check_registered, com
 from sloc.contracts.arguments import checked_choice, checked_kind
 from sloc.contracts.equality import same_fields
 from sloc.divergence.checks import checked_pair
-from sloc.divergence.closed_forms import closed_tv
+from sloc.divergence.closed_forms import host_weights
+from sloc.divergence.integrands import entropy_bits
 from sloc.divergence.measurement import measure
 from sloc.divergence.statistics import TV, Clones, Information, Labels, Statistic
 from sloc.engine import Progress
 from sloc.engine.plan import Plan, as_plan
 from sloc.report.window_levels import spread_times, wide_grid
-from sloc.report.window_refine import Crossing, bracket, combined, levels_inside
+from sloc.report.window_refine import Crossing, levels_inside
 from sloc.report.window_settings import PROCESSES, Settings
 from sloc.report.window_tree import TreePlan, plan_tree
 from sloc.results import Interval, Status
@@ -31,7 +32,8 @@ from sloc.results.tree import MixtureTree
 from sloc.results.window import Window
 from sloc.windows.critical import critical_window, in_order
 from sloc.windows.crossing import find_window
-from sloc.windows.edges import Edge, exact_edge
+from sloc.windows.edges import Edge, bracket, combined
+from sloc.windows.search import Question, exact_search
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,7 +184,7 @@ def run_pilot(name: str, population: Population, settings: Settings, run: Plan |
         spread_times(
             wide,
             [curves["information"], *(c for k, c in curves.items() if k[0] == "class")],
-            [entropy_bits(population), *[1.0] * sum(k[0] == "class" for k in curves)],
+            [float(entropy_bits(host_weights(population))), *[1.0] * sum(k[0] == "class" for k in curves)],
             settings.times,
             settings.epsilon,
         )
@@ -249,8 +251,9 @@ def run_process(
     statistics = chosen_statistics(population, classes)
     curves = measure(key_grid, process, population, times, statistics, plan=run.reporting(progress), **options)
 
-    weights = dict(zip(component_names(population), _weights(population), strict=True))
-    entropy, epsilon = entropy_bits(population), settings.epsilon
+    w = host_weights(population)
+    weights = dict(zip(component_names(population), w, strict=True))
+    entropy, epsilon = float(entropy_bits(w)), settings.epsilon
     asked: dict[Any, Crossing] = {"half": Crossing("information", entropy / 2, "first")}
     for a in classes:
         if int(curves["class", a].n) > 0:
@@ -368,17 +371,13 @@ def _pair_window(
     if int(curve.n) > 0:
         window = find_window(curve, epsilon=settings.epsilon)
         return replace(window, name=f"{a} against {b}", delta=settings.delta, method=curve.method)
-    names = component_names(population)
-    left, right = (np.asarray([n == x for n in names]) for x in (a, b))
-
-    def quantity(t: float) -> float:
-        value = closed_tv(process, population, left, right, t)
-        assert value is not None  # the curve was exact
-        return value
-
-    horizon, discrete = float(process.horizon), process.discrete
-    before = exact_edge(quantity, settings.epsilon, "first", horizon=horizon, discrete=discrete)
-    after = exact_edge(quantity, 1 - settings.epsilon**2, "last", horizon=horizon, discrete=discrete)
+    asked = {
+        "before": Question(TV(a, b), settings.epsilon, "first"),
+        "after": Question(TV(a, b), 1 - settings.epsilon**2, "last"),
+    }
+    edges = exact_search(process, population, asked)
+    assert edges is not None  # the curve was exact
+    before, after = edges["before"], edges["after"]
     return Window(
         after.value,
         before.value,
@@ -393,12 +392,6 @@ def _pair_window(
         f"{a} against {b}",
         time_axis=process.time_axis,
     )
-
-
-def entropy_bits(population: Population) -> float:
-    """Return the entropy of the weights in bits, ``-sum_theta w_theta log2 w_theta``."""
-    w = _weights(population)
-    return float(-(w[w > 0] * np.log2(w[w > 0])).sum())
 
 
 def decision_order(windows: Mapping[Any, Window]) -> list[Any]:
@@ -425,11 +418,6 @@ def decision_order(windows: Mapping[Any, Window]) -> list[Any]:
         return -after, -(window.t_before if window.t_before is not None else math.inf)
 
     return sorted(windows, key=key)
-
-
-def _weights(population: Population) -> np.ndarray:
-    w = np.exp(np.asarray(population.log_weights, np.float64))
-    return w / w.sum()
 
 
 def _keys(name: str, seed: int) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -14,6 +14,7 @@ import numpy as np
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, as_real, checked_number, is_one_of
 from sloc.results import Interval, Status
+from sloc.results.curve import Curve
 
 Side = Literal["first", "last"]
 
@@ -103,6 +104,48 @@ def edge_on_grid(
         # Noise can carry the values across the threshold once more, outside what the band allows.
         point = float(np.clip(point, *interval)) if interval[0] <= interval[1] else point
     return Edge(point if settled else None, interval, "resolved" if settled else "unresolved")
+
+
+def edge_of_curve(
+    curve: Curve, threshold: float, side: Side, *, horizon: float = np.inf, discrete: bool = False
+) -> Edge:
+    """Find an edge of a measured curve ``[T]`` that does not increase, by its values and band; see ``edge_on_grid``."""
+    return edge_on_grid(
+        curve.times, curve.value, curve.lower, curve.upper, threshold, side, horizon=horizon, discrete=discrete
+    )
+
+
+def bracket(edge: Edge, times: np.ndarray) -> Interval | None:
+    """Return the stretch of the grid ``times`` in which an edge may lie, or None where a second look is idle."""
+    if edge.interval is None or edge.status not in ("resolved", "unresolved"):
+        return None
+    low, high = (float(np.clip(end, times[0], times[-1])) for end in edge.interval)
+    return (low, high) if high > low else None
+
+
+def combined(first: Edge, second: Edge, point: float | None) -> Edge:
+    """Intersect the intervals of two looks that hold jointly, and keep a point inside.
+
+    Args:
+        first: the edge on the grid.
+        second: the edge on the times inside its bracket.
+        point: where the second look's values cross, if they do.
+
+    Returns:
+        ``resolved`` where one look resolves the edge and the intervals meet, else ``unresolved``.
+
+    """
+    if first.interval is None or second.interval is None:
+        return first
+    low, high = max(first.interval[0], second.interval[0]), min(first.interval[1], second.interval[1])
+    if low > high:
+        return Edge(None, first.interval, "unresolved")
+    if "resolved" not in (first.status, second.status):
+        return Edge(None, (low, high), "unresolved")
+    best = next((p for p in (point, second.value, first.value) if p is not None), None)
+    if best is None:
+        return Edge(None, (low, high), "unresolved")
+    return Edge(float(np.clip(best, low, high)), (low, high), "resolved")
 
 
 def _checked(threshold: Any, side: Any, horizon: Any) -> float:

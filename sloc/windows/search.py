@@ -18,7 +18,7 @@ from sloc.divergence.closed_forms import closed_tv
 from sloc.divergence.measurement import measure
 from sloc.divergence.statistics import TV, Statistic
 from sloc.results.curve import Curve
-from sloc.windows.edges import Edge, Side, crossing_point, edge_on_grid, exact_edge
+from sloc.windows.edges import Edge, Side, bracket, combined, crossing_point, edge_of_curve, exact_edge
 
 Array = jax.Array
 _SECTIONS = 16
@@ -138,11 +138,8 @@ def sampled_search(
 
     def edges(found: Mapping[Any, Curve]) -> dict[str, Edge]:
         return {
-            name: edge_on_grid(
-                c.times, c.value, c.lower, c.upper, q.threshold, q.side, horizon=horizon, discrete=process.discrete
-            )
+            name: edge_of_curve(found["edge", name], q.threshold, q.side, horizon=horizon, discrete=process.discrete)
             for name, q in questions.items()
-            for c in [found["edge", name]]
         }
 
     answers = edges(curves)
@@ -173,14 +170,7 @@ def _refine(
 ) -> tuple[dict[str, Edge], int]:
     """Narrow the intervals with fresh draws, then the points with the same draws (common random numbers)."""
     open_ends = (float(times[0]), float(times[-1]))
-    brackets = {
-        name: (max(edge.interval[0], 0.0), min(edge.interval[1], open_ends[1]))
-        for name, edge in answers.items()
-        if edge.interval is not None
-        and edge.status in ("resolved", "unresolved")
-        and edge.interval[1] > edge.interval[0]
-    }
-    brackets = {name: (max(lo, open_ends[0]), hi) for name, (lo, hi) in brackets.items()}
+    brackets = {name: inside for name, edge in answers.items() if (inside := bracket(edge, times)) is not None}
     if not brackets or (process.discrete and all(hi - lo <= 1 for lo, hi in brackets.values())):
         return dict(answers), 0
     refined, draws = dict(answers), 0
@@ -193,20 +183,11 @@ def _refine(
         draws = max(int(c.n) for c in found.values())
         for name in list(brackets):
             c, q = found["edge", name], questions[name]
-            edge = edge_on_grid(
-                c.times,
-                c.value,
-                c.lower,
-                c.upper,
-                q.threshold,
-                q.side,
-                horizon=float(process.horizon),
-                discrete=process.discrete,
-            )
+            edge = edge_of_curve(c, q.threshold, q.side, horizon=float(process.horizon), discrete=process.discrete)
             # The point needs the values alone: the band of so short a stretch would settle nothing.
             crossing = crossing_point(c.times, c.value, q.threshold, q.side, discrete=process.discrete)
             if step == 0:
-                refined[name] = _combine(answers[name], edge, crossing)
+                refined[name] = combined(answers[name], edge, crossing)
             if refined[name].status != "resolved" or crossing is None:
                 brackets.pop(name)
                 statistics.pop(("edge", name))
@@ -224,22 +205,6 @@ def _refine(
         if not brackets:
             break
     return refined, draws
-
-
-def _combine(first: Edge, second: Edge, crossing: float | None) -> Edge:
-    """Intersect the intervals of two passes that hold jointly; keep a point inside."""
-    assert first.interval is not None
-    if second.interval is None:
-        return first
-    low = max(first.interval[0], second.interval[0])
-    high = min(first.interval[1], second.interval[1])
-    if low > high:
-        return Edge(None, first.interval, "unresolved")
-    settled = first.status == "resolved" or second.status == "resolved"
-    point = crossing if crossing is not None else second.value if second.value is not None else first.value
-    if not settled or point is None:
-        return Edge(None, (low, high), "unresolved")
-    return Edge(float(np.clip(point, low, high)), (low, high), "resolved")
 
 
 def _sections(brackets: Mapping[str, tuple[float, float]], discrete: bool, size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The second look at edges: where it looks, and how it is put together with the first."""
+"""The second look at edges: where it looks, and what it adds to the first."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import pytest
 
 from sloc import Curve
 from sloc.populations import Empirical
-from sloc.report.window_refine import LEVELS_PER_EDGE, Crossing, bracket, combined, levels_inside
+from sloc.report.window_refine import LEVELS_PER_EDGE, Crossing, levels_inside
 from sloc.report.window_run import Settings, run_pilot, run_process
-from sloc.windows.edges import Edge
 
 TIMES = np.geomspace(0.01, 10, 31)
 
@@ -39,22 +38,6 @@ def test_levels_are_distinct_on_the_device():
     levels = levels_inside(times, [(0.5, 0.5 + 1e-7)], 64)
     assert len(np.unique(levels.astype(np.float32))) == len(levels)
     assert ((levels >= 0.1) & (levels <= 0.9)).all()
-
-
-def test_brackets_are_cut_at_the_grid():
-    assert bracket(Edge(None, (0.0, np.inf), "unresolved"), TIMES) == pytest.approx((0.01, 10.0))
-    assert bracket(Edge(None, (0.0, 0.01), "below_grid"), TIMES) is None
-    assert bracket(Edge(1.0, (1.0, 1.0), "resolved"), TIMES) is None
-
-
-def test_looks_are_combined():
-    first = Edge(1.5, (1.0, 2.0), "resolved")
-    assert combined(first, Edge(1.7, (1.4, 3.0), "resolved"), 1.6) == Edge(1.6, (1.4, 2.0), "resolved")
-    assert combined(first, Edge(None, (1.4, 3.0), "unresolved"), 2.5) == Edge(2.0, (1.4, 2.0), "resolved")
-    assert combined(first, Edge(2.5, (2.4, 3.0), "resolved"), 2.5) == Edge(None, (1.0, 2.0), "unresolved")
-    unresolved = Edge(None, (0.0, 2.0), "unresolved")
-    assert combined(unresolved, Edge(None, (1.0, 9.0), "unresolved"), 1.6) == Edge(None, (1.0, 2.0), "unresolved")
-    assert combined(unresolved, Edge(1.7, (1.4, 3.0), "resolved"), None) == Edge(1.7, (1.4, 2.0), "resolved")
 
 
 def test_crossings_are_found_on_curves():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sloc.windows.edges import crossing_point, edge_on_grid, exact_edge
+from sloc.windows.edges import Edge, bracket, combined, crossing_point, edge_on_grid, exact_edge
 
 TIMES = np.array([1.0, 2.0, 3.0, 4.0])
 VALUE = np.array([0.9, 0.7, 0.3, 0.1])
@@ -116,3 +116,22 @@ def test_exact_edges_outside():
     assert exact_edge(falls, 0.1, "last", horizon=1, discrete=False).status == "above_grid"
     assert exact_edge(lambda t: 1.0, 0.5, "first", horizon=np.inf, discrete=False).status == "above_grid"
     assert exact_edge(falls, 0.75, "first", horizon=0.7, discrete=False).value == pytest.approx(0.5)
+
+
+def test_brackets_are_cut_at_the_grid():
+    times = np.geomspace(0.01, 10, 31)
+    assert bracket(Edge(None, (0.0, np.inf), "unresolved"), times) == pytest.approx((0.01, 10.0))
+    assert bracket(Edge(None, (0.0, 0.01), "below_grid"), times) is None
+    assert bracket(Edge(1.0, (1.0, 1.0), "resolved"), times) is None
+    # Values above the threshold where the band is below it from the first time on.
+    assert bracket(Edge(None, (0.0, 0.01), "unresolved"), times) is None
+
+
+def test_looks_are_combined():
+    first = Edge(1.5, (1.0, 2.0), "resolved")
+    assert combined(first, Edge(1.7, (1.4, 3.0), "resolved"), 1.6) == Edge(1.6, (1.4, 2.0), "resolved")
+    assert combined(first, Edge(None, (1.4, 3.0), "unresolved"), 2.5) == Edge(2.0, (1.4, 2.0), "resolved")
+    assert combined(first, Edge(2.5, (2.4, 3.0), "resolved"), 2.5) == Edge(None, (1.0, 2.0), "unresolved")
+    unresolved = Edge(None, (0.0, 2.0), "unresolved")
+    assert combined(unresolved, Edge(None, (1.0, 9.0), "unresolved"), 1.6) == Edge(None, (1.0, 2.0), "unresolved")
+    assert combined(unresolved, Edge(1.7, (1.4, 3.0), "resolved"), None) == Edge(1.7, (1.4, 2.0), "resolved")

@@ -35,11 +35,11 @@ from benchmarks.changes_calibration import (
 from benchmarks.machine import code, device_name
 from benchmarks.timing import Row, at_most
 from sloc.bayes.change_predict import DrawnCurves
-from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.engine.binomial import clopper_pearson
+from sloc.windows import answers_of_counts, trace_table
 from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.outcome_curves import OutcomeCounts
 from sloc.windows.resampled import trace_windows
-from sloc.windows.traces_table import answers_of_counts, trace_table
 
 SECONDS = 300.0
 ALPHA = 0.1

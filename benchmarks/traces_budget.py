@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import traces_recorded
+from benchmarks.best_design import best_design
 from benchmarks.timing import Row
 from benchmarks.traces_recorded import REPORT, Row200, interval, load
 from sloc.windows.allocation import RecordedDraws, allocate_draws
-from sloc.windows.draw_design import best_design, design_of, posterior_steps
+from sloc.windows.draw_design import design_of, posterior_steps
 from sloc.windows.outcome_curves import outcome_curve, outcome_posterior
 from sloc.windows.recorded_import import read_forking_fast
 

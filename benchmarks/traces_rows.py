@@ -12,7 +12,7 @@ from benchmarks.peers.smoothing import change_points, smoothed
 from benchmarks.timing import Row
 from benchmarks.traces_moves import NO_EVENT, Score, by_threshold, power_at, reference_events, score, starts_of
 from benchmarks.traces_truth import distances
-from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.engine.binomial import clopper_pearson
 from sloc.results.outcome import Moves
 from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.move_tests import exact_moves

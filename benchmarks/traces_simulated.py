@@ -12,7 +12,7 @@ from benchmarks.traces_intervals import distance_rows, interval_rows
 from benchmarks.traces_moves import NO_EVENT, reference_events, score, starts_of
 from benchmarks.traces_rows import coverage_rows, detector_rows, power_rows, score_rows, share_row
 from benchmarks.traces_truth import Truth, sentences, simulate
-from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.engine.binomial import clopper_pearson
 from sloc.windows.allocation import allocate_draws, certify_moves
 from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.move_kernels import PRIORS

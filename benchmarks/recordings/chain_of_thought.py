@@ -12,8 +12,7 @@ from scipy.optimize import brentq
 
 import sloc.bayes
 from sloc.results import TraceWindows
-from sloc.windows import right_wrong_table, rule_rates, trace_table, trace_windows
-from sloc.windows.traces_table import answers_of_counts
+from sloc.windows import answers_of_counts, right_wrong_table, rule_rates, trace_table, trace_windows
 
 RESAMPLES, ASKED = 25, 400
 """Resamples of a point in the authors' code, and questions of each data set in the paper."""

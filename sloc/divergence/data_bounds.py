@@ -10,9 +10,9 @@ import numpy as np
 
 from sloc.contracts import ObservationProcess, Sets, check_registered, component_mask, require
 from sloc.contracts.arguments import as_floats, checked_key, checked_level
-from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.curves import tv_curve
+from sloc.engine.binomial import clopper_pearson
 from sloc.engine.plan import Plan
 from sloc.populations import Empirical
 from sloc.results.curve import Curve

@@ -10,7 +10,7 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import checked_kind, checked_level, checked_whole
-from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.engine.binomial import clopper_pearson
 from sloc.lm.decoding import Branches, decode, whole_numbers
 from sloc.lm.model import LanguageModel
 from sloc.lm.sampling import Sampling

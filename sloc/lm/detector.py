@@ -11,7 +11,7 @@ import numpy as np
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, checked_kind, checked_level
 from sloc.contracts.equality import same_fields
-from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.engine.binomial import clopper_pearson
 from sloc.lm.likelihood import Source
 from sloc.lm.sampling import Sampling
 from sloc.lm.scoring import score, text_tokens

@@ -80,6 +80,21 @@ def plural(noun: str) -> str:
     return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """Return scikit-learn's handwritten digits, scaled from 0 .. 16 to [-1, 1] (no download).
+
+    Returns:
+        ``(x, labels)``: float32 ``[N, 8, 8]`` and int32 ``[N]``.
+
+    Raises:
+        InvalidInput: scikit-learn is not installed.
+
+    """
+    bunch = need("sklearn.datasets", "the bundled digits").load_digits()
+    x = (np.asarray(bunch.data, np.float64) / 8 - 1).astype(np.float32).reshape(-1, 8, 8)
+    return x, np.asarray(bunch.target, np.int32)
+
+
 def load_digits_source() -> Source:
     """Return scikit-learn's 1,797 handwritten digits, 8 x 8, scaled from 0 .. 16 to [-1, 1] (no download).
 
@@ -87,10 +102,9 @@ def load_digits_source() -> Source:
         InvalidInput: scikit-learn is not installed.
 
     """
-    bunch = need("sklearn.datasets", "the bundled digits").load_digits()
-    data = (np.asarray(bunch.data, np.float64) / 8 - 1).astype(np.float32)
-    population = Empirical(data, np.asarray(bunch.target))
-    return Source(population, f"{len(data):,} handwritten digits, 8 × 8 pixels", "digit", "pixel", (8, 8))
+    x, labels = digits()
+    population = Empirical(x.reshape(len(x), -1), labels)
+    return Source(population, f"{len(x):,} handwritten digits, 8 × 8 pixels", "digit", "pixel", (8, 8))
 
 
 def parse_matrix(text: str, argument: str) -> np.ndarray:

@@ -25,6 +25,7 @@ from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.checkpoints import checkpoints
 from sloc.report.extras import need
 from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_picture, write_run_json
+from sloc.report.sources import digits
 from sloc.report.style import new_figure, styled
 from sloc.samplers import dpm_solver
 from sloc.samplers.localization import localize
@@ -97,9 +98,7 @@ def split_digits(seed: int) -> Split:
         InvalidInput: scikit-learn is not installed.
 
     """
-    bunch = need("sklearn.datasets", "the bundled digits").load_digits()
-    x = (np.asarray(bunch.data, np.float64) / 8 - 1).astype(np.float32).reshape(-1, 8, 8)
-    labels = np.asarray(bunch.target, np.int32)
+    x, labels = digits()
     order = np.random.default_rng(seed).permutation(len(x))
     first = round(GENERATOR_SHARE * len(x))
     parts = np.split(order, [first, first + round(JUDGE_SHARE * len(x))])

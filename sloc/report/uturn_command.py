@@ -27,6 +27,7 @@ from sloc.report.option_text import named
 from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_run_json
 from sloc.report.progress_bars import progress_bars
 from sloc.report.run_record import digests
+from sloc.report.sources import digits
 from sloc.report.train_command import held_out, split_digits
 from sloc.report.uturn_curves import brought_back, classifier_curve, compared, nearest_class, share_curve
 from sloc.report.uturn_picture import CLASSIFIER, IMAGES, MODEL, uturn_picture
@@ -166,7 +167,7 @@ def loaded(request: UturnRequest) -> Loaded:
 
     """
     request.check()
-    data = _digits()
+    data = Empirical(*digits())
     own = int(np.flatnonzero(component_mask(data, request.start, "--start"))[0])
     model = _model(request.weights, float(np.std(np.asarray(data.data))))
     return Loaded(data, own, model, *_posterior(request, own))
@@ -202,12 +203,6 @@ def turned(
             key_classifier, schedule, given.posterior, given.unseen, own, times, level
         )
     return times, curves, first
-
-
-def _digits() -> Empirical:
-    bunch = need("sklearn.datasets", "the bundled digits").load_digits()
-    x = (np.asarray(bunch.data, np.float64) / 8 - 1).astype(np.float32).reshape(-1, 8, 8)
-    return Empirical(x, np.asarray(bunch.target))
 
 
 def _model(weights: str, std: float) -> Any:

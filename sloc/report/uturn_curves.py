@@ -11,8 +11,8 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.divergence import betting_interval
-from sloc.divergence.binomial_interval import clopper_pearson
 from sloc.engine import Progress
+from sloc.engine.binomial import clopper_pearson
 from sloc.engine.plan import BLOCK_DRAWS, Plan
 from sloc.populations import Empirical
 from sloc.results.curve import Curve

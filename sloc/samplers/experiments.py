@@ -19,6 +19,7 @@ from sloc.contracts import (
     set_name,
 )
 from sloc.contracts.arguments import checked_level, refuse_traced
+from sloc.engine.binomial import clopper_pearson
 from sloc.engine.collecting import collect
 from sloc.engine.plan import BLOCK_DRAWS, Plan
 from sloc.engine.streaming import stream
@@ -151,7 +152,7 @@ def label_frequencies(
         ContractError: a method is missing.
 
     """
-    _check_level(delta)
+    checked_level(delta, "delta")
     require((feature is None) == (num_labels is None), "num_labels", num_labels, "a number if, and only if, feature=")
     names = None
     if feature is None:
@@ -208,7 +209,7 @@ def clone_frequencies(
         ContractError: a method is missing.
 
     """
-    _check_level(delta)
+    checked_level(delta, "delta")
     start = range(population.num_components) if init is None and isinstance(population, Population) else init
     times, value, draws, _ = _count(
         key, process, population, start, t, n, feature, localizer, grid, plan, "agreement", 2, 0
@@ -248,19 +249,12 @@ def _refuse_outside(feature: Feature, share: np.ndarray, times: np.ndarray, draw
     require(not share[worst] > 0, "feature", feature, f"labels 0 .. {count - 1}, as num_labels = {count} says; {found}")
 
 
-def _check_level(delta: Any) -> None:
-    checked_level(delta, "delta")
-
-
 def _curve(
     process: Any, times: np.ndarray, value: np.ndarray, n: int, delta: float, quantity: str, labels: tuple[str, ...]
 ) -> Curve:
-    from scipy.stats import beta
-
     hits = np.round(value * n)
-    value, level = hits / n, 0.5 * delta / max(hits.size, 1)
-    lower = np.where(hits > 0, beta.ppf(level, np.maximum(hits, 1), n - hits + 1), 0.0)
-    upper = np.where(hits < n, beta.ppf(1 - level, hits + 1, np.maximum(n - hits, 1)), 1.0)
+    value = hits / n
+    lower, upper = clopper_pearson(hits, n, delta / max(hits.size, 1))
     stderr = np.sqrt(value * (1 - value) / n)
     how = "forward–reverse draws"
     return Curve(times, value, stderr, lower, upper, n, how, quantity, "", labels, float(delta), process.time_axis)

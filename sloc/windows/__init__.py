@@ -20,7 +20,7 @@ from sloc.windows.resampled import trace_windows
 from sloc.windows.right_wrong import right_wrong_table
 from sloc.windows.rule_errors import RuleRates, rule_rates
 from sloc.windows.theorem import hellinger_bound
-from sloc.windows.traces_table import QuestionTraces, TraceTable, read_trace_table, trace_table
+from sloc.windows.traces_table import QuestionTraces, TraceTable, answers_of_counts, read_trace_table, trace_table
 
 __all__ = [
     "Allocation",
@@ -35,6 +35,7 @@ __all__ = [
     "RunPrior",
     "TraceTable",
     "allocate_draws",
+    "answers_of_counts",
     "certified_limits",
     "certify_moves",
     "critical_rise",

@@ -399,7 +399,7 @@ def certify_moves(
 
 def _size_interval(hits: Sequence[int], sizes: Sequence[int], level: float) -> tuple[float, float]:
     """Interval that misses a rise with chance ``level`` at most: Clopper-Pearson at half of it for either share."""
-    from sloc.divergence.binomial_interval import clopper_pearson
+    from sloc.engine.binomial import clopper_pearson
 
     low, high = clopper_pearson(np.asarray(hits), np.asarray(sizes), 0.5 * level)
     return float(max(low[1] - high[0], 0.0)), float(max(high[1] - low[0], 0.0))

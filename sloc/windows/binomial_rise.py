@@ -24,7 +24,7 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_real, as_whole, checked_level, is_one_of
-from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.engine.binomial import clopper_pearson
 
 RiseStatistic = Literal["difference", "score"]
 """How outcomes are ordered."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,41 +9,6 @@ import numpy as np
 Array = jax.Array
 _MOST = 5_000
 """Classes at most: ranks of pairs must be exact in float32, whose whole numbers end at 2^24."""
-
-
-def merge_times(times: Array, tv: Array, epsilon: Any) -> Array:
-    """``T_end(i, j) = inf {t : TV(p_t^i, p_t^j) <= epsilon}`` from curves on a grid, by linear interpolation.
-
-    Traceable in every argument; TV must not increase in time (noise in a curve moves the point to after its last
-    value above ``epsilon``).
-
-    Args:
-        times: ``[T]``, increasing.
-        tv: ``[..., T]``, one non-increasing curve per entry.
-        epsilon: threshold in ``(0, 1)``.
-
-    Returns:
-        ``[...]``: the first grid time where a curve starts at or below ``epsilon``, the last where it never comes
-        down to it, else the interpolated crossing.
-
-    Source: Li, Karan & Chen 2025, Sect. 3 (``T_end``).
-
-    """
-    size = times.shape[0]
-    level = jnp.asarray(epsilon, tv.dtype)
-    above = tv > level
-    last = size - 1 - jnp.argmax(above[..., ::-1], axis=-1)
-    left = jnp.clip(last, 0, max(size - 2, 0))
-    right = jnp.minimum(left + 1, size - 1)
-    high = jnp.take_along_axis(tv, left[..., None], axis=-1)[..., 0]
-    low = jnp.take_along_axis(tv, right[..., None], axis=-1)[..., 0]
-    fall = high - low
-    safe = jnp.where(fall > 0, fall, jnp.ones_like(fall))
-    share = jnp.where(fall > 0, jnp.clip((high - level) / safe, 0.0, 1.0), jnp.ones_like(fall))
-    grid = times.astype(tv.dtype)
-    inside = grid[left] + share * (grid[right] - grid[left])
-    never = above[..., -1]
-    return jnp.where(jnp.any(above, axis=-1), jnp.where(never, grid[-1], inside), grid[0])
 
 
 def complete_linkage(distances: Array) -> Array:

@@ -21,7 +21,7 @@ import numpy as np
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_real, checked_level, is_one_of
-from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.engine.binomial import clopper_pearson
 from sloc.results import ResampledCurve, RiseStep, Status, TraceWindows
 from sloc.results.resampled import Axis
 from sloc.results.window import Window

@@ -155,6 +155,14 @@ def trace_table(frame: pd.DataFrame) -> TraceTable:
 def answers_of_counts(counts: Any, draws: int, *, kept: Any, questions: Sequence[str] | None = None) -> pd.DataFrame:
     """Write counts of agreement as the table that :func:`trace_table` takes: a row for each resample.
 
+    Of the ``n`` resamples of question ``q`` at point ``t``, numbered from 0, those below ``counts[q, t]``
+    answer ``"same"``, the full generation's answer, and the others ``"other"``: the share that agrees comes back as
+    ``counts[q, t] / n``, exactly.  Where published data are counts, this is the way to
+    :func:`sloc.windows.trace_windows`, and to the curves that :func:`sloc.bayes.compare_windows` holds against
+    :func:`sloc.bayes.fit_changes` of the same counts.
+
+    Source: Li, Karan & Chen 2025, Sect. 6.2 (the share of resamples that agree).
+
     Args:
         counts: ``[Q, T]`` resamples that gave the full generation's answer, whole numbers of ``0 .. draws``.
         draws: resamples at every point, at least 1.

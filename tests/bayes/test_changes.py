@@ -18,8 +18,8 @@ from sloc.bayes.change_data import MAX_WIDTH, change_data
 from sloc.bayes.change_model import log_likelihood, log_places, question_summaries
 from sloc.bayes.change_predict import draw_curves
 from sloc.results.outcome import Move, Moves
+from sloc.windows import answers_of_counts, trace_table
 from sloc.windows.resampled import trace_windows
-from sloc.windows.traces_table import answers_of_counts, trace_table
 
 SHARED = {
     "set_windows": jnp.asarray([[0.3, -0.7], [-0.5, -1.0]]),

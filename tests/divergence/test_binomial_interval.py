@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from sloc.contracts import InvalidInput
-from sloc.divergence.binomial_interval import bernoulli_interval, clopper_pearson
+from sloc.divergence.binomial_interval import bernoulli_interval
+from sloc.engine.binomial import clopper_pearson
 from sloc.engine.dithering import BERNOULLI_GRID, dither
 from tests.divergence.bounded import DISTRIBUTIONS, allowed_misses, misses, normal_interval, width_ratio
 

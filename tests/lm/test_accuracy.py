@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sloc.contracts import InvalidInput
-from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.engine.binomial import clopper_pearson
 from sloc.lm.experiments.accuracy import LABELS, share_of, window_accuracy
 
 

@@ -14,11 +14,11 @@ from sloc.windows import (
     OutcomeCounts,
     Recording,
     RunPrior,
+    answers_of_counts,
     posterior_moves,
     recorded_draws,
     trace_table,
 )
-from sloc.windows.traces_table import answers_of_counts
 from tests.robustness.common import AFTER_BEFORE, INIT_TARGET, OU, PAIR, row
 from tests.robustness.sweep import Row
 from tests.robustness.values import (
@@ -163,6 +163,13 @@ def recorded() -> list[Row]:
             correction=correction,
             across=across,
             statistic=choice("difference"),
+        ),
+        row(
+            "sloc.windows.answers_of_counts",
+            counts=array(np.array([[1, 4], [2, 4]])),
+            draws=whole(4),
+            kept=array([0.25, 0.75]),
+            questions=names(("a", "b")),
         ),
         row("sloc.windows.trace_table", frame=thing(TABLE, "a table").says("frame", "table")),
         row("sloc.windows.recordings_from_table", source=thing(_branches, "a table").says("source", "table", "file")),

@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 from benchmarks import traces_recorded
 from sloc.contracts import InvalidInput
-from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.engine.binomial import clopper_pearson
 from sloc.windows.distance_estimates import outcome_distances
 from sloc.windows.exact_bands import simultaneous_bands
 from sloc.windows.likely_moves import posterior_moves

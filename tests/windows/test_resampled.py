@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from sloc.contracts import InvalidInput
-from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.engine.binomial import clopper_pearson
 from sloc.windows.binomial_rise import rise_p_value
 from sloc.windows.resampled import trace_windows
 from sloc.windows.traces_table import trace_table

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from sloc.contracts import InvalidInput
-from sloc.divergence.binomial_interval import clopper_pearson
+from sloc.engine.binomial import clopper_pearson
 from sloc.windows import binomial_rise
 from sloc.windows.binomial_rise import (
     RELATIVE_MARGIN,

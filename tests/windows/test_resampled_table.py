@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from sloc.contracts import InvalidInput
-from sloc.windows.traces_table import answers_of_counts, read_trace_table, trace_table
+from sloc.windows import answers_of_counts, read_trace_table, trace_table
 
 
 def frame(**columns):

@@ -15,7 +15,7 @@ from sloc import TV, measure
 from sloc.contracts import InvalidInput
 from sloc.populations import Empirical, GaussianMixture
 from sloc.processes import Masking, OrderedMasking, OrnsteinUhlenbeck
-from sloc.windows.linkage import complete_linkage, linkage_on_host, merge_times
+from sloc.windows.linkage import complete_linkage, linkage_on_host
 from sloc.windows.pair_table import pair_forms
 from sloc.windows.pair_times import joint_bands
 from sloc.windows.tree import mixture_tree
@@ -50,12 +50,6 @@ def test_linkage_ends_and_is_vmappable_whatever_it_is_given():
     assert found.shape == (3, 5, 4)
     assert (found[:, -1, 3] == 6).all()
     assert (found[2, :, 2] == 0).all()
-
-
-def test_merge_times_interpolate():
-    tv = jax.numpy.asarray([[1.0, 0.5, 0.0], [0.1, 0.0, 0.0], [1.0, 1.0, 1.0]])
-    found = merge_times(jax.numpy.asarray([0.0, 1.0, 2.0]), tv, 0.25)
-    np.testing.assert_allclose(found, [1.5, 0.0, 2.0])
 
 
 def test_four_gaussians_have_their_exact_tree():

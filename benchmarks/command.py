@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from benchmarks.show import comparison_table, line, result_table, terminal
 from benchmarks.suites import chosen_parts, chosen_suites
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_path
+from sloc.report.command_run import print_json
 
 FULL_ROUNDS, SMOKE_ROUNDS = 5, 2
 
@@ -95,7 +95,7 @@ def run_bench(
             "results": results,
             "comparisons": {k: _record(c) for k, c in comparisons.items()},
         }
-        console.out(json_module.dumps(record), highlight=False)
+        print_json(record, console)
     return int(failed)
 
 

@@ -8,7 +8,6 @@ error and leaves no file, checkpoints aside.
 from __future__ import annotations
 
 import io
-import json as json_module
 import os
 import sys
 from enum import StrEnum
@@ -341,9 +340,11 @@ def info(
     """Print versions, devices and precision."""
     with refusals():
         import jax
+        from rich.console import Console
 
         import sloc
         from sloc.contracts import float_dtype
+        from sloc.report.command_run import print_json
         from sloc.report.output import versions
 
         found: dict[str, Any] = {
@@ -355,7 +356,7 @@ def info(
             "x64": str(float_dtype()) == "float64",
         }
         if json:
-            typer.echo(json_module.dumps(found))
+            print_json(found, Console())
             return
         for name, value in found.items():
             typer.echo(f"{name:10} {', '.join(value) if isinstance(value, list) else value}")

@@ -178,7 +178,7 @@ def test_data_files(table: Path, tmp_path: Path, kind: str) -> None:
     assert set(frame["process"]) == {process}
     assert set(frame["a"]) == {"cat", "dog", "eel"}
     record = json.loads((out / "run.json").read_text())
-    assert len(record["arguments"]["sha256"]) == 64
+    assert len(record["results"]["source_sha256"]) == 64
 
 
 def test_classes_restrict_the_report(table: Path) -> None:

@@ -142,10 +142,10 @@ def test_a_run_that_is_killed_leaves_nothing_to_the_next(tmp_path: Path, answers
     # The last file waits for the signal, so that it comes when the others lie in the temporary folder.
     code = (
         "import sys, time\n"
-        "from sloc.report import traces_command\n"
+        "from sloc.report import command_run\n"
         "def wait(*_):\n"
         "    print('written', file=sys.stderr, flush=True); time.sleep(60)\n"
-        "traces_command.write_run_json = wait\n"
+        "command_run.write_run_json = wait\n"
         "from sloc.cli import main; main()"
     )
     out = tmp_path / "out"
@@ -216,10 +216,10 @@ def test_ctrl_c_on_traces_while_files_are_written_leaves_no_file(tmp_path: Path,
     # The last file waits for the signal, so that it comes when the others lie in the temporary folder.
     code = (
         "import signal, sys, time; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from sloc.report import traces_command\n"
+        "from sloc.report import command_run\n"
         "def wait(folder, *_):\n"
         "    print('written:', *(p.name for p in folder.iterdir()), file=sys.stderr, flush=True); time.sleep(60)\n"
-        "traces_command.write_run_json = wait\n"
+        "command_run.write_run_json = wait\n"
         "from sloc.cli import main; main()"
     )
     with subprocess.Popen(

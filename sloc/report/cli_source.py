@@ -76,12 +76,12 @@ class SourceOptions:
 
         """
         from sloc.report.run_record import repeated
-        from sloc.report.window_command import WindowRequest
+        from sloc.report.window_command import WORDS, WindowRequest
         from sloc.report.window_run import Settings
 
         if self.repeat is not None:
             refuse_beside_from(ctx, self.repeat)
-            return repeated(WindowRequest, self.repeat, str(ctx.info_name))
+            return repeated(WindowRequest, self.repeat, str(ctx.info_name), "source", words=WORDS)
         source = given_or_from(self.source, "SOURCE", "digits, gaussians, a data file")
         devices = devices_of(self.devices)
         settings = Settings(self.epsilon, self.n, self.times, self.seed, tuple(classes), self.delta, devices)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json as json_module
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_real, as_whole, checked_level, is_one_of
@@ -26,13 +25,19 @@ from sloc.lm.experiments.revisions import Revision, revise, revision_problems, r
 from sloc.lm.experiments.runs import Experiment
 from sloc.lm.experiments.structured import template_jumps
 from sloc.lm.sampling import Sampling
+from sloc.report.command_run import CommandRun
 from sloc.report.extras import need
 from sloc.report.lm_index import write_experiment_pages
 from sloc.report.option_text import named
-from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_run_json
+from sloc.report.output import jsonable
 from sloc.report.run_record import digests
 from sloc.windows.recorded_file import write_store
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+HOLDS = "samples, tables and a page of each question"
+"""What an output folder holds."""
 STORES = {"jsonl": ".jsonl.gz", "parquet": ".parquet"}
 """Endings of the stores of samples, by their kind."""
 
@@ -189,7 +194,7 @@ def run_lm_windows(
         progress: say on standard error what is done.
 
     Returns:
-        ``{"command", "arguments", "results", "output"}`` in JSON's types.
+        ``{"command", "arguments", "results", "seconds", "output"}`` in JSON's types.
 
     Raises:
         InvalidInput: bad input, another run's steps beside the folder, or a folder that cannot be written.
@@ -197,8 +202,7 @@ def run_lm_windows(
     """
     settings, task = request.settings(), request.read_task()
     questions = read_questions(request.data, benchmark=request.benchmark)
-    if out is not None:
-        check_run_folder(out, overwrite)
+    run = CommandRun("lm windows", out, overwrite=overwrite, json=json)
     journal = None if out is None else journal_folder(out)
     options = dict(request.server)
     with named("--model", "path", "name", "url"):
@@ -227,18 +231,11 @@ def run_lm_windows(
     results = _results(experiment, windows, accuracy, task, revised, request)
     results |= digests(request, "data")
     results |= {name: jsonable(table.to_dict("records")) for name, table in tables.items()}
-    record = jsonable(
-        {"command": "lm windows", "arguments": request.to_arguments(), "results": results, "output": None}
-    )
-    if out is not None:
-        with run_folder(out, overwrite) as folder:
-            write_experiment(folder, experiment, windows, accuracy, request, tables, revised)
-            write_run_json(folder, record["command"], record["arguments"], record["results"])
-        if not results["failures"] and journal is not None:
-            shutil.rmtree(journal, ignore_errors=True)
-        record["output"] = str(Path(out))
-    _show(experiment, windows, accuracy, record, json)
-    return record
+    record = run.record(request.to_arguments(), results, _problems(experiment, accuracy, revised, request))
+    run.write(record, lambda folder: write_experiment(folder, experiment, windows, accuracy, request, tables, revised))
+    if not results["failures"] and journal is not None:
+        shutil.rmtree(journal, ignore_errors=True)
+    return run.say(record, lambda console: _show(experiment, windows, accuracy, console), HOLDS)
 
 
 def _tables(
@@ -323,7 +320,6 @@ def _results(
         "failures": [*missing, *judge],
         "revisions": len(revisions),
         "revisions_not_found": revisions.count(NOT_FOUND),
-        "problems": problems,
     }
 
 
@@ -404,19 +400,13 @@ def _show(
     experiment: Experiment,
     windows: Mapping[str, Mapping[str, tuple[TextWindow, ...]]],
     accuracy: WindowAccuracy | None,
-    record: dict[str, Any],
-    json: bool,
+    console: Console,
 ) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from sloc.report.page_parts import shortened
 
-    console = Console()
-    if json:
-        console.out(json_module.dumps(record, ensure_ascii=False, allow_nan=False), highlight=False)
-        return
     table = Table(title=f"{len(experiment.runs)} generations")
     for name in ("question", "answer", "right", "tokens", *windows, "where"):
         table.add_column(name, justify="right" if name in ("tokens", *windows) else "left", overflow="fold")
@@ -438,6 +428,3 @@ def _show(
         for row in accuracy.to_dataframe().to_dict("records"):
             said = f"{row['quantity']}: {row['value']:.2f} ({row['lower']:.2f} to {row['upper']:.2f})"
             console.print(said, markup=False, highlight=False)
-    for problem in record["results"]["problems"][:20]:
-        console.print(f"note: {shortened(problem, 200)}", markup=False, highlight=False)
-    say_written(record["output"], "samples, tables and a page of each question", console)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json as json_module
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -24,9 +22,12 @@ from sloc.lm.experiments.interventions import comparable, compare_interventions
 from sloc.lm.experiments.runs import Experiment
 from sloc.lm.experiments.structured import template_jumps
 from sloc.lm.model import load_model
-from sloc.report.lm_command import LmRequest, experiment_accuracy, experiment_windows, placed, write_experiment
+from sloc.report.command_run import CommandRun
+from sloc.report.lm_command import HOLDS, LmRequest, experiment_accuracy, experiment_windows, placed, write_experiment
 from sloc.report.option_text import named
-from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_run_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 DEMOS = ("grammar", "addition", "stories")
 
@@ -88,20 +89,17 @@ def run_lm_demo(
         json: print one JSON object instead of text.
 
     Returns:
-        ``{"command", "arguments", "results", "output"}`` in JSON's types.
+        ``{"command", "arguments", "results", "seconds", "output"}`` in JSON's types.
 
     Raises:
         InvalidInput: bad input, a missing extra, or a folder that cannot be written.
 
     """
     request.check()
-    if out is not None:
-        check_run_folder(out, overwrite)
-    began = time.monotonic()
+    run = CommandRun("lm demo", out, overwrite=overwrite, json=json)
     experiment, results, tables = {"grammar": _grammar, "addition": _addition, "stories": _stories}[request.name](
         request
     )
-    results["seconds"] = round(time.monotonic() - began, 1)
     # The rule of the paper, as in its Table 1: twenty continuations are few for the exact test.
     shown = LmRequest(f"demo {request.name}", request.name, rise=0.5, detector="rule")
     windows = experiment_windows(experiment, shown)
@@ -110,15 +108,9 @@ def run_lm_demo(
     if accuracy is not None:
         rows: Any = accuracy.to_dataframe().to_dict("records")
         results["accuracy"] = rows
-    arguments = vars(request) | {"model": placed(request.model)}
-    record = jsonable({"command": "lm demo", "arguments": arguments, "results": results, "output": None})
-    if out is not None:
-        with run_folder(out, overwrite) as folder:
-            write_experiment(folder, experiment, windows, accuracy, shown, tables)
-            write_run_json(folder, record["command"], record["arguments"], record["results"])
-        record["output"] = str(Path(out))
-    _show(tables, accuracy, record, json)
-    return record
+    record = run.record(vars(request) | {"model": placed(request.model)}, results, experiment.problems)
+    run.write(record, lambda folder: write_experiment(folder, experiment, windows, accuracy, shown, tables))
+    return run.say(record, lambda console: _show(record["results"], tables, accuracy, console), HOLDS)
 
 
 def _grammar(request: DemoRequest) -> tuple[Experiment, dict[str, Any], dict[str, Any]]:
@@ -191,19 +183,12 @@ def _stories(request: DemoRequest) -> tuple[Experiment, dict[str, Any], dict[str
     return Experiment(runs, task, "position"), {"answers": answers}, {}
 
 
-def _show(tables: dict[str, Any], accuracy: Any, record: dict[str, Any], json: bool) -> None:
-    from rich.console import Console
-
-    console = Console()
-    if json:
-        console.out(json_module.dumps(record, ensure_ascii=False, allow_nan=False), highlight=False)
-        return
-    for name, value in record["results"].items():
-        if name != "accuracy":
+def _show(results: dict[str, Any], tables: dict[str, Any], accuracy: Any, console: Console) -> None:
+    for name, value in results.items():
+        if name not in ("accuracy", "notes"):
             console.print(f"{name.replace('_', ' ')}: {value}", markup=False, highlight=False)
     for name, table in tables.items():
         console.print(f"\n{name}", markup=False)
         console.print(table.to_string(index=False, float_format=lambda x: f"{x:.3f}"), markup=False, highlight=False)
     if accuracy is not None:
         console.print(accuracy.to_dataframe().to_string(index=False), markup=False, highlight=False)
-    say_written(record["output"], "samples, tables and a page of each question", console)

@@ -107,14 +107,17 @@ def run_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Generat
                 folder.rmdir()
 
 
-def write_run_json(folder: Path, command: str, arguments: Mapping[str, Any], results: Mapping[str, Any]) -> Path:
-    """Write ``run.json``: the command, every argument (defaults included), versions and results.
+def write_run_json(
+    folder: Path, command: str, arguments: Mapping[str, Any], results: Mapping[str, Any], seconds: float
+) -> Path:
+    """Write ``run.json``: the command, every argument (defaults included), versions, seconds and results.
 
     Args:
         folder: the folder yielded by ``run_folder``.
         command: the verb, for example ``"traces"``.
         arguments: every argument by name, enough to repeat the run exactly.
         results: a summary of what was found.
+        seconds: how long it took.
 
     Returns:
         The path written.
@@ -122,7 +125,13 @@ def write_run_json(folder: Path, command: str, arguments: Mapping[str, Any], res
     """
     folder = Path(checked_path(folder, "folder"))
     require(isinstance(command, str), "command", command, "the verb, a text")
-    record = {"command": command, "arguments": arguments, "versions": versions(), "results": results}
+    record = {
+        "command": command,
+        "arguments": arguments,
+        "versions": versions(),
+        "seconds": seconds,
+        "results": results,
+    }
     file = folder / RUN_FILE
     file.write_text(json.dumps(jsonable(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
     return file

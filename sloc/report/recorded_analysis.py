@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,27 +117,28 @@ class Analysis:
             frames.append(curve.to_dataframe().assign(kept_mass=np.repeat(kept, len(curve.categories))))
         return pd.concat(frames, ignore_index=True)
 
-    def write(self, folder: Path, notes: Sequence[str], picture: bool = True) -> None:
-        """Write the tables, the store, and, where matplotlib is installed, the page (and ``traces.png``).
-
-        Args:
-            folder: where.
-            notes: what was noticed in the recordings, for the page.
-            picture: whether to draw ``traces.png``.
-
-        """
+    def write(self, folder: Path) -> None:
+        """Write the tables and the store."""
         self.candidates.to_csv(folder / "moves.csv", index=False)
         self.beside.exact.to_csv(folder / "exact.csv", index=False)
         self.beside.rule.to_csv(folder / "rule.csv", index=False)
         self.questions_frame().to_csv(folder / "questions.csv", index=False)
         self.curves_frame().to_csv(folder / "curves.csv", index=False)
         write_store(folder / "traces.jsonl.gz", self.recordings)
-        if importlib.util.find_spec("matplotlib") is None:
-            return
+
+    def draw(self, folder: Path, notes: Sequence[str], picture: str = "") -> None:
+        """Write the page, and the picture where it has a name; needs matplotlib.
+
+        Args:
+            folder: where.
+            notes: what was noticed in the recordings, for the page.
+            picture: the name of the picture.
+
+        """
         from sloc.report.recorded_report import plot_recorded, write_recorded_report
 
         if picture:
-            plot_recorded(self.curves, self.moves, folder / "traces.png")
+            plot_recorded(self.curves, self.moves, folder / picture)
         said = (*self.lines(), *notes)
         own = {r.question: r for r in self.merged}
         write_recorded_report(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_module
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import require
 from sloc.contracts.arguments import checked_path
-from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_run_json
+from sloc.report.command_run import CommandRun
 from sloc.report.recorded_analysis import ALPHA, LEVEL, SIZE, Analysis, analyse, check_settings
 from sloc.report.run_record import digest
 from sloc.results.outcome import Moves
@@ -22,9 +20,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-NOTES = 20
-"""Notes that the terminal shows."""
-NO_PICTURES = "no page, no picture: matplotlib is not installed (pip install 'sloc[viz]')"
+PICTURE = "traces.png"
+"""Name of the picture in the output folder."""
+HOLDS, LOST = "tables, curves and a page", "picture and no page"
+"""What an output folder holds, and what it lacks without matplotlib."""
 
 
 def is_recorded(path: str | os.PathLike[str]) -> bool:
@@ -91,32 +90,28 @@ def run_recorded(
         console: where to print; standard output when None.
 
     Returns:
-        ``{"command", "arguments", "results", "output"}`` in JSON's types.
+        ``{"command", "arguments", "results", "seconds", "output"}`` in JSON's types.
 
     Raises:
         InvalidInput: bad input or a folder that cannot be written.
 
     """
-    if out is not None:
-        check_run_folder(out, overwrite)
+    run = CommandRun("traces", out, overwrite=overwrite, json=json, console=console)
     check_settings(size, alpha, gap, level, adjacent)
     recordings, notes = read_recordings(path)
     found = analyse(recordings, size=size, alpha=alpha, gap=gap, level=level, adjacent=adjacent)
-    source = Path(path).resolve()
     settings = {"size": size, "alpha": alpha, "gap": found.gap, "level": level, "adjacent": adjacent}
-    arguments = {"table": str(source), **settings}
-    results = {**found.summary(), "table_sha256": digest(source), "notes": list(notes)}
-    record = jsonable({"command": "traces", "arguments": arguments, "results": results, "output": None})
-    if out is not None:
-        with run_folder(out, overwrite) as folder:
-            found.write(folder, notes)
-            if not (folder / "report.html").exists():
-                record["results"]["notes"].append(NO_PICTURES)
-            summary = {k: v for k, v in record["results"].items() if k != "found"}
-            write_run_json(folder, record["command"], record["arguments"], summary)
-        record["output"] = str(Path(out))
-    _show(found, record, json, console)
-    return record
+    record = run.record(
+        {"table": str(Path(path).resolve()), **settings}, {**found.summary(), "table_sha256": digest(path)}, notes
+    )
+    run.write(
+        record,
+        found.write,
+        lambda folder: found.draw(folder, notes, PICTURE),
+        lost=LOST,
+        kept=lambda results: {k: v for k, v in results.items() if k != "found"},
+    )
+    return run.say(record, lambda console: print_found(found, console), HOLDS, PICTURE)
 
 
 def moves_table(moves: Moves, limit: int = 20) -> Table:
@@ -141,28 +136,8 @@ def moves_table(moves: Moves, limit: int = 20) -> Table:
     return table
 
 
-def print_found(found: Analysis, notes: Sequence[str], console: Console) -> None:
-    """Print the moves, what needs no prior, and the notes; those beyond ``NOTES`` are counted."""
+def print_found(found: Analysis, console: Console) -> None:
+    """Print the moves, and what needs no prior."""
     console.print(moves_table(found.moves))
     for line in found.lines():
         console.print(line, markup=False, highlight=False)
-    print_notes(notes, console)
-
-
-def print_notes(notes: Sequence[str], console: Console) -> None:
-    """Print notes; those beyond ``NOTES`` are counted."""
-    for note in notes[:NOTES]:
-        console.print(f"note: {note}", markup=False, highlight=False)
-    if len(notes) > NOTES:
-        console.print(f"... and {len(notes) - NOTES} more notes (run.json has all)", markup=False, highlight=False)
-
-
-def _show(found: Analysis, record: dict[str, Any], json: bool, console: Console | None) -> None:
-    from rich.console import Console
-
-    console = Console() if console is None else console
-    if json:
-        console.out(json_module.dumps(record, ensure_ascii=False, allow_nan=False), highlight=False)
-        return
-    print_found(found, record["results"]["notes"], console)
-    say_written(record["output"], "tables, curves and a page", console)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,6 +14,7 @@ from sloc.contracts import InvalidInput, require
 from sloc.engine import Replayed, is_leader
 from sloc.engine.plan import Plan
 from sloc.report.checkpoints import read_failure
+from sloc.report.command_run import print_json
 from sloc.report.run_record import request_from
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def run_replay(path: str | os.PathLike[str], *, json: bool = False, console: Con
     if not is_leader():
         return record
     if json:
-        console.out(json_module.dumps(record), highlight=False)
+        print_json(record, console)
         return record
     console.print(f"block {record['block']} of stage {record['stage']}, alone:", highlight=False)
     for array in arrays:

@@ -20,7 +20,7 @@ _DECIDING = ("sloc", "jax", "jaxlib", "numpy")
 """Libraries whose versions may change numbers."""
 
 
-def repeated(kind: type[T], path: str | os.PathLike[str], command: str, *files: str) -> T:
+def repeated(kind: type[T], path: str | os.PathLike[str], command: str, *files: str, words: Sequence[str] = ()) -> T:
     """Return the request of a former run, so that it can be run once more exactly.
 
     Args:
@@ -28,6 +28,7 @@ def repeated(kind: type[T], path: str | os.PathLike[str], command: str, *files: 
         path: the run's ``run.json``, or the folder that holds it.
         command: what was run, such as ``window`` or ``lm demo``.
         *files: arguments that name a file (or are None), whose ``digests`` lie among the results.
+        words: values of theirs that name none.
 
     Raises:
         InvalidInput: no such record, or not of such a run; an argument that a run does not have, that is missing, or
@@ -40,7 +41,7 @@ def repeated(kind: type[T], path: str | os.PathLike[str], command: str, *files: 
     request = request_from(kind, arguments, f"--from: expected the {RUN_FILE} of a {command} run")
     for name in files:
         file, known = getattr(request, name), results.get(f"{name}_sha256")
-        if file is not None:
+        if file is not None and file not in words:
             there = "\0" not in file and os.path.exists(file)
             require(there, f"--from, {name}", file, "a file that is still there")
             changed = "the file as it was in the first run; its contents have changed since"

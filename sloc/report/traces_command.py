@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json as json_module
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import InvalidInput, require
-from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_netcdf, write_run_json
+from sloc.report.command_run import CommandRun
+from sloc.report.output import write_netcdf
 from sloc.report.recorded_analysis import ALPHA, LEVEL, SIZE, Analysis, analyse, check_settings
-from sloc.report.recorded_command import NO_PICTURES, is_recorded, print_found, print_notes
+from sloc.report.recorded_command import HOLDS, LOST, PICTURE, is_recorded, print_found
 from sloc.report.run_record import digest
 from sloc.report.traces_picture import plot_traces, traces_summary_table
 from sloc.results import TraceWindows
@@ -96,15 +95,14 @@ def run_traces(
         console: where to print; standard output when None.
 
     Returns:
-        ``{"command", "arguments", "results", "output"}`` in JSON's types: ``results`` holds the counts,
+        ``{"command", "arguments", "results", "seconds", "output"}`` in JSON's types: ``results`` holds the counts,
         the notes, a row per question and, as ``all_answers``, what was found of all answers.
 
     Raises:
         InvalidInput: bad input or a folder that cannot be written.
 
     """
-    if out is not None:
-        check_run_folder(out, overwrite)
+    run = CommandRun("traces", out, overwrite=overwrite, json=json, console=console)
     settings: dict[str, Any] = {
         "rise": rise,
         "max_drop": max_drop,
@@ -125,15 +123,19 @@ def run_traces(
     found = analyse(recordings, alpha=move_alpha, **own) if recordings else None
     if found is not None:
         own["gap"] = found.gap
-    record = _record(path, settings | own | {"move_alpha": move_alpha}, table, result)
-    record["results"]["notes"].extend(notes)
-    record["results"]["all_answers"] = None if found is None else jsonable(found.summary())
-    if out is not None:
-        with run_folder(out, overwrite) as folder:
-            _write(folder, result, found, record)
-        record["output"] = str(Path(out))
-    _show(result, found, record, json, console)
-    return record
+    record = run.record(
+        {"table": str(Path(path).resolve()), **settings, **own, "move_alpha": move_alpha},
+        _results(path, table, result, found),
+        (*table.notes, *notes),
+    )
+    run.write(
+        record,
+        lambda folder: _write(folder, result, found),
+        lambda folder: _draw(folder, result, found, record),
+        lost=LOST,
+        kept=_kept,
+    )
+    return run.say(record, lambda console: _show(result, found, console), HOLDS, PICTURE)
 
 
 def _inside(path: str | os.PathLike[str]) -> str:
@@ -179,52 +181,43 @@ def recordings_of_table(frame: pd.DataFrame, table: TraceTable) -> tuple[tuple[R
     return tuple(recordings), tuple(n for n in notes if n not in table.notes)
 
 
-def _record(
-    path: str | os.PathLike[str], settings: dict[str, Any], table: TraceTable, result: TraceWindows
+def _results(
+    path: str | os.PathLike[str], table: TraceTable, result: TraceWindows, found: Analysis | None
 ) -> dict[str, Any]:
     frame = result.to_dataframe().astype(object)
-    rows = frame.where(frame.notna(), None).to_dict("records")
-    file = Path(path).resolve()
-    arguments = {"table": str(file), **settings}
-    results = {
+    return {
         **result.summary(),
         "rows": table.rows,
         "axis": table.axis,
-        "table_sha256": digest(file),
-        "notes": list(table.notes),
-        "windows": rows,
+        "table_sha256": digest(path),
+        "windows": frame.where(frame.notna(), None).to_dict("records"),
+        "all_answers": None if found is None else found.summary(),
     }
-    return jsonable({"command": "traces", "arguments": arguments, "results": results, "output": None})
 
 
-def _write(folder: Path, result: TraceWindows, found: Analysis | None, record: dict[str, Any]) -> None:
+def _kept(results: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of ``run.json`` what stands in the tables: a row for each window and for each move."""
+    moves = results["all_answers"]
+    return {k: v for k, v in results.items() if k != "windows"} | {
+        "all_answers": None if moves is None else {k: v for k, v in moves.items() if k != "found"}
+    }
+
+
+def _write(folder: Path, result: TraceWindows, found: Analysis | None) -> None:
     result.to_dataframe().to_csv(folder / "windows.csv", index=False)
     result.steps_dataframe().to_csv(folder / "steps.csv", index=False)
     write_netcdf(result.to_xarray(), folder / "curves.nc")
     if found is not None:
-        found.write(folder, record["results"]["notes"], picture=False)
-    if importlib.util.find_spec("matplotlib") is None:
-        record["results"]["notes"].append(NO_PICTURES)
-    else:
-        plot_traces(result, folder / "traces.png")
-    summary = {k: v for k, v in record["results"].items() if k != "windows"}
+        found.write(folder)
+
+
+def _draw(folder: Path, result: TraceWindows, found: Analysis | None, record: dict[str, Any]) -> None:
+    plot_traces(result, folder / PICTURE)
     if found is not None:
-        summary["all_answers"] = {k: v for k, v in summary["all_answers"].items() if k != "found"}
-    write_run_json(folder, record["command"], record["arguments"], summary)
+        found.draw(folder, record["results"]["notes"])
 
 
-def _show(
-    result: TraceWindows, found: Analysis | None, record: dict[str, Any], json: bool, console: Console | None
-) -> None:
-    from rich.console import Console
-
-    console = Console() if console is None else console
-    if json:
-        console.out(json_module.dumps(record, ensure_ascii=False, allow_nan=False), highlight=False)
-        return
+def _show(result: TraceWindows, found: Analysis | None, console: Console) -> None:
     console.print(traces_summary_table(result))
-    if found is None:
-        print_notes(record["results"]["notes"], console)
-    else:
-        print_found(found, record["results"]["notes"], console)
-    say_written(record["output"], "tables, curves and a page", console)
+    if found is not None:
+        print_found(found, console)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.util
-import json as json_module
 import math
 import os
 import sys
@@ -23,8 +21,9 @@ from sloc.contracts.arguments import as_whole, is_one_of
 from sloc.engine import NotANumber
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.checkpoints import checkpoints
+from sloc.report.command_run import CommandRun
 from sloc.report.extras import need
-from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_picture, write_run_json
+from sloc.report.output import write_picture
 from sloc.report.sources import digits
 from sloc.report.style import new_figure, styled
 from sloc.samplers import dpm_solver
@@ -124,39 +123,38 @@ def run_train(
         json: print one JSON object instead of text.
 
     Returns:
-        ``{"command", "arguments", "results", "output"}`` in JSON's types.
+        ``{"command", "arguments", "results", "seconds", "output"}`` in JSON's types.
 
     Raises:
         InvalidInput: bad input, a missing extra, a checkpoint of another run, or a folder that cannot be written.
         NotANumber: the loss turned NaN; names the step.
 
     """
-    from rich.console import Console
-
     request.check()
     request = dataclasses.replace(request, steps=request.steps or NETWORKS[request.model])
     for module in ("flax", "optax", "safetensors"):
         need(module, "training")
-    if out is not None:
-        check_run_folder(out, overwrite)
+    run = CommandRun("train", out, overwrite=overwrite, json=json)
     parts = split_digits(request.seed)
     with checkpoints(out, request, resume, "train") as stages:
         kept = None if stages is None else stages.with_name("training.safetensors")
         fitted, results, drawn = _trained(request, parts, kept, quiet=json)
-        if out is not None:
-            with run_folder(out, overwrite) as folder:
-                _write(folder, request, fitted, results, drawn)
-    answer = jsonable({"command": "train", "arguments": request.to_arguments(), "results": results, "output": out})
-    console = Console()
-    if json:
-        console.out(json_module.dumps(answer), highlight=False)
-    else:
-        console.out(_words(results), end="", highlight=False)
-        say_written(answer["output"], "weights, losses and a picture", console, PICTURE)
-    return answer
+        record = run.record(request.to_arguments(), results)
+        run.write(
+            record,
+            lambda folder: _write(folder, request, fitted, results),
+            None if drawn is None else lambda folder: _picture(drawn, folder / PICTURE),
+        )
+    words = _words(results)
+    return run.say(
+        record,
+        lambda console: console.out(words, end="", highlight=False),
+        "weights, losses and a picture",
+        PICTURE,
+    )
 
 
-def _write(folder: Path, request: TrainRequest, fitted: Any, results: dict[str, Any], drawn: Any) -> None:
+def _write(folder: Path, request: TrainRequest, fitted: Any, results: dict[str, Any]) -> None:
     from sloc.nn import save_weights
 
     notes = {"network": request.model, "seed": str(request.seed)}
@@ -165,9 +163,6 @@ def _write(folder: Path, request: TrainRequest, fitted: Any, results: dict[str, 
     save_weights(folder / "weights.safetensors", fitted.model, **notes)
     losses = {"step": np.arange(fitted.losses.size), "loss": fitted.losses}
     pd.DataFrame(losses).to_csv(folder / "losses.csv", index=False)
-    if importlib.util.find_spec("matplotlib") is not None and drawn is not None:
-        _picture(drawn, folder / PICTURE)
-    write_run_json(folder, "train", request.to_arguments(), results)
 
 
 def _trained(request: TrainRequest, parts: Split, kept: Path | None, quiet: bool) -> tuple[Any, dict[str, Any], Any]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json as json_module
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +12,11 @@ import jax
 from sloc.contracts import component_names, float_dtype
 from sloc.engine.plan import Plan
 from sloc.report.checkpoints import checkpoints
-from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_picture, write_run_json
+from sloc.report.command_run import CommandRun
+from sloc.report.output import write_picture
 from sloc.report.sources import Source, plural
 from sloc.report.style import INK, new_figure, styled
-from sloc.report.window_command import WindowRequest, checked_request
+from sloc.report.window_command import WindowRequest, checked_request, read_file
 from sloc.report.window_picture import draw_tree
 from sloc.report.window_settings import PROCESSES
 from sloc.report.window_tree import tree_record, write_trees
@@ -64,7 +62,7 @@ def run_tree(
         log: where progress goes; standard error when None.
 
     Returns:
-        ``{"command", "arguments", "results", "output"}`` in JSON's types.
+        ``{"command", "arguments", "results", "seconds", "output"}`` in JSON's types.
 
     Raises:
         InvalidInput: bad input or a folder that cannot be written.
@@ -75,24 +73,18 @@ def run_tree(
     """
     from rich.console import Console
 
-    console = Console() if console is None else console
+    run = CommandRun("tree", out, overwrite=overwrite, json=json, console=console)
     log = Console(stderr=True) if log is None else log
-    if out is not None:
-        check_run_folder(out, overwrite)
     names, source = checked_request(request)
-    began = time.perf_counter()
     with checkpoints(out, request, resume, "tree") as kept:
         trees = grown(request, names, source, log, Plan(devices=request.settings.devices, checkpoint=kept))
-        record = _record(request, names, source, trees, time.perf_counter() - began)
-        if out is not None:
-            with run_folder(out, overwrite) as folder:
-                _write(folder, trees, source, record)
-            record["output"] = str(Path(out))
-    if json:
-        console.out(json_module.dumps(record, ensure_ascii=False, allow_nan=False), highlight=False)
-    else:
-        _show(trees, source, record, console)
-    return record
+        record = run.record(_arguments(request, names, source), _found(source, trees))
+        run.write(
+            record,
+            lambda folder: _write(folder, trees),
+            lambda folder: write_picture(_picture(trees, source), folder / PICTURE, 130),
+        )
+    return run.say(record, lambda console: _show(trees, source, console), "tables and a picture", PICTURE)
 
 
 def grown(
@@ -122,37 +114,23 @@ def _tree(request: WindowRequest, name: str, source: Source, plan: Plan) -> Mixt
     )
 
 
-def _record(
-    request: WindowRequest,
-    names: Sequence[str],
-    source: Source,
-    trees: Sequence[tuple[str, MixtureTree]],
-    seconds: float,
-) -> dict[str, Any]:
-    arguments = request.to_arguments() | {
-        "source": source.file or request.source,
-        "processes": list(names),
-        "sha256": source.sha256,
-    }
-    results = {
+def _arguments(request: WindowRequest, names: Sequence[str], source: Source) -> dict[str, Any]:
+    return request.to_arguments() | {"source": source.file or request.source, "processes": list(names)}
+
+
+def _found(source: Source, trees: Sequence[tuple[str, MixtureTree]]) -> dict[str, Any]:
+    return {
         "source": source.title,
+        **read_file(source),
         "classes": list(component_names(source.population)),
         "processes": {name: tree_record(name, tree) for name, tree in trees},
-        "seconds": round(seconds, 3),
         "devices": [str(d) for d in jax.local_devices()],
         "x64": str(float_dtype()) == "float64",
-        "notes": [],
     }
-    return jsonable({"command": "tree", "arguments": arguments, "results": results, "output": None})
 
 
-def _write(folder: Path, trees: Sequence[tuple[str, MixtureTree]], source: Source, record: dict[str, Any]) -> None:
+def _write(folder: Path, trees: Sequence[tuple[str, MixtureTree]]) -> None:
     write_trees(folder, trees)
-    if importlib.util.find_spec("matplotlib") is None:
-        record["results"]["notes"].append("no picture: matplotlib is not installed (pip install 'sloc[viz]')")
-    else:
-        write_picture(_picture(trees, source), folder / PICTURE, 130)
-    write_run_json(folder, record["command"], record["arguments"], record["results"])
 
 
 def _picture(trees: Sequence[tuple[str, MixtureTree]], source: Source) -> Any:
@@ -193,12 +171,9 @@ def _table(name: str, tree: MixtureTree, source: Source) -> Table:
     return table
 
 
-def _show(trees: Sequence[tuple[str, MixtureTree]], source: Source, record: dict[str, Any], console: Console) -> None:
+def _show(trees: Sequence[tuple[str, MixtureTree]], source: Source, console: Console) -> None:
     for name, tree in trees:
         console.print(_table(name, tree, source))
         for key, condition in tree.conditions.items():
             console.print(f"{key}: {condition.verdict} ({condition.statement})", markup=False, highlight=False)
         console.print()
-    for note in record["results"]["notes"]:
-        console.print(f"note: {note}", markup=False, highlight=False)
-    say_written(record["output"], "tables and a picture", console, PICTURE)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import json as json_module
 import math
 import os
 from dataclasses import dataclass
@@ -22,9 +20,9 @@ from sloc.engine.plan import Plan
 from sloc.populations import Empirical
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.checkpoints import checkpoints
+from sloc.report.command_run import CommandRun
 from sloc.report.extras import need
 from sloc.report.option_text import named
-from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_run_json
 from sloc.report.progress_bars import progress_bars
 from sloc.report.run_record import digests
 from sloc.report.sources import digits
@@ -113,7 +111,7 @@ def run_uturn(
         log: where progress goes; standard error when None.
 
     Returns:
-        ``{"command", "arguments", "results", "output"}`` in JSON's types.
+        ``{"command", "arguments", "results", "seconds", "output"}`` in JSON's types.
 
     Raises:
         InvalidInput: bad input, weights of another network, a missing extra, or a folder that cannot be written.
@@ -125,27 +123,20 @@ def run_uturn(
     request.check()
     for module in ("flax", "safetensors"):
         need(module, "a trained model")
-    if out is not None:
-        check_run_folder(out, overwrite)
+    run = CommandRun("uturn", out, overwrite=overwrite, json=json)
     log = Console(stderr=True) if log is None else log
     given, files = loaded(request), digests(request, *FILES)
     with checkpoints(out, request, resume, "uturn") as folder:
         times, curves, first = turned(request, given, log, Plan(checkpoint=folder))
-        arguments, results = request.to_arguments(), compared(curves) | files
-        if out is not None:
-            with run_folder(out, overwrite) as target:
-                _frame(curves).to_csv(target / "curves.csv", index=False)
-                if importlib.util.find_spec("matplotlib") is not None:
-                    uturn_picture(times, curves, first, results, request.start, target / PICTURE)
-                write_run_json(target, "uturn", arguments, results)
-    answer = jsonable({"command": "uturn", "arguments": arguments, "results": results, "output": out})
-    console = Console()
-    if json:
-        console.out(json_module.dumps(answer), highlight=False)
-    else:
-        console.out(_words(results, request.start), end="", highlight=False)
-        say_written(answer["output"], "curves and a picture", console, PICTURE)
-    return answer
+        results = compared(curves) | files
+        record = run.record(request.to_arguments(), results)
+        run.write(
+            record,
+            lambda folder: _frame(curves).to_csv(folder / "curves.csv", index=False),
+            lambda folder: uturn_picture(times, curves, first, results, request.start, folder / PICTURE),
+        )
+    words = _words(results, request.start)
+    return run.say(record, lambda console: console.out(words, end="", highlight=False), "curves and a picture", PICTURE)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json as json_module
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -18,14 +16,8 @@ from sloc.contracts.arguments import checked_kind, is_one_of
 from sloc.engine import is_leader
 from sloc.engine.plan import Plan
 from sloc.report.checkpoints import checkpoints
-from sloc.report.output import (
-    check_run_folder,
-    jsonable,
-    run_folder,
-    say_written,
-    write_netcdf,
-    write_run_json,
-)
+from sloc.report.command_run import CommandRun
+from sloc.report.output import jsonable, write_netcdf
 from sloc.report.progress_bars import progress_bars
 from sloc.report.sources import Source, load_digits_source, load_file_source, load_gaussians_source, parse_image
 from sloc.report.tables import curves_dataset, windows_frame, windows_rows, windows_table
@@ -39,6 +31,10 @@ if TYPE_CHECKING:
 
 PICTURE = "windows.png"
 """Name of the picture in the output folder."""
+
+
+WORDS = ("digits", "gaussians")
+"""Sources that are no file."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,6 @@ class WindowRequest:
         means: of Gaussians, as text.
         weights: of Gaussians, as text.
         covariances: of Gaussians, as text.
-        sha256: digest that the file must have; None for any.
         grids: noise levels by process; those missing are chosen by a pilot run.
         refined: noise levels of the second look at the edges, by process; those missing are chosen after the first.
 
@@ -72,7 +67,6 @@ class WindowRequest:
     means: str | None = None
     weights: str | None = None
     covariances: str | None = None
-    sha256: str | None = None
     grids: Mapping[str, Sequence[float]] = field(default_factory=dict)
     refined: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
@@ -92,26 +86,19 @@ class WindowRequest:
         """
         files = {"--x": self.x, "--labels": self.labels, "--scale": self.scale, "--image": self.image}
         mixture = {"--means": self.means, "--weights": self.weights, "--covariances": self.covariances}
-        foreign = mixture if self.source not in ("digits", "gaussians") else files
+        foreign = mixture if self.source not in WORDS else files
         if self.source == "digits":
             foreign = files | mixture
         for name, value in foreign.items():
             if value is not None:
                 owner = "data files" if name in files else "the source gaussians"
-                given = f"the source {self.source}" if self.source in ("digits", "gaussians") else "a data file"
+                given = f"the source {self.source}" if self.source in WORDS else "a data file"
                 raise InvalidInput(f"{name} = {value}: expected no such option with {given}; it goes with {owner}")
         if self.source == "digits":
             return load_digits_source()
         if self.source == "gaussians":
             return load_gaussians_source(self.means, self.weights, self.covariances)
-        source = load_file_source(self.source, self.x, self.labels, self.scale, self.image)
-        require(
-            self.sha256 in (None, source.sha256),
-            "SOURCE",
-            self.source,
-            "the file as it was in the first run; its contents have changed since",
-        )
-        return source
+        return load_file_source(self.source, self.x, self.labels, self.scale, self.image)
 
 
 def run_window(
@@ -143,7 +130,7 @@ def run_window(
         log: where progress goes; standard error when None.
 
     Returns:
-        ``{"command", "arguments", "results", "output"}`` in JSON's types.
+        ``{"command", "arguments", "results", "seconds", "output"}`` in JSON's types.
 
     Raises:
         InvalidInput: bad input or a folder that cannot be written.
@@ -153,15 +140,24 @@ def run_window(
     checked_kind(request, "request", WindowRequest, "a WindowRequest")
     from rich.console import Console
 
-    console = Console() if console is None else console
+    run = CommandRun("window", out, overwrite=overwrite, json=json, console=console)
     log = Console(stderr=True, quiet=not is_leader()) if log is None else log
-    if out is not None:
-        check_run_folder(out, overwrite)
     names, source = checked_request(request)
     with checkpoints(out, request, resume) as folder:
         plan = Plan(devices=request.settings.devices, checkpoint=folder)
         results = measured(request, names, source, log, plan)
-        return _finish(request, names, source, results, out, overwrite=overwrite, json=json, console=console, log=log)
+        record = run.record(_arguments(request, names, source, results), _found(source, results))
+        if not is_leader():
+            return record
+        with log.status("writing files and picture ..."):
+            run.write(
+                record,
+                lambda folder: _write(folder, results),
+                lambda folder: plot_windows(results, source, folder / PICTURE, seed=request.settings.seed),
+            )
+    return run.say(
+        record, lambda console: _show(results, source, record, console), "tables, curves and a picture", PICTURE
+    )
 
 
 def checked_request(request: WindowRequest) -> tuple[tuple[str, ...], Source]:
@@ -184,33 +180,6 @@ def checked_request(request: WindowRequest) -> tuple[tuple[str, ...], Source]:
 
 def _processes(request: WindowRequest) -> tuple[str, ...]:
     return request.processes or (("ou", "masking") if request.source == "digits" else ("ou",))
-
-
-def _finish(
-    request: WindowRequest,
-    names: Sequence[str],
-    source: Source,
-    results: list[ProcessWindows],
-    out: str | os.PathLike[str] | None,
-    *,
-    overwrite: bool,
-    json: bool,
-    console: Console,
-    log: Console,
-) -> dict[str, Any]:
-    """Write and print, in the first process of several only."""
-    record = _record(request, names, source, results)
-    if not is_leader():
-        return record
-    if out is not None:
-        with run_folder(out, overwrite) as folder:
-            _write(folder, results, source, request, record, log)
-        record["output"] = str(Path(out))
-    if json:
-        console.out(json_module.dumps(record, ensure_ascii=False, allow_nan=False), highlight=False)
-    else:
-        _show(results, source, record, console)
-    return record
 
 
 def measured(
@@ -256,20 +225,23 @@ def measured(
     return results
 
 
-def _record(
-    request: WindowRequest,
-    names: Sequence[str],
-    source: Source,
-    results: Sequence[ProcessWindows],
+def _arguments(
+    request: WindowRequest, names: Sequence[str], source: Source, results: Sequence[ProcessWindows]
 ) -> dict[str, Any]:
-    arguments = request.to_arguments()
-    arguments |= {
+    return request.to_arguments() | {
         "source": source.file or request.source,
         "processes": list(names),
-        "sha256": source.sha256,
         "grids": {r.name: r.times for r in results},
         "refined": {r.name: r.refined for r in results if r.refined.size},
     }
+
+
+def read_file(source: Source) -> dict[str, str]:
+    """Return the digest of the data file, by which ``--from`` knows it again; nothing where there is none."""
+    return {} if source.sha256 is None else {"source_sha256": source.sha256}
+
+
+def _found(source: Source, results: Sequence[ProcessWindows]) -> dict[str, Any]:
     found = {}
     for result in results:
         found[result.name] = {
@@ -287,34 +259,20 @@ def _record(
             "pairs": [row for row in windows_rows([result]) if row["kind"] == "pair"],
             "tree": None if result.tree is None else tree_record(result.name, result.tree),
         }
-    summary = {
+    return {
         "source": source.title,
+        **read_file(source),
         "classes": list(component_names(source.population)),
         "processes": found,
         "devices": [str(d) for d in jax.local_devices()],
         "x64": float_dtype() == np.float64,
-        "notes": [],
     }
-    return jsonable({"command": "window", "arguments": arguments, "results": summary, "output": None})
 
 
-def _write(
-    folder: Path,
-    results: Sequence[ProcessWindows],
-    source: Source,
-    request: WindowRequest,
-    record: dict[str, Any],
-    log: Console,
-) -> None:
-    with log.status("writing files and picture ..."):
-        windows_frame(results).to_csv(folder / "windows.csv", index=False)
-        write_netcdf(curves_dataset(results), folder / "curves.nc")
-        write_trees(folder, [(r.name, r.tree) for r in results if r.tree is not None])
-        if importlib.util.find_spec("matplotlib") is None:
-            record["results"]["notes"].append("no picture: matplotlib is not installed (pip install 'sloc[viz]')")
-        else:
-            plot_windows(results, source, folder / PICTURE, seed=request.settings.seed)
-        write_run_json(folder, record["command"], record["arguments"], record["results"])
+def _write(folder: Path, results: Sequence[ProcessWindows]) -> None:
+    windows_frame(results).to_csv(folder / "windows.csv", index=False)
+    write_netcdf(curves_dataset(results), folder / "curves.nc")
+    write_trees(folder, [(r.name, r.tree) for r in results if r.tree is not None])
 
 
 def _show(results: Sequence[ProcessWindows], source: Source, record: dict[str, Any], console: Console) -> None:
@@ -322,6 +280,3 @@ def _show(results: Sequence[ProcessWindows], source: Source, record: dict[str, A
         console.print(windows_table(result, source))
         console.print(record["results"]["processes"][result.name]["summary"], markup=False, highlight=False)
         console.print()
-    for note in record["results"]["notes"]:
-        console.print(f"note: {note}", markup=False, highlight=False)
-    say_written(record["output"], "tables, curves and a picture", console, PICTURE)

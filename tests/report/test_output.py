@@ -16,7 +16,7 @@ from sloc.report.output import check_run_folder, jsonable, run_folder, versions,
 def fill(folder, text="one"):
     """Write a small run."""
     (folder / "windows.csv").write_text(text)
-    write_run_json(folder, "traces", {"rise": 0.5}, {"windows": 1})
+    write_run_json(folder, "traces", {"rise": 0.5}, {"windows": 1}, 0.5)
 
 
 def names(folder):

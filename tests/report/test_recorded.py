@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 
 from sloc.cli import app
 from sloc.contracts import InvalidInput
+from sloc.report.command_run import print_notes
 from sloc.report.recorded_analysis import analyse
-from sloc.report.recorded_command import is_recorded, print_notes, read_recordings, run_recorded
+from sloc.report.recorded_command import is_recorded, read_recordings, run_recorded
 from sloc.report.recorded_report import _alternatives, plot_outcomes, plot_recorded, recorded_page
 from sloc.windows.likely_moves import posterior_moves
 from sloc.windows.outcome_curves import OutcomeCounts, outcome_curve
@@ -200,7 +201,7 @@ def page_parts(folder):
 def test_notes_that_are_not_printed_are_counted():
     out = Console(file=io.StringIO(), width=100)
     print_notes([f"n{i}" for i in range(25)], out)
-    assert out.file.getvalue().splitlines()[19:] == ["note: n19", "... and 5 more notes (run.json has all)"]
+    assert out.file.getvalue().splitlines()[19:] == ["note: n19", "... and 5 more notes (--json has all)"]
 
 
 def test_a_run_of_branches_is_repeated_from_its_record(folder, tmp_path):
@@ -208,7 +209,8 @@ def test_a_run_of_branches_is_repeated_from_its_record(folder, tmp_path):
     arguments = ["--gap", "3", "--level", "0.8", "--rise", "0.35"]
     ran = CliRunner().invoke(app, ["traces", str(folder), *arguments, "--out", str(first)])
     assert ran.exit_code == 0, ran.output
-    saved = json.loads((first / "run.json").read_text())["arguments"]
+    record = json.loads((first / "run.json").read_text())
+    saved = record["arguments"]
     assert {k: saved[k] for k in ("gap", "level", "size", "alpha")} == {
         "gap": 3.0,
         "level": 0.8,
@@ -217,8 +219,9 @@ def test_a_run_of_branches_is_repeated_from_its_record(folder, tmp_path):
     }
     assert CliRunner().invoke(app, ["traces", "--from", str(first), "--out", str(again)]).exit_code == 0
     for file in first.iterdir():
-        if file.suffix != ".png":
+        if file.suffix not in (".png", ".json"):
             assert (again / file.name).read_bytes() == file.read_bytes(), file.name
+    assert json.loads((again / "run.json").read_text()) | {"seconds": record["seconds"]} == record
     refused = CliRunner().invoke(app, ["traces", "--from", str(first), "--gap", "2"])
     assert "no other options beside it" in refused.output
     wrong = CliRunner().invoke(app, ["traces", "--from", str(folder / "row000.json.gz")])

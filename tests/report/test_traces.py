@@ -119,8 +119,10 @@ def test_a_run_writes_a_folder_that_repeats_it(tmp_path):
     ran = CliRunner().invoke(app, ["traces", "--from", str(tmp_path / "out"), "--out", str(tmp_path / "again")])
     assert ran.exit_code == 0, ran.output
     for name in names:
-        if name.endswith((".csv", ".html", ".json", ".gz")):
+        if name.endswith((".csv", ".html", ".gz")):
             assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
+    again = json.loads((tmp_path / "again" / "run.json").read_text())
+    assert again | {"seconds": saved["seconds"]} == saved
     path.write_text(path.read_text() + "question [0],0.1,A\n")
     changed = CliRunner().invoke(app, ["traces", "--from", str(tmp_path / "out" / "run.json")])
     assert changed.exit_code == 2
@@ -247,7 +249,7 @@ def test_ctrl_c_while_drawing_leaves_nothing(tmp_path, monkeypatch):
 def test_without_matplotlib_the_numbers_are_still_written(tmp_path, monkeypatch):
     path = tmp_path / "answers.csv"
     table().to_csv(path, index=False)
-    monkeypatch.setattr(traces_command.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     record = run_traces(path, tmp_path / "out", console=console())
     assert "no picture" in record["results"]["notes"][0]
     assert not (tmp_path / "out" / "traces.png").exists()

@@ -107,9 +107,9 @@ def _source(file: Path) -> Any:
 def _record(command: str) -> Callable[[Path], Any]:
     def read(file: Path) -> Any:
         from sloc.report.run_record import repeated
-        from sloc.report.window_command import WindowRequest, checked_request
+        from sloc.report.window_command import WORDS, WindowRequest, checked_request
 
-        request = repeated(WindowRequest, file, command)
+        request = repeated(WindowRequest, file, command, "source", words=WORDS)
         checked_request(request)
         return request
 

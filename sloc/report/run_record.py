@@ -45,7 +45,7 @@ def repeated(kind: type[T], path: str | os.PathLike[str], command: str, *files: 
             there = "\0" not in file and os.path.exists(file)
             require(there, f"--from, {name}", file, "a file that is still there")
             changed = "the file as it was in the first run; its contents have changed since"
-            require(known in (None, digest(file)), f"--from, {name}", file, changed)
+            require(known is None or known == digest(file), f"--from, {name}", file, changed)
     return request
 
 

@@ -241,7 +241,7 @@ def windows(
     json: JsonOption = False,
 ) -> None:
     """Find where each generation decided its answer."""
-    with refusals(out is not None or None):
+    with refusals(ctx, out is not None or None):
         _need_extras()
         from sloc.report.lm_command import LmRequest, run_lm_windows
         from sloc.report.run_record import repeated
@@ -340,7 +340,7 @@ def demo(
     json: JsonOption = False,
 ) -> None:
     """Show where the texts of a small model decide."""
-    with refusals():
+    with refusals(ctx):
         _need_extras()
         from sloc.report.lm_demo import DemoRequest, run_lm_demo
         from sloc.report.run_record import repeated

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sloc.contracts import require
+from sloc.contracts import named, require
 from sloc.contracts.arguments import as_real, as_whole, checked_level, is_one_of
 from sloc.lm.answers import NOT_FOUND, JudgeTask, Task, TemplateTask, read_task
 from sloc.lm.backends import Backend, Rule, open_backend
@@ -28,7 +28,6 @@ from sloc.lm.experiments.structured import template_jumps
 from sloc.lm.sampling import Sampling
 from sloc.report.extras import need
 from sloc.report.lm_index import write_experiment_pages
-from sloc.report.option_text import named
 from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_run_json
 from sloc.report.run_record import digests
 from sloc.windows.recorded_file import write_store
@@ -196,20 +195,21 @@ def run_lm_windows(
 
     """
     settings, task = request.settings(), request.read_task()
-    questions = read_questions(request.data, benchmark=request.benchmark)
+    with named("data", "path"):
+        questions = read_questions(request.data, benchmark=request.benchmark)
     if out is not None:
         check_run_folder(out, overwrite)
     journal = None if out is None else journal_folder(out)
     options = dict(request.server)
-    with named("--model", "path", "name", "url"):
+    with named("model", "name"):
         model = backend or open_backend(request.model, lanes=request.lanes, **options)
     if request.judge is not None:
         same = request.judge == request.model
-        with named("--judge", "path", "name", "url"):
+        with named("judge", "name"):
             judge = model if same else open_backend(request.judge, lanes=request.lanes, **options)
         kept = None if journal is None else str(journal / "verdicts")
         words = request.judge_labels
-        with named("--judge-labels", "labels", "right_label"):
+        with named("judge_labels", "labels", "right_label"):
             task = JudgeTask(judge, words, right_label=words[0], asks=task.instructions, journal=kept)
     said = _progress if progress else None
     experiment = run_experiment(

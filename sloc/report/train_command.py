@@ -72,13 +72,13 @@ class TrainRequest:
             InvalidInput: another source or network, numbers below 1, or a strength of guidance that is not finite.
 
         """
-        require(self.source == "digits", "SOURCE", self.source, "digits")
-        require(is_one_of(self.model, NETWORKS), "--model", self.model, "one of " + ", ".join(NETWORKS))
+        require(self.source == "digits", "source", self.source, "digits")
+        require(is_one_of(self.model, NETWORKS), "model", self.model, "one of " + ", ".join(NETWORKS))
         for name in ("steps", "batch", "samples"):
             value = getattr(self, name)
-            require(value is None or value >= 1, f"--{name}", value, "at least 1")
-        require(0 <= as_whole(self.seed) < 2**31, "--seed", self.seed, "a number from 0 to 2147483647")
-        require(math.isfinite(self.guidance), "--guidance", self.guidance, "a finite number")
+            require(value is None or value >= 1, name, value, "at least 1")
+        require(0 <= as_whole(self.seed) < 2**31, "seed", self.seed, "a number from 0 to 2147483647")
+        require(math.isfinite(self.guidance), "guidance", self.guidance, "a finite number")
 
 
 @dataclass(frozen=True)

@@ -49,16 +49,16 @@ class Settings:
             InvalidInput: the first that is wrong.
 
         """
-        checked_epsilon(self.epsilon, "--epsilon")
-        checked_level(self.delta, "--delta")
-        checked_count(self.n, "--n")
-        require(8 <= as_real(self.times) <= 4096, "--times", self.times, "a number of noise levels, 8 to 4096")
-        require(0 <= as_whole(self.seed) < 2**32, "--seed", self.seed, "a whole number from 0 to 2^32 - 1")
+        checked_epsilon(self.epsilon, "epsilon")
+        checked_level(self.delta, "delta")
+        checked_count(self.n, "n")
+        require(8 <= as_real(self.times) <= 4096, "times", self.times, "a number of noise levels, 8 to 4096")
+        require(0 <= as_whole(self.seed) < 2**32, "seed", self.seed, "a whole number from 0 to 2^32 - 1")
         device_mesh(self.devices)
         names = component_names(population)
         for name in self.classes:
-            require(is_one_of(name, names), "--classes", name, f"one of {', '.join(names[:40])}")
-        require(len(set(self.classes)) == len(self.classes), "--classes", self.classes, "each class once")
+            require(is_one_of(name, names), "classes", name, f"one of {', '.join(names[:40])}")
+        require(len(set(self.classes)) == len(self.classes), "classes", self.classes, "each class once")
 
     def chosen(self, population: Population) -> tuple[str, ...]:
         """Return the classes reported."""

@@ -35,13 +35,13 @@ class TransformersBackend(Backend):
             library: Any = importlib.import_module("transformers")
         except ModuleNotFoundError as error:
             raise InvalidInput(
-                f"model = 'transformers:{path}': expected {error.name} to be installed (pip install torch transformers)"
+                f"path = {path!r}: expected {error.name} to be installed (pip install torch transformers)"
             ) from error
         try:
             self.tokenizer: Any = library.AutoTokenizer.from_pretrained(path)
             self.model: Any = library.AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto").eval()
         except (OSError, ValueError, KeyError) as error:
-            raise InvalidInput(f"model = 'transformers:{path}': expected a causal model ({error})") from error
+            raise InvalidInput(f"path = {path!r}: expected a causal model ({error})") from error
         self.name: str = f"transformers:{path.rstrip('/').split('/')[-1]}"
         self.batch_size: int = batch_size
         self.chats: bool = bool(getattr(self.tokenizer, "chat_template", None))

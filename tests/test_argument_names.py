@@ -1,0 +1,98 @@
+"""Refusals name an argument as the signature that was called does; a command names what was typed for it."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from sloc.contracts import InvalidInput, named, require
+from sloc.report.window_command import Settings, WindowRequest, run_window
+from tests.robustness.common import PAIR, resolve
+from tests.robustness.rows_windows import RECORDING
+
+LINES = (Path(__file__).parent / "public_names.txt").read_text("utf-8").splitlines()
+FUNCTIONS = [line.partition("(")[0] for line in LINES if re.search(r"\(.*\bpath\b", line)]
+WRITERS = ("sloc.nn.save_weights", "sloc.report.plot_recorded", "sloc.report.plot_windows")
+"""Ask for what they write before they look at the path, or at the folder that is to hold it."""
+
+
+def others(function) -> dict[str, object]:
+    """What else a reader of a file must be given."""
+    needed = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    if "recording" in needed:
+        return {"recording": RECORDING}
+    if "recordings" in needed:
+        return {"recordings": [RECORDING]}
+    if "model" in needed:
+        from flax import nnx
+
+        return {"model": nnx.Linear(1, 1, rngs=nnx.Rngs(0))}
+    assert needed == ["path"]
+    return {}
+
+
+@pytest.mark.parametrize("name", [n for n in FUNCTIONS if n not in WRITERS])
+def test_a_missing_file_is_refused_by_the_name_of_the_argument(name: str, tmp_path: Path) -> None:
+    function = resolve(name)
+    ending = ".json" if name.endswith("fast") else ".jsonl"
+    missing = tmp_path / "none" / f"a{ending}"
+    with pytest.raises(InvalidInput, match=rf"^path = {re.escape(repr(str(missing)))}: expected ") as raised:
+        function(missing, **others(function))
+    assert not isinstance(raised.value.__context__, TypeError)
+
+
+def test_every_function_that_takes_a_path_is_looked_at() -> None:
+    assert len(FUNCTIONS) >= 10
+    assert set(WRITERS) <= set(FUNCTIONS)
+
+
+def test_a_table_that_is_a_path_is_refused_by_the_name_of_its_argument() -> None:
+    from sloc.windows import recordings_from_table
+
+    with pytest.raises(InvalidInput, match=r"^source = 'none\.csv': expected "):
+        recordings_from_table("none.csv")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"n": 0}, "n = 0: "),
+        ({"times": 2}, "times = 2: "),
+        ({"seed": -1}, "seed = -1: "),
+        ({"epsilon": 0.0}, "epsilon = 0.0: "),
+        ({"delta": 1.0}, "delta = 1.0: "),
+        ({"classes": ("x",)}, "classes = 'x': "),
+    ],
+)
+def test_settings_are_refused_by_their_fields(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        Settings(**settings).validate(PAIR)
+    assert str(raised.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (WindowRequest("none.csv"), "source = 'none.csv': expected digits, gaussians, or a data file that exists"),
+        (WindowRequest("gaussians"), "means = None: expected a row of numbers"),
+        (WindowRequest("gaussians", ("brownian",), means="4;-4"), "processes = 'brownian': expected one of ou"),
+        (WindowRequest("gaussians", means="4;-4", labels="y"), "labels = y: expected no such option"),
+    ],
+)
+def test_requests_are_refused_by_their_fields(request_: WindowRequest, said: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        run_window(request_)
+    assert str(raised.value).startswith(said)
+
+
+def test_an_argument_is_named_as_the_caller_does() -> None:
+    with (
+        pytest.raises(InvalidInput, match=r"^model = 'a': expected positive = numbers: expected few$"),
+        named("model", "path", "url"),
+    ):
+        require(False, "path", "a", "positive = numbers: expected few")
+    with pytest.raises(InvalidInput, match=r"^lanes = 0: expected more$"), named("model", "path"):
+        require(False, "lanes", 0, "more")
+    with pytest.raises(InvalidInput, match=r"^no such thing$"), named("model", "path"):
+        raise InvalidInput("no such thing")

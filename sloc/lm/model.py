@@ -18,6 +18,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_key, checked_kind, checked_number, checked_path, checked_whole, is_one_of
+from sloc.contracts.extras import need
 from sloc.lm.checkpoints import Adapter, TensorFiles, read_weights
 from sloc.lm.config import DecoderConfig
 from sloc.lm.families import expected_shape, read_config, tensor_names
@@ -74,10 +75,9 @@ class LanguageModel:
             InvalidInput: Flax is not installed.
 
         """
-        try:
-            from sloc.lm.modules import DecoderModule
-        except ModuleNotFoundError as error:
-            raise InvalidInput("to_nnx needs flax, which is not installed: pip install 'sloc[nn]'") from error
+        need("nn", "flax.nnx", "to_nnx")
+        from sloc.lm.modules import DecoderModule
+
         return DecoderModule(self.config, self.weights)
 
     def tokens(self, text: Any, name: str = "text") -> np.ndarray:

@@ -355,10 +355,7 @@ def demo(
 
 
 def _need_extras() -> None:
-    import importlib.util
-
-    from sloc.contracts import InvalidInput
+    from sloc.contracts.extras import need
 
     for name in ("safetensors", "tokenizers"):
-        if importlib.util.find_spec(name) is None:
-            raise InvalidInput(f"sloc lm needs {name}, which is not installed: pip install 'sloc[lm]'")
+        need("lm", name, "sloc lm")

@@ -13,6 +13,7 @@ from typing import Any
 
 from sloc.contracts import named, require
 from sloc.contracts.arguments import as_real, as_whole, checked_level, is_one_of
+from sloc.contracts.extras import need
 from sloc.lm.answers import NOT_FOUND, JudgeTask, Task, TemplateTask, read_task
 from sloc.lm.backends import Backend, Rule, open_backend
 from sloc.lm.experiments.accuracy import WindowAccuracy, window_accuracy
@@ -26,7 +27,6 @@ from sloc.lm.experiments.revisions import Revision, revise, revision_problems, r
 from sloc.lm.experiments.runs import Experiment
 from sloc.lm.experiments.structured import template_jumps
 from sloc.lm.sampling import Sampling
-from sloc.report.extras import need
 from sloc.report.lm_index import write_experiment_pages
 from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_run_json
 from sloc.report.run_record import digests
@@ -136,7 +136,7 @@ class LmRequest:
         require(as_whole(self.revise) >= 0, "revise", self.revise, "at least 0")
         require(is_one_of(self.store, STORES), "store", self.store, f"one of {tuple(STORES)}")
         if self.store == "parquet":
-            need("pyarrow", "a store in Parquet")
+            need("data", "pyarrow", "a store in Parquet")
         require(as_whole(self.lanes) >= 1, "lanes", self.lanes, "at least one")
         return settings
 

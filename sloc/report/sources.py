@@ -15,9 +15,9 @@ import numpy as np
 
 from sloc.contracts import InvalidInput, Population, require, shown
 from sloc.contracts.arguments import as_whole, checked_file, checked_kind, checked_path
+from sloc.contracts.extras import need
 from sloc.populations import Empirical, GaussianMixture
 from sloc.populations.rounding import check_rounding
-from sloc.report.extras import need
 from sloc.windows.csv_header import name_twice
 
 FILE_HELP = """\
@@ -87,7 +87,7 @@ def load_digits_source() -> Source:
         InvalidInput: scikit-learn is not installed.
 
     """
-    bunch = need("sklearn.datasets", "the bundled digits").load_digits()
+    bunch = need("viz", "sklearn.datasets", "the bundled digits").load_digits()
     data = (np.asarray(bunch.data, np.float64) / 8 - 1).astype(np.float32)
     population = Empirical(data, np.asarray(bunch.target))
     return Source(population, f"{len(data):,} handwritten digits, 8 × 8 pixels", "digit", "pixel", (8, 8))
@@ -306,7 +306,7 @@ def _read_table(file: Path, kind: str, x: str | None, labels: str) -> tuple[np.n
     import pandas as pd
 
     if kind == "parquet":
-        need("pyarrow", "reading parquet")
+        need("data", "pyarrow", "reading parquet")
     try:
         # Behind a mark: pandas takes labels such as NA, None or nan for missing ones, after converters too.
         marked = {labels: lambda word: _MARK + word.strip()}

@@ -20,10 +20,10 @@ import pandas as pd
 
 from sloc.contracts import require
 from sloc.contracts.arguments import as_whole, is_one_of
+from sloc.contracts.extras import need
 from sloc.engine import NotANumber
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.checkpoints import checkpoints
-from sloc.report.extras import need
 from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_picture, write_run_json
 from sloc.report.style import new_figure, styled
 from sloc.samplers import dpm_solver
@@ -97,7 +97,7 @@ def split_digits(seed: int) -> Split:
         InvalidInput: scikit-learn is not installed.
 
     """
-    bunch = need("sklearn.datasets", "the bundled digits").load_digits()
+    bunch = need("viz", "sklearn.datasets", "the bundled digits").load_digits()
     x = (np.asarray(bunch.data, np.float64) / 8 - 1).astype(np.float32).reshape(-1, 8, 8)
     labels = np.asarray(bunch.target, np.int32)
     order = np.random.default_rng(seed).permutation(len(x))
@@ -137,7 +137,7 @@ def run_train(
     request.check()
     request = dataclasses.replace(request, steps=request.steps or NETWORKS[request.model])
     for module in ("flax", "optax", "safetensors"):
-        need(module, "training")
+        need("nn", module, "training")
     if out is not None:
         check_run_folder(out, overwrite)
     parts = split_digits(request.seed)
@@ -249,7 +249,7 @@ def _last_loss(losses: np.ndarray) -> float:
 
 def _judged(parts: Split, drawn: np.ndarray) -> dict[str, Any]:
     """Return the accuracy of a classifier that saw other digits, on samples and on real held-out digits."""
-    svm = need("sklearn.svm", "the judge")
+    svm = need("viz", "sklearn.svm", "the judge")
     judge = svm.SVC(gamma=0.02, C=10.0).fit(parts.judge[0].reshape(len(parts.judge[0]), -1), parts.judge[1])
     real = judge.predict(parts.test[0].reshape(len(parts.test[0]), -1)) == parts.test[1]
     each = [float((judge.predict(x.reshape(len(x), -1)) == k).mean()) for k, x in enumerate(drawn)]

@@ -17,12 +17,12 @@ import pandas as pd
 
 from sloc.contracts import component_mask, named, require
 from sloc.contracts.arguments import as_whole, checked_level
+from sloc.contracts.extras import need
 from sloc.divergence.curves import label_curve
 from sloc.engine.plan import Plan
 from sloc.populations import Empirical
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.checkpoints import checkpoints
-from sloc.report.extras import need
 from sloc.report.output import check_run_folder, jsonable, run_folder, say_written, write_run_json
 from sloc.report.progress_bars import progress_bars
 from sloc.report.run_record import digests
@@ -122,7 +122,7 @@ def run_uturn(
 
     request.check()
     for module in ("flax", "safetensors"):
-        need(module, "a trained model")
+        need("nn", module, "a trained model")
     if out is not None:
         check_run_folder(out, overwrite)
     log = Console(stderr=True) if log is None else log
@@ -204,7 +204,7 @@ def turned(
 
 
 def _digits() -> Empirical:
-    bunch = need("sklearn.datasets", "the bundled digits").load_digits()
+    bunch = need("viz", "sklearn.datasets", "the bundled digits").load_digits()
     x = (np.asarray(bunch.data, np.float64) / 8 - 1).astype(np.float32).reshape(-1, 8, 8)
     return Empirical(x, np.asarray(bunch.target))
 

@@ -28,6 +28,7 @@ import numpy as np
 
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_all, checked_file, checked_path
+from sloc.contracts.extras import need
 from sloc.windows.recorded import Branch, Recording, make_branch, make_recording
 from sloc.windows.recorded_checks import checked_categories, checked_list, checked_object, checked_place
 from sloc.windows.recorded_write import check_storable, write_whole
@@ -352,9 +353,4 @@ def _branch_of_rows(where: str, question: dict[str, Any], said: dict[str, Any], 
 
 
 def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise InvalidInput("Parquet: expected pyarrow to be installed (pip install 'sloc[data]')") from error
-    return pa, parquet
+    return need("data", "pyarrow", "a store in Parquet"), need("data", "pyarrow.parquet", "a store in Parquet")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_file, each_key_once
+from sloc.contracts.extras import MissingExtra, need
 from sloc.windows.csv_header import name_twice
 
 if TYPE_CHECKING:
@@ -65,9 +66,10 @@ def column_names(path: str | os.PathLike[str]) -> set[str]:
         if kind.startswith(".csv"):
             return {str(c).strip().lower() for c in _csv(file, shown, rows=0).columns}
         if kind in (".parquet", ".pq"):
-            import pyarrow.parquet as parquet
-
+            parquet = need("data", "pyarrow.parquet", "a table in Parquet")
             return {c.strip().lower() for c in parquet.read_schema(file).names}
+    except MissingExtra:
+        raise
     except Exception as error:  # pyarrow raises several unrelated classes for a damaged file
         raise InvalidInput(_unreadable(shown, kind, error)) from error
     names = {str(c) for record in _records(file, shown) for c in record} if kind else set()
@@ -134,10 +136,9 @@ def _records(file: Path, shown: str) -> Iterator[dict[str, Any]]:
 def _parquet(file: Path, shown: str) -> pd.DataFrame:
     import pandas as pd
 
+    need("data", "pyarrow", "a table in Parquet")
     try:
         return pd.read_parquet(file)
-    except ImportError as error:
-        raise InvalidInput(f"path = {shown!r}: expected pyarrow to be installed for Parquet") from error
     except Exception as error:  # pyarrow raises several unrelated classes for a damaged file
         raise InvalidInput(_unreadable(shown, "Parquet", error)) from error
 

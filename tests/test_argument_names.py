@@ -4,9 +4,16 @@ import inspect
 import re
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
 from sloc.contracts import InvalidInput, named, require
+from sloc.contracts.arguments import MOST_SEED
+from sloc.lm.experiments.experiment import ExperimentSettings
+from sloc.report.lm_demo import DemoRequest
+from sloc.report.train_command import TrainRequest
+from sloc.report.uturn_command import UturnRequest
 from sloc.report.window_command import Settings, WindowRequest, run_window
 from tests.robustness.common import PAIR, resolve
 from tests.robustness.rows_windows import RECORDING
@@ -96,3 +103,28 @@ def test_an_argument_is_named_as_the_caller_does() -> None:
         require(False, "lanes", 0, "more")
     with pytest.raises(InvalidInput, match=r"^no such thing$"), named("model", "path"):
         raise InvalidInput("no such thing")
+
+
+SEEDED = {
+    "window": lambda seed: Settings(seed=seed).validate(PAIR),
+    "train": lambda seed: TrainRequest(seed=seed).check(),
+    "uturn": lambda seed: UturnRequest("weights", seed=seed).check(),
+    "lm demo": lambda seed: DemoRequest("grammar", seed=seed).check(),
+    "lm windows": lambda seed: ExperimentSettings(seed=seed).validate(),
+}
+
+
+@pytest.mark.parametrize("command", SEEDED)
+def test_every_command_takes_the_same_seeds(command: str) -> None:
+    from flax import nnx
+
+    check = SEEDED[command]
+    for seed in (0, MOST_SEED):
+        check(seed)
+        nnx.Rngs(seed)
+        jax.random.key(seed)
+        np.random.default_rng(seed)
+    for seed in (-1, MOST_SEED + 1, 0.5, None):
+        with pytest.raises(InvalidInput) as raised:
+            check(seed)
+        assert str(raised.value) == f"seed = {seed!r}: expected a whole number, from 0 to 4294967295"

@@ -17,7 +17,15 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import checked_key, checked_kind, checked_number, checked_path, checked_whole, is_one_of
+from sloc.contracts.arguments import (
+    checked_choice,
+    checked_key,
+    checked_kind,
+    checked_number,
+    checked_path,
+    checked_whole,
+    is_one_of,
+)
 from sloc.contracts.extras import need
 from sloc.lm.checkpoints import Adapter, TensorFiles, read_weights
 from sloc.lm.config import DecoderConfig
@@ -231,7 +239,7 @@ def random_model(
     """
     checked_key(key)
     checked_kind(config, "config", DecoderConfig, "a DecoderConfig")
-    require(is_one_of(dtype, _DTYPES), "dtype", dtype, f"one of {_DTYPES}")
+    checked_choice(dtype, "dtype", _DTYPES)
     scale = checked_number(scale, "scale", 0)
     from sloc.lm.families import tensor_names
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sloc.contracts import named, require
-from sloc.contracts.arguments import as_real, as_whole, checked_level, is_one_of
+from sloc.contracts.arguments import as_real, checked_choice, checked_level, checked_whole
 from sloc.contracts.extras import need
 from sloc.lm.answers import NOT_FOUND, JudgeTask, Task, TemplateTask, read_task
 from sloc.lm.backends import Backend, Rule, open_backend
@@ -128,16 +128,16 @@ class LmRequest:
             seed=self.seed,
         )
         settings.validate()
-        require(is_one_of(self.detector, DETECTORS), "detector", self.detector, f"one of {DETECTORS}")
+        checked_choice(self.detector, "detector", DETECTORS)
         require(0 <= as_real(self.rise) < 1, "rise", self.rise, "a threshold in [0, 1)")
         checked_level(self.alpha, "alpha")
         good = self.max_drop is None or 0 <= self.max_drop <= 1
         require(good, "max_drop", self.max_drop, "a number in [0, 1]")
-        require(as_whole(self.revise) >= 0, "revise", self.revise, "at least 0")
-        require(is_one_of(self.store, STORES), "store", self.store, f"one of {tuple(STORES)}")
+        checked_whole(self.revise, "revise", 0)
+        checked_choice(self.store, "store", STORES)
         if self.store == "parquet":
             need("data", "pyarrow", "a store in Parquet")
-        require(as_whole(self.lanes) >= 1, "lanes", self.lanes, "at least one")
+        checked_whole(self.lanes, "lanes")
         return settings
 
     def read_task(self) -> Task:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from sloc.contracts import named, require
-from sloc.contracts.arguments import as_whole, is_one_of
+from sloc.contracts.arguments import checked_choice, checked_seed, checked_whole
 from sloc.lm.answers.tasks import FunctionTask
 from sloc.lm.answers.template import same_choices_curve
 from sloc.lm.backends.engine import EngineBackend
@@ -60,12 +60,13 @@ class DemoRequest:
             InvalidInput: an unknown demo, numbers out of range, or stories without a model (or the other way round).
 
         """
-        require(is_one_of(self.name, DEMOS), "name", self.name, f"one of {DEMOS}")
+        checked_choice(self.name, "name", DEMOS)
         for name, least in (("steps", 1), ("texts", 1), ("resamples", 2)):
             value = getattr(self, name)
-            require(value is None or value >= least, name, value, f"at least {least}")
-        require(0 <= as_whole(self.seed) < 2**31, "seed", self.seed, "a number from 0 to 2147483647")
-        require(as_whole(self.lanes) >= 1, "lanes", self.lanes, "at least one")
+            if value is not None:
+                checked_whole(value, name, least)
+        checked_seed(self.seed)
+        checked_whole(self.lanes, "lanes")
         stories = self.name == "stories"
         good = self.model is not None or not stories
         require(good, "model", None, "the folder of a model of short stories, for the demo stories")

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_whole, is_one_of
+from sloc.contracts.arguments import checked_choice, checked_number, checked_seed, checked_whole
 from sloc.contracts.extras import need
 from sloc.engine import NotANumber
 from sloc.processes import OrnsteinUhlenbeck
@@ -73,12 +73,13 @@ class TrainRequest:
 
         """
         require(self.source == "digits", "source", self.source, "digits")
-        require(is_one_of(self.model, NETWORKS), "model", self.model, "one of " + ", ".join(NETWORKS))
+        checked_choice(self.model, "model", NETWORKS)
         for name in ("steps", "batch", "samples"):
             value = getattr(self, name)
-            require(value is None or value >= 1, name, value, "at least 1")
-        require(0 <= as_whole(self.seed) < 2**31, "seed", self.seed, "a number from 0 to 2147483647")
-        require(math.isfinite(self.guidance), "guidance", self.guidance, "a finite number")
+            if value is not None or name != "steps":
+                checked_whole(value, name)
+        checked_seed(self.seed)
+        checked_number(self.guidance, "guidance")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from sloc.contracts import component_mask, named, require
-from sloc.contracts.arguments import as_whole, checked_level
+from sloc.contracts.arguments import MOST_SEED, checked_level, checked_seed, checked_whole
 from sloc.contracts.extras import need
 from sloc.divergence.curves import label_curve
 from sloc.engine.plan import Plan
@@ -79,10 +79,11 @@ class UturnRequest:
             InvalidInput: numbers out of range.
 
         """
-        for name, least in (("times", 2), ("n", 1), ("steps", 1)):
-            require(getattr(self, name) >= least, name, getattr(self, name), f"at least {least}")
+        checked_whole(self.times, "times", 2, what="noise levels")
+        checked_whole(self.n, "n", what="images")
+        checked_whole(self.steps, "steps")
         checked_level(self.delta, "delta")
-        require(0 <= as_whole(self.seed) < 2**31, "seed", self.seed, "a number from 0 to 2147483647")
+        checked_seed(self.seed)
 
 
 def run_uturn(
@@ -238,7 +239,7 @@ def _posterior(request: UturnRequest, own: int) -> tuple[Any, np.ndarray]:
         notes = load_arrays(request.classifier)[1]
     known = notes.get("network") == "classifier"
     seed, temperature = notes.get("seed", ""), _number(notes.get("temperature", ""))
-    known &= seed.isdecimal() and 0 < temperature < math.inf and int(seed) < 2**31
+    known &= seed.isdecimal() and 0 < temperature < math.inf and int(seed) <= MOST_SEED
     require(known, "classifier", request.classifier, "a weights.safetensors of sloc train --model classifier")
     with named("classifier", "path"):
         network = nn.load_weights(request.classifier, nn.NoiseClassifier((8, 8), 10, rngs=nnx.Rngs(0)))

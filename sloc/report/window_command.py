@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from sloc.contracts import InvalidInput, component_names, float_dtype, named, require
-from sloc.contracts.arguments import checked_kind, is_one_of
+from sloc.contracts.arguments import checked_choice, checked_kind
 from sloc.engine import is_leader
 from sloc.engine.plan import Plan
 from sloc.report.checkpoints import checkpoints
@@ -174,7 +174,7 @@ def checked_request(request: WindowRequest) -> tuple[tuple[str, ...], Source]:
     """
     names = _processes(request)
     for name in names:
-        require(is_one_of(name, PROCESSES), "processes", name, f"one of {', '.join(PROCESSES)}")
+        checked_choice(name, "processes", PROCESSES)
     require(len(set(names)) == len(names), "processes", names, "each process once")
     if request.image is not None:
         parse_image(request.image)

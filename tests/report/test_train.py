@@ -46,7 +46,7 @@ def test_the_three_parts_share_no_image_and_are_all_of_them():
         (dict(model="gan"), "model = 'gan': expected one of unet"),
         (dict(steps=0), "steps = 0"),
         (dict(seed=-1), "seed = -1"),
-        (dict(guidance=float("nan")), "guidance = nan: expected a finite number"),
+        (dict(guidance=float("nan")), "guidance = nan: expected a number that is finite"),
     ],
 )
 def test_bad_requests_are_refused(options, message):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import as_whole
+from sloc.contracts.arguments import checked_whole
 from sloc.contracts.extras import need
 from sloc.lm.backends.contract import Backend, Continuation, Failure, Generation, Reason, Request, Rule, seed_of
 from sloc.lm.sampling import Sampling
@@ -29,7 +29,7 @@ class TransformersBackend(Backend):
     """
 
     def __init__(self, path: str, *, dtype: str | None = None, batch_size: int = 256) -> None:
-        require(as_whole(batch_size) >= 1, "batch_size", batch_size, "at least 1")
+        checked_whole(batch_size, "batch_size")
         self.torch: Any = need(None, "torch", "a model of PyTorch")
         library: Any = need(None, "transformers", "a model of PyTorch")
         try:

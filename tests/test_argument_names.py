@@ -128,3 +128,20 @@ def test_every_command_takes_the_same_seeds(command: str) -> None:
         with pytest.raises(InvalidInput) as raised:
             check(seed)
         assert str(raised.value) == f"seed = {seed!r}: expected a whole number, from 0 to 4294967295"
+
+
+def test_a_command_that_repeats_a_run_names_its_operand(tmp_path: Path) -> None:
+    import json
+
+    from typer.testing import CliRunner
+
+    from sloc.cli import app
+
+    (tmp_path / "a.csv").write_text("question,fraction\n")
+    own = {"table": str(tmp_path / "a.csv"), "size": 0.3, "alpha": 0.1, "gap": None, "level": 0.9, "rise": 0.5}
+    own |= {"max_drop": None, "correction": "holm", "across": "none", "statistic": "score", "move_alpha": 0.1}
+    (tmp_path / "run.json").write_text(json.dumps({"command": "traces", "arguments": own, "results": {}}))
+    for arguments in (["--from", str(tmp_path)], [own["table"]]):
+        done = CliRunner().invoke(app, ["traces", *arguments])
+        assert done.exit_code == 2
+        assert done.stderr == f"sloc: TABLE = {own['table']}: expected at least one row below the header\n"

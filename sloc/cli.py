@@ -97,7 +97,7 @@ def window(
     ] = None,
 ) -> None:
     """Find when each class is decided."""
-    with refusals(given.resume):
+    with refusals(ctx, given.resume):
         from sloc.report.window_command import run_window
 
         request = given.request(ctx, split_list(classes, "--classes"))
@@ -118,7 +118,7 @@ def window(
 @with_source_options
 def tree(ctx: typer.Context, given: SourceOptions) -> None:
     """Find the noise levels at which classes merge."""
-    with refusals(given.resume):
+    with refusals(ctx, given.resume):
         from sloc.report.tree_command import run_tree
 
         run_tree(given.request(ctx), given.out, overwrite=given.overwrite, resume=given.resume, json=given.json)
@@ -174,7 +174,7 @@ def train(
     json: JsonOption = False,
 ) -> None:
     """Train a diffusion model of the digits."""
-    with refusals(resume):
+    with refusals(ctx, resume):
         from sloc.report.run_record import repeated
         from sloc.report.train_command import TrainRequest, run_train
 
@@ -230,7 +230,7 @@ def uturn(
     json: JsonOption = False,
 ) -> None:
     """Find when a trained model decides the digit."""
-    with refusals(resume):
+    with refusals(ctx, resume):
         from sloc.report.run_record import repeated
         from sloc.report.uturn_command import FILES, UturnRequest, run_uturn
 

@@ -72,7 +72,7 @@ def test_run_json_repeats_the_run_exactly(first: tuple[Path, Any], tmp_path: Pat
     ("arguments", "words"),
     [
         (["tree"], "SOURCE"),
-        (["tree", "gaussians"], "--means is missing"),
+        (["tree", "gaussians"], "--means = nothing: "),
         ([*FOUR, "--process", "brownian"], "--process"),
         ([*FOUR, "--epsilon", "1.5"], "--epsilon"),
         ([*FOUR, "--classes", "0"], "--classes"),

@@ -1,5 +1,9 @@
 """NumPyro: posteriors over sub-populations and over windows."""
 
+from sloc.contracts.extras import need as _need
+
+_need("bayes", "numpyro", "sloc.bayes")
+
 from sloc.bayes.change_agreement import WindowAgreement, compare_windows
 from sloc.bayes.change_fit import ChangePosterior, fit_changes
 from sloc.bayes.fitting import fit

@@ -21,6 +21,7 @@ from sloc.bayes.gates import ChainDiagnostics, ChainsDisagree, check_chains, che
 from sloc.contracts import require
 from sloc.contracts.arguments import as_floats, as_whole, checked_all, checked_level, checked_whole
 from sloc.contracts.equality import same_fields
+from sloc.contracts.extras import need
 from sloc.divergence.checks import checked_count, checked_key
 
 if TYPE_CHECKING:
@@ -118,8 +119,7 @@ class ChangePosterior:
         Groups: ``posterior`` (shared parameters by chain and draw), ``sample_stats`` (``diverging``), ``observed_data``
         and ``posterior_predictive`` (the statistics of the predictive checks, a replicate of all questions a draw).
         """
-        import arviz as az
-
+        az = need("bayes", "arviz", "to_arviz")
         names = list(self.replicates)
         stacked = np.stack([self.replicates[n] for n in names], axis=-1)
         return az.from_dict(

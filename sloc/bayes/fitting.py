@@ -21,6 +21,7 @@ from sloc.bayes.posterior_draws import MixturePosterior
 from sloc.bayes.sites import Model, Sites, find_sites
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import as_array, as_whole, checked_level, checked_names, checked_whole, is_one_of
+from sloc.contracts.extras import need
 from sloc.divergence.checks import checked_count, checked_key
 
 Array = jax.Array
@@ -233,8 +234,7 @@ def _variational(
     key: Array, run: Any, call: tuple[Any, ...], starts: Any, chains: int, draws: int, steps: int, optimizer: Any
 ) -> dict[str, Array]:
     """Full-rank Gaussian guides fitted from starts of their own; ``[chains, draws, ...]``."""
-    import optax
-
+    optax = need("bayes", "optax", "a variational fit")
     if optimizer is None:
         optimizer = optax.adam(optax.cosine_decay_schedule(0.02, int(steps)))
     found = []

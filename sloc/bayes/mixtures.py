@@ -12,7 +12,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, check_size, is_one_of
+from sloc.contracts.arguments import as_real, check_size, checked_choice
 
 Shape = Literal["spherical", "diagonal", "full", "per-component"]
 _SHAPES = ("spherical", "diagonal", "full", "per-component")
@@ -53,7 +53,7 @@ class GaussianMixtureModel:
         """Refuse numbers out of range (this is no pytree, so values are always at hand)."""
         k = self.num_components
         check_size(k, "num_components", 2)
-        require(is_one_of(self.covariance, _SHAPES), "covariance", self.covariance, f"one of {', '.join(_SHAPES)}")
+        checked_choice(self.covariance, "covariance", _SHAPES)
         for name in ("spread", "width", "width_sd", "concentration"):
             require(0 < as_real(getattr(self, name)) < np.inf, name, getattr(self, name), "a positive number")
         for name, least in (("location", -np.inf), ("scale", 0.0)):

@@ -35,7 +35,7 @@ from sloc.contracts import (
     register_marginals,
     require,
 )
-from sloc.contracts.arguments import as_whole, checked_kind, checked_names, checked_whole
+from sloc.contracts.arguments import as_whole, checked_kind, checked_names, checked_seed, checked_whole
 from sloc.populations import GaussianMixture, ProductCategorical
 
 Array = jax.Array
@@ -112,8 +112,8 @@ class NumPyroPopulation(Population):
             checked_kind(tree, name, Mapping, "sites and their values, or None", optional=True)
         for name, text in (("site", site), ("observed", observed)):
             checked_kind(text, name, str, "the name of a site, or None", optional=True)
-        names, seed = checked_names(names, "names"), checked_whole(seed, "seed", 0)
-        require(as_whole(prior_draws) >= 1, "prior_draws", prior_draws, "at least one")
+        names, seed = checked_names(names, "names"), checked_seed(seed)
+        checked_whole(prior_draws, "prior_draws")
         require(as_whole(draws) >= 2, "draws", draws, "at least two")
         cast = lambda tree: jax.tree.map(lambda v: jnp.asarray(v, _dtype(v)), dict(tree or {}))  # noqa: E731
         self.fixed = cast(params)

@@ -15,6 +15,7 @@ from sloc.bayes.stacking import stacked_mixture
 from sloc.contracts import require
 from sloc.contracts.arguments import checked_whole
 from sloc.contracts.equality import same_fields
+from sloc.contracts.extras import need
 from sloc.populations import GaussianMixture
 
 if TYPE_CHECKING:
@@ -133,8 +134,7 @@ class MixturePosterior:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import arviz as az
-
+            az = need("bayes", "arviz", "to_arviz")
             posterior: dict[str, Any] = dict(self.samples)
             posterior["theta_probs"] = np.exp(self.theta_log_probs)
             dims = {"theta_probs": ["point", "component"], self.observed: ["point"]}

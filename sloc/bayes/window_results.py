@@ -13,6 +13,7 @@ from sloc.bayes.gates import rank_r_hat
 from sloc.contracts import NOISE_AXIS
 from sloc.contracts.arguments import checked_number
 from sloc.contracts.equality import same_fields
+from sloc.contracts.extras import need
 from sloc.results.pictures import draw
 from sloc.results.status import STATUSES
 
@@ -289,7 +290,7 @@ def _inference_data(edges: Mapping[str, EdgePosterior]) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import arviz as az
+        az = need("bayes", "arviz", "to_arviz")
 
         def shaped(edge: EdgePosterior, values: np.ndarray) -> np.ndarray:
             size = len(values) // edge.chains

@@ -25,6 +25,7 @@ from sloc.contracts.base import InvalidInput as InvalidInput
 from sloc.contracts.base import check_registered as check_registered
 from sloc.contracts.base import float_dtype as float_dtype
 from sloc.contracts.base import is_concrete as is_concrete
+from sloc.contracts.base import named as named
 from sloc.contracts.base import overrides as overrides
 from sloc.contracts.base import shown as shown
 from sloc.contracts.population import EXACT_MARGINALS as EXACT_MARGINALS

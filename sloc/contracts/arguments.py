@@ -18,6 +18,8 @@ from sloc.contracts.base import InvalidInput, is_concrete, require, shown
 
 _MOST = 2**63 - 1
 """The largest whole number that arrays of indices hold."""
+MOST_SEED = 2**32 - 1
+"""The largest seed: ``jax.random.key`` takes 32 bits."""
 
 
 def as_real(value: Any) -> float:
@@ -170,6 +172,16 @@ def checked_whole(value: Any, argument: str, least: int = 1, most: int = _MOST, 
     expected = f"a whole number{' of ' + what if what else ''}, {bounds}"
     require(math.isfinite(as_whole(value)) and least <= int(value) <= most, argument, value, expected)
     return int(value)
+
+
+def checked_seed(value: Any, argument: str = "seed") -> int:
+    """Return a seed, a whole number from 0 to ``MOST_SEED``.
+
+    Raises:
+        InvalidInput: not a whole number, or outside.
+
+    """
+    return checked_whole(value, argument, 0, MOST_SEED)
 
 
 def check_size(value: Any, argument: str, least: int = 1) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -74,6 +75,31 @@ def require(condition: bool, argument: str, value: object, expected: str) -> Non
         raise ContractError(f"condition = {shown(condition)}, of {argument}: {words}") from error
     if not holds:
         raise InvalidInput(f"{argument} = {shown(value)}: expected {expected}")
+
+
+REFUSAL = re.compile(r"(?P<name>[^=\n]{1,60}?) = (?P<value>.*?): expected (?P<rest>.*)", re.DOTALL)
+"""What ``require`` says, in its parts."""
+
+
+@contextlib.contextmanager
+def named(argument: str, *inner: str) -> Generator[None, None, None]:
+    """Name an argument as the caller's signature does, in refusals of what it is handed on to.
+
+    Args:
+        argument: the name in the signature that people see.
+        *inner: its names in the calls inside: ``path = ...: expected ...`` becomes ``argument = ...: expected ...``.
+
+    Raises:
+        InvalidInput: what is raised inside, in these words.
+
+    """
+    try:
+        yield
+    except InvalidInput as error:
+        found = REFUSAL.fullmatch(str(error))
+        if found is None or found["name"] not in inner:
+            raise
+        raise InvalidInput(argument + str(error).removeprefix(found["name"])) from error
 
 
 def is_concrete(*trees: object) -> bool:

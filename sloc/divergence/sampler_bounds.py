@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, require, shown
-from sloc.contracts.arguments import as_floats, as_real, checked_level, is_one_of
+from sloc.contracts.arguments import as_floats, as_real, checked_choice, checked_level
 from sloc.divergence.bands import interval_words, mean_interval, streamed
 from sloc.divergence.checks import checked_count, checked_interval, checked_key
 from sloc.engine.plan import BLOCK_DRAWS, Plan
@@ -163,7 +163,7 @@ def tv_sampler_bound(
     """
     key, n, delta = checked_key(key), checked_count(n), checked_level(delta, "delta")
     interval = checked_interval(interval)
-    require(is_one_of(method, _METHODS), "method", method, "one of " + ", ".join(_METHODS))
+    checked_choice(method, "method", _METHODS)
     by_pinsker = method == "pinsker"
     good = 0 < as_real(reach) < math.inf
     require(good if by_pinsker else reach is None, "reach", reach, "a positive number for pinsker, None otherwise")

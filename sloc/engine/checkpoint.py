@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import secrets
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
+from sloc.contracts.extras import need
 from sloc.engine.faults import CheckpointError, CheckpointWarning
 from sloc.engine.fingerprint import FORMAT, digest_of, stage_name
 
@@ -47,11 +47,11 @@ class Store:
 
         Raises:
             CheckpointError: the folder holds another run, or one of other versions (the message says what
-                differs), cannot be written to, or Orbax is not installed.
+                differs), or cannot be written to.
+            InvalidInput: Orbax is not installed.
 
         """
-        if importlib.util.find_spec("orbax") is None:
-            raise CheckpointError("checkpoint: expected Orbax to be installed: pip install 'sloc[scale]'")
+        need("scale", "orbax.checkpoint", "a checkpoint")
         name, found = stage_name(prints), self._manifest()
         stages = found["stages"]
         if name not in stages and stages and not self._joined:

@@ -12,6 +12,7 @@ import numpy as np
 
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import some_names
+from sloc.contracts.extras import need
 from sloc.lm.config import DecoderConfig
 from sloc.lm.families import Tensor, expected_shape
 from sloc.lm.tokenizer import read_json
@@ -67,10 +68,9 @@ class TensorFiles:
 
 
 def _opened(stack: ExitStack, file: Path, argument: str = "path") -> Any:
-    try:
-        from safetensors import SafetensorError, safe_open
-    except ModuleNotFoundError as error:
-        raise InvalidInput("weights need safetensors, which is not installed: pip install 'sloc[lm]'") from error
+    need("lm", "safetensors", "a checkpoint of a language model")
+    from safetensors import SafetensorError, safe_open
+
     try:
         return stack.enter_context(safe_open(file, framework="numpy"))
     except SafetensorError as error:

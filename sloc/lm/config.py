@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_whole, is_one_of
+from sloc.contracts.arguments import as_whole, checked_choice, is_one_of
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class DecoderConfig:
         require(self.heads % self.kv_heads == 0, "kv_heads", self.kv_heads, f"a divisor of heads = {self.heads}")
         require(is_one_of(self.norm, ("rms", "layer")), "norm", self.norm, "'rms' or 'layer'")
         known = ("silu", "gelu", "gelu_tanh")
-        require(is_one_of(self.activation, known), "activation", self.activation, f"one of {known}")
+        checked_choice(self.activation, "activation", known)
         fits = not self.windows or len(self.windows) == self.layers
         require(fits, "windows", self.windows, f"one for each of {self.layers} layers, or none")
         if self.rotary is not None:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_floats, as_whole, checked_all, checked_key, checked_kind, checked_whole
+from sloc.contracts.arguments import as_floats, checked_all, checked_key, checked_kind, checked_whole
 from sloc.contracts.equality import same_fields
 from sloc.lm import spare
 from sloc.lm.forked import RUNNING, STOPPED, Lanes, Queue, compiled_advance, empty_lanes
@@ -353,7 +353,7 @@ def checked_limits(model: LanguageModel, rule: Limits, cuts: np.ndarray, recycle
     require(all(rule.stop), "stop", rule.stop, "texts of at least one character")
     if rule.length is None:
         assert rule.new_tokens is not None
-        require(as_whole(rule.new_tokens) >= 1, "new_tokens", rule.new_tokens, "at least 1")
+        checked_whole(rule.new_tokens, "new_tokens")
         expected = "stopping by length: samples of an earlier cut would have fewer tokens left"
         require(not recycle, "new_tokens", rule.new_tokens, expected)
         limits = np.full(cuts.shape, rule.new_tokens, np.int32)

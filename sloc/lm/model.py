@@ -17,7 +17,16 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import checked_key, checked_kind, checked_number, checked_path, checked_whole, is_one_of
+from sloc.contracts.arguments import (
+    checked_choice,
+    checked_key,
+    checked_kind,
+    checked_number,
+    checked_path,
+    checked_whole,
+    is_one_of,
+)
+from sloc.contracts.extras import need
 from sloc.lm.checkpoints import Adapter, TensorFiles, read_weights
 from sloc.lm.config import DecoderConfig
 from sloc.lm.families import expected_shape, read_config, tensor_names
@@ -74,10 +83,9 @@ class LanguageModel:
             InvalidInput: Flax is not installed.
 
         """
-        try:
-            from sloc.lm.modules import DecoderModule
-        except ModuleNotFoundError as error:
-            raise InvalidInput("to_nnx needs flax, which is not installed: pip install 'sloc[nn]'") from error
+        need("nn", "flax.nnx", "to_nnx")
+        from sloc.lm.modules import DecoderModule
+
         return DecoderModule(self.config, self.weights)
 
     def tokens(self, text: Any, name: str = "text") -> np.ndarray:
@@ -231,7 +239,7 @@ def random_model(
     """
     checked_key(key)
     checked_kind(config, "config", DecoderConfig, "a DecoderConfig")
-    require(is_one_of(dtype, _DTYPES), "dtype", dtype, f"one of {_DTYPES}")
+    checked_choice(dtype, "dtype", _DTYPES)
     scale = checked_number(scale, "scale", 0)
     from sloc.lm.families import tensor_names
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_whole, checked_kind
+from sloc.contracts.arguments import checked_kind, checked_whole
 from sloc.lm.config import DecoderConfig
 from sloc.lm.forward import Array, Cache, check_tokens, empty_cache, hidden_states
 from sloc.lm.layers import head_matrix, matmul
@@ -63,7 +63,7 @@ def score(
     require(listed, "texts", texts, "a sequence of texts")
     require(model.config.causal, "model", model.config.family, "a causal model")
     require(len(texts) > 0, "texts", texts, "at least one text")
-    require(as_whole(batch_tokens) >= 1, "batch_tokens", batch_tokens, "at least 1")
+    checked_whole(batch_tokens, "batch_tokens")
     each = [text_tokens(model, t, f"texts[{i}]", prompt) for i, t in enumerate(texts)]
     head = None if prompt is None else model.tokens(prompt, "prompt")
     start = 0 if head is None else len(head)

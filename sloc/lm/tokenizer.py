@@ -12,6 +12,7 @@ import numpy as np
 
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import as_array, checked_all, checked_kind
+from sloc.contracts.extras import need
 
 Message = Mapping[str, str]
 """A turn of a chat: ``role`` and ``content``."""
@@ -147,11 +148,9 @@ def _numbers(tokens: Any) -> list[int]:
 
 
 def _rendered(source: str, messages: Sequence[Message], special: dict[str, str]) -> str:
-    try:
-        from jinja2 import TemplateError, Undefined, UndefinedError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-    except ModuleNotFoundError as error:
-        raise InvalidInput("chat templates need jinja2, which is not installed: pip install 'sloc[lm]'") from error
+    need("lm", "jinja2", "a chat template")
+    from jinja2 import TemplateError, Undefined, UndefinedError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Missing(Undefined):
         """A special token that is not there is an error; any other unset name is false, as templates expect."""
@@ -190,10 +189,9 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
     file = folder / "tokenizer.json"
     if not file.is_file():
         return None
-    try:
-        from tokenizers import Tokenizer as Backend
-    except ModuleNotFoundError as error:
-        raise InvalidInput("a tokenizer needs tokenizers, which is not installed: pip install 'sloc[lm]'") from error
+    need("lm", "tokenizers", "a tokenizer")
+    from tokenizers import Tokenizer as Backend
+
     try:
         backend = Backend.from_file(str(file))
     except Exception as error:  # the library raises plain Exception

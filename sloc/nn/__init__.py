@@ -1,14 +1,9 @@
 """Small networks and their training, for models of your own data: Flax NNX and Optax (the extra ``nn``)."""
 
-# Looked for, not used: the refusal names the one that is missing.
-try:
-    import flax.nnx  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    import optax  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    import safetensors  # noqa: F401  # pyright: ignore[reportUnusedImport]
-except ModuleNotFoundError as _error:
-    raise ModuleNotFoundError(
-        f"sloc.nn needs {_error.name}, which is not installed: pip install 'sloc[nn]'", name=_error.name
-    ) from _error
+from sloc.contracts.extras import need as _need
+
+for _library in ("flax.nnx", "optax", "safetensors"):
+    _need("nn", _library, "sloc.nn")
 
 from sloc.nn.calibration import Calibration, calibrate
 from sloc.nn.classifier import NoiseClassifier

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, as_whole, check_size, checked_whole
+from sloc.contracts.arguments import as_real, check_size, checked_whole
 from sloc.populations.backed import Backed
 from sloc.populations.discrete import check_mixture, check_rows, floating
 from sloc.populations.markov import MarkovChains
@@ -100,7 +100,7 @@ class InContext(Backed):
             examples: ``n >= 0``; may exceed ``N``.
 
         """
-        require(as_whole(examples) >= 0, "examples", examples, "a number of examples, at least 0")
+        checked_whole(examples, "examples", 0, what="examples")
         law, kernel, after = self._overlap_tables()
         k, m = kernel.shape[0], kernel.shape[2]
         state = np.broadcast_to(law, (k, k, m))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import float_dtype, require
-from sloc.contracts.arguments import as_array, as_real, as_whole, check_size
+from sloc.contracts.arguments import as_array, as_real, check_size, checked_whole
 from sloc.populations.backed import Backed
 from sloc.populations.discrete import check_mixture
 from sloc.populations.markov import MarkovChains
@@ -88,7 +88,7 @@ class RandomWalkSolver(Backed):
             steps: ``n >= 0``; may exceed ``L``.
 
         """
-        require(as_whole(steps) >= 0, "steps", steps, "a number of steps, at least 0")
+        checked_whole(steps, "steps", 0, what="steps")
         p = 0.5 + float(self.drift)
         law = np.zeros(self.num_letters)
         law[self.barrier] = 1.0

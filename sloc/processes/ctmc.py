@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Array, float_dtype, is_concrete, require
-from sloc.contracts.arguments import as_floats, as_whole, check_size, is_one_of
+from sloc.contracts.arguments import as_floats, as_whole, check_size, checked_choice
 from sloc.processes.letters import LetterChannel, letter_counts
 from sloc.processes.places import placed
 
@@ -160,7 +160,7 @@ class RateMatrix(LetterChannel):
 
     def validate(self) -> None:
         """Refuse rates that are no generator, an unknown method, and ``eigh`` without detailed balance."""
-        require(is_one_of(self.method, _METHODS), "method", self.method, f"one of {', '.join(_METHODS)}")
+        checked_choice(self.method, "method", _METHODS)
         if is_concrete(self.rates):
             check_generator(self.rates)
         if self.method == "eigh":

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import ContractError, GaussianChannel, is_concrete, require, shown
-from sloc.contracts.arguments import as_array, is_one_of
+from sloc.contracts.arguments import as_array, checked_choice
 from sloc.processes.places import placed
 
 LEVEL_UNITS = ("t", "log_snr", "sigma", "alpha_bar", "ou_time")
@@ -102,4 +102,4 @@ def time_at(schedule: GaussianChannel, value: Any, unit: str) -> Any:
 def _check(schedule: GaussianChannel, unit: str) -> None:
     if not isinstance(schedule, GaussianChannel):
         raise ContractError(f"schedule = {shown(schedule)}: expected a GaussianChannel")
-    require(is_one_of(unit, LEVEL_UNITS), "unit", unit, "one of " + ", ".join(LEVEL_UNITS))
+    checked_choice(unit, "unit", LEVEL_UNITS)

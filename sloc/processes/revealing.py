@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Array, Revealed, RevealingChannel, backwards, float_dtype, is_concrete, require
-from sloc.contracts.arguments import as_whole, check_size
+from sloc.contracts.arguments import check_size, checked_whole
 from sloc.contracts.base import Asked
 from sloc.contracts.signal import of_size
 from sloc.processes.logs import binomial_log_weight
@@ -57,7 +57,7 @@ class Masking(RevealingChannel):
         """Return ``(0 .. length, Binomial(length, 1 - t))``, the law of the number of seen coordinates (float64)."""
         from scipy.stats import binom
 
-        require(as_whole(length) >= 0, "length", length, "a number of coordinates, at least 0")
+        checked_whole(length, "length", 0, what="coordinates")
         counts = np.arange(int(length) + 1)
         return counts, np.asarray(binom.pmf(counts, int(length), 1.0 - float(t)), np.float64)
 
@@ -129,7 +129,7 @@ class Erasure(RevealingChannel):
 
     def count_law(self, length: int, t: float) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the law of the number of seen coordinates: Poisson-binomial, by convolution (float64, exact)."""
-        require(as_whole(length) >= 0, "length", length, "a number of coordinates, at least 0")
+        checked_whole(length, "length", 0, what="coordinates")
         if not is_concrete(self.exponents):
             return None
         law = np.ones(1)

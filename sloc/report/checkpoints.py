@@ -53,7 +53,7 @@ def checkpoints(
     if not resume:
         yield None
         return
-    require(out is not None, "--resume", resume, "an output folder (--out) beside it")
+    require(out is not None, "resume", resume, "an output folder (--out) beside it")
     assert out is not None
     folder = checkpoint_folder(out)
     if is_leader():
@@ -63,7 +63,9 @@ def checkpoints(
             _write(folder / REQUEST, {"command": command, "arguments": request.to_arguments(), "versions": versions()})
             (folder / FAILURE).unlink(missing_ok=True)
         except OSError as error:
-            raise InvalidInput(f"--resume: expected a place for {folder} that can be written to ({error})") from error
+            raise InvalidInput(
+                f"resume = True: expected a place for {folder} that can be written to ({error})"
+            ) from error
     try:
         yield folder / STAGES
     except NotANumber as error:
@@ -82,11 +84,10 @@ def _check_same(folder: Path, request: Request, command: str) -> None:
         record = json.loads((folder / REQUEST).read_text("utf-8"))
         before, verb, kept = dict(record["arguments"]), record["command"], dict(record["versions"])
     except (ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(f"--resume: {folder / REQUEST} cannot be read; remove {folder} to start again") from error
+        reason = f"expected a {REQUEST} that can be read; remove the folder to start again"
+        raise InvalidInput(f"resume = {str(folder)!r}: {reason}") from error
     start_anew = "(remove the folder to start anew)"
-    require(
-        verb == command, "--resume", str(folder), f"a run of sloc {command}; this is one of sloc {verb} {start_anew}"
-    )
+    require(verb == command, "resume", str(folder), f"a run of sloc {command}; this is one of sloc {verb} {start_anew}")
     now = jsonable(request.to_arguments())
     flat = [{**a, **{k: v for k, v in a.get("settings", {}).items() if k != "devices"}} for a in (before, now)]
     differ = sorted(k for k in {*flat[0], *flat[1]} - {"settings"} if flat[0].get(k) != flat[1].get(k))

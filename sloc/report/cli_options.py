@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sloc.report.cli_parts import real_number, whole_number
+from sloc.report.cli_parts import option_names, real_number, whole_number
 
 OUTPUT = "Output"
 """The panel of a command's help that stands last."""
@@ -139,11 +139,9 @@ def refuse_beside_from(ctx: typer.Context, repeat: str) -> None:
     """
     from sloc.contracts import require
 
-    options = {p.name: next((o for o in p.opts if o.startswith("--")), str(p.metavar)) for p in ctx.command.params}
+    options = option_names(ctx)
     allowed = [f"--{name}" for name in ("out", "overwrite", "resume", "json") if name in options]
-    given = [
-        typed for name, typed in options.items() if was_given(ctx, str(name)) and typed not in ("--from", *allowed)
-    ]
+    given = [typed for name, typed in options.items() if was_given(ctx, name) and typed not in ("--from", *allowed)]
     need = f"no other options beside it than {', '.join(allowed[:-1])} and {allowed[-1]}; got {', '.join(given)}"
     require(not given, "--from", repeat, need)
 

@@ -19,39 +19,23 @@ MOST = 2**32
 """What every whole number stays below: draws are counted in int32 and seeds are 32 bits; no run would end at more."""
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
-_LM = (
-    *(
-        "model",
-        "task",
-        "benchmark",
-        "cuts",
-        "fractions",
-        "every",
-        "resamples",
-        "generations",
-        "new_tokens",
-        "detector",
-        "revise",
-    ),
-    *("temperature", "temperatures", "top_k", "top_p", "min_p", "stop", "judge", "rise", "seed", "lanes", "endpoint"),
-    *("tokenizer", "steps", "texts", "per_request", "concurrency", "rate", "retries", "timeout"),
-)
 _OPTIONS = {
-    **{name: f"--{name.replace('_', '-')}" for name in _LM},
-    **{name: f"--{name}" for name in ("weights", "means", "covariances", "labels", "epsilon", "delta", "devices")},
-    **{name: f"--{name}" for name in ("rise", "alpha", "correction", "across", "statistic")},
-    **{name: f"--{name}" for name in ("gap", "level", "adjacent", "dtype", "adapter")},
+    "data": "--x",
     "size": "--rise",
     "move_alpha": "--alpha",
-    "max_drop": "--max-drop",
     "temperatures": "--sweep",
-    "data": "--x",
     "questions": "--data",
     "template": "--task",
-    "file": "TABLE",
+    "processes": "--process",
     "output folder": "--out",
 }
-"""Arguments of the library that a refusal may name, as they are called here."""
+"""Arguments of the library that no command takes by the same name, as they are called here."""
+
+
+def option_names(ctx: typer.Context) -> dict[str, str]:
+    """Return what is typed for each parameter of a command: its long option, or its operand."""
+    parameters = ctx.command.params
+    return {str(p.name): next((o for o in p.opts if o.startswith("--")), str(p.metavar)) for p in parameters}
 
 
 class OneLine(typer.core.TyperGroup):
@@ -136,12 +120,17 @@ def paragraphs(text: str) -> str:
 
 
 @contextlib.contextmanager
-def refusals(goes_on: bool | None = None, left: str = "nothing was written") -> Generator[None, None, None]:
+def refusals(
+    ctx: typer.Context | None = None, goes_on: bool | None = None, left: str = "nothing was written"
+) -> Generator[None, None, None]:
     """Turn refusals into one line on standard error and exit code 2, Ctrl-C into exit code 130.
+
+    The library names arguments; here they are named as they are typed (``option_names``, ``_OPTIONS``).
 
     Whatever cannot be written (a full disk, a limit on files, a folder taken away) is one line and exit code 1.
 
     Args:
+        ctx: the command's context; None where nothing that was typed can be refused by name.
         goes_on: whether the run keeps what is done, so that the same command goes on from there; None where the
             command has no such thing.
         left: what lies in the output folder after Ctrl-C.
@@ -154,7 +143,7 @@ def refusals(goes_on: bool | None = None, left: str = "nothing was written") -> 
     try:
         yield
     except (InvalidInput, ContractError) as error:
-        _say(option_text(str(error), _OPTIONS))
+        _say(option_text(str(error), _OPTIONS | ({} if ctx is None else option_names(ctx))))
         raise typer.Exit(2) from None
     except NotANumber as error:
         # What follows is for those who hold a plan in their hands.

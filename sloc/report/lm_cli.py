@@ -241,7 +241,7 @@ def windows(
     json: JsonOption = False,
 ) -> None:
     """Find where each generation decided its answer."""
-    with refusals(out is not None or None):
+    with refusals(ctx, out is not None or None):
         _need_extras()
         from sloc.report.lm_command import LmRequest, run_lm_windows
         from sloc.report.run_record import repeated
@@ -340,7 +340,7 @@ def demo(
     json: JsonOption = False,
 ) -> None:
     """Show where the texts of a small model decide."""
-    with refusals():
+    with refusals(ctx):
         _need_extras()
         from sloc.report.lm_demo import DemoRequest, run_lm_demo
         from sloc.report.run_record import repeated
@@ -355,10 +355,7 @@ def demo(
 
 
 def _need_extras() -> None:
-    import importlib.util
-
-    from sloc.contracts import InvalidInput
+    from sloc.contracts.extras import need
 
     for name in ("safetensors", "tokenizers"):
-        if importlib.util.find_spec(name) is None:
-            raise InvalidInput(f"sloc lm needs {name}, which is not installed: pip install 'sloc[lm]'")
+        need("lm", name, "sloc lm")

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sloc.contracts import require
-from sloc.contracts.arguments import as_real, as_whole, checked_level, is_one_of
+from sloc.contracts import named, require
+from sloc.contracts.arguments import as_real, checked_choice, checked_level, checked_whole
+from sloc.contracts.extras import need
 from sloc.lm.answers import NOT_FOUND, JudgeTask, Task, TemplateTask, read_task
 from sloc.lm.backends import Backend, Rule, open_backend
 from sloc.lm.experiments.accuracy import WindowAccuracy, window_accuracy
@@ -26,9 +27,7 @@ from sloc.lm.experiments.runs import Experiment
 from sloc.lm.experiments.structured import template_jumps
 from sloc.lm.sampling import Sampling
 from sloc.report.command_run import CommandRun
-from sloc.report.extras import need
 from sloc.report.lm_index import write_experiment_pages
-from sloc.report.option_text import named
 from sloc.report.output import jsonable
 from sloc.report.run_record import digests
 from sloc.windows.recorded_file import write_store
@@ -134,16 +133,16 @@ class LmRequest:
             seed=self.seed,
         )
         settings.validate()
-        require(is_one_of(self.detector, DETECTORS), "detector", self.detector, f"one of {DETECTORS}")
+        checked_choice(self.detector, "detector", DETECTORS)
         require(0 <= as_real(self.rise) < 1, "rise", self.rise, "a threshold in [0, 1)")
         checked_level(self.alpha, "alpha")
         good = self.max_drop is None or 0 <= self.max_drop <= 1
         require(good, "max_drop", self.max_drop, "a number in [0, 1]")
-        require(as_whole(self.revise) >= 0, "revise", self.revise, "at least 0")
-        require(is_one_of(self.store, STORES), "store", self.store, f"one of {tuple(STORES)}")
+        checked_whole(self.revise, "revise", 0)
+        checked_choice(self.store, "store", STORES)
         if self.store == "parquet":
-            need("pyarrow", "a store in Parquet")
-        require(as_whole(self.lanes) >= 1, "lanes", self.lanes, "at least one")
+            need("data", "pyarrow", "a store in Parquet")
+        checked_whole(self.lanes, "lanes")
         return settings
 
     def read_task(self) -> Task:
@@ -201,19 +200,20 @@ def run_lm_windows(
 
     """
     settings, task = request.settings(), request.read_task()
-    questions = read_questions(request.data, benchmark=request.benchmark)
+    with named("data", "path"):
+        questions = read_questions(request.data, benchmark=request.benchmark)
     run = CommandRun("lm windows", out, overwrite=overwrite, json=json)
     journal = None if out is None else journal_folder(out)
     options = dict(request.server)
-    with named("--model", "path", "name", "url"):
+    with named("model", "name"):
         model = backend or open_backend(request.model, lanes=request.lanes, **options)
     if request.judge is not None:
         same = request.judge == request.model
-        with named("--judge", "path", "name", "url"):
+        with named("judge", "name"):
             judge = model if same else open_backend(request.judge, lanes=request.lanes, **options)
         kept = None if journal is None else str(journal / "verdicts")
         words = request.judge_labels
-        with named("--judge-labels", "labels", "right_label"):
+        with named("judge_labels", "labels", "right_label"):
             task = JudgeTask(judge, words, right_label=words[0], asks=task.instructions, journal=kept)
     said = _progress if progress else None
     experiment = run_experiment(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import as_whole, is_one_of
+from sloc.contracts import named, require
+from sloc.contracts.arguments import checked_choice, checked_seed, checked_whole
 from sloc.lm.answers.tasks import FunctionTask
 from sloc.lm.answers.template import same_choices_curve
 from sloc.lm.backends.engine import EngineBackend
@@ -24,7 +24,6 @@ from sloc.lm.experiments.structured import template_jumps
 from sloc.lm.model import load_model
 from sloc.report.command_run import CommandRun
 from sloc.report.lm_command import HOLDS, LmRequest, experiment_accuracy, experiment_windows, placed, write_experiment
-from sloc.report.option_text import named
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,15 +61,16 @@ class DemoRequest:
             InvalidInput: an unknown demo, numbers out of range, or stories without a model (or the other way round).
 
         """
-        require(is_one_of(self.name, DEMOS), "NAME", self.name, f"one of {DEMOS}")
+        checked_choice(self.name, "name", DEMOS)
         for name, least in (("steps", 1), ("texts", 1), ("resamples", 2)):
             value = getattr(self, name)
-            require(value is None or value >= least, name, value, f"at least {least}")
-        require(0 <= as_whole(self.seed) < 2**31, "seed", self.seed, "a number from 0 to 2147483647")
-        require(as_whole(self.lanes) >= 1, "lanes", self.lanes, "at least one")
+            if value is not None:
+                checked_whole(value, name, least)
+        checked_seed(self.seed)
+        checked_whole(self.lanes, "lanes")
         stories = self.name == "stories"
-        if stories and self.model is None:
-            raise InvalidInput("--model: expected the folder of a model of short stories, for the demo stories")
+        good = self.model is not None or not stories
+        require(good, "model", None, "the folder of a model of short stories, for the demo stories")
         require(stories or self.model is None, "model", self.model, "the demo stories; the others train their own")
         require(not stories or self.steps is None, "steps", self.steps, "a demo that trains")
 
@@ -169,7 +169,7 @@ def _addition(request: DemoRequest) -> tuple[Experiment, dict[str, Any], dict[st
 
 def _stories(request: DemoRequest) -> tuple[Experiment, dict[str, Any], dict[str, Any]]:
     assert request.model is not None
-    with named("--model", "path"):
+    with named("model", "path"):
         backend = EngineBackend(load_model(request.model), lanes=request.lanes)
     parts = [
         story_experiment(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from sloc.contracts import InvalidInput
-
-_REFUSAL = re.compile(r"(?P<name>[^=\n]{1,60}?) = (?P<value>.*?): expected (?P<rest>.*)", re.DOTALL)
+from sloc.contracts.base import REFUSAL
 
 
 def option_text(message: str, options: Mapping[str, str]) -> str:
@@ -25,32 +22,11 @@ def option_text(message: str, options: Mapping[str, str]) -> str:
         another form as it is.
 
     """
-    found = _REFUSAL.fullmatch(message)
+    found = REFUSAL.fullmatch(message)
     if found is None:
         return message
     name = options.get(found["name"], found["name"])
     return f"{name} = {plain_value(found['value'])}: expected {found['rest']}"
-
-
-@contextlib.contextmanager
-def named(option: str, *arguments: str) -> Generator[None, None, None]:
-    """Name an option in refusals of a call that it is an argument of: ``path = ...`` becomes ``--model = ...``.
-
-    Args:
-        option: as it is typed.
-        *arguments: names of the argument in what is called.
-
-    Raises:
-        InvalidInput: what is raised inside, in these words.
-
-    """
-    try:
-        yield
-    except InvalidInput as error:
-        found = _REFUSAL.fullmatch(str(error))
-        if found is None or found["name"] not in arguments:
-            raise
-        raise InvalidInput(option + str(error).removeprefix(found["name"])) from error
 
 
 def plain_value(text: str) -> str:

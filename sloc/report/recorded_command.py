@@ -28,7 +28,7 @@ HOLDS, LOST = "tables, curves and a page", "picture and no page"
 
 def is_recorded(path: str | os.PathLike[str]) -> bool:
     """Whether a path holds recorded branches: sloc's store, a forking-fast JSON file, a folder, a table of branches."""
-    file = Path(checked_path(path, "file"))
+    file = Path(checked_path(path, "path"))
     if file.is_dir():
         return any(True for p in file.iterdir() if p.name.endswith((".json", ".json.gz")))
     return file.name.endswith((".json", ".json.gz")) or is_store(file) or names_branches(file)
@@ -47,7 +47,7 @@ def read_recordings(path: str | os.PathLike[str]) -> tuple[tuple[Recording, ...]
     files = sorted(p for p in file.iterdir() if p.name.endswith((".json", ".json.gz"))) if file.is_dir() else [file]
     read = [read_forking_fast(f) for f in files]
     names = [r.question for r, _ in read]
-    require(len(set(names)) == len(names), "folder", str(path), f"one file a question; found {names}")
+    require(len(set(names)) == len(names), "path", str(path), f"one file a question; found {names}")
     return tuple(r for r, _ in read), tuple(note for _, notes in read for note in notes)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_whole, checked_all, checked_kind, checked_path
+from sloc.contracts.arguments import checked_all, checked_kind, checked_path, checked_whole
 from sloc.report.recorded_analysis import CONTRADICTED_AS
 from sloc.report.style import DASHES, given_axes, new_figure, styled, tidy
 from sloc.report.style import LINES as COLOURS
@@ -104,7 +104,7 @@ def plot_recorded(
     checked_kind(moves, "moves", Moves, "Moves")
     path = None if path is None else checked_path(path)
     require(len(curves) > 0, "curves", curves, "at least one question")
-    require(as_whole(limit) >= 1, "limit", limit, "a number of panels, at least 1")
+    checked_whole(limit, "limit", what="panels")
     own = {c.question: [m for m in moves.found if m.question == c.question] for c in curves}
     shown = sorted(curves, key=lambda c: not own[c.question])[: int(limit)]
     with styled():
@@ -167,7 +167,7 @@ def write_recorded_report(
     checked_kind(recordings, "recordings", Mapping, "a recording for each question, or None", optional=True)
     checked_kind(title, "title", str, "a text")
     smoothing = checked_all(smoothing, "smoothing", str, "texts, one a prior")
-    require(as_whole(limit) >= 1, "limit", limit, "a number of questions, at least 1")
+    checked_whole(limit, "limit", what="questions")
     file = Path(checked_path(path))
     page = recorded_page(curves, moves, recordings, notes, title, smoothing=smoothing, limit=int(limit))
     temporary = file.parent / f".{file.name}.partial-{secrets.token_hex(4)}"

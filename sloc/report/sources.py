@@ -15,9 +15,9 @@ import numpy as np
 
 from sloc.contracts import InvalidInput, Population, require, shown
 from sloc.contracts.arguments import as_whole, checked_file, checked_kind, checked_path
+from sloc.contracts.extras import need
 from sloc.populations import Empirical, GaussianMixture
 from sloc.populations.rounding import check_rounding
-from sloc.report.extras import need
 from sloc.windows.csv_header import name_twice
 
 FILE_HELP = """\
@@ -90,7 +90,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
         InvalidInput: scikit-learn is not installed.
 
     """
-    bunch = need("sklearn.datasets", "the bundled digits").load_digits()
+    bunch = need("viz", "sklearn.datasets", "the bundled digits").load_digits()
     x = (np.asarray(bunch.data, np.float64) / 8 - 1).astype(np.float32).reshape(-1, 8, 8)
     return x, np.asarray(bunch.target, np.int32)
 
@@ -135,16 +135,16 @@ def load_gaussians_source(means: str | None, weights: str | None, covariances: s
         InvalidInput: text that is not numbers; what :class:`sloc.populations.GaussianMixture` refuses.
 
     """
-    for name, text in (("--means", means), ("--weights", weights), ("--covariances", covariances)):
+    for name, text in (("means", means), ("weights", weights), ("covariances", covariances)):
         good = text is None or (isinstance(text, str) and bool(text.strip()))
         require(good, name, text, "a text of numbers, or None")
-    if means is None:
-        raise InvalidInput('--means is missing: the source gaussians needs it, such as --means "4,0;-4,0"')
-    mu = parse_matrix(means, "--means")
-    require(bool(np.isfinite(mu).all()), "--means", means, "finite numbers")
-    require(len(mu) >= 2, "--means", means, "at least two Gaussians, separated by a semicolon")
-    w = np.full(len(mu), 1 / len(mu)) if weights is None else parse_matrix(weights, "--weights").ravel()
-    matrices = [parse_matrix(part, "--covariances") for part in (covariances or "1").split("|")]
+    require(means is not None, "means", None, 'a row of numbers for each Gaussian, such as "4,0;-4,0"')
+    assert means is not None
+    mu = parse_matrix(means, "means")
+    require(bool(np.isfinite(mu).all()), "means", means, "finite numbers")
+    require(len(mu) >= 2, "means", means, "at least two Gaussians, separated by a semicolon")
+    w = np.full(len(mu), 1 / len(mu)) if weights is None else parse_matrix(weights, "weights").ravel()
+    matrices = [parse_matrix(part, "covariances") for part in (covariances or "1").split("|")]
     if weights is not None:
         _check_weights(w, weights, len(mu))
     _check_covariances(matrices, str(covariances or "1"), *mu.shape)
@@ -161,14 +161,14 @@ def load_gaussians_source(means: str | None, weights: str | None, covariances: s
 
 def _check_weights(w: np.ndarray, text: str, count: int) -> None:
     """Say in the words of the options what :class:`sloc.populations.GaussianMixture` would refuse."""
-    require(w.size == count, "--weights", text, f"{count} numbers, one for each Gaussian of --means")
-    require(bool(np.isfinite(w).all() and (w > 0).all()), "--weights", text, "positive numbers")
-    require(bool(abs(w.sum() - 1) < 1e-5), "--weights", text, f"numbers that sum to 1; these sum to {w.sum():.6g}")
+    require(w.size == count, "weights", text, f"{count} numbers, one for each of the means")
+    require(bool(np.isfinite(w).all() and (w > 0).all()), "weights", text, "positive numbers")
+    require(bool(abs(w.sum() - 1) < 1e-5), "weights", text, f"numbers that sum to 1; these sum to {w.sum():.6g}")
 
 
 def _check_covariances(matrices: list[np.ndarray], text: str, count: int, d: int) -> None:
     """Say in the words of the options what :class:`sloc.populations.GaussianMixture` would refuse."""
-    option = "--covariances"
+    option = "covariances"
     require(len({m.shape for m in matrices}) == 1, option, text, "matrices of one shape")
     shape, number = matrices[0].shape, len(matrices)
     fits = (number == 1 and shape in {(1, 1), (1, d), (d, d)}) or (number == count and shape == (d, d))
@@ -205,32 +205,32 @@ def load_file_source(
 
     """
     try:
-        file = Path(checked_path(path, "SOURCE")).expanduser()
+        file = Path(checked_path(path)).expanduser()
     except RuntimeError as error:  # nobody's home
-        raise InvalidInput(f"SOURCE = {str(path)!r}: expected a data file that exists ({error})") from error
-    checked_file(file, "SOURCE", "digits, gaussians, or a data file that exists")
-    for name, text in (("--x", x), ("--labels", labels), ("--scale", scale), ("--image", image)):
+        raise InvalidInput(f"path = {str(path)!r}: expected a data file that exists ({error})") from error
+    checked_file(file, "path", "digits, gaussians, or a data file that exists")
+    for name, text in (("x", x), ("labels", labels), ("scale", scale), ("image", image)):
         checked_kind(text, name, str, "a text, or None", optional=True)
         require(text is None or bool(text.strip()), name, text, "a text that is not empty, or no such option")
     kind = "csv" if file.name.endswith((".csv", ".csv.gz")) else file.suffix.lower().lstrip(".")
     require(
         kind in ("npz", "csv", "parquet"),
-        "SOURCE",
+        "path",
         str(path),
         "a file ending in .npz, .csv, .csv.gz or .parquet",
     )
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise InvalidInput(f"SOURCE = {str(path)!r}: expected a file that can be read ({error.strerror})") from error
-    require(len(content) > 0, "SOURCE", str(path), "a file with data; this one is empty")
+        raise InvalidInput(f"path = {str(path)!r}: expected a file that can be read ({error.strerror})") from error
+    require(len(content) > 0, "path", str(path), "a file with data; this one is empty")
     read = _read_npz if kind == "npz" else _read_table
     data, classes = read(file, kind, x, labels or "y")
     _check_classes(classes, len(data), labels or "y")
     size = None if image is None else parse_image(image)
     if size is not None:
         count = int(np.prod(data.shape[1:]))
-        require(size[0] * size[1] == count, "--image", image, f"height x width with {count} pixels, as in the samples")
+        require(size[0] * size[1] == count, "image", image, f"height x width with {count} pixels, as in the samples")
     population = Empirical(scaled(data, scale or ("-1,1" if size else "standard")), classes)
     counts = " × ".join(str(s) for s in data.shape[1:]) or "1"
     unit = "pixels" if size else "numbers"
@@ -252,10 +252,10 @@ def parse_image(text: str) -> tuple[int, int]:
         InvalidInput: anything else.
 
     """
-    checked_kind(text, "--image", str, "height x width, such as 8x8")
+    checked_kind(text, "image", str, "height x width, such as 8x8")
     parts = text.lower().replace("×", "x").split("x")
     ok = len(parts) == 2 and all(p.strip().isdecimal() and int(p) > 0 for p in parts)
-    require(ok, "--image", text, "height x width, such as 8x8")
+    require(ok, "image", text, "height x width, such as 8x8")
     return int(parts[0]), int(parts[1])
 
 
@@ -277,7 +277,7 @@ def scaled(data: np.ndarray, scale: str) -> np.ndarray:
     if scale == "none":
         if data.dtype.kind in "iu":
             return data
-        check_rounding(data, "--x")
+        check_rounding(data, "x")
         with np.errstate(over="ignore"):  # refused where the population is made
             return data.astype(np.float32)
     values = data.astype(np.float64)
@@ -286,14 +286,14 @@ def scaled(data: np.ndarray, scale: str) -> np.ndarray:
         within = bool(np.isfinite(sd).all() and np.isfinite(np.ptp(values)))
     if not within:
         words = "numbers whose squares are within float64"
-        require(False, "--x", f"{values.min():g} .. {values.max():g}", words)
+        require(False, "x", f"{values.min():g} .. {values.max():g}", words)
     if scale == "standard":
         return ((values - values.mean(axis=0)) / np.where(sd > 0, sd, 1.0)).astype(np.float32)
     try:
         low, high = (float(v) for v in scale.split(","))
     except ValueError as error:
-        raise InvalidInput(f"--scale = {shown(scale)}: expected standard, none, or two numbers such as -1,1") from error
-    require(low < high and math.isfinite(high - low), "--scale", scale, "two numbers, the smaller first")
+        raise InvalidInput(f"scale = {shown(scale)}: expected standard, none, or two numbers such as -1,1") from error
+    require(low < high and math.isfinite(high - low), "scale", scale, "two numbers, the smaller first")
     span = float(np.ptp(values))
     unit = (values - values.min()) / (span if span > 0 else 1.0)
     return (low + (high - low) * unit).astype(np.float32)
@@ -305,14 +305,14 @@ def _read_npz(file: Path, kind: str, x: str | None, labels: str) -> tuple[np.nda
         with file.open("rb") as raw, np.load(raw, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, KeyError, AttributeError) as error:
-        raise InvalidInput(f"SOURCE = {str(file)!r}: expected a NumPy .npz file of plain arrays ({error})") from error
+        raise InvalidInput(f"path = {str(file)!r}: expected a NumPy .npz file of plain arrays ({error})") from error
     except Exception as error:  # zipfile has errors of its own
-        raise InvalidInput(f"SOURCE = {str(file)!r}: expected a NumPy .npz file ({error})") from error
-    for option, name in (("--x", x or "x"), ("--labels", labels)):
+        raise InvalidInput(f"path = {str(file)!r}: expected a NumPy .npz file ({error})") from error
+    for option, name in (("x", x or "x"), ("labels", labels)):
         require(name in found, option, name, f"one of the arrays in the file: {', '.join(sorted(found)) or 'none'}")
     data, classes = found[x or "x"], found[labels]
-    require(data.dtype.kind in "biuf", "--x", x or "x", "an array of numbers; this one holds something else")
-    require(data.ndim >= 1 and data.shape[0] >= 2, "--x", x or "x", "at least two samples along the first axis")
+    require(data.dtype.kind in "biuf", "x", x or "x", "an array of numbers; this one holds something else")
+    require(data.ndim >= 1 and data.shape[0] >= 2, "x", x or "x", "at least two samples along the first axis")
     return _finite(data if data.ndim > 1 else data[:, None], x or "x"), classes
 
 
@@ -320,13 +320,13 @@ def _read_table(file: Path, kind: str, x: str | None, labels: str) -> tuple[np.n
     import pandas as pd
 
     if kind == "parquet":
-        need("pyarrow", "reading parquet")
+        need("data", "pyarrow", "reading parquet")
     try:
         # Behind a mark: pandas takes labels such as NA, None or nan for missing ones, after converters too.
         marked = {labels: lambda word: _MARK + word.strip()}
         if kind == "csv":
             twice = name_twice(file)
-            require(twice is None, "SOURCE", str(file), f"columns of different names; {shown(twice)} is there twice")
+            require(twice is None, "path", str(file), f"columns of different names; {shown(twice)} is there twice")
             with warnings.catch_warnings():
                 # Without a column for an index, rows that are longer than the header are cut, with a warning.
                 warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -337,28 +337,27 @@ def _read_table(file: Path, kind: str, x: str | None, labels: str) -> tuple[np.n
         raise
     except pd.errors.ParserWarning as error:
         words = "a csv table, whose rows are as long as its header; rows here are longer"
-        raise InvalidInput(f"SOURCE = {str(file)!r}: expected {words}") from error
+        raise InvalidInput(f"path = {str(file)!r}: expected {words}") from error
     except Exception as error:  # parsers raise types of their own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InvalidInput(f"SOURCE = {str(file)!r}: expected a {kind} table ({reason})") from error
+        raise InvalidInput(f"path = {str(file)!r}: expected a {kind} table ({reason})") from error
     frame.columns = [str(c) for c in frame.columns]
-    require(len(frame) >= 2, "SOURCE", str(file), f"at least two rows; this table has {len(frame)}")
-    require(labels in frame.columns, "--labels", labels, f"one of the columns: {_some(frame.columns)}")
+    require(len(frame) >= 2, "path", str(file), f"at least two rows; this table has {len(frame)}")
+    require(labels in frame.columns, "labels", labels, f"one of the columns: {_some(frame.columns)}")
     others = [c for c in frame.columns if c != labels]
     if x is None:
         columns = [c for c in others if pd.api.types.is_numeric_dtype(frame[c])]
         for c in others:
             if c not in columns:
                 _check_words(frame[c], c)
-        if not columns:
-            raise InvalidInput(f"--x is missing: there are no columns of numbers beside {labels}")
+        require(bool(columns), "x", None, f"the names of columns; there are none of numbers beside {labels}")
     else:
         columns = _matching(others, x)
         for c in columns:
-            require(bool(pd.api.types.is_numeric_dtype(frame[c])), "--x", c, "a column of numbers")
+            require(bool(pd.api.types.is_numeric_dtype(frame[c])), "x", c, "a column of numbers")
     column = frame[labels].str.removeprefix(_MARK) if kind == "csv" else frame[labels]
     missing = int(np.count_nonzero(np.asarray(column.isna() | (column == ""))))
-    require(missing == 0, "--labels", labels, f"a label in every row; {missing} have none")
+    require(missing == 0, "labels", labels, f"a label in every row; {missing} have none")
     classes = column.to_numpy()
     if classes.dtype.kind not in "biuf":
         classes = _numbered(classes.astype(str)) if kind == "csv" else classes.astype(str)
@@ -378,7 +377,7 @@ def _check_words(column: Any, name: str) -> None:
     if 0 < len(wrong) < len(filled) / 2:
         row, value = wrong.index[0], shown(wrong.iloc[0])
         words = f"numbers in every row, as in most; row {row + 1} holds {value} (--x NAMES leaves the column out)"
-        require(False, "--x", name, words)
+        require(False, "x", name, words)
 
 
 def _numbered(words: np.ndarray) -> np.ndarray:
@@ -405,20 +404,20 @@ def _matching(columns: list[str], x: str) -> list[str]:
     for name in (part.strip() for part in x.split(",")):
         star = name.endswith("*")
         found = [c for c in columns if c.startswith(name[:-1])] if star else [c for c in columns if c == name]
-        require(bool(found), "--x", name, f"one of the columns: {_some(columns)}")
+        require(bool(found), "x", name, f"one of the columns: {_some(columns)}")
         chosen += [c for c in found if c not in chosen]
     return chosen
 
 
 def _finite(data: np.ndarray, x: str) -> np.ndarray:
     bad = int(data.size - np.count_nonzero(np.isfinite(data)))
-    require(bad == 0, "--x", x, f"finite numbers only; {bad} values are NaN or infinite")
+    require(bad == 0, "x", x, f"finite numbers only; {bad} values are NaN or infinite")
     return data
 
 
 def _check_classes(classes: np.ndarray, n: int, labels: str) -> None:
     """Say in the words of the options what :class:`sloc.populations.Empirical` would refuse."""
-    option = "--labels"
+    option = "labels"
     require(classes.ndim == 1, option, labels, f"one label per sample; this array has {classes.ndim} axes")
     require(classes.size == n, option, labels, f"one label per sample; there are {classes.size} labels, {n} samples")
     if classes.dtype.kind == "f":

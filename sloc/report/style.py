@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sloc.contracts import require
-from sloc.report.extras import need
+from sloc.contracts.extras import need
 
 INK, SOFT, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -46,7 +46,7 @@ def styled() -> Any:
         InvalidInput: matplotlib is not installed.
 
     """
-    return need("matplotlib", "a picture").rc_context(RC)
+    return need("viz", "matplotlib", "a picture").rc_context(RC)
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -56,8 +56,8 @@ def new_figure(width: float, height: float) -> Any:
         InvalidInput: matplotlib is not installed.
 
     """
-    figure = need("matplotlib.figure", "a picture").Figure(figsize=(width, height), layout="constrained")
-    need("matplotlib.backends.backend_agg", "a picture").FigureCanvasAgg(figure)
+    figure = need("viz", "matplotlib.figure", "a picture").Figure(figsize=(width, height), layout="constrained")
+    need("viz", "matplotlib.backends.backend_agg", "a picture").FigureCanvasAgg(figure)
     return figure
 
 
@@ -101,5 +101,5 @@ def line_styles(count: int) -> list[tuple[Any, Any]]:
 
 def ordered_colours(count: int) -> list[Any]:
     """Return ``count`` colours in an order that the eye reads as one (dark to light, readable on white)."""
-    colormap = need("matplotlib", "a picture").colormaps["viridis"]
+    colormap = need("viz", "matplotlib", "a picture").colormaps["viridis"]
     return [colormap(0.0 if count == 1 else 0.88 * i / (count - 1)) for i in range(count)]

@@ -103,8 +103,8 @@ def traces(
     json: JsonOption = False,
 ) -> None:
     """Find when recorded answers are decided."""
-    with refusals():
-        from sloc.contracts import require
+    with refusals(ctx):
+        from sloc.contracts import named, require
         from sloc.report.recorded_analysis import ALPHA, SIZE
         from sloc.report.recorded_command import is_recorded, run_recorded
         from sloc.report.traces_command import run_traces
@@ -117,29 +117,33 @@ def traces(
             return
         table = given_or_from(table, "TABLE", "a table, recorded branches")
         size, false = SIZE if rise is None else rise, ALPHA if alpha is None else alpha
-        if is_recorded(table):
+        with named("table", "path"):
+            recorded = is_recorded(table)
+        if recorded:
             # Curves of branches have their own test: what does not apply to them is refused, not ignored.
             for name in ("max_drop", "correction", "across", "statistic"):
                 asked = getattr(ctx.params[name], "value", ctx.params[name])
                 need = "no such option with recorded branches; it goes with a table"
-                require(not was_given(ctx, name), f"--{name.replace('_', '-')}", asked, need)
+                require(not was_given(ctx, name), name, asked, need)
             own: Any = {"size": size, "alpha": false, "gap": gap, "level": level, "adjacent": adjacent}
-            run_recorded(table, out, **own, overwrite=overwrite, json=json)
+            with named("table", "path"):
+                run_recorded(table, out, **own, overwrite=overwrite, json=json)
             return
-        run_traces(
-            table,
-            out,
-            rise=0.5 if rise is None else rise,
-            max_drop=max_drop,
-            alpha=0.05 if alpha is None else alpha,
-            correction=correction.value,
-            across=across.value,
-            statistic=statistic.value,
-            size=size,
-            move_alpha=false,
-            gap=gap,
-            level=level,
-            adjacent=adjacent,
-            overwrite=overwrite,
-            json=json,
-        )
+        with named("table", "path"):
+            run_traces(
+                table,
+                out,
+                rise=0.5 if rise is None else rise,
+                max_drop=max_drop,
+                alpha=0.05 if alpha is None else alpha,
+                correction=correction.value,
+                across=across.value,
+                statistic=statistic.value,
+                size=size,
+                move_alpha=false,
+                gap=gap,
+                level=level,
+                adjacent=adjacent,
+                overwrite=overwrite,
+                json=json,
+            )

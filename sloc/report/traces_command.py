@@ -114,7 +114,7 @@ def run_traces(
     # What can be refused is refused before anything is computed.
     check_settings(size, move_alpha, gap, level, adjacent)
     if isinstance(path, (str, os.PathLike)) and os.path.isdir(path):
-        require(False, "file", str(path), f"a table, or a folder of recorded branches; {_inside(path)}")
+        require(False, "path", str(path), f"a table, or a folder of recorded branches; {_inside(path)}")
     frame = read_frame(path)
     table = trace_table(frame)
     result = trace_windows(table, **settings)

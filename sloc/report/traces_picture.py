@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts.arguments import checked_kind, checked_path, checked_whole
+from sloc.contracts.extras import need
 from sloc.report.output import write_picture
 from sloc.report.style import BLUE, DASHES, GREEN, INK, LAKE, ORANGE, PURPLE, RED, given_axes, tidy
 from sloc.results import ResampledCurve, TraceWindows
@@ -41,6 +42,7 @@ def plot_traces(result: TraceWindows, path: str | os.PathLike[str] | None = None
     """
     checked_kind(result, "result", TraceWindows, "TraceWindows")
     path = None if path is None else checked_path(path)
+    need("viz", "matplotlib", "a picture")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from sloc.contracts import named
 from sloc.report.output import check_run_folder
 from sloc.report.recorded_command import run_recorded
 from sloc.report.run_record import read_run_json, repeated
@@ -70,4 +71,5 @@ def repeat_traces(
     plain = "rise" in read_run_json(path, "traces")[0]
     settings = asdict(repeated(_Table if plain else _Recorded, path, "traces", "table"))
     run: Any = run_traces if plain else run_recorded
-    return run(settings.pop("table"), out, **settings, overwrite=overwrite, json=json, console=console)
+    with named("table", "path"):
+        return run(settings.pop("table"), out, **settings, overwrite=overwrite, json=json, console=console)

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_whole, is_one_of
+from sloc.contracts.arguments import checked_choice, checked_number, checked_seed, checked_whole
+from sloc.contracts.extras import need
 from sloc.engine import NotANumber
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.checkpoints import checkpoints
 from sloc.report.command_run import CommandRun
-from sloc.report.extras import need
 from sloc.report.output import write_picture
 from sloc.report.sources import digits
 from sloc.report.style import new_figure, styled
@@ -72,13 +72,14 @@ class TrainRequest:
             InvalidInput: another source or network, numbers below 1, or a strength of guidance that is not finite.
 
         """
-        require(self.source == "digits", "SOURCE", self.source, "digits")
-        require(is_one_of(self.model, NETWORKS), "--model", self.model, "one of " + ", ".join(NETWORKS))
+        require(self.source == "digits", "source", self.source, "digits")
+        checked_choice(self.model, "model", NETWORKS)
         for name in ("steps", "batch", "samples"):
             value = getattr(self, name)
-            require(value is None or value >= 1, f"--{name}", value, "at least 1")
-        require(0 <= as_whole(self.seed) < 2**31, "--seed", self.seed, "a number from 0 to 2147483647")
-        require(math.isfinite(self.guidance), "--guidance", self.guidance, "a finite number")
+            if value is not None or name != "steps":
+                checked_whole(value, name)
+        checked_seed(self.seed)
+        checked_number(self.guidance, "guidance")
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def run_train(
     request.check()
     request = dataclasses.replace(request, steps=request.steps or NETWORKS[request.model])
     for module in ("flax", "optax", "safetensors"):
-        need(module, "training")
+        need("nn", module, "training")
     run = CommandRun("train", out, overwrite=overwrite, json=json)
     parts = split_digits(request.seed)
     with checkpoints(out, request, resume, "train") as stages:
@@ -243,7 +244,7 @@ def _last_loss(losses: np.ndarray) -> float:
 
 def _judged(parts: Split, drawn: np.ndarray) -> dict[str, Any]:
     """Return the accuracy of a classifier that saw other digits, on samples and on real held-out digits."""
-    svm = need("sklearn.svm", "the judge")
+    svm = need("viz", "sklearn.svm", "the judge")
     judge = svm.SVC(gamma=0.02, C=10.0).fit(parts.judge[0].reshape(len(parts.judge[0]), -1), parts.judge[1])
     real = judge.predict(parts.test[0].reshape(len(parts.test[0]), -1)) == parts.test[1]
     each = [float((judge.predict(x.reshape(len(x), -1)) == k).mean()) for k, x in enumerate(drawn)]

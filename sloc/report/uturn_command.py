@@ -13,16 +13,15 @@ import jax
 import numpy as np
 import pandas as pd
 
-from sloc.contracts import component_mask, require
-from sloc.contracts.arguments import as_whole, checked_level
+from sloc.contracts import component_mask, named, require
+from sloc.contracts.arguments import MOST_SEED, checked_level, checked_seed, checked_whole
+from sloc.contracts.extras import need
 from sloc.divergence.curves import label_curve
 from sloc.engine.plan import Plan
 from sloc.populations import Empirical
 from sloc.processes import OrnsteinUhlenbeck
 from sloc.report.checkpoints import checkpoints
 from sloc.report.command_run import CommandRun
-from sloc.report.extras import need
-from sloc.report.option_text import named
 from sloc.report.progress_bars import progress_bars
 from sloc.report.run_record import digests
 from sloc.report.sources import digits
@@ -79,10 +78,11 @@ class UturnRequest:
             InvalidInput: numbers out of range.
 
         """
-        for name, least in (("times", 2), ("n", 1), ("steps", 1)):
-            require(getattr(self, name) >= least, f"--{name}", getattr(self, name), f"at least {least}")
-        checked_level(self.delta, "--delta")
-        require(0 <= as_whole(self.seed) < 2**31, "--seed", self.seed, "a number from 0 to 2147483647")
+        checked_whole(self.times, "times", 2, what="noise levels")
+        checked_whole(self.n, "n", what="images")
+        checked_whole(self.steps, "steps")
+        checked_level(self.delta, "delta")
+        checked_seed(self.seed)
 
 
 def run_uturn(
@@ -122,7 +122,7 @@ def run_uturn(
 
     request.check()
     for module in ("flax", "safetensors"):
-        need(module, "a trained model")
+        need("nn", module, "a trained model")
     run = CommandRun("uturn", out, overwrite=overwrite, json=json)
     log = Console(stderr=True) if log is None else log
     given, files = loaded(request), digests(request, *FILES)
@@ -159,7 +159,7 @@ def loaded(request: UturnRequest) -> Loaded:
     """
     request.check()
     data = Empirical(*digits())
-    own = int(np.flatnonzero(component_mask(data, request.start, "--start"))[0])
+    own = int(np.flatnonzero(component_mask(data, request.start, "start"))[0])
     model = _model(request.weights, float(np.std(np.asarray(data.data))))
     return Loaded(data, own, model, *_posterior(request, own))
 
@@ -202,12 +202,12 @@ def _model(weights: str, std: float) -> Any:
     from sloc import nn
     from sloc.nn.weights import load_arrays
 
-    with named("WEIGHTS", "path"):
+    with named("weights", "path"):
         name = load_arrays(weights)[1].get("network", "")
     networks = {"unet": nn.UNet, "dit": nn.DiT, "mlp": nn.MLPDenoiser}
     expected = "a weights.safetensors of sloc train, of a network that draws"
-    require(name in networks, "WEIGHTS", weights, expected)
-    with named("WEIGHTS", "path"):
+    require(name in networks, "weights", weights, expected)
+    with named("weights", "path"):
         network = nn.load_weights(weights, networks[name]((8, 8), 10, rngs=nnx.Rngs(0)))
     return nn.as_diffusion(network, OrnsteinUhlenbeck(), data_std=std)
 
@@ -221,13 +221,13 @@ def _posterior(request: UturnRequest, own: int) -> tuple[Any, np.ndarray]:
     from sloc import nn
     from sloc.nn.weights import load_arrays
 
-    with named("--classifier", "path"):
+    with named("classifier", "path"):
         notes = load_arrays(request.classifier)[1]
     known = notes.get("network") == "classifier"
     seed, temperature = notes.get("seed", ""), _number(notes.get("temperature", ""))
-    known &= seed.isdecimal() and 0 < temperature < math.inf and int(seed) < 2**31
-    require(known, "--classifier", request.classifier, "a weights.safetensors of sloc train --model classifier")
-    with named("--classifier", "path"):
+    known &= seed.isdecimal() and 0 < temperature < math.inf and int(seed) <= MOST_SEED
+    require(known, "classifier", request.classifier, "a weights.safetensors of sloc train --model classifier")
+    with named("classifier", "path"):
         network = nn.load_weights(request.classifier, nn.NoiseClassifier((8, 8), 10, rngs=nnx.Rngs(0)))
     x, labels = held_out(split_digits(int(seed)))
     return nn.as_posterior(network, OrnsteinUhlenbeck(), temperature), x[labels == own]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from sloc.contracts import InvalidInput, component_names, float_dtype, require
-from sloc.contracts.arguments import checked_kind, is_one_of
+from sloc.contracts import InvalidInput, component_names, float_dtype, named, require
+from sloc.contracts.arguments import checked_choice, checked_kind
 from sloc.engine import is_leader
 from sloc.engine.plan import Plan
 from sloc.report.checkpoints import checkpoints
@@ -84,8 +84,8 @@ class WindowRequest:
             InvalidInput: options that do not belong to the source, or what the loaders refuse.
 
         """
-        files = {"--x": self.x, "--labels": self.labels, "--scale": self.scale, "--image": self.image}
-        mixture = {"--means": self.means, "--weights": self.weights, "--covariances": self.covariances}
+        files = {"x": self.x, "labels": self.labels, "scale": self.scale, "image": self.image}
+        mixture = {"means": self.means, "weights": self.weights, "covariances": self.covariances}
         foreign = mixture if self.source not in WORDS else files
         if self.source == "digits":
             foreign = files | mixture
@@ -98,7 +98,8 @@ class WindowRequest:
             return load_digits_source()
         if self.source == "gaussians":
             return load_gaussians_source(self.means, self.weights, self.covariances)
-        return load_file_source(self.source, self.x, self.labels, self.scale, self.image)
+        with named("source", "path"):
+            return load_file_source(self.source, self.x, self.labels, self.scale, self.image)
 
 
 def run_window(
@@ -169,8 +170,8 @@ def checked_request(request: WindowRequest) -> tuple[tuple[str, ...], Source]:
     """
     names = _processes(request)
     for name in names:
-        require(is_one_of(name, PROCESSES), "--process", name, f"one of {', '.join(PROCESSES)}")
-    require(len(set(names)) == len(names), "--process", names, "each process once")
+        checked_choice(name, "processes", PROCESSES)
+    require(len(set(names)) == len(names), "processes", names, "each process once")
     if request.image is not None:
         parse_image(request.image)
     source = request.load()

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Revealed, component_names
-from sloc.contracts.arguments import checked_all, checked_kind, checked_path, checked_whole
+from sloc.contracts.arguments import checked_all, checked_kind, checked_path, checked_seed
 from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.posteriors import posterior
 from sloc.populations import Empirical
@@ -57,7 +57,7 @@ def plot_windows(
     """
     results = checked_all(results, "results", ProcessWindows, "ProcessWindows", 1)
     checked_kind(source, "source", Source, "a Source")
-    path, seed = None if path is None else checked_path(path), checked_whole(seed, "seed", 0)
+    path, seed = None if path is None else checked_path(path), checked_seed(seed)
     images = source.image is not None and isinstance(source.population, Empirical)
     trees = any(_has_tree(result) for result in results)
     with styled():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sloc.contracts import ObservationProcess, Population, component_names, require
-from sloc.contracts.arguments import as_real, as_whole, checked_level, is_one_of
+from sloc.contracts.arguments import checked_level, checked_seed, checked_whole, is_one_of
 from sloc.divergence.checks import checked_count, checked_epsilon
 from sloc.engine.plan import device_mesh
 from sloc.processes import FlowMatching, Masking, OrnsteinUhlenbeck, VarianceExploding
@@ -49,16 +49,16 @@ class Settings:
             InvalidInput: the first that is wrong.
 
         """
-        checked_epsilon(self.epsilon, "--epsilon")
-        checked_level(self.delta, "--delta")
-        checked_count(self.n, "--n")
-        require(8 <= as_real(self.times) <= 4096, "--times", self.times, "a number of noise levels, 8 to 4096")
-        require(0 <= as_whole(self.seed) < 2**32, "--seed", self.seed, "a whole number from 0 to 2^32 - 1")
+        checked_epsilon(self.epsilon, "epsilon")
+        checked_level(self.delta, "delta")
+        checked_count(self.n, "n")
+        checked_whole(self.times, "times", 8, 4096, what="noise levels")
+        checked_seed(self.seed)
         device_mesh(self.devices)
         names = component_names(population)
         for name in self.classes:
-            require(is_one_of(name, names), "--classes", name, f"one of {', '.join(names[:40])}")
-        require(len(set(self.classes)) == len(self.classes), "--classes", self.classes, "each class once")
+            require(is_one_of(name, names), "classes", name, f"one of {', '.join(names[:40])}")
+        require(len(set(self.classes)) == len(self.classes), "classes", self.classes, "each class once")
 
     def chosen(self, population: Population) -> tuple[str, ...]:
         """Return the classes reported."""

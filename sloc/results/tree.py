@@ -12,6 +12,7 @@ import numpy as np
 from sloc.contracts import NOISE_AXIS, require
 from sloc.contracts.arguments import as_floats, checked_kind, checked_whole, is_one_of
 from sloc.contracts.equality import same_fields
+from sloc.contracts.extras import need
 from sloc.results.pictures import draw
 from sloc.results.status import status_code
 from sloc.results.tree_node import Check, Condition, TreeNode, Verdict
@@ -229,9 +230,10 @@ class MixtureTree:
         """Return a directed tree, edges from parent to child, with the fields of the nodes as attributes.
 
         Raises:
-            ImportError: networkx is not installed.
+            InvalidInput: networkx is not installed.
 
         """
+        need("viz", "networkx", "to_networkx")
         import networkx as nx
 
         graph = nx.DiGraph(epsilon=self.epsilon, delta=self.delta)

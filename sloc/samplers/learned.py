@@ -11,7 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import GaussianChannel, Population, check_registered, float_dtype, is_concrete, require, shown
-from sloc.contracts.arguments import as_array, as_real, check_size, checked_names, checked_whole, is_one_of
+from sloc.contracts.arguments import (
+    as_array,
+    as_real,
+    check_size,
+    checked_choice,
+    checked_names,
+    checked_whole,
+    is_one_of,
+)
 from sloc.contracts.base import Asked
 from sloc.processes.levels import LEVEL_UNITS, level, time_at
 from sloc.processes.schedules import check_ends_in_noise
@@ -158,7 +166,7 @@ class LearnedDiffusion(Population):
         require(sizes, "shape", self.shape, "a tuple of whole numbers, the shape of X")
         known = is_one_of(self.parameterization, PARAMETERIZATIONS)
         require(known, "parameterization", self.parameterization, "one of " + ", ".join(PARAMETERIZATIONS))
-        require(is_one_of(self.time, _TIMES), "time", self.time, "one of " + ", ".join(_TIMES))
+        checked_choice(self.time, "time", _TIMES)
         require(_positive(self.data_std), "data_std", self.data_std, "a positive number")
         self._check_labels()
         if is_concrete(self):

@@ -13,7 +13,7 @@ from jax.custom_batching import custom_vmap
 from jax.tree_util import Partial
 
 from sloc.contracts import ContractError, Population, Revealed, float_dtype, is_concrete, require, shown
-from sloc.contracts.arguments import as_real, is_one_of
+from sloc.contracts.arguments import as_real, checked_choice
 from sloc.contracts.base import Asked
 from sloc.processes.revealing import Masking
 from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState
@@ -155,7 +155,7 @@ def masked_ancestral(model: LearnedMasked, order: str = "random", *, skip: bool 
     """
     if not isinstance(model, LearnedMasked):
         raise ContractError(f"model = {shown(model)}: expected a sloc.samplers.LearnedMasked")
-    require(is_one_of(order, ORDERS), "order", order, "one of " + ", ".join(ORDERS))
+    checked_choice(order, "order", ORDERS)
     if is_concrete(model):
         model.validate()
     model = model.canonical()

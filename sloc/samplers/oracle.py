@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from sloc.contracts import ContractError, GaussianChannel, check_registered, require, shown
+from sloc.contracts.extras import need
 from sloc.samplers.checks import checked_count, checked_model
 from sloc.samplers.localizer import Localizer, LocalizerInfo, LocalizerState
 from sloc.samplers.unnormalized import Unnormalized
@@ -125,9 +125,9 @@ def oracle_localizer(
         points.
 
     Raises:
-        ContractError: not a Gaussian channel, not an :class:`Unnormalized`, or blackjax (the extra ``mcmc``) is
-            missing.
-        InvalidInput: counts that are not whole numbers in range, and what :meth:`Unnormalized.validate` refuses.
+        ContractError: not a Gaussian channel, or not an :class:`Unnormalized`.
+        InvalidInput: counts that are not whole numbers in range, what :meth:`Unnormalized.validate` refuses, and where
+            blackjax (the extra ``mcmc``) is missing.
 
     Sources: Grenioux et al. 2024 (SLIPS; the weights and the jumps are not theirs); Del Moral et al. 2006 (weights);
     Tjelmeland & Hegstad 2001 (jumps between modes).
@@ -159,12 +159,7 @@ def oracle_localizer(
 @functools.cache
 def mala_kernel() -> tuple[Any, Any]:
     """Return blackjax's MALA: ``(state type, kernel)``."""
-    try:
-        mala: Any = importlib.import_module("blackjax.mcmc.mala")
-    except ImportError as error:
-        raise ContractError(
-            "sampling an unnormalised density needs blackjax: install the extra `mcmc`, as in pip install 'sloc[mcmc]'"
-        ) from error
+    mala = need("mcmc", "blackjax.mcmc.mala", "sampling an unnormalised density")
     return mala.MALAState, mala.build_kernel()
 
 

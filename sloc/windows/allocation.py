@@ -17,10 +17,10 @@ from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import (
     as_floats,
     as_real,
-    as_whole,
     checked_all,
     checked_level,
     checked_names,
+    checked_seed,
     checked_whole,
 )
 from sloc.results.outcome import Move, Moves, OutcomeCurve
@@ -123,7 +123,7 @@ def recorded_draws(recordings: Sequence[Recording], seed: int = 0) -> RecordedDr
     """
     recordings = checked_all(recordings, "recordings", Recording, "Recordings")
     check_names(recordings, "recordings")
-    seed = checked_whole(seed, "seed", 0)
+    seed = checked_seed(seed)
     all_answers: dict[tuple[str, float], list[str]] = {}
     all_costs: dict[tuple[str, float], list[float]] = {}
     for recording in recordings:
@@ -361,7 +361,7 @@ def certify_moves(
             texts, more than it was asked for, or an answer outside the move's categories.
 
     """
-    require(as_whole(n) >= 1, "n", n, "a number of draws, at least 1")
+    checked_whole(n, "n", what="draws")
     checked_level(alpha, "alpha")
     require(callable(draw), "draw", draw, "a function (question, position, n) -> answers")
     require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a size in [0, 1)")

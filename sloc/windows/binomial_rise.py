@@ -23,7 +23,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, as_whole, checked_level, is_one_of
+from sloc.contracts.arguments import as_real, as_whole, checked_choice, checked_level, checked_whole
 from sloc.engine.binomial import clopper_pearson
 
 RiseStatistic = Literal["difference", "score"]
@@ -67,7 +67,7 @@ def rise_p_value(
         require(as_whole(n) >= 1, name.replace("x", "n"), n, "a number of draws, at least 1")
         require(int(x) == x and 0 <= x <= n, name, x, f"a count between 0 and {n}")
     require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a rise in [0, 1)")
-    require(is_one_of(statistic, RISE_STATISTICS), "statistic", statistic, f"one of {RISE_STATISTICS}")
+    checked_choice(statistic, "statistic", RISE_STATISTICS)
     x1, n1, x2, n2, tau = int(x1), int(n1), int(x2), int(n2), float(tau)
     if (x2 * n1 - x1 * n2) / (n1 * n2) <= tau + 1e-12:
         return 1.0
@@ -142,7 +142,7 @@ def critical_rise(n: int, alpha: float, rise: float = 0.5) -> float | None:
         InvalidInput: ``n`` below 1, an error level outside (0, 1), ``rise`` outside [0, 1).
 
     """
-    require(as_whole(n) >= 1, "n", n, "a number of draws, at least 1")
+    checked_whole(n, "n", what="draws")
     checked_level(alpha, "alpha")
     require(0.0 <= as_real(rise) < 1.0, "rise", rise, "a threshold in [0, 1)")
     for k in range(int(rise * n), int(n) + 1):

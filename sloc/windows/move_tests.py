@@ -21,7 +21,7 @@ from itertools import product
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, checked_all, checked_level, checked_names, is_one_of
+from sloc.contracts.arguments import as_real, checked_all, checked_choice, checked_level, checked_names
 from sloc.results.outcome import Move, Moves
 from sloc.windows.likely_moves import pairs_at, spaced_maxima
 from sloc.windows.multiplicity import ACROSS, WITHIN, Across, Within, adjust_steps
@@ -220,8 +220,8 @@ def exact_moves(
     require(as_real(separation) >= 0, "separation", separation, "a distance, not negative")
     require(0.0 <= as_real(tau) < 1.0, "tau", tau, "a size in [0, 1)")
     checked_level(alpha, "alpha")
-    require(is_one_of(correction, WITHIN), "correction", correction, f"one of {WITHIN}")
-    require(is_one_of(across, ACROSS), "across", across, f"one of {ACROSS}")
+    checked_choice(correction, "correction", WITHIN)
+    checked_choice(across, "across", ACROSS)
     named = (
         (None,) * len(questions)
         if stated is None

@@ -6,8 +6,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from sloc.contracts import require
-from sloc.contracts.arguments import is_one_of
+from sloc.contracts.arguments import checked_choice
 
 Within = Literal["bonferroni", "holm"]
 Across = Literal["none", "holm", "bh"]
@@ -60,8 +59,8 @@ def adjust_steps(
         InvalidInput: unknown rule.
 
     """
-    require(is_one_of(within, WITHIN), "correction", within, f"one of {WITHIN}")
-    require(is_one_of(across, ACROSS), "across", across, f"one of {ACROSS}")
+    checked_choice(within, "correction", WITHIN)
+    checked_choice(across, "across", ACROSS)
     if not p.size:
         return np.zeros(0)
     if across == "holm":

@@ -28,6 +28,7 @@ import numpy as np
 
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_all, checked_file, checked_path
+from sloc.contracts.extras import need
 from sloc.windows.recorded import Branch, Recording, make_branch, make_recording
 from sloc.windows.recorded_checks import checked_categories, checked_list, checked_object, checked_place
 from sloc.windows.recorded_write import check_storable, write_whole
@@ -53,9 +54,9 @@ def write_store(path: str | os.PathLike[str], recordings: Sequence[Recording]) -
             (it would not come back as it is), or a place that cannot be written to.
 
     """
-    file = Path(checked_path(path, "file"))
+    file = Path(checked_path(path, "path"))
     recordings = checked_all(recordings, "recordings", Recording, "Recordings")
-    require(file.name.endswith(STORE_SUFFIXES), "file", str(path), f"a name that ends in one of {STORE_SUFFIXES}")
+    require(file.name.endswith(STORE_SUFFIXES), "path", str(path), f"a name that ends in one of {STORE_SUFFIXES}")
     require(len(recordings) > 0, "recordings", recordings, "at least one question")
     names = [r.question for r in recordings]
     require(len(set(names)) == len(names), "recordings", names, "questions of different names")
@@ -131,10 +132,10 @@ def read_store(path: str | os.PathLike[str]) -> tuple[tuple[Recording, ...], tup
         InvalidInput: the file is no store, is cut in the middle, or breaks a rule of the recordings.
 
     """
-    file, shown = checked_file(path, "file", "a file that exists"), str(path)
+    file, shown = checked_file(path, "path", "a file that exists"), str(path)
     pairs = list(_read_parquet(file, shown) if file.name.endswith(".parquet") else _read_jsonl(file, shown))
     names = [r.question for r, _ in pairs]
-    require(len(set(names)) == len(names), "file", shown, f"every question once; found {sorted(names)}")
+    require(len(set(names)) == len(names), "path", shown, f"every question once; found {sorted(names)}")
     return tuple(r for r, _ in pairs), tuple(note for _, notes in pairs for note in notes)
 
 
@@ -252,10 +253,10 @@ def _read_parquet(file: Path, shown: str) -> Iterator[tuple[Recording, tuple[str
         table = parquet.read_table(file)
     except (OSError, pa.ArrowException) as error:
         raise InvalidInput(
-            f"file = {shown!r}: expected a complete Parquet file (is it cut in the middle?): {error}"
+            f"path = {shown!r}: expected a complete Parquet file (is it cut in the middle?): {error}"
         ) from error
     raw: Any = (table.schema.metadata or {}).get(FORMAT.encode())
-    require(raw is not None, "file", shown, f"a Parquet file with the metadata {FORMAT!r}")
+    require(raw is not None, "path", shown, f"a Parquet file with the metadata {FORMAT!r}")
     questions, listed = _parquet_header(shown, raw)
     lacking = [c for c in _COLUMNS if c not in table.column_names]
     require(not lacking, f"{shown}, columns", table.column_names, f"the columns {', '.join(_COLUMNS)}")
@@ -352,9 +353,4 @@ def _branch_of_rows(where: str, question: dict[str, Any], said: dict[str, Any], 
 
 
 def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise InvalidInput("Parquet: expected pyarrow to be installed (pip install 'sloc[data]')") from error
-    return pa, parquet
+    return need("data", "pyarrow", "a store in Parquet"), need("data", "pyarrow.parquet", "a store in Parquet")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sloc.contracts import InvalidInput, require
+from sloc.contracts import InvalidInput, named, require
 from sloc.contracts.arguments import checked_file, checked_kind, checked_path
 from sloc.results.resampled import Axis
 from sloc.windows.forking_fast import from_forking_fast, names_itself, to_forking_fast
@@ -40,14 +40,14 @@ def read_forking_fast(path: str | os.PathLike[str], question: str | None = None)
             :class:`sloc.windows.Recording`.
 
     """
-    file, shown = checked_file(path, "file", "a file that exists"), str(path)
+    file, shown = checked_file(path, "path", "a file that exists"), str(path)
     checked_kind(question, "question", str, "a name, or None", optional=True)
     try:
         raw = gzip.decompress(file.read_bytes()) if file.name.endswith(".gz") else file.read_bytes()
         record = json.loads(raw)
     except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise InvalidInput(
-            f"file = {shown!r}: expected complete JSON (is the file cut in the middle?): {error}"
+            f"path = {shown!r}: expected complete JSON (is the file cut in the middle?): {error}"
         ) from error
     if question is None and isinstance(record, Mapping) and not names_itself(record):
         question = file.name.removesuffix(".gz").removesuffix(".json") or file.name
@@ -72,9 +72,9 @@ def write_forking_fast(path: str | os.PathLike[str], recording: Recording) -> Pa
             written.
 
     """
-    file = Path(checked_path(path, "file"))
+    file = Path(checked_path(path, "path"))
     checked_kind(recording, "recording", Recording, "a Recording")
-    require(file.name.endswith((".json", ".json.gz")), "file", str(path), "a name that ends in .json or .json.gz")
+    require(file.name.endswith((".json", ".json.gz")), "path", str(path), "a name that ends in .json or .json.gz")
     return write_whole(file, json.dumps(to_forking_fast(recording), ensure_ascii=False, allow_nan=False).encode())
 
 
@@ -127,7 +127,10 @@ def recordings_from_table(source: Any) -> tuple[tuple[Recording, ...], tuple[str
     import pandas as pd
 
     checked_kind(source, "source", (pd.DataFrame, str, os.PathLike), "a table (a pandas.DataFrame), or a file of one")
-    read: Any = read_frame(source) if isinstance(source, (str, os.PathLike)) else source
+    if isinstance(source, (str, os.PathLike)):
+        with named("source", "path"):
+            source = read_frame(source)
+    read: Any = source
     columns = list(read.columns)
     has_branches = "branch" in columns
     require(has_branches == ("branch_weight" in columns), "columns", columns, "both `branch` and `branch_weight`")

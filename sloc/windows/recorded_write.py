@@ -63,7 +63,7 @@ def write_whole(file: Path, content: bytes | Callable[[Path], None]) -> Path:
             content(temporary)
         os.replace(temporary, file)
     except OSError as error:
-        raise InvalidInput(f"file = {str(file)!r}: expected a place that can be written to ({error})") from error
+        raise InvalidInput(f"path = {str(file)!r}: expected a place that can be written to ({error})") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, checked_level, is_one_of
+from sloc.contracts.arguments import as_real, checked_choice, checked_level
 from sloc.engine.binomial import clopper_pearson
 from sloc.results import ResampledCurve, RiseStep, Status, TraceWindows
 from sloc.results.resampled import Axis
@@ -76,9 +76,9 @@ def trace_windows(
     require(0.0 <= as_real(rise) < 1.0, "rise", rise, "a threshold in [0, 1)")
     require(max_drop is None or 0.0 <= as_real(max_drop) <= 1.0, "max_drop", max_drop, "None or a number in [0, 1]")
     checked_level(alpha, "alpha")
-    require(is_one_of(correction, WITHIN), "correction", correction, f"one of {WITHIN}")
-    require(is_one_of(across, ACROSS), "across", across, f"one of {ACROSS}")
-    require(is_one_of(statistic, RISE_STATISTICS), "statistic", statistic, f"one of {RISE_STATISTICS}")
+    checked_choice(correction, "correction", WITHIN)
+    checked_choice(across, "across", ACROSS)
+    checked_choice(statistic, "statistic", RISE_STATISTICS)
     curves = tuple(_curve(q, table.axis, alpha) for q in table.questions)
     owner = np.repeat(np.arange(len(curves)), [c.kept.size - 1 for c in curves])
     p_rise = [_p_values(q, rise, statistic) for q in table.questions]

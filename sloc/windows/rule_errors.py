@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, as_whole
+from sloc.contracts.arguments import as_real, checked_whole
 from sloc.windows.binomial_rise import rejection_probability
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ def rule_rates(draws: int, *, rise: float = 0.5, null: float = 0.25, event: floa
         InvalidInput: a number out of range.
 
     """
-    require(as_whole(draws) >= 1, "draws", draws, "a number of draws, at least 1")
+    checked_whole(draws, "draws", what="draws")
     require(0.0 <= as_real(rise) < 1.0, "rise", rise, "a threshold in [0, 1)")
     require(0.0 <= as_real(null) < 1.0, "null", null, "a rise in [0, 1)")
     require(0.0 < as_real(event) <= 1.0, "event", event, "a rise in (0, 1]")
-    require(as_whole(steps) >= 1, "steps", steps, "a number of steps, at least 1")
+    checked_whole(steps, "steps", what="steps")
     n = int(draws)
     least = int(np.floor(n * rise + 1e-9)) + 1
     boundary = np.minimum(np.arange(n + 1) + least, n + 1)

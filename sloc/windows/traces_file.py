@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_file, each_key_once
+from sloc.contracts.extras import MissingExtra, need
 from sloc.windows.csv_header import name_twice
 
 if TYPE_CHECKING:
@@ -35,17 +36,17 @@ def read_frame(path: str | os.PathLike[str]) -> pd.DataFrame:
             (cut in the middle, say); the message says where.
 
     """
-    file, shown = checked_file(path, "file", "a file that exists"), str(path)
+    file, shown = checked_file(path, "path", "a file that exists"), str(path)
     kind = next((s for s in sorted(SUFFIXES, key=len, reverse=True) if file.name.lower().endswith(s)), None)
-    require(kind is not None, "file", shown, f"a name that ends in one of {', '.join(SUFFIXES)}")
+    require(kind is not None, "path", shown, f"a name that ends in one of {', '.join(SUFFIXES)}")
     try:
-        require(file.stat().st_size > 0, "file", shown, "a file that is not empty")
+        require(file.stat().st_size > 0, "path", shown, "a file that is not empty")
         frame = _reader(str(kind))(file, shown)
     except (OSError, EOFError, zlib.error) as error:
-        raise InvalidInput(f"file = {shown!r}: expected a file that can be read ({error})") from error
+        raise InvalidInput(f"path = {shown!r}: expected a file that can be read ({error})") from error
     frame.columns = [str(c).strip().lower() for c in frame.columns]
-    require(frame.columns.is_unique, "file", shown, f"column names that differ; found {', '.join(frame.columns)}")
-    require(len(frame) > 0, "file", shown, "at least one row below the header")
+    require(frame.columns.is_unique, "path", shown, f"column names that differ; found {', '.join(frame.columns)}")
+    require(len(frame) > 0, "path", shown, "at least one row below the header")
     return frame.reset_index(drop=True)
 
 
@@ -59,15 +60,16 @@ def column_names(path: str | os.PathLike[str]) -> set[str]:
         InvalidInput: as ``read_frame``, of what has to be read for the names.
 
     """
-    file, shown = checked_file(path, "file", "a file that exists"), str(path)
+    file, shown = checked_file(path, "path", "a file that exists"), str(path)
     kind = next((s for s in sorted(SUFFIXES, key=len, reverse=True) if file.name.lower().endswith(s)), "")
     try:
         if kind.startswith(".csv"):
             return {str(c).strip().lower() for c in _csv(file, shown, rows=0).columns}
         if kind in (".parquet", ".pq"):
-            import pyarrow.parquet as parquet
-
+            parquet = need("data", "pyarrow.parquet", "a table in Parquet")
             return {c.strip().lower() for c in parquet.read_schema(file).names}
+    except MissingExtra:
+        raise
     except Exception as error:  # pyarrow raises several unrelated classes for a damaged file
         raise InvalidInput(_unreadable(shown, kind, error)) from error
     names = {str(c) for record in _records(file, shown) for c in record} if kind else set()
@@ -85,7 +87,7 @@ def _csv(file: Path, shown: str, rows: int | None = None) -> pd.DataFrame:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             twice = name_twice(file)
-            require(twice is None, "file", shown, f"column names that differ; {twice!r} is there twice")
+            require(twice is None, "path", shown, f"column names that differ; {twice!r} is there twice")
             return pd.read_csv(
                 file,
                 dtype=str,
@@ -99,7 +101,7 @@ def _csv(file: Path, shown: str, rows: int | None = None) -> pd.DataFrame:
     except InvalidInput:
         raise
     except pd.errors.EmptyDataError as error:
-        raise InvalidInput(f"file = {shown!r}: expected a header and rows; there is no column in it") from error
+        raise InvalidInput(f"path = {shown!r}: expected a header and rows; there is no column in it") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError, EOFError, ValueError) as error:
         raise InvalidInput(_unreadable(shown, "CSV", error)) from error
 
@@ -108,7 +110,7 @@ def _jsonl(file: Path, shown: str) -> pd.DataFrame:
     import pandas as pd
 
     records = list(_records(file, shown))
-    require(bool(records), "file", shown, "at least one line with a JSON object")
+    require(bool(records), "path", shown, "at least one line with a JSON object")
     return pd.DataFrame.from_records(records).astype(object)
 
 
@@ -134,10 +136,9 @@ def _records(file: Path, shown: str) -> Iterator[dict[str, Any]]:
 def _parquet(file: Path, shown: str) -> pd.DataFrame:
     import pandas as pd
 
+    need("data", "pyarrow", "a table in Parquet")
     try:
         return pd.read_parquet(file)
-    except ImportError as error:
-        raise InvalidInput(f"file = {shown!r}: expected pyarrow to be installed for Parquet") from error
     except Exception as error:  # pyarrow raises several unrelated classes for a damaged file
         raise InvalidInput(_unreadable(shown, "Parquet", error)) from error
 
@@ -145,4 +146,4 @@ def _parquet(file: Path, shown: str) -> pd.DataFrame:
 def _unreadable(shown: str, kind: str, error: BaseException) -> str:
     reason = " ".join(str(error).split())
     reason = reason if len(reason) <= 160 else reason[:157] + "..."
-    return f"file = {shown!r}: expected complete {kind} (is the file cut in the middle?): {reason}"
+    return f"path = {shown!r}: expected complete {kind} (is the file cut in the middle?): {reason}"

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sloc.contracts import InvalidInput, require, shown
-from sloc.contracts.arguments import as_array, as_floats, as_whole, checked_all
+from sloc.contracts.arguments import as_array, as_floats, checked_all, checked_whole
 from sloc.contracts.equality import same_fields
 from sloc.results.resampled import Axis
 from sloc.windows.proportions import weight_sizes
@@ -180,7 +180,7 @@ def answers_of_counts(counts: Any, draws: int, *, kept: Any, questions: Sequence
     import pandas as pd
 
     counts, kept = np.asarray(as_array(counts, "counts")), as_floats(kept, "kept")
-    require(as_whole(draws) >= 1, "draws", draws, "a number of draws, at least 1")
+    checked_whole(draws, "draws", what="draws")
     require(counts.ndim == 2, "counts", counts.shape, "shape [Q, T]")
     size, points = counts.shape
     good = bool(((counts >= 0) & (counts <= draws) & (counts == np.round(counts))).all())

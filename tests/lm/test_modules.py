@@ -62,6 +62,6 @@ def test_a_step_lowers_the_loss_and_comes_back_as_a_model() -> None:
 
 def test_without_flax_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "sloc.lm.modules", raising=False)
-    monkeypatch.setitem(sys.modules, "flax", None)
+    monkeypatch.setitem(sys.modules, "flax.nnx", None)
     with pytest.raises(InvalidInput, match=r"needs flax.*sloc\[nn\]"):
         small().to_nnx()

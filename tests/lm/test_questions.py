@@ -166,7 +166,7 @@ def test_lines_that_are_no_questions(tmp_path: Path, lines: list, message: str) 
 
 
 def test_a_file_that_is_not_there() -> None:
-    with pytest.raises(InvalidInput, match=r"questions = 'nothing\.jsonl': expected a file"):
+    with pytest.raises(InvalidInput, match=r"path = 'nothing\.jsonl': expected a file"):
         read_questions("nothing.jsonl")
 
 

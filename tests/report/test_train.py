@@ -42,11 +42,11 @@ def test_the_three_parts_share_no_image_and_are_all_of_them():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(source="faces"), "SOURCE = 'faces': expected digits"),
-        (dict(model="gan"), "--model = 'gan': expected one of unet"),
-        (dict(steps=0), "--steps = 0"),
-        (dict(seed=-1), "--seed = -1"),
-        (dict(guidance=float("nan")), "--guidance = nan: expected a finite number"),
+        (dict(source="faces"), "source = 'faces': expected digits"),
+        (dict(model="gan"), "model = 'gan': expected one of unet"),
+        (dict(steps=0), "steps = 0"),
+        (dict(seed=-1), "seed = -1"),
+        (dict(guidance=float("nan")), "guidance = nan: expected a number that is finite"),
     ],
 )
 def test_bad_requests_are_refused(options, message):
@@ -55,7 +55,7 @@ def test_bad_requests_are_refused(options, message):
 
 
 def test_resume_needs_a_folder():
-    with pytest.raises(InvalidInput, match="--resume"):
+    with pytest.raises(InvalidInput, match="resume"):
         run_train(TrainRequest(), None, resume=True)
 
 
@@ -234,9 +234,9 @@ def test_a_classifier_of_nan_is_named_with_its_level():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(times=1), "--times = 1"),
-        (dict(delta=1.0), "--delta = 1.0"),
-        (dict(start="x"), "--start = 'x'"),
+        (dict(times=1), "times = 1"),
+        (dict(delta=1.0), "delta = 1.0"),
+        (dict(start="x"), "start = 'x'"),
         (dict(), "a safetensors file that exists"),
     ],
 )
@@ -251,9 +251,9 @@ def test_files_of_other_networks_are_refused(weights, tmp_path):
     from sloc import nn
 
     network, classifier = (str(w) for w in weights)
-    with pytest.raises(InvalidInput, match=r"WEIGHTS = .*a network that draws"):
+    with pytest.raises(InvalidInput, match=r"weights = .*a network that draws"):
         run_uturn(UturnRequest(classifier), None)
-    with pytest.raises(InvalidInput, match=r"--classifier = .*sloc train --model classifier"):
+    with pytest.raises(InvalidInput, match=r"classifier = .*sloc train --model classifier"):
         run_uturn(UturnRequest(network, classifier=network), None)
     small = nn.MLPDenoiser((8, 8), 10, width=16, rngs=nnx.Rngs(0))
     other = nn.save_weights(tmp_path / "other.safetensors", small, network="mlp")
@@ -290,7 +290,7 @@ def test_a_network_of_nan_is_named_with_its_level_and_draw(tmp_path):
 
 
 def test_resuming_a_uturn_needs_a_folder(weights):
-    with pytest.raises(InvalidInput, match="--resume"):
+    with pytest.raises(InvalidInput, match="resume"):
         run_uturn(UturnRequest(str(weights[0]), times=2, n=1, steps=1), None, resume=True)
 
 
@@ -306,7 +306,7 @@ def test_a_classifier_is_trained_and_calibrated(tmp_path, capsys):
     assert found["nats"][1] < found["nats"][0] + 0.01
     assert found["reliability_error"][1] < 0.06
     assert {file.name for file in out.iterdir()} == {"weights.safetensors", "losses.csv", "run.json"}
-    with pytest.raises(InvalidInput, match="WEIGHTS"):
+    with pytest.raises(InvalidInput, match="weights"):
         run_uturn(UturnRequest(str(out / "weights.safetensors")), None)
     check_certified_limits(out / "weights.safetensors", found["temperature"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import gzip
 import io
 import json
@@ -241,6 +242,7 @@ def _model(name: str, title: str, *said: str, whole: bool = True, spoken: bool =
 
 def kinds() -> list[FileKind]:
     """Return every kind of file."""
+    from sloc.report.window_command import Settings, WindowRequest
     from sloc.windows import read_forking_fast, read_store
 
     table = "a,b,y\n" + "".join(f"{i},{i % 5},{'cat' if i % 2 else 'dog'}\n" for i in range(8))
@@ -248,6 +250,8 @@ def kinds() -> list[FileKind]:
     asked = {"id": "a", "question": "1+1?", "answer": "2", "choices": ["1", "2"], "prefill": "It is", "raw": True}
     chat = {"messages": [{"role": "user", "content": "1+1?"}]}
     lines = "".join(json.dumps(r) + "\n" for r in (asked, chat)).encode()
+    names = [f.name for kind in (WindowRequest, Settings) for f in dataclasses.fields(kind)]
+    entries = ("--from", *(f"{name} = " for name in names))
     found = [
         *(
             FileKind(
@@ -284,7 +288,7 @@ def kinds() -> list[FileKind]:
             for end in (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
         ),
         *(
-            FileKind(f"data, `{end}`", f"a{end}", make, _source, whole=whole, sealed=sealed, said=("--x", "--labels"))
+            FileKind(f"data, `{end}`", f"a{end}", make, _source, whole=whole, sealed=sealed, said=("x = ", "labels = "))
             for end, make, whole, sealed in (
                 (".npz", data, True, False),
                 (".csv", _frame(".csv", table), False, False),
@@ -293,7 +297,7 @@ def kinds() -> list[FileKind]:
             )
         ),
         *(
-            FileKind(f"`run.json` of {verb}", "run.json", _run(verb), _record(verb), spoken=True, said=("--", "SOURCE"))
+            FileKind(f"`run.json` of {verb}", "run.json", _run(verb), _record(verb), spoken=True, said=entries)
             for verb in ("window", "tree")
         ),
         FileKind(
@@ -321,7 +325,7 @@ def kinds() -> list[FileKind]:
         _model("model.safetensors", "a language model", spoken=False),
         _model("tokenizer.json", "a language model", spoken=True),
         _model("tokenizer_config.json", "a language model", spoken=True),
-        FileKind("questions", "q.jsonl", lambda: lines, _questions, whole=False, spoken=True, said=("questions",)),
+        FileKind("questions", "q.jsonl", lambda: lines, _questions, whole=False, spoken=True, said=("path",)),
         FileKind(
             "questions of a benchmark",
             "q.jsonl",

@@ -244,8 +244,8 @@ def experiments() -> list[Row]:
         row(p + "benchmark_question", benchmark=choice("mmlu"), row=thing({}, "a row"), name=text("q")),
         row(
             p + "read_questions",
-            benchmark=choice("mmlu").optional().says("benchmark", "questions"),
-            path=path("there").says("questions"),
+            benchmark=choice("mmlu").optional().says("benchmark", "path"),
+            path=path("there"),
         ),
     ]
 

@@ -172,7 +172,7 @@ def recorded() -> list[Row]:
             questions=names(("a", "b")),
         ),
         row("sloc.windows.trace_table", frame=thing(TABLE, "a table").says("frame", "table")),
-        row("sloc.windows.recordings_from_table", source=thing(_branches, "a table").says("source", "table", "file")),
+        row("sloc.windows.recordings_from_table", source=thing(_branches, "a table").says("source", "table")),
         row("sloc.windows.outcome_counts", recording=thing(RECORDING, "a recording"), adjacent=adjacent),
         row(
             "sloc.windows.outcome_curve",
@@ -300,10 +300,10 @@ def files() -> list[Row]:
     return [
         row(
             "sloc.windows.read_forking_fast",
-            path=path("there").says("file"),
-            question=text("q").optional().says("question", "file"),
+            path=path("there"),
+            question=text("q").optional().says("question", "path"),
         ),
-        row("sloc.windows.read_store", path=path("there").says("file")),
+        row("sloc.windows.read_store", path=path("there")),
         row("sloc.windows.read_trace_table"),
         row("sloc.windows.write_store", path=path("out.jsonl"), recordings=thing([RECORDING], "recordings")),
         row("sloc.windows.write_forking_fast", path=path("out.json"), recording=thing(RECORDING, "a recording")),

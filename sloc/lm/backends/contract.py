@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_whole, checked_all, checked_kind
+from sloc.contracts.arguments import checked_all, checked_kind, checked_whole
 from sloc.lm.sampling import Sampling
 
 Prompt = str | tuple[Mapping[str, str], ...]
@@ -80,7 +80,7 @@ class Rule:
             InvalidInput: names the entry.
 
         """
-        require(as_whole(self.new_tokens) >= 1, "new_tokens", self.new_tokens, "at least 1")
+        checked_whole(self.new_tokens, "new_tokens")
         stop = checked_all(self.stop, "stop", str, "texts")
         require(all(stop), "stop", self.stop, "texts of at least one character")
         checked_kind(self.sampling, "sampling", Sampling, "Sampling, or None", optional=True)

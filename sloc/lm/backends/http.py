@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, as_whole
+from sloc.contracts.arguments import as_real, checked_whole
 
 RETRIED = (408, 409, 425, 429, 500, 502, 503, 504)
 """Codes of answers after which a request is sent again."""
@@ -62,14 +62,14 @@ class Transport:
             InvalidInput: names the setting.
 
         """
-        require(as_whole(self.concurrency) >= 1, "concurrency", self.concurrency, "at least 1")
+        checked_whole(self.concurrency, "concurrency")
         require(
             self.rate is None or 0 < as_real(self.rate) < math.inf,
             "rate",
             self.rate,
             "requests a second, a positive number",
         )
-        require(as_whole(self.retries) >= 0, "retries", self.retries, "at least 0")
+        checked_whole(self.retries, "retries", 0)
         require(0 < as_real(self.timeout) < math.inf, "timeout", self.timeout, "a positive number of seconds")
         require(0 <= as_real(self.pause) < math.inf, "pause", self.pause, "a number of seconds, not negative")
 

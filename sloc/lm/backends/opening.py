@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from sloc.contracts import require
+from sloc.contracts import named, require
 from sloc.contracts.arguments import checked_path, checked_whole
 from sloc.lm.backends.contract import Backend
 
@@ -31,6 +31,11 @@ def open_backend(name: str, *, lanes: int = 512, **options: Any) -> Backend:
     require(isinstance(name, str), "name", name, "a folder, a hub id or an address, as a text")
     lanes = checked_whole(lanes, "lanes")
     given = {k: v for k, v in options.items() if v is not None}
+    with named("name", "path", "url"):
+        return _opened(name, lanes, given)
+
+
+def _opened(name: str, lanes: int, given: dict[str, Any]) -> Backend:
     if name.startswith(("http://", "https://")):
         return _server(name, given)
     known = ("dtype",) if name.startswith("transformers:") else ("dtype", "adapter")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import as_whole, checked_kind, is_one_of
+from sloc.contracts.arguments import checked_kind, checked_whole, is_one_of
 from sloc.lm.backends.contract import Backend, Continuation, Failure, Generation, Reason, Request, Rule, seed_of
 from sloc.lm.backends.http import Client, Refused, Transport, Unavailable
 from sloc.lm.tokenizer import Tokenizer
@@ -80,7 +80,7 @@ class ServerBackend(Backend):
         good = parsed.scheme in ("http", "https") and bool(parsed.hostname)
         require(good, "url", url, "an address such as http://127.0.0.1:8000/v1")
         require(is_one_of(endpoint, ("completions", "chat")), "endpoint", endpoint, "'completions' or 'chat'")
-        require(as_whole(per_request) >= 1, "per_request", per_request, "at least 1")
+        checked_whole(per_request, "per_request")
         path = parsed.path.rstrip("/") or "/v1"
         self.url: str = urllib.parse.urlunsplit((parsed.scheme, parsed.netloc, path, "", ""))
         self.client: Client = Client(transport or Transport())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import as_whole
+from sloc.contracts.arguments import checked_whole
+from sloc.contracts.extras import need
 from sloc.lm.backends.contract import Backend, Continuation, Failure, Generation, Reason, Request, Rule, seed_of
 from sloc.lm.sampling import Sampling
 
@@ -29,19 +29,14 @@ class TransformersBackend(Backend):
     """
 
     def __init__(self, path: str, *, dtype: str | None = None, batch_size: int = 256) -> None:
-        require(as_whole(batch_size) >= 1, "batch_size", batch_size, "at least 1")
-        try:
-            self.torch: Any = importlib.import_module("torch")
-            library: Any = importlib.import_module("transformers")
-        except ModuleNotFoundError as error:
-            raise InvalidInput(
-                f"model = 'transformers:{path}': expected {error.name} to be installed (pip install torch transformers)"
-            ) from error
+        checked_whole(batch_size, "batch_size")
+        self.torch: Any = need(None, "torch", "a model of PyTorch")
+        library: Any = need(None, "transformers", "a model of PyTorch")
         try:
             self.tokenizer: Any = library.AutoTokenizer.from_pretrained(path)
             self.model: Any = library.AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto").eval()
         except (OSError, ValueError, KeyError) as error:
-            raise InvalidInput(f"model = 'transformers:{path}': expected a causal model ({error})") from error
+            raise InvalidInput(f"path = {path!r}: expected a causal model ({error})") from error
         self.name: str = f"transformers:{path.rstrip('/').split('/')[-1]}"
         self.batch_size: int = batch_size
         self.chats: bool = bool(getattr(self.tokenizer, "chat_template", None))

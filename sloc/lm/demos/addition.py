@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, checked_key, checked_whole
+from sloc.contracts.arguments import as_real, checked_key, checked_seed, checked_whole
 from sloc.lm.answers.tasks import RegexTask
 from sloc.lm.backends.contract import Generation, Request, Rule
 from sloc.lm.backends.engine import EngineBackend
@@ -153,7 +153,7 @@ def addition_experiment(
 
     """
     questions = list(check_questions(questions))
-    resamples, seed = checked_whole(resamples, "resamples", 2), checked_whole(seed, "seed", 0, 2**31 - 1)
+    resamples, seed = checked_whole(resamples, "resamples", 2), checked_seed(seed)
     good = temperature is None or 0 <= as_real(temperature) < math.inf
     require(good, "temperature", temperature, "None or a number that is at least 0")
     backend = EngineBackend(model, lanes=lanes)

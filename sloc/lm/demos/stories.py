@@ -51,10 +51,9 @@ def story_experiment(
         seed: of everything drawn.
 
     """
-    from sloc.contracts import require
-    from sloc.contracts.arguments import checked_whole, is_one_of
+    from sloc.contracts.arguments import checked_choice, checked_whole
 
-    require(is_one_of(story, STORIES), "story", story, f"one of {tuple(STORIES)}")
+    checked_choice(story, "story", STORIES)
     question, _ = STORIES[story]
     new_tokens = checked_whole(new_tokens, "new_tokens")
     settings = ExperimentSettings(

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sloc.contracts import InvalidInput, require
+from sloc.contracts import require
 from sloc.contracts.arguments import checked_all, checked_key, checked_kind, checked_number, checked_whole
+from sloc.contracts.extras import need
 from sloc.lm.config import DecoderConfig
 from sloc.lm.forward import hidden_states
 from sloc.lm.layers import head_matrix
@@ -32,6 +33,7 @@ def character_tokenizer(alphabet: str) -> Tokenizer:
         InvalidInput: no text, or none of a character.
 
     """
+    need("lm", "tokenizers", "a tokenizer")
     from tokenizers import Regex
     from tokenizers import Tokenizer as Backend
     from tokenizers.decoders import Fuse
@@ -87,10 +89,8 @@ def train_decoder(
         checked_whole(value, size)
     rate = checked_number(rate, "rate", 0)
     checked_kind(name, "name", str, "a text")
-    try:
-        from sloc.nn import fit
-    except ModuleNotFoundError as error:
-        raise InvalidInput("training needs flax and optax: pip install 'sloc[nn]'") from error
+    from sloc.nn import fit
+
     tokenizer = character_tokenizer("".join(set("".join(texts))))
     end = tokenizer.size - 1
     rows = [[*tokenizer.encode(t), end] for t in texts]

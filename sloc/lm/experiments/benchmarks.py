@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import checked_kind, is_one_of
+from sloc.contracts.arguments import checked_choice, checked_kind
 from sloc.lm.answers.mathematics import boxed
 from sloc.lm.experiments.questions import LETTERS, Question
 
@@ -45,7 +45,7 @@ def benchmark_question(benchmark: str, row: Row, *, name: str) -> Question:
         InvalidInput: an unknown benchmark, or a row that lacks an entry or has another form.
 
     """
-    require(is_one_of(benchmark, BENCHMARKS), "benchmark", benchmark, f"one of {tuple(BENCHMARKS)}")
+    checked_choice(benchmark, "benchmark", BENCHMARKS)
     checked_kind(row, "row", Mapping, "a row, as a mapping")
     checked_kind(name, "name", str, "a text")
     try:

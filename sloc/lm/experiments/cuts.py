@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, as_whole, checked_all, is_one_of
+from sloc.contracts.arguments import as_real, checked_all, checked_choice, checked_whole
 
 KINDS = ("fraction", "token", "sentence")
 _END = re.compile(r"(?:[.!?][\"')\]]*\s+|\n+)$")
@@ -40,8 +40,8 @@ class Cuts:
             InvalidInput: names the entry.
 
         """
-        require(is_one_of(self.kind, KINDS), "cuts", self.kind, f"one of {KINDS}")
-        require(as_whole(self.every) >= 1, "every", self.every, "at least 1")
+        checked_choice(self.kind, "cuts", KINDS)
+        checked_whole(self.every, "every")
         if self.kind == "fraction":
             listed = isinstance(self.fractions, (tuple, list)) and len(self.fractions) > 0
             inside = listed and all(0 <= as_real(f) < 1 for f in self.fractions)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, checked_kind, checked_level, is_one_of
+from sloc.contracts.arguments import as_real, checked_choice, checked_kind, checked_level
 from sloc.lm.experiments.runs import Experiment
 from sloc.results import TraceWindows
 from sloc.windows.likely_moves import posterior_moves
@@ -103,7 +103,7 @@ def find_text_windows(
     checked_level(alpha, "alpha")
     known = temperature is None or math.isfinite(as_real(temperature))
     require(known, "temperature", temperature, "None or a temperature of the sweep")
-    require(is_one_of(detector, DETECTORS), "detector", detector, f"one of {DETECTORS}")
+    checked_choice(detector, "detector", DETECTORS)
     require(max_drop is None or detector == "rule", "max_drop", max_drop, "the detector 'rule'")
     recordings = experiment.recordings(temperature=temperature)
     check_names(recordings, "experiment")

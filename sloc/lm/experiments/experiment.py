@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, as_whole, checked_kind
+from sloc.contracts.arguments import as_real, as_whole, checked_kind, checked_seed, checked_whole
 from sloc.lm.answers.contract import Task
 from sloc.lm.backends.contract import Backend, Continuation, Failure, Generation, Request, Rule
 from sloc.lm.experiments.cuts import Cuts
@@ -64,9 +64,9 @@ class ExperimentSettings:
         self.cuts.validate()
         self.rule.validate()
         require(as_whole(self.resamples) >= 2, "resamples", self.resamples, "at least 2: one allows no interval")
-        require(as_whole(self.stump_tokens) >= 1, "stump_tokens", self.stump_tokens, "at least 1")
-        require(as_whole(self.generations) >= 1, "generations", self.generations, "at least 1")
-        require(0 <= as_whole(self.seed) < 2**31, "seed", self.seed, "a number from 0 to 2147483647")
+        checked_whole(self.stump_tokens, "stump_tokens")
+        checked_whole(self.generations, "generations")
+        checked_seed(self.seed)
         listed = isinstance(self.temperatures, (tuple, list))
         good = (
             listed

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import as_real, checked_all, checked_kind, checked_whole
+from sloc.contracts.arguments import as_real, checked_all, checked_kind, checked_seed
 from sloc.lm.answers.contract import NOT_FOUND
 from sloc.lm.backends.contract import Failure
 from sloc.lm.experiments.accuracy import Difference, Share, share_of
@@ -117,7 +117,7 @@ def compare_interventions(
     checked_kind(windows, "windows", Mapping, "the windows of each generation")
     checked_kind(revised, "revised", Mapping, "what revise returned, or None", optional=True)
     require(0 < as_real(level) < 1, "level", level, "a coverage inside (0, 1)")
-    seed = checked_whole(seed, "seed", 0)
+    seed = checked_seed(seed)
     sizes = checked_all(sizes, "sizes", (int, np.integer), "whole numbers")
     require(len(sizes) > 0 and all(s >= 1 for s in sizes), "sizes", sizes, "numbers of texts, each at least 1")
     pools = _compared(experiment, windows, revised)

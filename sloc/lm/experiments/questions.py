@@ -82,13 +82,13 @@ def read_questions(path: str | os.PathLike[str], *, benchmark: str | None = None
         InvalidInput: no such file, no JSON, a line that lacks an entry, no lines, or two questions of one name.
 
     """
-    file = checked_file(path, "questions", "a file, one JSON object a line")
+    file = checked_file(path, "path", "a file, one JSON object a line")
     require(benchmark is None or isinstance(benchmark, str), "benchmark", benchmark, "the name of a benchmark, or None")
     rows: list[Any] = []
     try:
         text = file.read_text("utf-8")
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"questions = {str(path)!r}: expected a text that can be read ({error})") from error
+        raise InvalidInput(f"path = {str(path)!r}: expected a text that can be read ({error})") from error
     for number, line in enumerate(io.StringIO(text), 1):
         if line.strip():
             try:
@@ -97,7 +97,7 @@ def read_questions(path: str | os.PathLike[str], *, benchmark: str | None = None
                 json.dumps(rows[-1][1], ensure_ascii=False).encode()
             except (ValueError, RecursionError) as error:
                 raise InvalidInput(f"{file.name}, line {number}: expected a JSON object ({error})") from error
-    require(len(rows) > 0, "questions", str(path), "at least one question")
+    require(len(rows) > 0, "path", str(path), "at least one question")
     from sloc.lm.experiments.benchmarks import benchmark_question
 
     made = []

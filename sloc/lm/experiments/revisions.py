@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import require
-from sloc.contracts.arguments import checked_kind, checked_whole
+from sloc.contracts.arguments import checked_kind, checked_seed, checked_whole
 from sloc.lm.answers.contract import NOT_FOUND, Grouped
 from sloc.lm.backends.contract import Backend, Continuation, Failure, Rule
 from sloc.lm.experiments.detection import TextWindow
@@ -96,7 +96,7 @@ def revise(
     checked_kind(windows, "windows", Mapping, "the windows of each generation")
     checked_kind(rule, "rule", Rule, "a Rule")
     rule.validate()
-    n, seed = checked_whole(n, "n", what="texts a generation"), checked_whole(seed, "seed", 0)
+    n, seed = checked_whole(n, "n", what="texts a generation"), checked_seed(seed)
     require(isinstance(ask, str) and bool(ask.strip()), "ask", ask, "a text that asks to revise")
     kept = None if journal is None else Journal(journal, _settings(backend, rule, seed, ask))
     out: dict[str, Revision] = {}

@@ -13,7 +13,8 @@ from typing import Any
 import jax
 import pytest
 
-import sloc
+import sloc.lm
+import sloc.windows
 from sloc.contracts import InvalidInput
 from sloc.contracts.extras import MissingExtra, need
 from tests.robustness.rows_windows import RECORDING, TABLE
@@ -142,7 +143,7 @@ SITES: list[tuple[str, str, Callable[[Path], Any]]] = [
     ("matplotlib", "viz", _traces_picture),
     ("scikit-learn", "viz", at("sloc.report.sources", "load_digits_source")),
     ("scikit-learn", "viz", at("sloc.report.train_command", "split_digits", 0)),
-    ("scikit-learn", "viz", at("sloc.report.uturn_command", "_digits")),
+    ("scikit-learn", "viz", at("sloc.report.uturn_command", "digits")),
     ("optax", "nn", _train),
     ("flax", "nn", _uturn),
     ("orbax-checkpoint", "scale", at("sloc.engine.checkpoint", "Store.stage", None, {})),
@@ -161,13 +162,15 @@ def hidden(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         monkeypatch.setitem(sys.modules, "torch", sys)
 
     def hide_it() -> None:
+        before.update(sys.modules)
         for name in [top, *(m for m in sys.modules if m.startswith(f"{top}."))]:
             sys.modules[name] = None  # pyright: ignore[reportArgumentType]
 
     HIDDEN.append(hide_it)
     yield package
     HIDDEN.clear()
-    for name in set(sys.modules) - set(before):
+    # What was imported meanwhile stays: extension modules cannot be loaded twice.
+    for name in [m for m, module in sys.modules.items() if module is None and m not in before]:
         del sys.modules[name]
     sys.modules.update(before)
 

@@ -72,7 +72,7 @@ def test_a_name_that_stands_twice_is_refused(tmp_path: Path, header: str) -> Non
 @pytest.mark.parametrize("value", ['"1,000"', "12 cm", "1\0.5"])
 def test_a_column_of_numbers_is_not_left_out_for_one_field(tmp_path: Path, value: str) -> None:
     text = table([*ROWS[:7], f"{value},3,1", *ROWS[7:]])
-    with pytest.raises(InvalidInput, match=r"^--x = '?a'?: expected numbers in every row.*row 8 holds"):
+    with pytest.raises(InvalidInput, match=r"^x = '?a'?: expected numbers in every row.*row 8 holds"):
         read(tmp_path / "data.csv", text)
 
 
@@ -87,14 +87,14 @@ def test_numbers_beyond_the_precision_are_refused_without_a_warning(tmp_path: Pa
     np.savez(file, x=np.array([[1e300], [-1e300], [1e300], [2.0]]) * 1.7e8, y=np.arange(4) % 2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(InvalidInput, match=r"^(--x|data) = .*expected (numbers|finite numbers)"):
+        with pytest.raises(InvalidInput, match=r"^(x|data) = .*expected (numbers|finite numbers)"):
             load_file_source(file, None, None, scale, None)
 
 
 def test_numbers_far_from_zero_need_their_scale(tmp_path: Path) -> None:
     file = tmp_path / "data.npz"
     np.savez(file, x=1.7e9 + np.arange(8.0)[:, None], y=np.arange(8) % 2)
-    with pytest.raises(InvalidInput, match=r"^--x = .*float32 tells apart"):
+    with pytest.raises(InvalidInput, match=r"^x = .*float32 tells apart"):
         load_file_source(file, None, None, "none", None)
     assert np.unique(loaded(file, None).data).size == 8
 

@@ -6,11 +6,8 @@ No script, nothing that is fetched; every text that a model or a file gave goes 
 from __future__ import annotations
 
 import html
-import os
 import re
-import secrets
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,18 +59,6 @@ def page(title: str, body: Sequence[str], style: str = "") -> str:
         f"<title>{safe(title)}</title><style>{STYLE}{style}</style></head><body>",
     ]
     return "".join([*head, *body, "</body></html>\n"])
-
-
-def write_page(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a page, whole or not at all."""
-    file = Path(path)
-    temporary = file.parent / f".{file.name}.partial-{secrets.token_hex(4)}"
-    try:
-        temporary.write_text(text, "utf-8")
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return file
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:

@@ -10,7 +10,6 @@ import html
 import io
 import os
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import checked_all, checked_kind, checked_path, checked_whole
+from sloc.contracts.arguments import checked_all, checked_kind, checked_whole
+from sloc.contracts.writing import checked_target, write_whole
+from sloc.report.output import checked_picture, write_picture
 from sloc.report.recorded_analysis import CONTRADICTED_AS
 from sloc.report.style import DASHES, given_axes, new_figure, styled, tidy
 from sloc.report.style import LINES as COLOURS
@@ -97,12 +98,13 @@ def plot_recorded(
         The matplotlib figure.
 
     Raises:
-        InvalidInput: no curve, or a limit below 1.
+        InvalidInput: no curve, a limit below 1, no place for a file, or an ending that names no picture.
+        OSError: the disk is full.
 
     """
     checked_all(curves, "curves", OutcomeCurve, "OutcomeCurves", 1)
     checked_kind(moves, "moves", Moves, "Moves")
-    path = None if path is None else checked_path(path)
+    path = None if path is None else checked_picture(path)
     require(len(curves) > 0, "curves", curves, "at least one question")
     checked_whole(limit, "limit", what="panels")
     own = {c.question: [m for m in moves.found if m.question == c.question] for c in curves}
@@ -122,13 +124,7 @@ def plot_recorded(
         if left:
             figure.supxlabel(f"{left} more question{'s' if left > 1 else ''} not drawn", fontsize=8, color=INK)
     if path is not None:
-        file = Path(path)
-        aside = file.with_name(f".{secrets.token_hex(4)}-{file.name}")
-        try:
-            figure.savefig(aside, dpi=150)
-            os.replace(aside, file)
-        finally:
-            aside.unlink(missing_ok=True)
+        write_picture(figure, path, 150)
     return figure
 
 
@@ -159,7 +155,8 @@ def write_recorded_report(
         The path.
 
     Raises:
-        InvalidInput: no curves, moves or recordings where they are asked for, or a limit below 1.
+        InvalidInput: no curves, moves or recordings where they are asked for, a limit below 1, or no place for a file.
+        OSError: the disk is full.
 
     """
     checked_all(curves, "curves", OutcomeCurve, "OutcomeCurves")
@@ -168,15 +165,9 @@ def write_recorded_report(
     checked_kind(title, "title", str, "a text")
     smoothing = checked_all(smoothing, "smoothing", str, "texts, one a prior")
     checked_whole(limit, "limit", what="questions")
-    file = Path(checked_path(path))
-    page = recorded_page(curves, moves, recordings, notes, title, smoothing=smoothing, limit=int(limit))
-    temporary = file.parent / f".{file.name}.partial-{secrets.token_hex(4)}"
-    try:
-        temporary.write_text(page, "utf-8")
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return file
+    file = checked_target(path)
+    text = recorded_page(curves, moves, recordings, notes, title, smoothing=smoothing, limit=int(limit))
+    return write_whole(file, text.encode())
 
 
 def recorded_page(

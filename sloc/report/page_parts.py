@@ -42,11 +42,15 @@ th { font-weight: 600; white-space: nowrap; } td.n { text-align: right; font-var
 """
 
 
+def plain(text: str) -> str:
+    """Return what a page can hold: control characters become a replacement mark, half a surrogate pair ``?``."""
+    held = text.encode("utf-8", "replace").decode("utf-8")
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "\ufffd", held)
+
+
 def safe(text: Any) -> str:
-    """Escape a text for HTML; what cannot be written as UTF-8, and control characters, become a replacement mark."""
-    plain = str(text).encode("utf-8", "replace").decode("utf-8")
-    plain = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "\ufffd", plain)
-    return html.escape(plain, quote=True)
+    """Escape a text for HTML; what a page cannot hold becomes a mark (``plain``)."""
+    return html.escape(plain(str(text)), quote=True)
 
 
 def page(title: str, body: Sequence[str], style: str = "") -> str:

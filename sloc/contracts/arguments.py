@@ -20,6 +20,8 @@ _MOST = 2**63 - 1
 """The largest whole number that arrays of indices hold."""
 MOST_SEED = 2**32 - 1
 """The largest seed: ``jax.random.key`` takes 32 bits."""
+HELD = "a text without NUL characters or half a surrogate pair, which the files of results cannot hold"
+"""What :func:`is_held` asks, for a message."""
 
 
 def as_real(value: Any) -> float:
@@ -47,6 +49,14 @@ def as_whole(value: Any) -> float:
 def is_one_of(value: Any, choices: Collection[str]) -> bool:
     """Whether a value is a word, and one of several; anything may be asked of."""
     return isinstance(value, str) and value in choices
+
+
+def is_held(text: str) -> bool:
+    """Whether a text can stand in every file of results: netCDF ends texts at a NUL, UTF-8 has no half characters."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def refuse_mask(value: Any, argument: str) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sloc.contracts import require
+from sloc.contracts import InvalidInput, require
 from sloc.contracts.extras import need
+from sloc.contracts.writing import write_whole
 from sloc.engine.faults import CheckpointError, CheckpointWarning
 from sloc.engine.fingerprint import FORMAT, digest_of, stage_name
 
@@ -60,7 +60,7 @@ class Store:
             stages[name] = prints
             try:
                 self._write(found)
-            except OSError as error:
+            except (OSError, InvalidInput) as error:
                 reason = f"its {MANIFEST} could not be written ({error})"
                 if not self._joined:
                     raise CheckpointError(f"checkpoint = {str(self.path)!r}: {reason}") from error
@@ -73,7 +73,7 @@ class Store:
         file = self.path / MANIFEST
         if not file.exists():
             # A manifest written aside by a run that was killed before it could be put in place is no foreign file.
-            own = f".{MANIFEST}-"
+            own = f".{MANIFEST}."
             foreign = self.path.exists() and any(not p.name.startswith(own) for p in self.path.iterdir())
             if foreign:
                 raise CheckpointError(
@@ -99,12 +99,7 @@ class Store:
 
     def _write(self, found: dict[str, Any]) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        aside = self.path / f".{MANIFEST}-{secrets.token_hex(4)}"
-        try:
-            aside.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-            aside.replace(self.path / MANIFEST)
-        finally:
-            aside.unlink(missing_ok=True)
+        write_whole(self.path / MANIFEST, (json.dumps(found, indent=1) + "\n").encode(), "checkpoint")
 
 
 def _difference(prints: dict[str, str], stages: dict[str, dict[str, str]]) -> str:

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -18,8 +17,9 @@ import optax
 from flax import nnx
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import as_real, checked_number, checked_path
+from sloc.contracts.arguments import as_real, checked_number
 from sloc.contracts.equality import same_fields
+from sloc.contracts.writing import checked_target
 from sloc.nn.checks import checked_network
 from sloc.nn.losses import check_labels
 from sloc.nn.weights import fill, load_arrays, named_arrays, save_arrays
@@ -105,7 +105,7 @@ def fit(
 
     Raises:
         InvalidInput: arrays of different lengths, labels (the second array, if whole numbers) outside the model's
-            classes, settings out of range, or a checkpoint of another network.
+            classes, settings out of range, a checkpoint of another network, or no place for one.
         FloatingPointError: the loss is NaN; names the step.
 
     """
@@ -133,7 +133,7 @@ def fit(
     rates = optax.warmup_cosine_decay_schedule(0.0, rate, max(int(warmup * steps), 1), max(steps, 2))
     optimizer = optax.chain(optax.clip_by_global_norm(clip), optax.adamw(rates, weight_decay=1e-4))
     state, done = (params, params, optimizer.init(params)), 0
-    if checkpoint is not None and Path(checked_path(checkpoint, "checkpoint")).exists():
+    if checkpoint is not None and checked_target(checkpoint, "checkpoint").exists():
         state, done = _resumed(state, checkpoint, steps)
     held = tuple(None if v is None else jnp.asarray(v) for v in data)
 
@@ -164,7 +164,7 @@ def fit(
             raise FloatingPointError(f"the loss of step {wrong} is not a number: a smaller rate may help")
         done += size
         if checkpoint is not None and (done == steps or time.monotonic() - saved >= every):
-            save_arrays(checkpoint, named_arrays(state), {"step": str(done), "steps": str(steps)})
+            save_arrays(checkpoint, named_arrays(state), {"step": str(done), "steps": str(steps)}, "checkpoint")
             saved = time.monotonic()
         if progress is not None:
             progress(done, steps, float(losses[done - size : done].mean()))

@@ -12,7 +12,8 @@ import numpy as np
 from flax import nnx
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import checked_file, checked_kind, checked_path, some_names
+from sloc.contracts.arguments import checked_file, checked_kind, some_names
+from sloc.contracts.writing import checked_target, write_whole
 from sloc.nn.checks import checked_network
 
 # What pickled files begin with: Python's pickle from protocol 2 on, and the zip archive of torch.save.
@@ -34,19 +35,15 @@ def _dotted(path: Any) -> str:
     return ".".join(parts) or "."
 
 
-def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], notes: Mapping[str, str]) -> Path:
-    """Write arrays as safetensors, aside and then renamed."""
+def save_arrays(
+    path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], notes: Mapping[str, str], argument: str = "path"
+) -> Path:
+    """Write arrays as safetensors, whole or not at all; ``argument`` is the caller's name of ``path``."""
     from safetensors.numpy import save
 
-    target = Path(checked_path(path, "path"))
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        # Bytes first: its own writer has an error of its own for a disk that is full.
-        aside.write_bytes(save({name: np.asarray(v, order="C") for name, v in arrays.items()}, dict(notes)))
-        os.replace(aside, target)
-    finally:
-        aside.unlink(missing_ok=True)
-    return target
+    file = checked_target(path, argument)
+    content = save({name: np.asarray(v, order="C") for name, v in arrays.items()}, dict(notes))
+    return write_whole(file, content, argument)
 
 
 def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -94,7 +91,7 @@ def fill(tree: Any, arrays: Mapping[str, np.ndarray], source: str) -> Any:
 
 
 def save_weights(path: str | os.PathLike[str], model: nnx.Module, **notes: str) -> Path:
-    """Write a network's weights as safetensors, by dotted path; aside, then renamed.
+    """Write a network's weights as safetensors, by dotted path; whole or not at all.
 
     Args:
         path: the file.
@@ -105,7 +102,8 @@ def save_weights(path: str | os.PathLike[str], model: nnx.Module, **notes: str) 
         The file.
 
     Raises:
-        InvalidInput: no network.
+        InvalidInput: no network, or no place for a file.
+        OSError: the disk is full.
 
     """
     checked_network(model)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_path
+from sloc.contracts.writing import write_whole
 from sloc.engine import NotANumber, is_leader
 from sloc.report.output import RUN_FILE, jsonable, versions
 
@@ -144,6 +145,5 @@ def _ended_well(path: str | os.PathLike[str]) -> str | None:
 
 
 def _write(file: Path, record: Any) -> None:
-    aside = file.with_suffix(".partial")
-    aside.write_text(json.dumps(jsonable(record), indent=1, ensure_ascii=False) + "\n", "utf-8")
-    aside.replace(file)
+    text = json.dumps(jsonable(record), indent=1, ensure_ascii=False) + "\n"
+    write_whole(file, text.encode(), "--resume")

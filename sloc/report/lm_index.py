@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sloc.contracts.writing import write_whole
 from sloc.lm.answers import NOT_FOUND
 from sloc.lm.experiments.accuracy import LABELS, WindowAccuracy
 from sloc.lm.experiments.detection import TextWindow
 from sloc.lm.experiments.runs import Experiment, Graded
 from sloc.report.lm_page import decided, question_page
-from sloc.report.page_parts import page, safe, shortened, table, write_page
+from sloc.report.page_parts import page, safe, shortened, table
 
 FoundWindows = Mapping[str, Mapping[str, Sequence[TextWindow]]]
 """Windows by what found them, then by generation."""
@@ -62,7 +63,7 @@ def write_experiment_pages(
             found = decided(recording)
             curves = {k: each[name] for k, each in more.items() if name in each}
             text = question_page(recording, own, found=found, curves=curves, back="../index.html", notes=mine)
-            write_page(place / "questions" / f"{number:04}.html", text)
+            write_whole(place / "questions" / f"{number:04}.html", text.encode())
             link = f'<a href="questions/{number:04}.html">{link}</a>'
             largest = _bar(float(found.moved.max()))
         rows.append(_row(g, link, own, largest))
@@ -76,7 +77,7 @@ def write_experiment_pages(
         *(_frame_part(name, frame) for name, frame in (tables or {}).items()),
         _problems(problems),
     ]
-    return write_page(place / "index.html", page(title, body))
+    return write_whole(place / "index.html", page(title, body).encode())
 
 
 def _frame_part(name: str, frame: Any) -> str:

@@ -26,9 +26,12 @@ from typing import Any
 
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_path
+from sloc.contracts.writing import checked_target, write_whole
 
 RUN_FILE = "run.json"
 """The file that marks a folder as holding a run and says how to repeat it."""
+PICTURE_SUFFIXES = (".png", ".pdf", ".svg", ".eps", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+"""Of the files that pictures are written to."""
 
 
 def check_run_folder(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
@@ -167,7 +170,8 @@ def write_netcdf(dataset: Any, file: Path) -> None:
         file: the file to write.
 
     Raises:
-        OSError: the file cannot be written.
+        InvalidInput: no place for a file.
+        OSError: the disk is full.
 
     """
     import h5netcdf
@@ -176,11 +180,24 @@ def write_netcdf(dataset: Any, file: Path) -> None:
     content = io.BytesIO()
     with h5netcdf.File(content, "w") as store:
         dataset.dump_to_store(H5NetCDFStore(store))
-    file.write_bytes(content.getbuffer())
+    write_whole(file, content.getbuffer())
+
+
+def checked_picture(path: str | os.PathLike[str]) -> Path:
+    """Return a path to which a picture can be written; call it before what is to be drawn.
+
+    Raises:
+        InvalidInput: no place for a file, or a name that does not end in one of ``PICTURE_SUFFIXES``.
+
+    """
+    file = checked_target(path)
+    known = file.suffix.lower() in PICTURE_SUFFIXES
+    require(known, "path", str(file), f"a name that ends in one of {', '.join(PICTURE_SUFFIXES)}")
+    return file
 
 
 def write_picture(figure: Any, path: str | os.PathLike[str], dpi: int) -> None:
-    """Write a matplotlib figure as PNG, drawn in memory: a disk that is full then says so in its own words.
+    """Write a matplotlib figure, whole or not at all, in the format that the ending of its name says.
 
     Args:
         figure: the figure.
@@ -188,12 +205,13 @@ def write_picture(figure: Any, path: str | os.PathLike[str], dpi: int) -> None:
         dpi: dots per inch.
 
     Raises:
-        OSError: the file cannot be written.
+        InvalidInput: as ``checked_picture``.
+        OSError: the disk is full.
 
     """
-    content = io.BytesIO()
-    figure.savefig(content, dpi=dpi, format="png")
-    Path(path).write_bytes(content.getbuffer())
+    file, content = checked_picture(path), io.BytesIO()
+    figure.savefig(content, dpi=dpi, format=file.suffix[1:].lower())
+    write_whole(file, content.getbuffer())
 
 
 def versions() -> dict[str, str]:

@@ -6,11 +6,8 @@ No script, nothing that is fetched; every text that a model or a file gave goes 
 from __future__ import annotations
 
 import html
-import os
 import re
-import secrets
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,11 +42,15 @@ th { font-weight: 600; white-space: nowrap; } td.n { text-align: right; font-var
 """
 
 
+def plain(text: str) -> str:
+    """Return what a page can hold: control characters become a replacement mark, half a surrogate pair ``?``."""
+    held = text.encode("utf-8", "replace").decode("utf-8")
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "\ufffd", held)
+
+
 def safe(text: Any) -> str:
-    """Escape a text for HTML; what cannot be written as UTF-8, and control characters, become a replacement mark."""
-    plain = str(text).encode("utf-8", "replace").decode("utf-8")
-    plain = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", "\ufffd", plain)
-    return html.escape(plain, quote=True)
+    """Escape a text for HTML; what a page cannot hold becomes a mark (``plain``)."""
+    return html.escape(plain(str(text)), quote=True)
 
 
 def page(title: str, body: Sequence[str], style: str = "") -> str:
@@ -62,18 +63,6 @@ def page(title: str, body: Sequence[str], style: str = "") -> str:
         f"<title>{safe(title)}</title><style>{STYLE}{style}</style></head><body>",
     ]
     return "".join([*head, *body, "</body></html>\n"])
-
-
-def write_page(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a page, whole or not at all."""
-    file = Path(path)
-    temporary = file.parent / f".{file.name}.partial-{secrets.token_hex(4)}"
-    try:
-        temporary.write_text(text, "utf-8")
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return file
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:

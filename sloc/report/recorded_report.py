@@ -6,11 +6,9 @@ with the recordings is escaped.
 
 from __future__ import annotations
 
-import html
 import io
 import os
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,10 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import require
-from sloc.contracts.arguments import checked_all, checked_kind, checked_path, checked_whole
+from sloc.contracts.arguments import checked_all, checked_kind, checked_whole
+from sloc.contracts.writing import checked_target, write_whole
+from sloc.report.output import checked_picture, write_picture
+from sloc.report.page_parts import page, plain, safe, table
 from sloc.report.recorded_analysis import CONTRADICTED_AS
 from sloc.report.style import DASHES, given_axes, new_figure, styled, tidy
 from sloc.report.style import LINES as COLOURS
@@ -30,13 +31,9 @@ from sloc.windows.recorded import Recording
 NOTES = 8
 """Notes that a page shows before the rest is folded away."""
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: .5rem 0 1rem; } .wide { overflow-x: auto; }
-th, td { text-align: left; padding: .15rem .8rem .15rem 0; }
-th { border-bottom: 1px solid #999; } td.n { text-align: right; font-variant-numeric: tabular-nums; }
-section { border-top: 1px solid #ddd; margin-top: 1.5rem; } svg { max-width: 100%; height: auto; }
-code { background: #f3f3f3; padding: 0 .2rem; white-space: pre-wrap; overflow-wrap: anywhere; } .quiet { color: #666; }
-h1, h2, p { overflow-wrap: anywhere; }
+body { max-width: 60rem; } h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
+section { border-top: 1px solid #ddd; margin-top: 1.5rem; } section svg { width: 100%; min-width: 34rem; height: auto; }
+code { background: #f4f4f4; padding: 0 .2rem; white-space: pre-wrap; }
 """
 
 
@@ -71,7 +68,7 @@ def plot_outcomes(curve: OutcomeCurve, moves: Sequence[Move] = (), ax: Any = Non
             colour, dashes = COLOURS[rank], DASHES[rank]
             ax.fill_between(x, curve.lower[:, a], curve.upper[:, a], color=colour, alpha=0.16, linewidth=0)
             lines += ax.plot(x, curve.value[:, a], color=colour, linestyle=dashes, linewidth=1.6)
-            labels.append(curve.categories[a].replace("$", r"\$")[:20])
+            labels.append(_label(curve.categories[a])[:20])
         left = shown.size - len(lines)
         ax.set_ylim(-0.02, 1.02)
         ax.set_xlabel("kept fraction of the generation" if fractions else f"position{unit_of('position')}")
@@ -80,6 +77,11 @@ def plot_outcomes(curve: OutcomeCurve, moves: Sequence[Move] = (), ax: Any = Non
         if left:
             told.set_title(f"and {left} more not drawn", prop={"size": 8})
     return ax
+
+
+def _label(text: str) -> str:
+    """Return a text for a picture: no formula; and no control character, which an SVG keeps in a comment."""
+    return plain(text).replace("$", r"\$")
 
 
 def plot_recorded(
@@ -97,12 +99,13 @@ def plot_recorded(
         The matplotlib figure.
 
     Raises:
-        InvalidInput: no curve, or a limit below 1.
+        InvalidInput: no curve, a limit below 1, no place for a file, or an ending that names no picture.
+        OSError: the disk is full.
 
     """
     checked_all(curves, "curves", OutcomeCurve, "OutcomeCurves", 1)
     checked_kind(moves, "moves", Moves, "Moves")
-    path = None if path is None else checked_path(path)
+    path = None if path is None else checked_picture(path)
     require(len(curves) > 0, "curves", curves, "at least one question")
     checked_whole(limit, "limit", what="panels")
     own = {c.question: [m for m in moves.found if m.question == c.question] for c in curves}
@@ -112,7 +115,7 @@ def plot_recorded(
         axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
         for ax, curve in zip(axes, shown, strict=True):
             plot_outcomes(curve, own[curve.question], ax)
-            name, number = curve.question.replace("$", r"\$"), len(own[curve.question])
+            name, number = _label(curve.question), len(own[curve.question])
             said = f"{number} move{'s' if number != 1 else ''}"
             said = {"resolved": said, "contradicted": f"{said}, contradicted"}.get(curve.status, curve.status)
             ax.set_title(f"{name}: {said}", fontsize=9, color=INK, loc="left")
@@ -122,13 +125,7 @@ def plot_recorded(
         if left:
             figure.supxlabel(f"{left} more question{'s' if left > 1 else ''} not drawn", fontsize=8, color=INK)
     if path is not None:
-        file = Path(path)
-        aside = file.with_name(f".{secrets.token_hex(4)}-{file.name}")
-        try:
-            figure.savefig(aside, dpi=150)
-            os.replace(aside, file)
-        finally:
-            aside.unlink(missing_ok=True)
+        write_picture(figure, path, 150)
     return figure
 
 
@@ -159,7 +156,8 @@ def write_recorded_report(
         The path.
 
     Raises:
-        InvalidInput: no curves, moves or recordings where they are asked for, or a limit below 1.
+        InvalidInput: no curves, moves or recordings where they are asked for, a limit below 1, or no place for a file.
+        OSError: the disk is full.
 
     """
     checked_all(curves, "curves", OutcomeCurve, "OutcomeCurves")
@@ -168,15 +166,9 @@ def write_recorded_report(
     checked_kind(title, "title", str, "a text")
     smoothing = checked_all(smoothing, "smoothing", str, "texts, one a prior")
     checked_whole(limit, "limit", what="questions")
-    file = Path(checked_path(path))
-    page = recorded_page(curves, moves, recordings, notes, title, smoothing=smoothing, limit=int(limit))
-    temporary = file.parent / f".{file.name}.partial-{secrets.token_hex(4)}"
-    try:
-        temporary.write_text(page, "utf-8")
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return file
+    file = checked_target(path)
+    text = recorded_page(curves, moves, recordings, notes, title, smoothing=smoothing, limit=int(limit))
+    return write_whole(file, text.encode())
 
 
 def recorded_page(
@@ -195,11 +187,9 @@ def recorded_page(
         found.setdefault(move.question, []).append(move)
     order = {c.question: i for i, c in enumerate(curves)}
     parts = [
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_safe(title)}</title>',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<style>{_STYLE}</style></head><body><h1>{_safe(title)}</h1>",
+        f"<h1>{safe(title)}</h1>",
         f"<p>{len(curves)} questions; {len(moves.found)} moves of more than {moves.tau:g} "
-        f"({_safe(moves.control)} {moves.alpha:g}), in {len(found)} questions.</p>",
+        f"({safe(moves.control)} {moves.alpha:g}), in {len(found)} questions.</p>",
         _moves_table(sorted(moves.found, key=lambda m: (order.get(m.question, len(order)), m.start)), moves),
         _noted(notes),
         _smoothing(curves, smoothing),
@@ -214,12 +204,12 @@ def recorded_page(
         own = sorted(found.get(curve.question, []), key=lambda m: m.start)
         recording = None if recordings is None else recordings.get(curve.question)
         parts.append(_section(curve, own, recording, moves.statuses.get(curve.question, "")))
-    return "".join([*parts, "</body></html>\n"])
+    return page(title, parts, _STYLE)
 
 
 def _noted(notes: Sequence[str]) -> str:
     """What was noticed, a paragraph each; of many the rest is folded away, so that curves are not out of sight."""
-    each = [f'<p class="quiet">{_safe(n)}</p>' for n in notes]
+    each = [f'<p class="quiet">{safe(n)}</p>' for n in notes]
     first, more = "".join(each[:NOTES]), each[NOTES:]
     if len(more) < 2:
         return "".join(each)
@@ -238,7 +228,7 @@ def _smoothing(curves: Sequence[OutcomeCurve], smoothing: Sequence[str]) -> str:
     if not many:
         return f'<p class="quiet">{bands}</p>'
     mean = np.mean(many, axis=0)
-    items = "".join(f"<li>{w:.2f}: {_safe(text)}</li>" for w, text in zip(mean, smoothing, strict=True))
+    items = "".join(f"<li>{w:.2f}: {safe(text)}</li>" for w, text in zip(mean, smoothing, strict=True))
     return (
         f'<p class="quiet">{bands}</p><p class="quiet">Smoothing: curves are averages over {len(smoothing)} priors of '
         "one step, weighted in each question by how well each prior predicts the draws of a position from those before "
@@ -247,24 +237,24 @@ def _smoothing(curves: Sequence[OutcomeCurve], smoothing: Sequence[str]) -> str:
 
 
 def _section(curve: OutcomeCurve, own: Sequence[Move], recording: Recording | None, status: str) -> str:
-    parts = [f"<section><h2>Question {_safe(curve.question)}</h2>"]
+    parts = [f"<section><h2>Question {safe(curve.question)}</h2>"]
     asked = _asked(recording)
     if asked:
-        parts.append(f"<p>{_safe(asked)}</p>")
+        parts.append(f"<p>{safe(asked)}</p>")
     width = (curve.upper - curve.lower).mean()
     kept = "" if recording is None or recording.kept_mass.min() > 1 - 1e-6 else _kept(recording)
     many = curve.status != "one answer" and curve.settings.size > 1
     weights = f"; weights of the priors {', '.join(f'{w:.2f}' for w in curve.settings)}" if many else ""
     parts.append(
         f'<p class="quiet">{curve.draws.sum():,.0f} draws at {int((curve.draws > 0).sum())} of {curve.positions.size} '
-        f"positions{kept}; curve {_safe(curve.status)}; {100 * curve.level:g} % bands (central "
+        f"positions{kept}; curve {safe(curve.status)}; {100 * curve.level:g} % bands (central "
         f"{100 - 100 * TAILS * (1 - curve.level):g} % of the posterior), mean width {width:.2f}{weights}</p>"
     )
     if curve.status == "contradicted":
         parts.append(f"<p>{CONTRADICTED_AS.capitalize()}.</p>")
     if status == "undecided":
         parts.append("<p>Undecided: too few draws to tell a move from none.</p>")
-    parts.append(_svg(plot_outcomes(curve, own), curve.question))
+    parts.append(f"<div class=scroll>{_svg(plot_outcomes(curve, own), curve.question)}</div>")
     parts.extend(_alternatives(move, recording) for move in own if recording is not None)
     return "".join([*parts, "</section>"])
 
@@ -286,14 +276,17 @@ def _moves_table(found: Sequence[Move], moves: Moves) -> str:
         return f"<p>No move at this error level.{said}</p>"
     word = "p, adjusted" if any(not np.isnan(m.p_value) for m in found) else "probability"
     rows = [
-        f"<tr><td>{_safe(m.question)}</td><td class=n>{m.location[0]:g} – {m.location[1]:g}</td>"
-        f"<td>{_safe(', '.join(m.rising))}</td><td class=n>{m.size:.2f}</td>"
-        f"<td class=n>{m.size_interval[0]:.2f} – {m.size_interval[1]:.2f}</td>"
-        f"<td class=n>{m.adjusted if word.startswith('p,') else m.probability:.3g}</td></tr>"
+        [
+            safe(m.question),
+            f"{m.location[0]:g} – {m.location[1]:g}",
+            safe(", ".join(m.rising)),
+            f"{m.size:.2f}",
+            f"{m.size_interval[0]:.2f} – {m.size_interval[1]:.2f}",
+            f"{m.adjusted if word.startswith('p,') else m.probability:.3g}",
+        ]
         for m in found
     ]
-    head = "".join(f"<th>{h}</th>" for h in ("question", "location", "answers that gain", "size", "interval", word))
-    return f'<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+    return table(("question", "location", "answers that gain", "size", "interval", word), rows, (1, 3, 4, 5))
 
 
 def _alternatives(move: Move, recording: Recording | None) -> str:
@@ -304,7 +297,7 @@ def _alternatives(move: Move, recording: Recording | None) -> str:
     parts = [f"<h3>Move at {low:g} – {high:g}</h3>"]
     text = _tokens(recording, low, high)
     if text:
-        parts.append(f"<p><code>{_safe(text)}</code></p>")
+        parts.append(f"<p><code>{safe(text)}</code></p>")
     rows = []
     inside = [b for b in recording.branches if low <= b.position <= high]
     # The one branch without a name of a plain table is no alternative to anything.
@@ -316,13 +309,10 @@ def _alternatives(move: Move, recording: Recording | None) -> str:
         said = ", ".join(f"{c} {s:.2f}" for c, s in zip(recording.categories, share, strict=True) if s >= 0.005)
         name = branch.extra.get("token", branch.name)
         mark = " (taken)" if branch.taken else ""
-        rows.append(
-            f"<tr><td class=n>{branch.position:g}</td><td><code>{_safe(name)}</code>{mark}</td>"
-            f"<td class=n>{branch.weight:.3f}</td><td>{_safe(said)}</td></tr>"
-        )
+        token = f"<code>{safe(name)}</code>{mark}"
+        rows.append([f"{branch.position:g}", token, f"{branch.weight:.3f}", safe(said)])
     if rows:
-        head = "".join(f"<th>{h}</th>" for h in ("position", "next token", "probability", "answers"))
-        parts.append(f'<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>')
+        parts.append(table(("position", "next token", "probability", "answers"), rows, (0, 2)))
     return "".join(parts)
 
 
@@ -343,7 +333,3 @@ def _svg(ax: Any, name: str) -> str:
         ax.figure.savefig(stream, format="svg", metadata={"Date": None})
     text = stream.getvalue()
     return re.sub(r"^.*?(?=<svg)", "", text, flags=re.DOTALL)
-
-
-def _safe(text: object) -> str:
-    return html.escape(str(text), quote=True)

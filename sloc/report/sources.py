@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import InvalidInput, Population, require, shown
-from sloc.contracts.arguments import as_whole, checked_file, checked_kind, checked_path
+from sloc.contracts.arguments import HELD, as_whole, checked_file, checked_kind, checked_path, is_held
 from sloc.contracts.extras import need
 from sloc.populations import Empirical, GaussianMixture
 from sloc.populations.rounding import check_rounding
@@ -359,6 +359,7 @@ def _read_table(file: Path, kind: str, x: str | None, labels: str) -> tuple[np.n
     missing = int(np.count_nonzero(np.asarray(column.isna() | (column == ""))))
     require(missing == 0, "labels", labels, f"a label in every row; {missing} have none")
     classes = column.to_numpy()
+    _check_held(classes, labels)  # here: an array of texts drops NUL characters at their ends
     if classes.dtype.kind not in "biuf":
         classes = _numbered(classes.astype(str)) if kind == "csv" else classes.astype(str)
     return _finite(frame[columns].to_numpy(np.float64), x or ",".join(columns)), classes
@@ -415,6 +416,13 @@ def _finite(data: np.ndarray, x: str) -> np.ndarray:
     return data
 
 
+def _check_held(classes: np.ndarray, labels: str) -> None:
+    """Refuse names of classes that stop the writing of results, when all is computed."""
+    words = dict.fromkeys(w for w in classes.ravel().tolist() if isinstance(w, str))
+    wrong = next((w for w in words if not is_held(w)), None)
+    require(wrong is None, "labels", labels, f"for each label {HELD}; this is one of them: {shown(wrong)}")
+
+
 def _check_classes(classes: np.ndarray, n: int, labels: str) -> None:
     """Say in the words of the options what :class:`sloc.populations.Empirical` would refuse."""
     option = "labels"
@@ -427,4 +435,5 @@ def _check_classes(classes: np.ndarray, n: int, labels: str) -> None:
         require(broken.size == 0, option, labels, f"labels that are text or whole numbers, not {broken.tolist()[:1]}")
     require(classes.dtype.kind in "biufUS", option, labels, "labels that are text or whole numbers")
     unique = np.unique(classes)
+    _check_held(unique, labels)
     require(unique.size >= 2, option, labels, f"at least two classes; all labels are {unique[0]}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sloc.contracts import InvalidInput, require
+from sloc.contracts.arguments import HELD, is_held
 from sloc.report.command_run import CommandRun
 from sloc.report.output import write_netcdf
 from sloc.report.recorded_analysis import ALPHA, LEVEL, SIZE, Analysis, analyse, check_settings
@@ -117,6 +118,7 @@ def run_traces(
         require(False, "path", str(path), f"a table, or a folder of recorded branches; {_inside(path)}")
     frame = read_frame(path)
     table = trace_table(frame)
+    _check_held(table)
     result = trace_windows(table, **settings)
     recordings, notes = recordings_of_table(frame, table)
     own: dict[str, Any] = {"size": size, "gap": gap, "level": level, "adjacent": adjacent}
@@ -136,6 +138,14 @@ def run_traces(
         kept=_kept,
     )
     return run.say(record, lambda console: _show(result, found, console), HOLDS, PICTURE)
+
+
+def _check_held(table: TraceTable) -> None:
+    """Refuse texts that stop the writing of curves, when all is computed; a store of recordings holds any."""
+    for each in table.questions:
+        require(is_held(each.question), "question", each.question, HELD)
+        for answer in each.answers:  # that of the full generation is the first
+            require(is_held(answer), f"question {each.question!r}, answer", answer, HELD)
 
 
 def _inside(path: str | os.PathLike[str]) -> str:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sloc.contracts.arguments import checked_kind, checked_path, checked_whole
+from sloc.contracts.arguments import checked_kind, checked_whole
 from sloc.contracts.extras import need
-from sloc.report.output import write_picture
+from sloc.report.output import checked_picture, write_picture
 from sloc.report.style import BLUE, DASHES, GREEN, INK, LAKE, ORANGE, PURPLE, RED, given_axes, tidy
 from sloc.results import ResampledCurve, TraceWindows
 
@@ -34,14 +34,18 @@ def plot_traces(result: TraceWindows, path: str | os.PathLike[str] | None = None
 
     Args:
         result: from :func:`sloc.windows.trace_windows`.
-        path: where to save a PNG; nothing is saved when None.
+        path: where to save the picture (its ending says in which format); nothing is saved when None.
 
     Returns:
         The matplotlib figure, made without a display.
 
+    Raises:
+        InvalidInput: no result, no place for a file, or an ending that names no picture.
+        OSError: the disk is full.
+
     """
     checked_kind(result, "result", TraceWindows, "TraceWindows")
-    path = None if path is None else checked_path(path)
+    path = None if path is None else checked_picture(path)
     need("viz", "matplotlib", "a picture")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from sloc.contracts import Revealed, component_names
-from sloc.contracts.arguments import checked_all, checked_kind, checked_path, checked_seed
+from sloc.contracts.arguments import checked_all, checked_kind, checked_seed
 from sloc.divergence.closed_forms import host_weights
 from sloc.divergence.posteriors import posterior
 from sloc.populations import Empirical
 from sloc.report.noise_axis import NoiseAxis, noise_axis
-from sloc.report.output import write_picture
+from sloc.report.output import checked_picture, write_picture
 from sloc.report.plots import draw_band, draw_bar
 from sloc.report.sources import Source, plural
 from sloc.report.style import BLUE, FAINT, INK, SOFT, new_figure, ordered_colours, styled
@@ -45,19 +45,20 @@ def plot_windows(
     Args:
         results: one entry per process.
         source: the data; without ``source.image`` the row of images is left out.
-        path: where to save a PNG; nothing is saved when None.
+        path: where to save the picture (its ending says in which format); nothing is saved when None.
         seed: of the examples' noise.
 
     Returns:
         The matplotlib figure.
 
     Raises:
-        InvalidInput: matplotlib is not installed.
+        InvalidInput: matplotlib is not installed, no place for a file, or an ending that names no picture.
+        OSError: the disk is full.
 
     """
     results = checked_all(results, "results", ProcessWindows, "ProcessWindows", 1)
     checked_kind(source, "source", Source, "a Source")
-    path, seed = None if path is None else checked_path(path), checked_seed(seed)
+    path, seed = None if path is None else checked_picture(path), checked_seed(seed)
     images = source.image is not None and isinstance(source.population, Empirical)
     trees = any(_has_tree(result) for result in results)
     with styled():

@@ -27,11 +27,12 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import checked_all, checked_file, checked_path
+from sloc.contracts.arguments import checked_all, checked_file
 from sloc.contracts.extras import need
+from sloc.contracts.writing import checked_target, write_whole
 from sloc.windows.recorded import Branch, Recording, make_branch, make_recording
 from sloc.windows.recorded_checks import checked_categories, checked_list, checked_object, checked_place
-from sloc.windows.recorded_write import check_storable, write_whole
+from sloc.windows.recorded_write import check_storable, packed
 
 FORMAT, VERSION = "sloc-traces", 1
 STORE_SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
@@ -51,10 +52,11 @@ def write_store(path: str | os.PathLike[str], recordings: Sequence[Recording]) -
 
     Raises:
         InvalidInput: another ending, no recordings, a question twice, a ``meta`` or ``extra`` that is not plain JSON
-            (it would not come back as it is), or a place that cannot be written to.
+            (it would not come back as it is), or no place for a file.
+        OSError: the disk is full.
 
     """
-    file = Path(checked_path(path, "path"))
+    file = checked_target(path)
     recordings = checked_all(recordings, "recordings", Recording, "Recordings")
     require(file.name.endswith(STORE_SUFFIXES), "path", str(path), f"a name that ends in one of {STORE_SUFFIXES}")
     require(len(recordings) > 0, "recordings", recordings, "at least one question")
@@ -63,14 +65,14 @@ def write_store(path: str | os.PathLike[str], recordings: Sequence[Recording]) -
     for recording in recordings:
         check_storable(recording)
     if file.name.endswith(".parquet"):
-        return write_whole(file, lambda temporary: _write_parquet(temporary, recordings))
-    return write_whole(file, _text(recordings))
+        return write_whole(file, _parquet(recordings))
+    return write_whole(file, packed(file, _text(recordings)))
 
 
-def _text(recordings: Sequence[Recording]) -> bytes:
+def _text(recordings: Sequence[Recording]) -> str:
     lines = list(_lines(recordings))
     lines.append({"end": len(lines)})
-    return "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines).encode()
+    return "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
 
 
 def _lines(recordings: Sequence[Recording]) -> Iterator[dict[str, Any]]:
@@ -218,7 +220,7 @@ def _assembled(where: str, question: dict[str, Any], branches: list[Branch]) -> 
         raise InvalidInput(f"{where}{error}") from error
 
 
-def _write_parquet(file: Path, recordings: Sequence[Recording]) -> None:
+def _parquet(recordings: Sequence[Recording]) -> memoryview:
     pa, parquet = _arrow()
     columns: dict[str, list[Any]] = {k: [] for k in _COLUMNS}
     for recording in recordings:
@@ -244,7 +246,9 @@ def _write_parquet(file: Path, recordings: Sequence[Recording]) -> None:
     integers = {"draw": pa.int64(), "cost": pa.int64()}
     table = pa.table({k: pa.array(v, type=integers.get(k)) for k, v in columns.items()})
     table = table.replace_schema_metadata({FORMAT: json.dumps(said, ensure_ascii=False, allow_nan=False)})
-    parquet.write_table(table, file)
+    content = pa.BufferOutputStream()
+    parquet.write_table(table, content)
+    return memoryview(content.getvalue())
 
 
 def _read_parquet(file: Path, shown: str) -> Iterator[tuple[Recording, tuple[str, ...]]]:

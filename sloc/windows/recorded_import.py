@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from sloc.contracts import InvalidInput, named, require
-from sloc.contracts.arguments import checked_file, checked_kind, checked_path
+from sloc.contracts.arguments import checked_file, checked_kind
+from sloc.contracts.writing import checked_target, write_whole
 from sloc.results.resampled import Axis
 from sloc.windows.forking_fast import from_forking_fast, names_itself, to_forking_fast
 from sloc.windows.recorded import Recording, make_branch, make_recording
 from sloc.windows.recorded_checks import MOST_WHOLE, WEIGHT_SLACK
-from sloc.windows.recorded_write import write_whole
+from sloc.windows.recorded_write import packed
 from sloc.windows.traces_file import column_names, read_frame
 from sloc.windows.traces_table import as_text, checked_column, checked_rows, stated_reference
 
@@ -68,14 +69,15 @@ def write_forking_fast(path: str | os.PathLike[str], recording: Recording) -> Pa
         The path.
 
     Raises:
-        InvalidInput: another ending, a place that cannot be written to, or as ``to_forking_fast``; then nothing is
-            written.
+        InvalidInput: another ending, no place for a file, or as ``to_forking_fast``; then nothing is written.
+        OSError: the disk is full.
 
     """
-    file = Path(checked_path(path, "path"))
+    file = checked_target(path)
     checked_kind(recording, "recording", Recording, "a Recording")
     require(file.name.endswith((".json", ".json.gz")), "path", str(path), "a name that ends in .json or .json.gz")
-    return write_whole(file, json.dumps(to_forking_fast(recording), ensure_ascii=False, allow_nan=False).encode())
+    text = json.dumps(to_forking_fast(recording), ensure_ascii=False, allow_nan=False)
+    return write_whole(file, packed(file, text))
 
 
 def names_branches(path: str | os.PathLike[str]) -> bool:

@@ -1,16 +1,11 @@
-"""What every file of recordings asks before it is written, and how it is written: whole or not at all."""
+"""What every file of recordings asks before it is written, and its bytes."""
 
 from __future__ import annotations
 
-import contextlib
 import gzip
-import os
-import secrets
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sloc.contracts import InvalidInput
 from sloc.windows.recorded_checks import check_plain, check_text
 
 if TYPE_CHECKING:
@@ -40,31 +35,8 @@ def check_storable(recording: Recording) -> None:
             check_plain(b.extra, f"{where}, position {b.position:g}, branch {b.name!r}, extra")
 
 
-def write_whole(file: Path, content: bytes | Callable[[Path], None]) -> Path:
-    """Write a file that appears whole or not at all.
-
-    Args:
-        file: the place.
-        content: the bytes, compressed where the name ends in ``.gz``; or what writes them to a path that it is given.
-
-    Returns:
-        The place.
-
-    Raises:
-        InvalidInput: it cannot be written to.
-
-    """
-    temporary = file.parent / f".{file.name}.partial-{secrets.token_hex(4)}"
-    try:
-        if isinstance(content, bytes):
-            # A fixed time stamp: the same recordings give the same bytes.
-            temporary.write_bytes(gzip.compress(content, mtime=0) if file.name.endswith(".gz") else content)
-        else:
-            content(temporary)
-        os.replace(temporary, file)
-    except OSError as error:
-        raise InvalidInput(f"path = {str(file)!r}: expected a place that can be written to ({error})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return file
+def packed(file: Path, text: str) -> bytes:
+    """Return the bytes of a text, compressed where the file's name ends in ``.gz``."""
+    content = text.encode()
+    # A fixed time stamp: the same recordings give the same bytes.
+    return gzip.compress(content, mtime=0) if file.name.endswith(".gz") else content

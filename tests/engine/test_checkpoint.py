@@ -275,7 +275,7 @@ def edited(folder, **changes):
 def test_a_kill_before_the_first_manifest_is_in_place_does_no_harm(tmp_path):
     folder = tmp_path / "c"
     folder.mkdir()
-    (folder / f".{MANIFEST}-0123abcd").write_text('{"form')
+    (folder / f".{MANIFEST}.partial-0123abcd").write_text('{"form')
     same(stream(Uniforms(), ARGS, KEY, 2, plan=plan(folder)), stream(Uniforms(), ARGS, KEY, 2))
 
 

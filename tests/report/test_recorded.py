@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from sloc.cli import app
 from sloc.contracts import InvalidInput
 from sloc.report.command_run import print_notes
+from sloc.report.page_parts import STYLE, page
 from sloc.report.recorded_analysis import analyse
 from sloc.report.recorded_command import is_recorded, read_recordings, run_recorded
 from sloc.report.recorded_report import _alternatives, plot_outcomes, plot_recorded, recorded_page
@@ -238,6 +239,29 @@ def test_the_page_is_escaped_and_whole(folder, tmp_path):
     assert page.count("<svg") == 2
     # Nothing is fetched: what looks like an address names a vocabulary.
     assert not re.search(r'(?:src|href)="(?!#)', page)
+
+
+@pytest.mark.parametrize("said", ["\a", "\0", "\x1b[0m"])
+def test_a_page_of_traces_is_a_page_like_the_others_and_holds_what_html_can(folder, said):
+    recordings, _ = read_recordings(folder)
+    spoilt = []
+    for r in recordings:
+        meta = {**r.meta, "meta": {"question": f"asked {said}"}, "base": {"token_texts": [f"token {said}"] * 20}}
+        spoilt.append(
+            replace(r, question=f"name {said}{r.question}", categories=(f"left {said}", f"right {said}"), meta=meta)
+        )
+    found = analyse(spoilt)
+    assert found.moves.found
+    own = {r.question: r for r in spoilt}
+    text = recorded_page(found.curves, found.moves, own, [f"note {said}"], f"title {said}")
+    assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", text.encode().decode())
+    for word in ("title", "note", "asked", "token", "name", "left", "right"):
+        assert re.search(rf"{word} \ufffd", text), word
+    # The head of the pages of language models: nothing is fetched, no script runs, one look.
+    begin, _, _ = page("", []).partition("<title>")
+    assert text.startswith(begin)
+    assert "default-src 'none'" in begin
+    assert STYLE in text
 
 
 def cells(page):

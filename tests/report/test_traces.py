@@ -223,6 +223,25 @@ def test_bad_input_writes_nothing(tmp_path, bad):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["answers.csv"]
 
 
+@pytest.mark.parametrize(
+    ("column", "named"), [("question", "question = a"), ("answer", "question 'question [0]', answer = a")]
+)
+@pytest.mark.parametrize("text", ["a\0b", "a\0"])
+def test_a_text_that_no_file_of_results_holds_is_refused_before_anything_is_computed(
+    tmp_path, monkeypatch, column, named, text
+):
+    monkeypatch.setattr(traces_command, "trace_windows", lambda *_, **__: pytest.fail("the run has begun"))
+    told = table()
+    told.loc[:1, column] = text
+    told["reference"] = "A"
+    told[told["fraction"] < 1].to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    ran = CliRunner().invoke(app, ["traces", str(tmp_path / "a.jsonl"), "--out", str(tmp_path / "out")])
+    assert ran.exit_code == 2
+    assert f"sloc: {named}" in ran.output
+    assert "expected a text without NUL characters" in ran.output
+    assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
+
+
 def test_another_run_is_refused_before_anything_is_read(tmp_path):
     path = tmp_path / "answers.csv"
     table().to_csv(path, index=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 
 from sloc import Curve, Window
@@ -305,6 +306,23 @@ def test_labels_in_a_csv_file(tmp_path: Path, words: str, names: list[str] | Non
     file.write_text("x,y\n" + "".join(f"{i},{word}\n" for i, word in enumerate(words.split(","))))
     population = load_file_source(file, None, None, None, None).population
     assert list(component_names(population)) == (names or ["10", "1_0"])
+
+
+@pytest.mark.parametrize("kind", ["npz", "csv", "parquet"])
+@pytest.mark.parametrize("word", ["a\0b", "a\0", "\ud800"])
+def test_labels_that_no_file_of_results_holds_are_refused(tmp_path: Path, kind: str, word: str) -> None:
+    """Before anything is computed; and no two labels become one because arrays drop a NUL at a label's end."""
+    file, labels = tmp_path / f"a.{kind}", [word, "a", "b"] * 2
+    if kind == "npz" and not word.endswith("\0"):
+        np.savez(file, x=np.arange(6.0), y=np.asarray(labels))
+    elif kind == "parquet" and word != "\ud800":
+        pd.DataFrame({"x": np.arange(6.0), "y": labels}).to_parquet(file)
+    elif kind == "csv" and word != "\ud800":
+        pd.DataFrame({"x": np.arange(6.0), "y": labels}).to_csv(file, index=False)
+    else:
+        pytest.skip("a file of this kind cannot hold this label")
+    with pytest.raises(InvalidInput, match=r"^labels = 'y': expected for each label a text without NUL"):
+        load_file_source(file, "x", "y", None, None)
 
 
 def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

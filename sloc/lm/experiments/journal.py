@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 from sloc.contracts import InvalidInput, require
 from sloc.contracts.arguments import checked_path
+from sloc.contracts.writing import write_whole
 
 SETTINGS = "settings.json"
 
@@ -56,7 +56,7 @@ class Journal:
             if not same:
                 raise InvalidInput(f"journal = {str(folder)!r}: expected steps of this run, not of another ({said})")
         else:
-            _written(file, json.dumps(own, indent=2, ensure_ascii=False).encode())
+            write_whole(file, json.dumps(own, indent=2, ensure_ascii=False).encode(), "journal")
 
     def get(self, *step: str) -> Any:
         """Return what a step recorded, or None where it is not finished.
@@ -79,7 +79,7 @@ class Journal:
     def put(self, content: Any, *step: str) -> None:
         """Record a finished step."""
         text = json.dumps({"step": list(step), "content": content}, ensure_ascii=False, allow_nan=False)
-        _written(self._file(step), gzip.compress(text.encode(), mtime=0))
+        write_whole(self._file(step), gzip.compress(text.encode(), mtime=0), "journal")
 
     def __len__(self) -> int:
         """Return how many steps are finished."""
@@ -90,18 +90,6 @@ class Journal:
         digest = hashlib.sha256("\x1f".join(step).encode()).hexdigest()[:16]
         shown = re.sub(r"[^A-Za-z0-9]+", "-", "-".join(step))[:40].strip("-")
         return self.folder / f"{shown}-{digest}.json.gz"
-
-
-def _written(file: Path, content: bytes) -> None:
-    temporary = file.parent / f".{file.name}.partial-{secrets.token_hex(4)}"
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _short(value: Any) -> str:

@@ -21,8 +21,8 @@ from tests.robustness.rows_windows import RECORDING
 LINES = (Path(__file__).parent / "public_names.txt").read_text("utf-8").splitlines()
 FUNCTIONS = [line.partition("(")[0] for line in LINES if re.match(r"[a-z_.]+\(.*\bpath\b", line)]
 """Functions alone: what classes and their methods call a path is no file that they read."""
-WRITERS = ("sloc.nn.save_weights", "sloc.report.plot_recorded", "sloc.report.plot_windows")
-"""Ask for what they write before they look at the path, or at the folder that is to hold it."""
+WRITERS = ("sloc.report.plot_recorded", "sloc.report.plot_windows")
+"""Take what they draw first; held by the tests of writers."""
 
 
 def others(function) -> dict[str, object]:

@@ -15,6 +15,7 @@ LONG = {
     "benchmarks/results/*.json": "numbers that programs write and read",
     "benchmarks/papers/papers.json": "numbers that programs write and read",
     "benchmarks/recordings/recordings.json": "numbers that programs write and read",
+    "tests/public_*.txt": "lists of what is public, which a program writes",
 }
 """Patterns of files that may be longer, each with the reason."""
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Generator, Mapping
@@ -38,7 +39,8 @@ class ContractError(TypeError):
 def shown(value: object, limit: int = 80) -> str:
     """Return ``repr(value)`` on one line, shortened to ``limit`` characters; the class alone of a traced object.
 
-    Addresses in memory, which say nothing to a reader and change from run to run, are left out.
+    Addresses in memory, which say nothing to a reader and change from run to run, are left out.  Texts and paths may
+    be twice as long, and lose their middle: the name of a file stands at its end.
 
     Args:
         value: to be shown.
@@ -51,6 +53,8 @@ def shown(value: object, limit: int = 80) -> str:
     if isinstance(value, Contract) and not is_concrete(value):
         return f"{type(value).__name__}(...)"
     text = re.sub(r" at 0x[0-9a-fA-F]+", "", " ".join(repr(value).split()))
+    if isinstance(value, (str, os.PathLike)):
+        return text if len(text) <= 2 * limit else f"{text[: limit - 3]}...{text[-limit:]}"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

@@ -21,7 +21,7 @@ _MOST = 2**63 - 1
 MOST_SEED = 2**32 - 1
 """The largest seed: ``jax.random.key`` takes 32 bits."""
 HELD = "a text without NUL characters or half a surrogate pair, which the files of results cannot hold"
-"""What :func:`is_held` asks, for a message."""
+"""What ``is_held`` asks, for a message."""
 
 
 def as_real(value: Any) -> float:

@@ -218,7 +218,8 @@ class Contract:
         # By `type`, so that a type checker does not take these for attributes of every subclass.
         type.__setattr__(cls, "__annotations__", {**_annotations(cls), "_node_type": Any})
         type.__setattr__(cls, "_node_type", own)
-        if "__eq__" not in vars(cls):
+        # One that a class of yours writes stays, and so do those that derive from it.
+        if cls.__eq__ in (object.__eq__, same_fields):
             type.__setattr__(cls, "__eq__", same_fields)
         if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
             for name, words in cls._asked.items():

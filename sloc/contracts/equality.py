@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -33,7 +34,11 @@ def same_fields(one: Any, other: object) -> bool:
     settings = getattr(type(one), "__dataclass_params__", None)
     if settings is None or not settings.eq:
         return NotImplemented
-    fields: Any = dataclasses.fields(cast(Any, one))
+    return _agree(one, other)
+
+
+def _agree(one: Any, other: Any) -> bool:
+    fields: Any = dataclasses.fields(one)
     compared = (f.name for f in fields if f.compare)
     return all(_same(getattr(one, name), getattr(other, name)) for name in compared)
 
@@ -51,13 +56,24 @@ def _same(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(map(_same, a, b))
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
-    return bool(a == b)
+    try:
+        return bool(a == b)
+    except ValueError:  # no one truth value: a dataclass that holds arrays, of which Python compares tuples
+        return type(a) is type(b) and dataclasses.is_dataclass(a) and _agree(a, b)
 
 
 def _same_arrays(a: Any, b: Any) -> bool:
+    if _is_key(a) and _is_key(b) and a.dtype == b.dtype:
+        a, b = jax.random.key_data(a), jax.random.key_data(b)
     try:
         a, b = np.asarray(a), np.asarray(b)
-    except (TypeError, ValueError):  # keys of JAX, ragged lists
+    except (TypeError, ValueError):  # a key beside what is none, ragged lists
         return False
+    if a.dtype.kind == "O" and b.dtype.kind == "O":
+        return a.shape == b.shape and all(map(_same, a.flat, b.flat))
     floating = a.dtype.kind in "fc" and b.dtype.kind in "fc"
     return bool(np.array_equal(a, b, equal_nan=floating))
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)

@@ -19,6 +19,7 @@ import sloc
 from sloc.contracts.equality import same_fields
 from sloc.populations import Empirical, GaussianMixture
 from sloc.processes import FlowMatching, OrnsteinUhlenbeck, Projected
+from sloc.samplers import Localization
 
 KEY = jax.random.key(0)
 OU = OrnsteinUhlenbeck()
@@ -86,6 +87,63 @@ def test_traced_values_are_equal_to_themselves_alone() -> None:
         return jnp.asarray([Own(level) == Own(level), Own(level) == Own(level + 0.0)])
 
     assert list(jax.jit(compared)(1.0)) == [True, False]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Inner:
+    level: Any
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda v: Own(Inner(np.arange(3.0) + v)),
+        lambda v: Own({"a": (Inner(np.full(2, np.nan)), v)}),
+        lambda v: Own(sloc.Revealed(jnp.arange(3) + v, jnp.ones(3, bool))),
+        lambda v: Own(np.asarray([np.arange(2), np.arange(3) + v, np.nan], object)),
+        lambda v: Own(jax.random.key(v)),
+        lambda v: Localization(np.ones(1), np.ones(1), sloc.Revealed(jnp.arange(3) + v, jnp.ones(3, bool))),
+    ],
+)
+def test_arrays_inside_of_other_records_compare(make: Any) -> None:
+    """As pytrees hold them: what people's own dataclasses compare by is the truth value of an array."""
+    assert make(0) == make(0)
+    assert make(0) != make(1)
+
+
+def test_what_has_no_one_truth_value_and_no_fields_is_another() -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"a": [1, 2]})
+    assert Own(frame) == Own(frame)
+    assert Own(frame) != Own(frame.copy())
+    assert Own(jax.random.key(0)) != Own(np.zeros(2))
+
+
+class ByName(sloc.ObservationProcess):
+    """A base of somebody's own that says what is equal."""
+
+    name: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ByName) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Named(ByName):
+    name: Any
+    level: Any
+
+
+def test_a_comparison_that_a_class_inherits_stays() -> None:
+    assert Named("a", np.ones(2)) == Named("a", np.zeros(2))
+    assert Named("a", 1) != Named("b", 1)
+    assert len({Named("a", 1), Named("a", 2)}) == 1
 
 
 def test_every_public_result_with_arrays_compares() -> None:

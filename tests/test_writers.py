@@ -222,6 +222,16 @@ def test_a_name_of_any_length_and_links_that_lead_to_files(tmp_path: Path) -> No
     assert len(list(tmp_path.iterdir())) == 4
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions of another kind")
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path: Path) -> None:
+    file = tmp_path / "private.json"
+    file.touch()
+    for mode in (0o600, 0o664, 0o400):
+        file.chmod(mode)
+        write_whole(file, b"1")
+        assert (file.stat().st_mode & 0o777, file.read_bytes()) == (mode, b"1")
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
 def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes | memoryview, argum
     """Write a file that appears whole or not at all, whatever ends the process; one that stood there stays until then.
 
     The content goes to a hidden file beside it, onto the disk, and is renamed; of a symbolic link the file that it
-    leads to is written.
+    leads to is written.  A file that is replaced keeps its permissions.
 
     Args:
         path: the place.
@@ -77,6 +78,8 @@ def write_whole(path: str | os.PathLike[str], content: bytes | memoryview, argum
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            aside.chmod(stat.S_IMODE(place.stat().st_mode))
         os.replace(aside, place)
     except OSError as error:
         # What was asked for, not the hidden file.

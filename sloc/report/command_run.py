@@ -131,8 +131,9 @@ class CommandRun:
 
 
 def print_json(record: Any, console: Console) -> None:
-    """Print one JSON object on one line, letters as they are."""
-    console.out(json_module.dumps(jsonable(record), ensure_ascii=False, allow_nan=False), highlight=False)
+    """Print one JSON object on one line, letters as they are, or as escapes where the terminal may lack them."""
+    plain = not console.encoding.lower().startswith("utf")
+    console.out(json_module.dumps(jsonable(record), ensure_ascii=plain, allow_nan=False), highlight=False)
 
 
 def print_notes(notes: Sequence[str], console: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from sloc import Curve
 from sloc.cli import app
+from sloc.report.command_run import print_json
 from sloc.windows import Branch, Recording, write_store
 
 runner = CliRunner()
@@ -178,3 +180,15 @@ def test_what_is_missing_without_matplotlib_is_noted(
         assert case.picture not in saved["files"]
         assert "note: no picture" in ended.stdout
     assert f"written to {tmp_path / 'out'}" in ended.stdout.replace("\n", "")
+
+
+@pytest.mark.parametrize(("encoding", "printed"), [("utf-8", '{"a": "é – 答"}'), ("latin-1", None), ("ascii", None)])
+def test_json_loses_no_letter_where_the_terminal_lacks_it(encoding: str, printed: str | None) -> None:
+    from rich.console import Console
+
+    stream = io.TextIOWrapper(io.BytesIO(), encoding, errors="replace")
+    print_json({"a": "é – 答"}, Console(file=stream))
+    stream.flush()
+    text = stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    assert json.loads(text) == {"a": "é – 答"}
+    assert printed is None or text.strip() == printed

@@ -144,6 +144,7 @@ def test_lines_are_read(tmp_path: Path) -> None:
     [
         (['{"question": "\\ud800"}'], "line 1: expected a JSON object .*surrogates not allowed"),
         (["{"], "q.jsonl, line 1: expected a JSON object"),
+        (['{"question": "a", "answer": "1", "answer": "2"}'], "line 1: .*the key 'answer' is there twice"),
         (["[1]"], "q.jsonl, line 1 = .*expected a JSON object"),
         ([{}], "line 1 = .*one of the entries question and messages"),
         ([{"question": "a", "messages": []}], "one of the entries question and messages"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sloc.contracts import InvalidInput, require
-from sloc.contracts.arguments import checked_all, checked_file, checked_kind
+from sloc.contracts.arguments import checked_all, checked_file, checked_kind, each_key_once
 from sloc.lm.backends.contract import check_prompt
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -79,7 +79,8 @@ def read_questions(path: str | os.PathLike[str], *, benchmark: str | None = None
         The questions, in order.
 
     Raises:
-        InvalidInput: no such file, no JSON, a line that lacks an entry, no lines, or two questions of one name.
+        InvalidInput: no such file, no JSON, a key twice, a line that lacks an entry, no lines, or two questions of one
+            name.
 
     """
     file = checked_file(path, "path", "a file, one JSON object a line")
@@ -92,7 +93,7 @@ def read_questions(path: str | os.PathLike[str], *, benchmark: str | None = None
     for number, line in enumerate(io.StringIO(text), 1):
         if line.strip():
             try:
-                rows.append((number, json.loads(line)))
+                rows.append((number, json.loads(line, object_pairs_hook=each_key_once)))
                 # Half of a surrogate pair can stand in JSON and in no file that is written.
                 json.dumps(rows[-1][1], ensure_ascii=False).encode()
             except (ValueError, RecursionError) as error:

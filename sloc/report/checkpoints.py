@@ -96,7 +96,7 @@ def _check_same(folder: Path, request: Request, command: str) -> None:
     differ += [f"the version of {k}" for k in ("sloc", "jax", "jaxlib") if kept.get(k, own.get(k)) != own.get(k)]
     require(
         not differ,
-        "--resume",
+        "resume",
         str(folder),
         f"the run that was cut off; this one differs in {', '.join(differ)} {start_anew}",
     )
@@ -146,4 +146,4 @@ def _ended_well(path: str | os.PathLike[str]) -> str | None:
 
 def _write(file: Path, record: Any) -> None:
     text = json.dumps(jsonable(record), indent=1, ensure_ascii=False) + "\n"
-    write_whole(file, text.encode(), "--resume")
+    write_whole(file, text.encode(), "resume")

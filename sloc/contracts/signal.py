@@ -91,12 +91,13 @@ def one_array(x: Any, taker: str) -> str:
 
 
 def blurred(x: Coordinates, taker: str) -> str:
-    """Say which coordinate holds whole numbers that floating ones run together; nothing where none does."""
+    """Say which coordinate holds whole numbers of whose spread rounding takes a hundredth; nothing where none does."""
     if x.ends is None or x.dtype is None or x.dtype.kind not in "iu" or float_dtype().itemsize > 4:
         return ""
     low, high = (np.asarray(end, np.float64) for end in x.ends()[:2])
     largest = np.maximum(np.abs(low), np.abs(high))
-    lost = (largest > 2**24) & (high > low) & (high - low < 1e-5 * largest)
+    rounding = np.spacing(largest.astype(float_dtype())).astype(np.float64) / 2
+    lost = (largest > 2**24) & (high > low) & (rounding > 0.01 * (high - low))
     if not lost.any():
         return ""
     i = int(np.argmax(lost))

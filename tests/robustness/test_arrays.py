@@ -93,6 +93,9 @@ def test_numbers_that_rounding_leaves_apart_are_taken() -> None:
     # A constant coordinate, and one that is constant but for the rounding of float64.
     rounded = np.array([300.1, 300.1 + 6e-14, 300.1, 300.1])
     assert Empirical(np.c_[ROWS, np.full(4, SINCE_1970), rounded], LABELS).counts == (2, 2)
+    # Whole numbers of which rounding takes little.
+    whole = Empirical(np.array([20_000_000, 20_000_050, 20_000_100, 20_000_151])[:, None], LABELS)
+    assert np.isfinite(curve(whole).value).all()
     # Letters stay whole numbers: none is rounded where coordinates are hidden or shown.
     letters = Empirical((4 * ROWS).astype(np.int64) + int(SINCE_1970), LABELS)
     assert float(curve(letters, Masking()).value[0]) == pytest.approx(0.5, abs=0.2)

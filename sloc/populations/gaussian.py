@@ -91,13 +91,13 @@ class GaussianMixture(Population):
         means = np.asarray(self.means, np.float64)
         require(means.ndim == 2 and means.shape[0] == k, "means", means.shape, f"shape ({k}, d), one row per weight")
         require(_finite(means), "means", means, f"finite numbers within {float_dtype()}")
-        check_rounding(means, "means")
         cov, d = np.asarray(self.covariances, np.float64), means.shape[1]
         shapes = {(), (d,), (d, d), (k, d, d)}
         require(cov.shape in shapes, "covariances", cov.shape, f"a scalar, ({d},), ({d}, {d}) or ({k}, {d}, {d})")
         require(_finite(cov), "covariances", cov, f"finite numbers within {float_dtype()}")
         if cov.ndim < 2:
             require(bool((cov > 0).all()), "covariances", cov, "positive variances")
+            smallest = cov.min()
         else:
             symmetric = np.allclose(cov, np.swapaxes(cov, -1, -2), rtol=1e-5, atol=1e-7 * np.abs(cov).max())
             require(symmetric, "covariances", cov, "symmetric matrices")
@@ -105,6 +105,7 @@ class GaussianMixture(Population):
             require(
                 bool(smallest > 0), "covariances", f"smallest eigenvalue {smallest:.3g}", "positive definite matrices"
             )
+        check_rounding(means, "means", float(np.sqrt(smallest)))
 
     def sample(self, key: Array, component: Array) -> Array:
         """Draw ``mu_k + Sigma_k^{1/2} z``, shape ``[d]``."""

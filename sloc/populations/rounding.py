@@ -13,10 +13,12 @@ _SUSPECT = 1e-5
 _JITTER = 1e-12
 """A spread below this part of it is that of float64's own rounding: the coordinate is constant."""
 _LOST = 1e-2
-"""The most of a coordinate's spread that rounding may take."""
+"""The most of a coordinate's spread that rounding may take, and of the noise that is there from the start."""
+_SMALL = 1e-3
+"""A spread below this part of the widest coordinate's tells nothing that the others do not."""
 
 
-def check_rounding(values: np.ndarray, argument: str) -> None:
+def check_rounding(values: np.ndarray, argument: str, noise: float = 0.0) -> None:
     """Refuse rows that differ by less than their rounding to the working precision, as times in seconds since 1970 do.
 
     In float32 ``1.7e9`` and ``1.7e9 + 10`` are one number: classes apart would be taken for one and the same.
@@ -24,9 +26,11 @@ def check_rounding(values: np.ndarray, argument: str) -> None:
     Args:
         values: ``[N, ...]``, finite, in the precision in which they came.
         argument: its name.
+        noise: standard deviation of what is added to each coordinate.
 
     Raises:
-        InvalidInput: a coordinate of which rounding takes more than a hundredth of the spread.
+        InvalidInput: a coordinate of which rounding takes more than a hundredth of the spread and of the noise, its
+            spread not below a thousandth of the widest one's.
 
     """
     kind = float_dtype()
@@ -35,11 +39,12 @@ def check_rounding(values: np.ndarray, argument: str) -> None:
     rows = values.reshape(values.shape[0], -1)
     low, high = rows.min(axis=0), rows.max(axis=0)
     largest, spread = np.maximum(np.abs(low), np.abs(high)), high / 2 - low / 2
-    suspect = np.flatnonzero((spread > _JITTER * largest) & (spread < _SUSPECT * largest))
+    floor = np.maximum(_JITTER * largest, _SMALL * spread.max())
+    suspect = np.flatnonzero((spread > floor) & (spread < _SUSPECT * largest))
     if suspect.size == 0:
         return
     some = rows[:, suspect]
-    lost = np.abs(some - some.astype(kind)).max(axis=0) > _LOST * spread[suspect]
+    lost = np.abs(some - some.astype(kind)).max(axis=0) > _LOST * np.maximum(spread[suspect], noise)
     if lost.any():
         at = int(suspect[np.argmax(lost)])
         said: Any = f"{low[at]:.17g} .. {high[at]:.17g} in coordinate {at}"

@@ -96,6 +96,10 @@ def test_numbers_that_rounding_leaves_apart_are_taken() -> None:
     # Whole numbers of which rounding takes little.
     whole = Empirical(np.array([20_000_000, 20_000_050, 20_000_100, 20_000_151])[:, None], LABELS)
     assert np.isfinite(curve(whole).value).all()
+    # A coordinate that tells nothing beside the others; means that differ by less than rounding, under wide noise.
+    assert Empirical(np.c_[ROWS, 300 + 1e-5 * ROWS], LABELS).counts == (2, 2)
+    far_means = [[SINCE_1970], [SINCE_1970 + 1]]
+    assert float(curve(GaussianMixture([0.5, 0.5], far_means, 1e10)).value[0]) < 0.01
     # Letters stay whole numbers: none is rounded where coordinates are hidden or shown.
     letters = Empirical((4 * ROWS).astype(np.int64) + int(SINCE_1970), LABELS)
     assert float(curve(letters, Masking()).value[0]) == pytest.approx(0.5, abs=0.2)

@@ -269,14 +269,15 @@ def test_files_of_other_networks_are_refused(weights, tmp_path):
 @pytest.mark.slow
 @pytest.mark.usefixtures("relaxed")
 @pytest.mark.filterwarnings("default")
-def test_a_network_of_nan_is_named_with_its_level_and_draw(tmp_path):
+def test_a_network_that_answers_nan_is_named_with_its_level_and_draw(tmp_path):
     from flax import nnx
 
     from sloc import nn
 
     network = nn.MLPDenoiser((8, 8), 10, rngs=nnx.Rngs(0))
     graph, params, rest = nnx.split(network, nnx.Param, ...)
-    broken = nnx.merge(graph, jax.tree.map(lambda v: v * jnp.nan, params), rest)
+    # Weights that are finite, so that they are taken, and sums of them that are not.
+    broken = nnx.merge(graph, jax.tree.map(lambda v: v * 1e30, params), rest)
     path = nn.save_weights(tmp_path / "nan.safetensors", broken, network="mlp")
     request = UturnRequest(str(path), times=2, n=4, steps=2)
     with pytest.raises(NotANumber, match=r"NaN at t = 0\.0\d+ \(time 0\), draw 0 of key"):

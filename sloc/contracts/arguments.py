@@ -66,9 +66,19 @@ def refuse_mask(value: Any, argument: str) -> None:
         InvalidInput: such an array, or a sequence of them.
 
     """
-    parts = value if isinstance(value, (list, tuple)) else (value,)
-    masked = any(isinstance(part, np.ma.MaskedArray) for part in parts)
-    require(not masked, argument, value, "an array without a mask: leave out what is hidden, or fill it in (.filled)")
+    require(
+        not _has_mask(value),
+        argument,
+        value,
+        "an array without a mask: leave out what is hidden, or fill it in (.filled)",
+    )
+
+
+def _has_mask(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        nested = any(isinstance(part, (list, tuple, np.ma.MaskedArray)) for part in value)
+        return nested and any(map(_has_mask, value))
+    return isinstance(value, np.ma.MaskedArray)
 
 
 def refuse_traced(call: str, **given: Any) -> None:

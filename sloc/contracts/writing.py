@@ -1,4 +1,4 @@
-"""The one way in which a file is written: whole or not at all."""
+"""The one way in which a file that stands alone is written: whole or not at all (run folders are renamed as one)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def write_whole(path: str | os.PathLike[str], content: bytes | memoryview, argum
     """Write a file that appears whole or not at all, whatever ends the process; one that stood there stays until then.
 
     The content goes to a hidden file beside it, onto the disk, and is renamed; of a symbolic link the file that it
-    leads to is written.  A file that is replaced keeps its permissions.
+    leads to is written.  A file that is replaced keeps its permissions, where the disk has any; whether it may be
+    replaced is the folder's to say.
 
     Args:
         path: the place.
@@ -65,7 +66,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes | memoryview, argum
         The path.
 
     Raises:
-        InvalidInput: no place for a file: as ``checked_target``, or one that may not be written to.
+        InvalidInput: no place for a file: as ``checked_target``, or a folder that may not be written to.
         OSError: the disk is full, or anything else that keeps a good place from being written; names ``path``.
 
     """
@@ -78,7 +79,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes | memoryview, argum
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # no file yet, or a disk that keeps no permissions
             aside.chmod(stat.S_IMODE(place.stat().st_mode))
         os.replace(aside, place)
     except OSError as error:

@@ -65,6 +65,14 @@ def test_a_copy_is_equal(name: str) -> None:
         assert not np.all(it == other)
 
 
+def test_nan_agrees_with_nan_in_every_kind_of_floating_number() -> None:
+    for kind in (np.float16, np.float32, np.complex64, jnp.bfloat16):
+        level = np.asarray([1, np.nan], kind)
+        assert Own(level) == Own(level.copy())
+        assert Own(level[1]) == Own(level.copy()[1])
+        assert Own(level) != Own(np.asarray([2, np.nan], kind))
+
+
 def test_another_number_makes_another() -> None:
     curve = made()["a curve"]
     assert curve != replace(curve, value=np.array([1.0, 2.0]))

@@ -38,6 +38,7 @@ def curve(population: Any = PAIR, process: Any = OU, times: Any = (0.5,)) -> slo
     ("name", "call"),
     [
         ("data", lambda: Empirical(hidden(ROWS), LABELS)),
+        ("data", lambda: Empirical([[row] for row in hidden(ROWS)], LABELS)),
         ("data", lambda: Empirical([hidden(ROWS), ROWS], LABELS)),
         ("labels", lambda: Empirical(ROWS, hidden(LABELS))),
         ("weights", lambda: Empirical(ROWS, LABELS, hidden([0.5, 0.5]))),
